@@ -1,0 +1,116 @@
+//! The error every room returns.
+//!
+//! A small, closed set: one variant for each thing a caller can do about it. Nothing here knows of
+//! gRPC; `api::status` turns these into a gRPC status as the last step of a request.
+
+use std::error::Error as StdError;
+
+/// The cause behind an error, kept for the log.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong, seen from the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such thing; the caller named it wrong or it is gone. `near` lists names that are close.
+    #[error("{what} {id:?} not found{}", did_you_mean(near))]
+    NotFound {
+        what: &'static str,
+        id: String,
+        near: Vec<String>,
+    },
+    /// The name or key is taken.
+    #[error("{what} {id:?} already exists")]
+    AlreadyExists { what: &'static str, id: String },
+    /// The request can never succeed as it stands. `field` is the path of the request's field.
+    #[error("invalid {field}: {reason}")]
+    Invalid { field: String, reason: String },
+    /// The request was sound, but not in the present state. `reason` is UPPER_SNAKE and stable.
+    #[error("{message}")]
+    Conflict {
+        reason: &'static str,
+        subject: String,
+        message: String,
+    },
+    /// Another caller was quicker: read again, then decide again.
+    #[error("{message}")]
+    Aborted {
+        reason: &'static str,
+        message: String,
+    },
+    /// Who calls is not known.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// Who calls is known, and may not.
+    #[error("{0}")]
+    Denied(String),
+    /// A bound was reached.
+    #[error("{0}")]
+    Exhausted(String),
+    /// A position that is no longer, or not yet, there. `oldest` is the oldest one that is.
+    #[error("{message}")]
+    OutOfRange { message: String, oldest: String },
+    /// A dependency is away; the same call may succeed later.
+    #[error("{what} is unavailable: {source}")]
+    Unavailable {
+        what: &'static str,
+        #[source]
+        source: Cause,
+    },
+    /// A bug, or a broken invariant.
+    #[error("internal error")]
+    Internal(#[source] Cause),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            id: id.to_string(),
+            near: Vec::new(),
+        }
+    }
+
+    pub fn invalid(field: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub fn conflict(
+        reason: &'static str,
+        subject: impl ToString,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Conflict {
+            reason,
+            subject: subject.to_string(),
+            message: message.into(),
+        }
+    }
+
+    pub fn internal(source: impl Into<Cause>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    pub fn unavailable(what: &'static str, source: impl Into<Cause>) -> Self {
+        Self::Unavailable {
+            what,
+            source: source.into(),
+        }
+    }
+
+    /// Whether the same request may succeed later without anyone changing it.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+fn did_you_mean(near: &[String]) -> String {
+    if near.is_empty() {
+        return String::new();
+    }
+    format!("; did you mean {}?", near.join(", "))
+}
