@@ -2,3 +2,4 @@
 //! that did not happen.
 
 pub mod error;
+pub mod pb;
