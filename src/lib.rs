@@ -1,5 +1,20 @@
 //! A control plane that runs an organisation's scheduled work, and never shows green for something
 //! that did not happen.
+//!
+//! The rooms below stand in reading order; each may use only those above it (`tests/it/tidy.rs`
+//! checks). `ARCHITECTURE.md` walks three stories through them.
 
+// The ground: pure values and rules. No I/O.
+pub mod clock;
+pub mod domain;
 pub mod error;
 pub mod pb;
+
+// What the ground is kept in.
+pub mod store;
+
+// What follows the log.
+pub mod journal;
+
+// The working rooms. `records`, `backup` and `alerts` will stand beside the engine.
+pub mod engine;

@@ -1,0 +1,195 @@
+//! Time, as a port: what the time is, and waiting for a later one.
+//!
+//! [`AnchoredClock`] is the real one: an anchor plus the monotonic time that has passed since, so a
+//! step of the wall clock between two samples disturbs nothing. Where the anchor comes from is
+//! injected: the wall clock on SQLite, the database's clock on PostgreSQL. [`ManualClock`] stands
+//! still until a test moves it.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+/// Where every room gets the time from. Instants are cut to microseconds, which is what the
+/// databases keep.
+pub trait Clock: Debug + Send + Sync {
+    fn now(&self) -> Timestamp;
+
+    /// Completes once `now()` has reached `deadline`.
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
+
+    /// Moves the clock to `now` where it runs by an anchor; nothing where it does not.
+    fn anchor(&self, now: Timestamp);
+}
+
+pub type SharedClock = Arc<dyn Clock>;
+
+/// A stopwatch for figures: never for what is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// The wall clock's reading, cut to microseconds.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall_now() -> Timestamp {
+    cut(Timestamp::now())
+}
+
+/// `instant` without what is below a microsecond.
+pub fn cut(instant: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    at: Timestamp,
+    since: Instant,
+}
+
+/// An anchor plus the monotonic time since.
+#[derive(Clone, Debug)]
+pub struct AnchoredClock {
+    anchor: Arc<watch::Sender<Anchor>>,
+}
+
+impl AnchoredClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn at(now: Timestamp) -> Self {
+        let anchor = Anchor {
+            at: cut(now),
+            since: Instant::now(),
+        };
+        Self {
+            anchor: Arc::new(watch::Sender::new(anchor)),
+        }
+    }
+}
+
+/// Whole spans are below what `Timestamp` holds for 10,000 years; past its end it stays there.
+fn read(anchor: Anchor) -> Timestamp {
+    let passed = SignedDuration::try_from(anchor.since.elapsed()).unwrap_or(SignedDuration::MAX);
+    cut(anchor.at.saturating_add(passed).unwrap_or(Timestamp::MAX))
+}
+
+impl Clock for AnchoredClock {
+    fn now(&self) -> Timestamp {
+        read(*self.anchor.borrow())
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+        let mut anchor = self.anchor.subscribe();
+        Box::pin(async move {
+            loop {
+                let now = read(*anchor.borrow_and_update());
+                let Ok(wait) = Duration::try_from(deadline.duration_since(now)) else {
+                    return;
+                };
+                if wait.is_zero() {
+                    return;
+                }
+                // A moved anchor changes how long is left; an error means the clock is gone.
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    moved = anchor.changed() => if moved.is_err() {
+                        tokio::time::sleep(wait).await;
+                        return;
+                    }
+                }
+            }
+        })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn anchor(&self, now: Timestamp) {
+        self.anchor.send_replace(Anchor {
+            at: cut(now),
+            since: Instant::now(),
+        });
+    }
+}
+
+/// A clock that stands still until it is told to move, in either direction.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    now: Arc<watch::Sender<Timestamp>>,
+}
+
+impl ManualClock {
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now: Arc::new(watch::Sender::new(now)),
+        }
+    }
+
+    /// Moves time, and wakes every sleeper whose deadline has come.
+    pub fn advance(&self, by: SignedDuration) {
+        self.now.send_modify(|now| *now += by);
+    }
+
+    /// Sets time, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        self.now.send_replace(now);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+        let mut now = self.now.subscribe();
+        Box::pin(async move {
+            if now.wait_for(|now| deadline <= *now).await.is_err() {
+                // The clock is gone, and with it whoever could have moved it.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    fn anchor(&self, _: Timestamp) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_clock_reaches_its_deadline() {
+        let clock = ManualClock::at(Timestamp::UNIX_EPOCH);
+        let mut nap = clock.sleep_until(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(10));
+
+        clock.advance(SignedDuration::from_secs(9));
+        assert!(futures_util::poll!(&mut nap).is_pending());
+        clock.advance(SignedDuration::from_secs(1));
+        nap.await;
+    }
+
+    #[tokio::test]
+    async fn a_moved_anchor_wakes_a_sleeper_that_is_then_due() {
+        let clock = AnchoredClock::at(Timestamp::UNIX_EPOCH);
+        let hour = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
+        let mut nap = clock.sleep_until(hour);
+        assert!(futures_util::poll!(&mut nap).is_pending());
+
+        clock.anchor(hour);
+
+        nap.await;
+        assert!(hour <= clock.now());
+    }
+}

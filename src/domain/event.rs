@@ -1,0 +1,107 @@
+//! What happened, in order.
+
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{id::TaskId, run::Run, text::text_enum};
+
+text_enum! {
+    /// What an event tells of. Its payload is the resource after it.
+    EventKind {
+        TaskCreated = "task.created",
+        TaskUpdated = "task.updated",
+        TaskDeleted = "task.deleted",
+        TaskPaused = "task.paused",
+        TaskResumed = "task.resumed",
+        AllPaused = "all.paused",
+        AllResumed = "all.resumed",
+        RunQueued = "run.queued",
+        RunStarted = "run.started",
+        RunProgressed = "run.progressed",
+        RunCancelRequested = "run.cancel_requested",
+        RunRetryWait = "run.retry_wait",
+        RunSucceeded = "run.succeeded",
+        RunFailed = "run.failed",
+        RunTimedOut = "run.timed_out",
+        RunCancelled = "run.cancelled",
+        RunExpired = "run.expired",
+        RunAbandoned = "run.abandoned",
+        ProblemRaised = "problem.raised",
+        ProblemCleared = "problem.cleared",
+    }
+}
+
+/// A line of the log. `sequence` orders all events and is the cursor of every follower.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub sequence: i64,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    /// The task it concerns, where there is one: followers filter by it.
+    pub task_id: Option<TaskId>,
+    /// Resource name, such as `tasks/x/runs/…`.
+    pub subject: String,
+    /// The resource's state and version, as JSON.
+    pub payload: String,
+    run: OnceLock<Option<Arc<Run>>>,
+}
+
+impl Event {
+    pub fn new(
+        sequence: i64,
+        at: Timestamp,
+        kind: EventKind,
+        task_id: Option<TaskId>,
+        subject: String,
+        payload: String,
+    ) -> Self {
+        Self {
+            sequence,
+            at,
+            kind,
+            task_id,
+            subject,
+            payload,
+            run: OnceLock::new(),
+        }
+    }
+
+    /// The run it tells of, where it tells of one; read once however many watchers ask.
+    pub fn run(&self) -> Option<Arc<Run>> {
+        let read = || serde_json::from_str(&self.payload).ok().map(Arc::new);
+        if !self.kind.as_str().starts_with("run.") {
+            return None;
+        }
+        self.run.get_or_init(read).clone()
+    }
+}
+
+/// An event to be told with the transaction that makes it true.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub kind: EventKind,
+    pub task_id: Option<TaskId>,
+    pub subject: String,
+    pub payload: String,
+}
+
+impl NewEvent {
+    pub fn new(
+        kind: EventKind,
+        task_id: Option<TaskId>,
+        subject: String,
+        resource: &impl Serialize,
+    ) -> Self {
+        // A resource of ours always has a JSON form; were it otherwise, the event must still be told.
+        let payload = serde_json::to_string(resource)
+            .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }).to_string());
+        Self {
+            kind,
+            task_id,
+            subject,
+            payload,
+        }
+    }
+}

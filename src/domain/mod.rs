@@ -1,0 +1,18 @@
+//! The nouns, and the rules that need nothing but them: pure, synchronous, no I/O.
+
+pub mod event;
+pub mod id;
+pub mod ledger;
+pub mod problem;
+pub mod run;
+pub mod schedule;
+pub mod span;
+pub mod task;
+pub(crate) mod text;
+
+pub use self::{
+    event::{Event, EventKind, NewEvent},
+    id::{ReplicaId, RunId, TaskId, TaskName},
+    run::{Outcome, Run, RunState, Trigger},
+    task::{Task, TaskSpec},
+};

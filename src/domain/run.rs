@@ -1,0 +1,228 @@
+//! One execution of a task, and the states it may pass through.
+//!
+//! ```text
+//! QUEUED ──claimed──▶ RUNNING ──finished──▶ SUCCEEDED
+//!   │ ▲                │ │ └──last attempt──▶ FAILED, TIMED_OUT
+//!   │ └── retry due ── RETRY_WAIT ◀─attempts left
+//!   │ └── lease lost, drained ──┘
+//!   ├── start deadline ─▶ EXPIRED        cancel ─▶ CANCELLED
+//!   └── at-most-once, end unknown ─▶ ABANDONED
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    id::{ReplicaId, RunId, TaskId, TaskName},
+    span,
+    task::{Execution, RetryPolicy},
+};
+use crate::domain::text::text_enum;
+
+text_enum! {
+    /// Where a run stands.
+    RunState {
+        Queued = "queued",
+        Running = "running",
+        RetryWait = "retry_wait",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        TimedOut = "timed_out",
+        Cancelled = "cancelled",
+        Expired = "expired",
+        Abandoned = "abandoned",
+    }
+}
+
+text_enum! {
+    /// What a run that succeeded did.
+    Outcome {
+        Worked = "worked",
+        NothingToDo = "nothing_to_do",
+        Partial = "partial",
+    }
+}
+
+text_enum! {
+    /// What queued a run.
+    Trigger {
+        Schedule = "schedule",
+        Manual = "manual",
+        Retry = "retry",
+        Backfill = "backfill",
+    }
+}
+
+impl RunState {
+    /// Whether a run in this state has ended for good.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::RetryWait => false,
+            Self::Succeeded
+            | Self::Failed
+            | Self::TimedOut
+            | Self::Cancelled
+            | Self::Expired
+            | Self::Abandoned => true,
+        }
+    }
+
+    /// Whether the work was due and did not happen.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Failed | Self::TimedOut | Self::Expired | Self::Abandoned => true,
+            Self::Queued | Self::Running | Self::RetryWait | Self::Succeeded | Self::Cancelled => {
+                false
+            }
+        }
+    }
+}
+
+/// Why a run is in its state, where that is worth a word. Stable: callers match on them.
+pub mod reason {
+    pub const ERROR: &str = "ERROR";
+    pub const PANIC: &str = "PANIC";
+    pub const ATTEMPT_TIMEOUT: &str = "ATTEMPT_TIMEOUT";
+    pub const NO_PROGRESS: &str = "NO_PROGRESS";
+    pub const LEASE_LOST: &str = "LEASE_LOST";
+    pub const DRAINED: &str = "DRAINED";
+    pub const CANCEL_REQUESTED: &str = "CANCEL_REQUESTED";
+    pub const CANCEL_FORCED: &str = "CANCEL_FORCED";
+    pub const START_DEADLINE: &str = "START_DEADLINE";
+    /// A catch-up run was still queued when the next slot came: not a failure.
+    pub const SUPERSEDED_BY_SLOT: &str = "SUPERSEDED_BY_SLOT";
+    pub const KIND_REMOVED: &str = "KIND_REMOVED";
+}
+
+/// The policies of a run, as they were when it was queued: a later edit does not reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPolicy {
+    pub retry: RetryPolicy,
+    #[serde(with = "span::required")]
+    pub attempt_timeout: Duration,
+    #[serde(with = "span::optional", default)]
+    pub progress_deadline: Option<Duration>,
+    #[serde(with = "span::required")]
+    pub cancel_grace: Duration,
+    pub execution: Execution,
+}
+
+/// Missed slots for which a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coalesced {
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub count: i64,
+}
+
+/// A wish that a run stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    pub at: Timestamp,
+    pub principal: String,
+    pub reason: String,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub done: i64,
+    /// 0 where unknown.
+    pub total: i64,
+    pub message: String,
+    pub at: Timestamp,
+}
+
+/// An attempt that has ended, where it was not the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub attempt: i64,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub replica: Option<ReplicaId>,
+    pub reason: String,
+    pub message: String,
+}
+
+/// One execution of a task. As JSON it is what events carry: everything but what a handler is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: RunId,
+    pub task_id: TaskId,
+    pub task: TaskName,
+    pub kind: String,
+    pub trigger: Trigger,
+    pub state: RunState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, i64>,
+    /// The fencing token, and the number of the newest attempt: a claim adds one.
+    pub attempt: i64,
+    /// Attempts that count against the maximum: a drained one does not.
+    pub attempts_charged: i64,
+    pub priority: i16,
+    #[serde(skip)]
+    pub parameters: Map<String, Value>,
+    pub policy: RunPolicy,
+    pub dry_run: bool,
+    /// Whether it may not run beside another run of its task.
+    pub solo: bool,
+    /// The slot it was queued for by the scheduler; unique within the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nominal_at: Option<Timestamp>,
+    pub due_at: Timestamp,
+    pub queued_at: Timestamp,
+    /// From when it may be claimed, or its retry is due; none while it stands in line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_deadline_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<ReplicaId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesced: Option<Coalesced>,
+    /// Whether it was queued for a missed slot.
+    pub catch_up: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
+    pub principal: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request_reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation: Option<Cancellation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    pub revision: i64,
+    /// Counts the changes of this run, from 1.
+    pub version: i64,
+}
+
+impl Run {
+    /// `tasks/{task}/runs/{run}`.
+    pub fn resource_name(&self) -> String {
+        format!("tasks/{}/runs/{}", self.task, self.id)
+    }
+
+    /// Whether its task's health depends on how it ended.
+    pub fn counts(&self) -> bool {
+        !self.dry_run && self.reason != reason::SUPERSEDED_BY_SLOT
+    }
+}

@@ -1,0 +1,183 @@
+//! When a task runs: a specification is parsed once, then asked for slots.
+//!
+//! Everything here is a function of its arguments: no clock, no I/O but the tz database. The story:
+//! [`ScheduleSpec`] is what a caller writes. `expression`, `field` and `days` turn a cron line into
+//! sets of bits (`cron`), `zone` turns an IANA name into a table of periods of constant offset, and
+//! `rule` walks the periods and asks the bits for the next local time in each. All of that counts
+//! whole seconds; [`Schedule`] adds the window of start and end, and the spread.
+//!
+//! Daylight saving follows Debian's cron. An entry whose minute or hour field starts with `*`
+//! matches every real instant. Any other entry has a fixed time and runs exactly once each nominal
+//! day: at a gap's end if the time is skipped, at the first pass if it occurs twice.
+
+mod civil;
+mod cron;
+mod days;
+mod expression;
+mod field;
+mod hash;
+mod parse;
+mod preview;
+mod rule;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod zone;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+pub use self::{
+    preview::{Fire, preview, tzdb_version},
+    spec::ScheduleSpec,
+};
+use self::{rule::Rule, zone::Zone};
+use crate::error::Result;
+
+/// A parsed specification: cheap to clone, and equal to another one parsed from the same text for
+/// the same task.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    spec: ScheduleSpec,
+    task_name: String,
+    zone: Arc<Zone>,
+    rule: Rule,
+    /// The window that slots lie in, both ends included, in seconds.
+    first: i64,
+    last: i64,
+    spread: Duration,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.inner, &*other.inner);
+        a.spec == b.spec && a.task_name == b.task_name && a.zone.name == b.zone.name
+    }
+}
+
+impl Eq for Schedule {}
+
+impl Schedule {
+    /// Checks a specification and works out what it means for the task of this name.
+    /// `default_zone` is the organisation's, for a specification that names none.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the field, what was written and what was expected.
+    pub fn parse(spec: &ScheduleSpec, task_name: &str, default_zone: &str) -> Result<Self> {
+        let inner = Arc::new(parse::check(spec, task_name, default_zone)?);
+        Ok(Self { inner })
+    }
+
+    /// What was parsed.
+    pub fn spec(&self) -> &ScheduleSpec {
+        &self.inner.spec
+    }
+
+    /// Whether the task runs only when someone triggers it.
+    pub fn is_manual(&self) -> bool {
+        matches!(self.inner.rule, Rule::Manual)
+    }
+
+    /// The IANA name of the zone in which the schedule is read and shown.
+    pub fn time_zone(&self) -> &str {
+        &self.inner.zone.name
+    }
+
+    /// The first slot after an instant, that instant excluded; `None` once there are no more.
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        self.first_in(floor(after) + 1, i64::MAX).and_then(at)
+    }
+
+    /// The slots in `(after, upto]`, oldest first, worked out as they are asked for.
+    pub fn slots(&self, after: Timestamp, upto: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        let mut from = floor(after) + 1;
+        let upto = floor(upto);
+        std::iter::from_fn(move || {
+            let slot = self.first_in(from, upto)?;
+            from = slot + 1;
+            at(slot)
+        })
+    }
+
+    /// How many slots lie in `(after, upto]`.
+    pub fn count(&self, after: Timestamp, upto: Timestamp) -> u64 {
+        let Rule::Every { period, phase } = self.inner.rule else {
+            return self.slots(after, upto).count() as u64;
+        };
+        let from = (floor(after) + 1).max(self.inner.first);
+        let upto = floor(upto).min(self.inner.last);
+        if from > upto {
+            return 0;
+        }
+        let up_to = |instant: i64| (instant - phase).div_euclid(period);
+        up_to(upto).abs_diff(up_to(from - 1))
+    }
+
+    /// The newest slot in `(after, upto]`.
+    ///
+    /// It halves what is left of the range after the newest slot found so far, so it asks about
+    /// forty questions however many slots there are.
+    pub fn last_between(&self, after: Timestamp, upto: Timestamp) -> Option<Timestamp> {
+        self.last_in(floor(after) + 1, floor(upto)).and_then(at)
+    }
+
+    /// When a slot's run is due: the slot, moved back by the spread. The same on every replica.
+    pub fn due_at(&self, slot: Timestamp) -> Timestamp {
+        let Ok(mut window) = i64::try_from(self.inner.spread.as_millis()) else {
+            return slot;
+        };
+        if window == 0 {
+            return slot;
+        }
+        let slot_ms = slot.as_millisecond();
+        if let Some(next) = self.next_after(slot) {
+            window = window.min(next.as_millisecond() - slot_ms);
+        }
+        let drawn = hash::draw(&self.inner.task_name, &slot_ms.to_be_bytes());
+        let late_ms = (drawn % window.max(1).unsigned_abs()) as i64;
+        Timestamp::from_millisecond(slot_ms.saturating_add(late_ms)).unwrap_or(slot)
+    }
+
+    /// The first slot in `[from, upto]`, in seconds.
+    fn first_in(&self, from: i64, upto: i64) -> Option<i64> {
+        let Inner {
+            rule, first, last, ..
+        } = &*self.inner;
+        rule.first_in(from.max(*first), upto.min(*last))
+    }
+
+    /// The newest slot in `[from, upto]`, in seconds.
+    fn last_in(&self, from: i64, upto: i64) -> Option<i64> {
+        let mut found = self.first_in(from, upto)?;
+        let mut upto = upto.min(self.inner.last);
+        while found < upto {
+            // At least one second above `found`, so that every round makes the range smaller.
+            let middle = found + (upto - found).div_euclid(2) + (upto - found) % 2;
+            match self.first_in(middle, upto) {
+                Some(slot) => found = slot,
+                None => upto = middle - 1,
+            }
+        }
+        Some(found)
+    }
+}
+
+/// The last whole second that is not after the instant.
+fn floor(instant: Timestamp) -> i64 {
+    instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
+}
+
+/// The first whole second that is not before the instant.
+fn ceil(instant: Timestamp) -> i64 {
+    instant.as_second() + i64::from(instant.subsec_nanosecond() > 0)
+}
+
+fn at(second: i64) -> Option<Timestamp> {
+    Timestamp::from_second(second).ok()
+}

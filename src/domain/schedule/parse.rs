@@ -1,0 +1,133 @@
+//! Checks a specification as a whole, field by field.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Inner, ScheduleSpec, ceil, expression, floor, rule::Rule, zone::Zone};
+use crate::{
+    domain::span,
+    error::{Error, Result},
+};
+
+/// A spread longer than this hides when a task runs.
+const MAX_SPREAD: Duration = Duration::from_secs(7 * 86_400);
+/// As long as any wait that is accepted from a cron expression.
+const MAX_PERIOD: Duration = Duration::from_secs(8 * 366 * 86_400);
+
+pub(super) fn check(spec: &ScheduleSpec, task_name: &str, default_zone: &str) -> Result<Inner> {
+    let zone_name = spec.time_zone.as_deref().unwrap_or(default_zone);
+    let zone =
+        Zone::find(zone_name).map_err(|reason| Error::invalid("schedule.time_zone", reason))?;
+    if spec.phase.is_some() && spec.every.is_none() {
+        return Err(Error::invalid(
+            "schedule.phase",
+            "a phase shifts an interval; expected every as well, such as every = \"1h\"",
+        ));
+    }
+    let rule = match (&spec.cron, spec.every, spec.at) {
+        (None, None, None) => Rule::Manual,
+        (Some(text), None, None) => Rule::Cron {
+            cron: expression::read(text, task_name)?,
+            zone: zone.clone(),
+        },
+        (None, Some(every), None) => interval(every, spec.phase.unwrap_or_default())?,
+        (None, None, Some(at)) => Rule::At(ceil(at)),
+        _ => return Err(several(spec)),
+    };
+    let inner = Inner {
+        first: spec.start_at.map_or(Timestamp::MIN.as_second(), ceil),
+        last: spec.end_at.map_or(Timestamp::MAX.as_second(), floor),
+        spread: spread(spec.spread.unwrap_or_default())?,
+        spec: spec.clone(),
+        task_name: task_name.to_owned(),
+        zone,
+        rule,
+    };
+    check_window(&inner)?;
+    Ok(inner)
+}
+
+fn interval(every: Duration, phase: Duration) -> Result<Rule> {
+    let written = span::format(every);
+    if every.subsec_nanos() != 0 || every.is_zero() || every > MAX_PERIOD {
+        return Err(Error::invalid(
+            "schedule.every",
+            format!(
+                "{written:?} is not a whole number of seconds from 1 s to 8 years; expected one such as 30s, 5m or 1h30m"
+            ),
+        ));
+    }
+    if phase.subsec_nanos() != 0 || phase >= every {
+        let phase = span::format(phase);
+        return Err(Error::invalid(
+            "schedule.phase",
+            format!(
+                "{phase:?} is not a whole number of seconds below the interval of {written:?}; expected one such as 90s or 0s"
+            ),
+        ));
+    }
+    // Both are below `MAX_PERIOD`.
+    Ok(Rule::Every {
+        period: every.as_secs() as i64,
+        phase: phase.as_secs() as i64,
+    })
+}
+
+fn spread(spread: Duration) -> Result<Duration> {
+    if spread.subsec_nanos() % 1_000_000 != 0 || spread > MAX_SPREAD {
+        let written = span::format(spread);
+        return Err(Error::invalid(
+            "schedule.spread",
+            format!(
+                "{written:?} is not a whole number of milliseconds up to 7 days; expected one such as 30s or 10m"
+            ),
+        ));
+    }
+    Ok(spread)
+}
+
+/// A window that holds no slot is a mistake, and would look like a task that is merely quiet.
+fn check_window(inner: &Inner) -> Result<()> {
+    let spec = &inner.spec;
+    let shown =
+        |instant: Option<Timestamp>| instant.map_or("unset".to_owned(), |at| at.to_string());
+    let (start, end) = (shown(spec.start_at), shown(spec.end_at));
+    if inner.first > inner.last && spec.end_at.is_some() {
+        return Err(Error::invalid(
+            "schedule.end_at",
+            format!("{end} is before start_at {start}; expected a later instant"),
+        ));
+    }
+    if matches!(inner.rule, Rule::Manual) || inner.rule.first_in(inner.first, inner.last).is_some()
+    {
+        return Ok(());
+    }
+    let (field, what) = match (spec.at, spec.end_at) {
+        (Some(at), _) => ("schedule.at", format!("{at} is not")),
+        (None, Some(_)) => ("schedule.end_at", "no slot lies".to_owned()),
+        (None, None) => ("schedule.start_at", "no slot lies".to_owned()),
+    };
+    Err(Error::invalid(
+        field,
+        format!(
+            "{what} between start_at ({start}) and end_at ({end}); expected a window with at least one slot"
+        ),
+    ))
+}
+
+fn several(spec: &ScheduleSpec) -> Error {
+    let given = [
+        ("cron", spec.cron.is_some()),
+        ("every", spec.every.is_some()),
+        ("at", spec.at.is_some()),
+    ];
+    let names: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
+    Error::invalid(
+        "schedule",
+        format!(
+            "{} are given; expected at most one of cron, every and at, such as cron = \"30 2 * * *\"",
+            names.join(" and ")
+        ),
+    )
+}

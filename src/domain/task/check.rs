@@ -1,0 +1,139 @@
+//! What a specification must keep to, whoever wrote it.
+
+use std::time::Duration;
+
+use super::{CatchUpMode, DAY, TaskSpec};
+use crate::{
+    domain::{id::TaskName, schedule::Schedule, span},
+    error::{Error, Result},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const PARAMETERS_MAX: usize = 64 * 1024;
+
+impl TaskSpec {
+    /// Checks every field but what only the kind can judge, and reads the schedule.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's path and what was expected.
+    pub fn check(&self, name: &TaskName, default_zone: &str) -> Result<Schedule> {
+        text("description", &self.description, 1000)?;
+        text("category", &self.category, 100)?;
+        text("icon", &self.icon, 16)?;
+        if self.kind.is_empty() {
+            return Err(Error::invalid(
+                "kind",
+                "expected the name of a kind, such as command",
+            ));
+        }
+        let size = serde_json::to_vec(&self.parameters)
+            .map_err(Error::internal)?
+            .len();
+        if PARAMETERS_MAX < size {
+            return Err(Error::invalid(
+                "parameters",
+                format!("{size} bytes as JSON; expected at most {PARAMETERS_MAX}"),
+            ));
+        }
+        number("priority", i64::from(self.priority), 0, 9)?;
+        number(
+            "retry.max_attempts",
+            i64::from(self.retry.max_attempts),
+            1,
+            100,
+        )?;
+        number(
+            "history.keep_count",
+            i64::from(self.history.keep_count),
+            1,
+            1_000_000,
+        )?;
+
+        within("late_after", self.late_after, SECOND, 7 * DAY)?;
+        within("attempt_timeout", self.attempt_timeout, SECOND, 7 * DAY)?;
+        within(
+            "cancel_grace",
+            self.cancel_grace,
+            Duration::ZERO,
+            Duration::from_secs(600),
+        )?;
+        within("history.keep_for", self.history.keep_for, HOUR, 3660 * DAY)?;
+        let initial = self.retry.initial_backoff;
+        within(
+            "retry.initial_backoff",
+            initial,
+            Duration::from_millis(100),
+            DAY,
+        )?;
+        within(
+            "retry.max_backoff",
+            self.retry.max_backoff,
+            initial,
+            7 * DAY,
+        )?;
+        if let Some(deadline) = self.start_deadline {
+            within("start_deadline", deadline, SECOND, 366 * DAY)?;
+        }
+        if let Some(deadline) = self.progress_deadline {
+            within("progress_deadline", deadline, SECOND, 7 * DAY)?;
+        }
+        self.check_catch_up()?;
+        Schedule::parse(&self.schedule, name.as_str(), default_zone)
+    }
+
+    fn check_catch_up(&self) -> Result<()> {
+        let catch_up = &self.catch_up;
+        match (catch_up.mode, catch_up.window, catch_up.max_count) {
+            (CatchUpMode::All, Some(window), Some(count)) => {
+                within("catch_up.window", window, SECOND, 366 * DAY)?;
+                number("catch_up.max_count", i64::from(count), 1, 1000)
+            }
+            (CatchUpMode::All, None, _) => Err(Error::invalid(
+                "catch_up.window",
+                "mode all needs a window, such as 1d: how far back missed slots are run",
+            )),
+            (CatchUpMode::All, _, None) => Err(Error::invalid(
+                "catch_up.max_count",
+                "mode all needs a maximum, such as 10: how many missed slots are run",
+            )),
+            (CatchUpMode::Latest | CatchUpMode::None, None, None) => Ok(()),
+            (mode @ (CatchUpMode::Latest | CatchUpMode::None), _, _) => Err(Error::invalid(
+                "catch_up",
+                format!("window and max_count belong to mode all, not {mode}"),
+            )),
+        }
+    }
+}
+
+fn text(field: &str, value: &str, max: usize) -> Result<()> {
+    let length = value.chars().count();
+    if max < length {
+        return Err(Error::invalid(
+            field,
+            format!("{length} characters; expected at most {max}"),
+        ));
+    }
+    Ok(())
+}
+
+fn number(field: &str, value: i64, min: i64, max: i64) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        format!("{value} given; expected {min} to {max}"),
+    ))
+}
+
+fn within(field: &str, value: Duration, min: Duration, max: Duration) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let [value, min, max] = [value, min, max].map(span::format);
+    Err(Error::invalid(
+        field,
+        format!("{value} given; expected {min} to {max}"),
+    ))
+}

@@ -1,0 +1,197 @@
+//! What a handler is given: who it is, when it must stop, and where it may write.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::SharedClock,
+    domain::{RunId, TaskName, run::Progress},
+    error::Result,
+    store::{LogLine, Store, Tx},
+};
+
+/// Bytes of log kept of one attempt.
+pub const LOG_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one line; what is longer is cut.
+pub const LINE_BYTES_MAX: usize = 8 << 10;
+
+/// What a run knows of itself, and what it may use.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    pub task: TaskName,
+    pub run: RunId,
+    /// The fencing token: greater than that of every attempt before.
+    pub token: i64,
+    /// The slot, where there was one.
+    pub nominal_at: Option<Timestamp>,
+    pub due_at: Timestamp,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Cancelled when the run is to stop: by request, timeout, a lost lease or a drain.
+    pub cancel: CancellationToken,
+    pub clock: SharedClock,
+    pub(super) store: Store,
+    pub(super) feed: Feed,
+}
+
+/// Where a log line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Log,
+    Stdout,
+    Stderr,
+}
+
+impl RunContext {
+    /// For reading.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A write that commits only while this attempt holds its lease.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn begin(&self) -> Result<Tx> {
+        self.store.begin_fenced(self.run, self.token).await
+    }
+
+    /// Adds a line to the run's log. Counts as progress.
+    pub fn log(&self, text: impl AsRef<str>) {
+        self.log_from(Stream::Log, text.as_ref());
+    }
+
+    /// Adds a line that comes from elsewhere, such as a command. Counts as progress.
+    pub fn log_from(&self, stream: Stream, text: &str) {
+        self.feed
+            .line(self.run, self.token, self.clock.now(), stream, text);
+    }
+
+    /// Says how far the run is; told to watchers at most once a second.
+    pub fn progress(&self, done: i64, total: i64, message: impl Into<String>) {
+        let progress = Progress {
+            done,
+            total,
+            message: message.into(),
+            at: self.clock.now(),
+        };
+        self.feed.report(progress);
+    }
+
+    /// What identifies this attempt towards others: the same for a repeated send, another for the
+    /// next attempt.
+    pub fn idempotency_key(&self) -> String {
+        format!("{}-{}", self.run, self.token)
+    }
+}
+
+/// What a handler has said and the writer has not yet written; bounded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Feed {
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: Vec<LogLine>,
+    next_line: i64,
+    bytes: usize,
+    cut: bool,
+    progress: Option<Progress>,
+    told_at: Option<Timestamp>,
+    last_sign_at: Option<Timestamp>,
+}
+
+impl Feed {
+    fn line(&self, run: RunId, attempt: i64, at: Timestamp, stream: Stream, text: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.last_sign_at = Some(at);
+        if said.cut {
+            return;
+        }
+        let (stream, text) = if LOG_BYTES_MAX < said.bytes + text.len().min(LINE_BYTES_MAX) {
+            said.cut = true;
+            (
+                Stream::Log,
+                "… the rest of this attempt's log was cut: it is over 1 MiB",
+            )
+        } else {
+            (stream, cut(text))
+        };
+        said.bytes += text.len();
+        said.next_line += 1;
+        let line = LogLine {
+            run,
+            attempt,
+            line: said.next_line,
+            at,
+            stream: match stream {
+                Stream::Log => "log",
+                Stream::Stdout => "stdout",
+                Stream::Stderr => "stderr",
+            }
+            .to_owned(),
+            // PostgreSQL's text holds every character but this one.
+            text: text.replace('\0', "\u{fffd}"),
+        };
+        said.lines.push(line);
+    }
+
+    fn report(&self, progress: Progress) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.last_sign_at = Some(progress.at);
+        said.progress = Some(progress);
+    }
+
+    /// When the handler last gave a sign.
+    pub(super) fn last_sign_at(&self) -> Option<Timestamp> {
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last_sign_at
+    }
+
+    /// Takes the lines that are to be written.
+    pub(super) fn take_lines(&self) -> Vec<LogLine> {
+        std::mem::take(
+            &mut self
+                .said
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .lines,
+        )
+    }
+
+    /// Puts lines back that could not be written.
+    pub(super) fn put_back(&self, mut lines: Vec<LogLine>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.append(&mut said.lines);
+        said.lines = lines;
+    }
+
+    /// Takes the news of progress, at most once a second.
+    pub(super) fn take_progress(&self, now: Timestamp) -> Option<Progress> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let second = jiff::SignedDuration::from_secs(1);
+        if said
+            .told_at
+            .is_some_and(|told| now.duration_since(told).abs() < second)
+        {
+            return None;
+        }
+        let progress = said.progress.take()?;
+        said.told_at = Some(now);
+        Some(progress)
+    }
+}
+
+/// A line's beginning, at a character's end.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LINE_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

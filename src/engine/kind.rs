@@ -1,0 +1,234 @@
+//! What a kind of task is, and which kinds there are.
+
+use std::{collections::BTreeMap, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::context::RunContext;
+use crate::{
+    domain::Outcome,
+    error::{Error, Result},
+};
+
+/// One kind of work. A value of it is the parameters of one run, read from JSON: unknown or wrong
+/// ones are refused when a task is made, not when it runs.
+pub trait Kind: DeserializeOwned + Send + Sync + 'static {
+    /// What tasks call it; never change it once released.
+    const NAME: &'static str;
+    /// What it does, in a sentence for people.
+    const ABOUT: &'static str;
+    /// What runs of this kind may use.
+    type Env: Clone + Send + Sync + 'static;
+
+    /// Checks what only the environment can tell, such as whether a named command exists.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with a field below `parameters`.
+    fn check(&self, env: &Self::Env) -> Result<()> {
+        let _ = env;
+        Ok(())
+    }
+
+    /// Does the work. It must end soon after `context.cancel` is cancelled, and change nothing where
+    /// `context.dry_run` is set.
+    fn run(
+        self,
+        env: Self::Env,
+        context: RunContext,
+    ) -> impl Future<Output = Result<Done, Failure>> + Send;
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    pub outcome: Outcome,
+    /// A line for people.
+    pub message: String,
+    /// What was counted, by names such as `documents_activated`.
+    pub counters: BTreeMap<String, i64>,
+}
+
+impl Done {
+    pub fn worked(message: impl Into<String>) -> Self {
+        Self::with(Outcome::Worked, message)
+    }
+
+    pub fn nothing_to_do(message: impl Into<String>) -> Self {
+        Self::with(Outcome::NothingToDo, message)
+    }
+
+    pub fn partial(message: impl Into<String>) -> Self {
+        Self::with(Outcome::Partial, message)
+    }
+
+    #[must_use]
+    pub fn count(mut self, name: &str, number: impl TryInto<i64>) -> Self {
+        let number = number.try_into().unwrap_or(i64::MAX);
+        self.counters.insert(name.to_owned(), number);
+        self
+    }
+
+    fn with(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            message: message.into(),
+            counters: BTreeMap::new(),
+        }
+    }
+}
+
+/// Whether and when a failed attempt is repeated, while attempts are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// By the task's policy.
+    ByPolicy,
+    /// After this long.
+    After(Duration),
+    /// Never: it would fail the same way.
+    Never,
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub error: anyhow::Error,
+    pub again: Again,
+}
+
+impl Failure {
+    pub fn never(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            error: error.into(),
+            again: Again::Never,
+        }
+    }
+
+    pub fn after(error: impl Into<anyhow::Error>, wait: Duration) -> Self {
+        Self {
+            error: error.into(),
+            again: Again::After(wait),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            again: Again::ByPolicy,
+        }
+    }
+}
+
+/// A task that ships with the server.
+#[derive(Clone, Debug)]
+pub struct BuiltIn {
+    pub name: &'static str,
+    /// Fields of a `TaskSpec`: the lowest layer.
+    pub fields: Map<String, Value>,
+}
+
+type RunFn = dyn Fn(Value, RunContext) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync;
+type CheckFn = dyn Fn(Value) -> Result<()> + Send + Sync;
+
+struct Entry {
+    about: &'static str,
+    check: Box<CheckFn>,
+    run: Box<RunFn>,
+}
+
+/// The kinds this server can run, by name, and the tasks that ship with it: the one source of
+/// schedule, dispatch, catalogue and manual trigger.
+#[derive(Default)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Entry>,
+    built_ins: Vec<BuiltIn>,
+}
+
+impl Registry {
+    /// Adds a kind. One of the same name takes the place of the one before.
+    #[must_use]
+    pub fn with<K: Kind>(mut self, env: K::Env) -> Self {
+        let read = |parameters: Value| {
+            serde_json::from_value::<K>(parameters).map_err(|error| {
+                Error::invalid("parameters", format!("{error} (kind {})", K::NAME))
+            })
+        };
+        let for_check = env.clone();
+        let entry = Entry {
+            about: K::ABOUT,
+            check: Box::new(move |parameters| read(parameters)?.check(&for_check)),
+            run: Box::new(move |parameters, context| {
+                let env = env.clone();
+                Box::pin(async move { read(parameters)?.run(env, context).await })
+            }),
+        };
+        self.kinds.insert(K::NAME, entry);
+        self
+    }
+
+    /// Adds a task that ships with the server.
+    #[must_use]
+    pub fn task(mut self, built_in: BuiltIn) -> Self {
+        self.built_ins.push(built_in);
+        self
+    }
+
+    pub fn built_ins(&self) -> &[BuiltIn] {
+        &self.built_ins
+    }
+
+    /// Names and what they do, by name.
+    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+        self.kinds.iter().map(|(name, entry)| (*name, entry.about))
+    }
+
+    /// Whether there is such a kind, and it takes these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `kind` or a field below `parameters`.
+    pub fn check(&self, kind: &str, parameters: &Map<String, Value>) -> Result<()> {
+        let Some(entry) = self.kinds.get(kind) else {
+            let known: Vec<&str> = self.kinds.keys().copied().collect();
+            return Err(Error::invalid(
+                "kind",
+                format!(
+                    "there is no kind {kind:?}; expected one of {}",
+                    known.join(", ")
+                ),
+            ));
+        };
+        (entry.check)(Value::Object(parameters.clone()))
+    }
+
+    /// Runs it; a panic, also in the making of the future, is a failure like another.
+    pub(super) fn run(
+        &self,
+        kind: &str,
+        parameters: Map<String, Value>,
+        context: RunContext,
+    ) -> BoxFuture<'static, Result<Done, Failure>> {
+        let Some(entry) = self.kinds.get(kind) else {
+            let error = anyhow::anyhow!("this server has no kind {kind:?}");
+            return Box::pin(async { Err(Failure::never(error)) });
+        };
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            (entry.run)(Value::Object(parameters), context)
+        }));
+        match made {
+            Ok(work) => work,
+            Err(panic) => async move { std::panic::resume_unwind(panic) }.boxed(),
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.kinds.keys()).finish()
+    }
+}
+
+/// For hands that need the registry in several places.
+pub type SharedRegistry = Arc<Registry>;

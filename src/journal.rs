@@ -1,0 +1,66 @@
+//! Following the log: all that is there, then all that comes.
+//!
+//! From the table while the follower is older than the ring of recent events, from the ring
+//! afterwards, waiting where there is nothing: replay, catch-up, slow reader and live tail are one
+//! path, and nobody misses anything.
+
+use std::sync::Arc;
+
+use async_stream::try_stream;
+use futures_util::Stream;
+
+use crate::{
+    domain::Event,
+    error::{Error, Result},
+    store::Store,
+};
+
+const PAGE: usize = 256;
+
+/// Every event after `sequence`, in order and without end.
+///
+/// # Errors
+/// [`Error::OutOfRange`] where the log no longer, or not yet, reaches to `sequence`; the stream ends.
+pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<Event>>> + Send {
+    try_stream! {
+        let mut grown = store.tail().grown();
+        if store.tail().last() < sequence {
+            Err(out_of_range(sequence, store.events_pruned_upto().await?))?;
+        }
+        loop {
+            let last = *grown.borrow_and_update();
+            let page = match store.tail().after(sequence, PAGE) {
+                Some(page) => page,
+                None => {
+                    let pruned = store.events_pruned_upto().await?;
+                    if sequence < pruned {
+                        Err(out_of_range(sequence, pruned))?;
+                    }
+                    let page = store.events_between(sequence, last, PAGE as u64).await?;
+                    if page.is_empty() {
+                        // Numbers that were never used: nothing is there, nor will be.
+                        sequence = last;
+                    }
+                    page.into_iter().map(Arc::new).collect()
+                }
+            };
+            if page.is_empty() && grown.changed().await.is_err() {
+                return;
+            }
+            for event in page {
+                sequence = event.sequence;
+                yield event;
+            }
+        }
+    }
+}
+
+fn out_of_range(sequence: i64, oldest: i64) -> Error {
+    Error::OutOfRange {
+        message: format!(
+            "the log does not reach to {sequence}: its oldest position is {oldest}; begin again \
+             without a resume token"
+        ),
+        oldest: oldest.to_string(),
+    }
+}

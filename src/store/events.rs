@@ -1,0 +1,140 @@
+//! The log of events.
+//!
+//! On PostgreSQL the sequence is drawn by the last statements of a transaction, while its row locks
+//! are held, and a later number can be committed before an earlier one. [`super::tail`] delivers
+//! only the prefix that can no longer change; no reader may go past it.
+
+use jiff::Timestamp;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    EntityTrait as _, FromQueryResult,
+};
+
+use super::{CHUNK, Store, Tx, convert, entity::event};
+use crate::{
+    domain::{Event, EventKind, NewEvent, TaskId},
+    error::{Error, Result},
+};
+
+const PRUNED: &str = "log_pruned_upto";
+
+#[derive(FromQueryResult)]
+struct Number {
+    number: Option<i64>,
+}
+
+impl Store {
+    /// Events with `after < sequence <= upto`, in order.
+    pub async fn events_between(&self, after: i64, upto: i64, limit: u64) -> Result<Vec<Event>> {
+        let select = self
+            .sql("SELECT * FROM events WHERE sequence > ")
+            .bind(after)
+            .push(" AND sequence <= ")
+            .bind(upto)
+            .push(" ORDER BY sequence LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<event::Model> = self.all(select).await?;
+        rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// The highest number in the table; 0 where there is none.
+    pub(super) async fn events_highest(&self) -> Result<i64> {
+        let highest: Option<Number> = self
+            .one(
+                self.sql("SELECT max(sequence) AS number FROM events")
+                    .done(),
+            )
+            .await?;
+        let highest = highest.and_then(|row| row.number);
+        Ok(highest.unwrap_or(0).max(self.events_pruned_upto().await?))
+    }
+
+    /// Numbers up to this one are no longer in the table.
+    pub async fn events_pruned_upto(&self) -> Result<i64> {
+        Ok(self.value(PRUNED).await?.unwrap_or(0))
+    }
+
+    /// PostgreSQL: a transaction id drawn now.
+    pub(super) async fn draw_transaction_id(&self) -> Result<i64> {
+        let draw = self
+            .sql("SELECT pg_current_xact_id()::text::bigint AS number")
+            .done();
+        // On the writer's pool: reading pools may be replicas one day, which cannot draw.
+        self.number(draw).await
+    }
+
+    /// PostgreSQL: every transaction with a lower id has ended.
+    pub(super) async fn oldest_transaction_id(&self) -> Result<i64> {
+        let text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS number";
+        self.number(self.sql(text).done()).await
+    }
+
+    async fn number(&self, statement: sea_orm::Statement) -> Result<i64> {
+        let row: Option<Number> = self.one(statement).await?;
+        let number = row.and_then(|row| row.number);
+        number.ok_or_else(|| Error::internal("the database gave no number"))
+    }
+
+    /// Drops what is older than `before` and what is beyond `keep` events; says how many went.
+    pub async fn events_prune(&self, before: Timestamp, keep: i64) -> Result<u64> {
+        let old = self
+            .sql("SELECT max(sequence) AS number FROM events WHERE at < ")
+            .bind(convert::micros(before))
+            .done();
+        let old: Option<Number> = self.one(old).await?;
+        let upto = old.and_then(|row| row.number).unwrap_or(0);
+        // Never past what the tail has delivered.
+        let upto = upto.max(self.tail().last() - keep).min(self.tail().last());
+        if upto <= self.events_pruned_upto().await? {
+            return Ok(0);
+        }
+        let mut tx = self.begin().await?;
+        let delete = tx
+            .sql("DELETE FROM events WHERE sequence <= ")
+            .bind(upto)
+            .done();
+        let gone = tx.run(delete).await?;
+        tx.set_value(PRUNED, &upto).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+}
+
+impl Tx {
+    /// Writes what was told. Last of all, so that on PostgreSQL the transaction already has its id
+    /// when the numbers are drawn: the tail's rule rests on that.
+    pub(super) async fn append(&mut self, told: Vec<NewEvent>) -> Result<()> {
+        let at = convert::micros(self.now);
+        let mut told = told.into_iter().peekable();
+        while told.peek().is_some() {
+            let rows = told.by_ref().take(CHUNK).map(|new| event::ActiveModel {
+                sequence: NotSet,
+                at: Set(at),
+                kind: Set(new.kind.as_str().to_owned()),
+                task_id: Set(new.task_id.map(|id| id.0)),
+                subject: Set(new.subject),
+                payload: Set(new.payload),
+            });
+            let insert = event::Entity::insert_many(rows.collect::<Vec<_>>());
+            let done = insert.exec_without_returning(self.open()?).await;
+            self.check(done)?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<event::Model> for Event {
+    type Error = Error;
+
+    fn try_from(row: event::Model) -> Result<Self> {
+        Ok(Self::new(
+            row.sequence,
+            convert::instant(row.at)?,
+            convert::word("event kind", &row.kind, EventKind::parse(&row.kind))?,
+            row.task_id.map(TaskId),
+            row.subject,
+            row.payload,
+        ))
+    }
+}

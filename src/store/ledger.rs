@@ -1,0 +1,191 @@
+//! The ledger of slots.
+
+use jiff::Timestamp;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+
+use super::{
+    CHUNK, Page, PageOf, Store, Tx, convert,
+    convert::{micros, micros_of, uuid_of},
+    entity::slot,
+};
+use crate::{
+    domain::{
+        TaskId,
+        ledger::{SlotOutcome, SlotRow},
+    },
+    error::Result,
+};
+
+/// A place where the ledger is torn.
+#[derive(Clone, Debug)]
+pub struct Tear {
+    pub task: String,
+    pub message: String,
+}
+
+#[derive(FromQueryResult)]
+struct TornRow {
+    task: String,
+    upto_at: i64,
+    expected_at: Option<i64>,
+    after_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct EndRow {
+    task: String,
+    cursor_at: i64,
+    upto_at: Option<i64>,
+    created_at: i64,
+}
+
+impl Store {
+    /// A page of a task's ledger, newest first.
+    pub async fn slots(
+        &self,
+        task: TaskId,
+        outcomes: &[SlotOutcome],
+        page: &Page<Timestamp>,
+    ) -> Result<PageOf<SlotRow, Timestamp>> {
+        let mut select = slot::Entity::find().filter(slot::Column::TaskId.eq(task.0));
+        if !outcomes.is_empty() {
+            let outcomes = outcomes.iter().map(|outcome| outcome.as_str());
+            select = select.filter(slot::Column::Outcome.is_in(outcomes));
+        }
+        if let Some(after) = page.after {
+            select = select.filter(slot::Column::UptoAt.lt(micros(after)));
+        }
+        let rows = select
+            .order_by_desc(slot::Column::UptoAt)
+            .limit(page.size + 1)
+            .all(&self.inner.read)
+            .await?;
+        let rows = rows
+            .into_iter()
+            .map(SlotRow::try_from)
+            .collect::<Result<_>>()?;
+        Ok(PageOf::cut(rows, page.size, |row: &SlotRow| row.upto_at))
+    }
+
+    /// Rows that end after `since`, oldest first: what the auditor has not seen yet.
+    pub async fn slots_since(
+        &self,
+        task: TaskId,
+        since: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<SlotRow>> {
+        let rows = slot::Entity::find()
+            .filter(slot::Column::TaskId.eq(task.0))
+            .filter(slot::Column::UptoAt.gt(micros(since)))
+            .order_by_asc(slot::Column::UptoAt)
+            .limit(limit)
+            .all(&self.inner.read)
+            .await?;
+        rows.into_iter().map(SlotRow::try_from).collect()
+    }
+
+    /// Where a row does not begin where the one before it ends, or the last one does not end at the
+    /// task's cursor: "no hole, no overlap, from creation to cursor" in two queries.
+    pub async fn ledger_tears(&self) -> Result<Vec<Tear>> {
+        let chain = "SELECT t.name AS task, s.upto_at AS upto_at, s.expected_at AS expected_at, \
+             s.after_at AS after_at FROM (SELECT task_id, after_at, upto_at, \
+             lag(upto_at) OVER (PARTITION BY task_id ORDER BY upto_at) AS expected_at FROM slots) s \
+             JOIN tasks t ON t.id = s.task_id \
+             WHERE s.after_at <> COALESCE(s.expected_at, t.created_at) OR s.after_at >= s.upto_at \
+             ORDER BY t.name, s.upto_at LIMIT 1000";
+        let rows: Vec<TornRow> = self.all(self.sql(chain).done()).await?;
+        let mut tears = Vec::new();
+        for row in rows {
+            let expected = match row.expected_at {
+                Some(at) => format!("the row before it ends at {}", convert::instant(at)?),
+                None => {
+                    "it is the first row, and does not begin when the task was created".to_owned()
+                }
+            };
+            tears.push(Tear {
+                task: row.task,
+                message: format!(
+                    "the row up to {} begins at {}, but {expected}",
+                    convert::instant(row.upto_at)?,
+                    convert::instant(row.after_at)?
+                ),
+            });
+        }
+        let ends = "SELECT t.name AS task, t.cursor_at AS cursor_at, t.created_at AS created_at, \
+             (SELECT max(upto_at) FROM slots s WHERE s.task_id = t.id) AS upto_at FROM tasks t \
+             WHERE t.cursor_at <> COALESCE((SELECT max(upto_at) FROM slots s WHERE s.task_id = t.id), t.created_at) \
+             ORDER BY t.name LIMIT 1000";
+        let rows: Vec<EndRow> = self.all(self.sql(ends).done()).await?;
+        for row in rows {
+            tears.push(Tear {
+                task: row.task,
+                message: format!(
+                    "the ledger ends at {}, but the task is decided up to {}",
+                    convert::instant(row.upto_at.unwrap_or(row.created_at))?,
+                    convert::instant(row.cursor_at)?
+                ),
+            });
+        }
+        Ok(tears)
+    }
+}
+
+impl Tx {
+    /// Adds rows to the ledger. The caller holds the tasks' locks.
+    pub async fn slots_insert(&mut self, rows: &[SlotRow]) -> Result<()> {
+        for chunk in rows.chunks(CHUNK) {
+            let rows = chunk.iter().map(|row| slot::ActiveModel {
+                task_id: Set(row.task_id.0),
+                after_at: Set(micros(row.after_at)),
+                upto_at: Set(micros(row.upto_at)),
+                outcome: Set(row.outcome.as_str().to_owned()),
+                reason: Set(row.reason.clone()),
+                count: Set(row.count),
+                first_at: Set(micros_of(row.first_at)),
+                last_at: Set(micros_of(row.last_at)),
+                run_id: Set(uuid_of(row.run_id)),
+                revision: Set(row.revision),
+                tzdb: Set(row.tzdb.clone()),
+                decided_at: Set(micros(row.decided_at)),
+            });
+            let insert = slot::Entity::insert_many(rows);
+            let done = insert.exec_without_returning(self.open()?).await;
+            self.check(done)?;
+        }
+        Ok(())
+    }
+
+    /// Merges the rows of a task that end at or before `upto` into one PRUNED row; says how many
+    /// went.
+    pub async fn slots_prune(&mut self, task: TaskId, upto: Timestamp) -> Result<u64> {
+        let old = slot::Entity::find()
+            .filter(slot::Column::TaskId.eq(task.0))
+            .filter(slot::Column::UptoAt.lte(micros(upto)))
+            .order_by_asc(slot::Column::UptoAt);
+        let found = old.all(self.open()?).await;
+        let rows = self.check(found)?;
+        let [first, .., last] = rows.as_slice() else {
+            return Ok(0);
+        };
+        let merged = SlotRow {
+            outcome: SlotOutcome::Pruned,
+            reason: "history pruned".to_owned(),
+            count: rows.iter().map(|row| row.count).sum(),
+            first_at: convert::instant_of(rows.iter().find_map(|row| row.first_at))?,
+            last_at: convert::instant_of(rows.iter().rev().find_map(|row| row.last_at))?,
+            after_at: convert::instant(first.after_at)?,
+            run_id: None,
+            ..SlotRow::try_from(last.clone())?
+        };
+        let delete = slot::Entity::delete_many()
+            .filter(slot::Column::TaskId.eq(task.0))
+            .filter(slot::Column::UptoAt.lte(micros(upto)));
+        let deleted = delete.exec(self.open()?).await;
+        self.check(deleted)?;
+        self.slots_insert(&[merged]).await?;
+        Ok(rows.len() as u64 - 1)
+    }
+}

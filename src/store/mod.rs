@@ -1,0 +1,318 @@
+//! The database: all SQL is here, and nothing else names `sea_orm`.
+//!
+//! Reads hang on [`Store`]; writes hang on [`Tx`]. So every write is part of a transaction, and the
+//! events it tells of are committed with it. The bells ring after a commit; what they rang for is
+//! in the tables, never in the bell.
+//!
+//! On SQLite there is one writer connection (`BEGIN IMMEDIATE`) and a pool of readers; on PostgreSQL
+//! one pool. What must be quick is set-based: many rows in one statement and one transaction.
+//! Locks are taken in one order: tasks (by id), then runs.
+
+mod bell;
+mod cluster;
+mod convert;
+mod entity;
+mod events;
+mod fence;
+mod ledger;
+mod log;
+mod migration;
+mod open;
+mod page;
+mod problems;
+mod replicas;
+mod requests;
+mod runs;
+mod runs_claim;
+mod runs_finish;
+mod runs_history;
+mod sql;
+mod tail;
+mod tasks;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait as _, sqlx,
+};
+
+pub use self::{
+    bell::Bells,
+    cluster::GlobalPause,
+    log::LogLine,
+    open::Location,
+    page::{Page, PageOf},
+    replicas::ReplicaRow,
+    requests::StoredReply,
+    runs::RunFilter,
+    runs_claim::QueueOutlook,
+    runs_finish::{AttemptEnd, Ended},
+    runs_history::Figures,
+    tail::Tail,
+    tasks::TaskFilter,
+};
+use crate::{
+    clock::SharedClock,
+    domain::{NewEvent, RunId},
+    error::{Error, Result},
+};
+
+/// Rows in one statement at the most: well below every bind limit.
+pub(crate) const CHUNK: usize = 500;
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    backend: DbBackend,
+    clock: SharedClock,
+    bells: Bells,
+    tail: Tail,
+    /// SQLite: the writer connection saw an error after which its state is not known.
+    writer_suspect: AtomicBool,
+    /// SQLite: the database file.
+    file: Option<PathBuf>,
+}
+
+/// A write in progress. Dropped without [`Tx::commit`], it never happened.
+#[derive(Debug)]
+pub struct Tx {
+    tx: Option<DatabaseTransaction>,
+    store: Store,
+    now: Timestamp,
+    told: Vec<NewEvent>,
+    rings: bell::Rings,
+    fence: Option<(RunId, i64)>,
+    failed: bool,
+}
+
+impl Store {
+    /// Begins a write.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the database is away.
+    pub async fn begin(&self) -> Result<Tx> {
+        if self.inner.writer_suspect.swap(false, Ordering::SeqCst) {
+            self.close_writer().await;
+        }
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let begun = self.inner.write.begin_with_options(options).await;
+        let tx = begun.inspect_err(|_| self.suspect_writer())?;
+        Ok(Tx {
+            tx: Some(tx),
+            store: self.clone(),
+            now: self.inner.clock.now(),
+            told: Vec::new(),
+            rings: bell::Rings::default(),
+            fence: None,
+            failed: false,
+        })
+    }
+
+    pub fn bells(&self) -> &Bells {
+        &self.inner.bells
+    }
+
+    /// The process's window on the newest events.
+    pub fn tail(&self) -> &Tail {
+        &self.inner.tail
+    }
+
+    /// `sqlite` or `postgresql`.
+    pub fn kind(&self) -> &'static str {
+        match self.inner.backend {
+            DbBackend::Postgres => "postgresql",
+            _ => "sqlite",
+        }
+    }
+
+    /// SQLite's file; none on PostgreSQL.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.inner.file.as_deref()
+    }
+
+    /// A small read, to see whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        let ping = sql::Sql::new(self.inner.backend, "SELECT 1 AS one").done();
+        self.inner.read.query_one_raw(ping).await?;
+        Ok(())
+    }
+
+    fn sql(&self, text: &str) -> sql::Sql {
+        sql::Sql::new(self.inner.backend, text)
+    }
+
+    async fn all<M: FromQueryResult>(&self, statement: Statement) -> Result<Vec<M>> {
+        let rows = self.inner.read.query_all_raw(statement).await?;
+        Ok(rows
+            .iter()
+            .map(|row| M::from_query_result(row, ""))
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn one<M: FromQueryResult>(&self, statement: Statement) -> Result<Option<M>> {
+        let row = self.inner.read.query_one_raw(statement).await?;
+        Ok(row.map(|row| M::from_query_result(&row, "")).transpose()?)
+    }
+
+    fn suspect_writer(&self) {
+        if self.inner.backend == DbBackend::Sqlite {
+            self.inner.writer_suspect.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// After a full disk SQLite has rolled back by itself, and the connection no longer knows whether
+    /// it is in a transaction: the next savepoint would commit alone. A fresh one knows.
+    async fn close_writer(&self) {
+        let pool = self.inner.write.get_sqlite_connection_pool();
+        match pool.acquire().await {
+            Ok(connection) => {
+                if let Err(error) = connection.close().await {
+                    tracing::warn!(%error, "could not close the writer connection in order");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "could not get at the writer connection"),
+        }
+    }
+}
+
+impl Tx {
+    /// The instant at which this write happens; every statement of it uses this one.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Adds to the log what this write will have done.
+    pub fn tell(&mut self, event: NewEvent) {
+        self.told.push(event);
+    }
+
+    /// Makes it true, tells of it, and rings.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] where a handler's right to write has ended meanwhile; nothing is written.
+    pub async fn commit(mut self) -> Result<()> {
+        self.check_fence().await?;
+        let told = std::mem::take(&mut self.told);
+        self.rings.log = !told.is_empty();
+        self.append(told).await?;
+        let Some(tx) = self.tx.take() else {
+            return Err(Error::internal("a transaction that is over was committed"));
+        };
+        let committed = tx.commit().await;
+        committed.inspect_err(|_| self.store.suspect_writer())?;
+        self.store.inner.bells.ring(self.rings);
+        Ok(())
+    }
+
+    fn sql(&self, text: &str) -> sql::Sql {
+        self.store.sql(text)
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.store.inner.backend == DbBackend::Postgres
+    }
+
+    /// Runs a statement; says how many rows it touched.
+    async fn run(&mut self, statement: Statement) -> Result<u64> {
+        let done = self.open()?.execute_raw(statement).await;
+        Ok(self.check(done)?.rows_affected())
+    }
+
+    async fn all<M: FromQueryResult>(&mut self, statement: Statement) -> Result<Vec<M>> {
+        let rows = self.open()?.query_all_raw(statement).await;
+        Ok(self
+            .check(rows)?
+            .iter()
+            .map(|row| M::from_query_result(row, ""))
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn one<M: FromQueryResult>(&mut self, statement: Statement) -> Result<Option<M>> {
+        let row = self.open()?.query_one_raw(statement).await;
+        let row = self.check(row)?;
+        Ok(row.map(|row| M::from_query_result(&row, "")).transpose()?)
+    }
+
+    /// The transaction, unless a statement of it has failed: what follows would not be part of it.
+    fn open(&self) -> Result<&DatabaseTransaction> {
+        match &self.tx {
+            Some(tx) if !self.failed => Ok(tx),
+            _ => Err(Error::internal(
+                "a statement in a transaction that has failed",
+            )),
+        }
+    }
+
+    fn check<T>(&mut self, done: Result<T, DbErr>) -> Result<T> {
+        if let Err(error) = &done {
+            self.failed = true;
+            if error.sql_err().is_none() {
+                self.store.suspect_writer();
+            }
+        }
+        Ok(done?)
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        if is_away(&error) {
+            return Self::unavailable("database", error);
+        }
+        Self::internal(error)
+    }
+}
+
+/// Whether the database, not the statement, is at fault: the same may succeed later.
+fn is_away(error: &DbErr) -> bool {
+    let runtime = match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return true,
+        DbErr::Exec(runtime) | DbErr::Query(runtime) => runtime,
+        _ => return false,
+    };
+    let RuntimeErr::SqlxError(error) = runtime else {
+        return false;
+    };
+    match &**error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| is_away_code(&code)),
+        _ => false,
+    }
+}
+
+/// PostgreSQL: connection lost, resources, shutdown, deadlock and serialization. SQLite (primary
+/// codes, extended ones hold them in their low byte): busy, locked, read-only, I/O, full, cannot
+/// open.
+fn is_away_code(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["08", "53", "57P", "40", "58"]
+            .iter()
+            .any(|class| code.starts_with(class));
+    }
+    let primary = code.parse::<u32>().map(|code| code & 0xff);
+    matches!(primary, Ok(5 | 6 | 8 | 10 | 13 | 14))
+}

@@ -1,0 +1,325 @@
+//! Opening the database: connect, check whose it is and how old, bring the schema up to date.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, FromQueryResult,
+    sqlx::{ConnectOptions as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
+};
+use sea_orm_migration::MigratorTrait as _;
+use tracing::info;
+
+use super::{Bells, Inner, Store, Tail, migration::Migrator, sql::Sql};
+use crate::clock::SharedClock;
+
+const READERS: u32 = 8;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Any number will do, as long as every server takes the same.
+const MIGRATION_LOCK: i64 = 0x5761_7463_6862_656c;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A file, made if it is missing.
+    Sqlite(PathBuf),
+    /// `postgres://user:password@host/database`.
+    Postgres(String),
+}
+
+#[derive(FromQueryResult)]
+struct Name {
+    name: String,
+}
+
+impl Store {
+    /// Connects, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// Where the database is away, damaged, read-only, or was written by a newer Watchbell; the
+    /// message says which and what to do.
+    pub async fn open(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
+        let store = Self::connect(location, clock).await?;
+        store.migrate().await?;
+        store.anchor_clock().await?;
+        Ok(store)
+    }
+
+    /// Connects, and touches nothing: for commands beside a running server.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; also where the schema is older than this program.
+    pub async fn open_existing(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
+        if let Location::Sqlite(path) = location
+            && !path.exists()
+        {
+            bail!(
+                "there is no database at {}: start the server once, or pass --data",
+                path.display()
+            );
+        }
+        let store = Self::connect(location, clock).await?;
+        if !store.pending().await?.is_empty() {
+            bail!("the database has an older schema: run `watchbell migrate`, or start the server");
+        }
+        store.anchor_clock().await?;
+        Ok(store)
+    }
+
+    async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
+        let (write, read) = match location {
+            Location::Sqlite(path) => {
+                let write = sqlite(path, 1, false)
+                    .await
+                    .with_context(|| sqlite_advice(path))?;
+                let read = sqlite(path, READERS, true)
+                    .await
+                    .with_context(|| sqlite_advice(path))?;
+                (write, read)
+            }
+            Location::Postgres(url) => {
+                let pool = postgres(url).await.with_context(|| postgres_advice(url))?;
+                (pool.clone(), pool)
+            }
+        };
+        let inner = Inner {
+            backend: write.get_database_backend(),
+            write,
+            read,
+            clock,
+            bells: Bells::default(),
+            tail: Tail::default(),
+            writer_suspect: AtomicBool::new(false),
+            file: match location {
+                Location::Sqlite(path) => Some(path.clone()),
+                Location::Postgres(_) => None,
+            },
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Brings the schema up to date, one server at a time; says which steps were taken.
+    ///
+    /// # Errors
+    /// Where the schema is newer than this program, or a step fails: then nothing has changed.
+    pub async fn migrate(&self) -> anyhow::Result<Vec<String>> {
+        let db = &self.inner.write;
+        if self.inner.backend != DbBackend::Postgres {
+            let pending = self.pending().await?;
+            if !pending.is_empty() {
+                self.copy_before_migration().await?;
+                Migrator::up(db, None)
+                    .await
+                    .context("could not bring the schema up to date")?;
+            }
+            return Ok(pending);
+        }
+        // Two servers that start on an empty database would collide: the lock lives as long as its
+        // own connection, which is not the one that migrates.
+        let pool = db.get_postgres_connection_pool();
+        let mut guard = pool.acquire().await.context("could not get a connection")?;
+        let lock = sea_orm::sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
+        lock.execute(&mut *guard)
+            .await
+            .context("could not take the migration lock")?;
+        let done = self.migrate_locked().await;
+        // Closing the connection frees the lock, whatever became of the steps.
+        if let Err(error) = guard.close().await {
+            tracing::warn!(%error, "could not close the connection of the migration lock in order");
+        }
+        done
+    }
+
+    async fn migrate_locked(&self) -> anyhow::Result<Vec<String>> {
+        let pending = self.pending().await?;
+        if !pending.is_empty() {
+            let done = Migrator::up(&self.inner.write, None).await;
+            done.context("could not bring the schema up to date")?;
+        }
+        Ok(pending)
+    }
+
+    /// Steps that this program knows and the database has not taken.
+    async fn pending(&self) -> anyhow::Result<Vec<String>> {
+        let known: Vec<String> = Migrator::migrations()
+            .iter()
+            .map(|step| step.name().to_owned())
+            .collect();
+        let tables = match self.inner.backend {
+            DbBackend::Postgres => {
+                "SELECT tablename::text AS name FROM pg_tables WHERE tablename = 'seaql_migrations' AND schemaname = ANY (current_schemas(false))"
+            }
+            _ => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'"
+            }
+        };
+        let db = &self.inner.write;
+        let advice = "could not read the database: if it is damaged, restore the newest copy";
+        let table = db
+            .query_one_raw(Sql::new(self.inner.backend, tables).done())
+            .await;
+        if table.context(advice)?.is_none() {
+            return Ok(known);
+        }
+        let taken = Sql::new(
+            self.inner.backend,
+            "SELECT version AS name FROM seaql_migrations",
+        );
+        let rows = db.query_all_raw(taken.done()).await.context(advice)?;
+        let mut taken = BTreeSet::new();
+        for row in &rows {
+            taken.insert(Name::from_query_result(row, "")?.name);
+        }
+        let unknown: Vec<&String> = taken.iter().filter(|name| !known.contains(name)).collect();
+        if let Some(newest) = unknown.last() {
+            bail!(
+                "the database was written by a newer Watchbell (schema {newest}); this one is {} and \
+                 knows up to {}: run the newer version, or restore the copy made before its migration",
+                env!("CARGO_PKG_VERSION"),
+                known.last().map_or("nothing", String::as_str),
+            );
+        }
+        Ok(known
+            .into_iter()
+            .filter(|name| !taken.contains(name))
+            .collect())
+    }
+
+    /// SQLite: a consistent copy beside the file, so that a step that goes wrong can be undone.
+    async fn copy_before_migration(&self) -> anyhow::Result<()> {
+        let Some(file) = self.file() else {
+            return Ok(());
+        };
+        let any = Sql::new(DbBackend::Sqlite, "SELECT name FROM sqlite_master LIMIT 1").done();
+        if self.inner.write.query_one_raw(any).await?.is_none() {
+            return Ok(());
+        }
+        let stamp = self.inner.clock.now().strftime("%Y%m%dT%H%M%SZ");
+        let copy = file.with_extension(format!("before-migration-{stamp}.db"));
+        let vacuum = format!(
+            "VACUUM INTO '{}'",
+            copy.to_string_lossy().replace('\'', "''")
+        );
+        let made = self.inner.write.execute_unprepared(&vacuum).await;
+        made.with_context(|| format!("could not copy the database to {}", copy.display()))?;
+        info!(
+            "copied the database to {} before the migration",
+            copy.display()
+        );
+        Ok(())
+    }
+}
+
+async fn sqlite(
+    path: &Path,
+    connections: u32,
+    reader: bool,
+) -> Result<DatabaseConnection, sea_orm::DbErr> {
+    let file = path.to_owned();
+    let mut options = ConnectOptions::new("sqlite://");
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |_| {
+            let options = SqliteConnectOptions::new()
+                .filename(&file)
+                .create_if_missing(!reader)
+                .busy_timeout(BUSY_TIMEOUT)
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+                .pragma("temp_store", "MEMORY")
+                .statement_cache_capacity(200)
+                .disable_statement_logging();
+            if reader {
+                options.pragma("query_only", "ON")
+            } else {
+                options
+            }
+        });
+    Database::connect(options).await
+}
+
+async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(16)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(|options: PgConnectOptions| {
+            options
+                .application_name("watchbell")
+                .options([("statement_timeout", "60s"), ("lock_timeout", "30s")])
+                .disable_statement_logging()
+        });
+    Database::connect(options).await
+}
+
+fn sqlite_advice(path: &Path) -> String {
+    format!(
+        "could not open the database {}: check that its folder exists, that this user may write \
+         there, that the disk is not full, and that the file is a SQLite database",
+        path.display()
+    )
+}
+
+fn postgres_advice(url: &str) -> String {
+    format!(
+        "could not connect to {}: check that PostgreSQL runs there, that the database exists, and \
+         the user's password",
+        without_password(url)
+    )
+}
+
+/// The URL as it may be shown.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "postgres://…".to_owned();
+    };
+    // The query may carry a password too.
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    let Some((login, host)) = rest.rsplit_once('@') else {
+        return format!("{scheme}://{rest}");
+    };
+    match login.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
+        None => format!("{scheme}://{login}@{host}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            (
+                "postgres://ada:s3cret@db/watchbell",
+                "postgres://ada:***@db/watchbell",
+            ),
+            (
+                "postgres://ada:s3@cret@db/watchbell",
+                "postgres://ada:***@db/watchbell",
+            ),
+            (
+                "postgres://db/watchbell?password=s3cret",
+                "postgres://db/watchbell",
+            ),
+            ("postgres://ada@db/watchbell", "postgres://ada@db/watchbell"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The servers that share this database.
+
+use jiff::Timestamp;
+use sea_orm::{EntityTrait as _, QueryOrder as _, QuerySelect as _};
+
+use super::{Store, Tx, convert, convert::micros, entity::replica};
+use crate::{domain::ReplicaId, error::Result};
+
+/// A server, by its last sign of life.
+#[derive(Clone, Debug)]
+pub struct ReplicaRow {
+    pub id: ReplicaId,
+    pub host: String,
+    pub process_id: i64,
+    pub version: String,
+    pub configuration_hash: String,
+    pub started_at: Timestamp,
+    pub seen_at: Timestamp,
+}
+
+impl Store {
+    /// The newest 1,000 servers, the newest start first.
+    pub async fn replicas(&self) -> Result<Vec<ReplicaRow>> {
+        let rows = replica::Entity::find()
+            .order_by_desc(replica::Column::StartedAt)
+            .order_by_desc(replica::Column::Id)
+            .limit(1000)
+            .all(&self.inner.read)
+            .await?;
+        let read = |row: replica::Model| {
+            Ok(ReplicaRow {
+                id: ReplicaId(row.id),
+                host: row.host,
+                process_id: row.process_id,
+                version: row.version,
+                configuration_hash: row.configuration_hash,
+                started_at: convert::instant(row.started_at)?,
+                seen_at: convert::instant(row.seen_at)?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
+impl Tx {
+    /// Notes a sign of life.
+    pub async fn replica_seen(&mut self, row: &ReplicaRow) -> Result<()> {
+        let upsert = self
+            .sql("INSERT INTO replicas (id, host, process_id, version, configuration_hash, started_at, seen_at) VALUES (")
+            .bind(row.id.0)
+            .push(", ")
+            .bind(row.host.clone())
+            .push(", ")
+            .bind(row.process_id)
+            .push(", ")
+            .bind(row.version.clone())
+            .push(", ")
+            .bind(row.configuration_hash.clone())
+            .push(", ")
+            .bind(micros(row.started_at))
+            .push(", ")
+            .bind(micros(self.now))
+            .push(") ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at")
+            .done();
+        self.run(upsert).await?;
+        Ok(())
+    }
+
+    /// Forgets a server that has stopped in order.
+    pub async fn replica_gone(&mut self, id: ReplicaId) -> Result<()> {
+        let delete = self
+            .sql("DELETE FROM replicas WHERE id = ")
+            .bind(id.0)
+            .done();
+        self.run(delete).await?;
+        Ok(())
+    }
+
+    /// Forgets servers without a sign of life since `before`.
+    pub async fn replicas_prune(&mut self, before: Timestamp) -> Result<u64> {
+        let delete = self
+            .sql("DELETE FROM replicas WHERE seen_at < ")
+            .bind(micros(before))
+            .done();
+        self.run(delete).await
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers kept so that a repeated request gets the same one.
+
+use jiff::Timestamp;
+
+use super::{Store, Tx, convert::micros, entity::request};
+use crate::error::{Error, Result};
+
+/// An answer that was given before.
+#[derive(Clone, Debug)]
+pub struct StoredReply {
+    /// Of the request's body.
+    pub fingerprint: String,
+    pub response: Vec<u8>,
+}
+
+impl Store {
+    pub async fn request(
+        &self,
+        principal: &str,
+        method: &str,
+        request_id: &str,
+    ) -> Result<Option<StoredReply>> {
+        let select = self
+            .sql("SELECT * FROM requests WHERE principal = ")
+            .bind(principal)
+            .push(" AND method = ")
+            .bind(method)
+            .push(" AND request_id = ")
+            .bind(request_id)
+            .done();
+        let row: Option<request::Model> = self.one(select).await?;
+        Ok(row.map(|row| StoredReply {
+            fingerprint: row.fingerprint,
+            response: row.response,
+        }))
+    }
+}
+
+impl Tx {
+    /// Keeps an answer in the transaction that makes it true.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] where the same request is being answered at this moment.
+    pub async fn request_keep(
+        &mut self,
+        (principal, method, request_id): (&str, &str, &str),
+        reply: &StoredReply,
+    ) -> Result<()> {
+        let insert = self
+            .sql("INSERT INTO requests (principal, method, request_id, fingerprint, response, created_at) VALUES (")
+            .bind(principal)
+            .push(", ")
+            .bind(method)
+            .push(", ")
+            .bind(request_id)
+            .push(", ")
+            .bind(reply.fingerprint.clone())
+            .push(", ")
+            .bind(reply.response.clone())
+            .push(", ")
+            .bind(micros(self.now))
+            .push(") ON CONFLICT DO NOTHING")
+            .done();
+        if self.run(insert).await? == 1 {
+            return Ok(());
+        }
+        self.failed = true;
+        Err(Error::Aborted {
+            reason: "REQUEST_IN_PROGRESS",
+            message: format!("request {request_id:?} is being answered: send it again"),
+        })
+    }
+
+    /// Forgets answers given before `before`.
+    pub async fn requests_prune(&mut self, before: Timestamp) -> Result<u64> {
+        let delete = self
+            .sql("DELETE FROM requests WHERE created_at < ")
+            .bind(micros(before))
+            .done();
+        self.run(delete).await
+    }
+}

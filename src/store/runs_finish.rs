@@ -1,0 +1,285 @@
+//! The ends of attempts: many in one statement, each only where its token still holds.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sea_orm::{ActiveValue::Set, EntityTrait as _};
+
+use super::{
+    CHUNK, Tx,
+    convert::{json, json_of, micros, micros_of, uuid_of},
+    entity::{run, run_attempt},
+};
+use crate::{
+    domain::{
+        EventKind, Outcome, ReplicaId, Run, RunId, RunState, TaskId, run::reason, task::LastRun,
+    },
+    error::Result,
+};
+
+/// What an attempt, or the wait for one, has come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptEnd {
+    /// A terminal state, or `Queued` or `RetryWait` where there is more to come.
+    pub state: RunState,
+    pub outcome: Option<Outcome>,
+    pub reason: String,
+    pub message: String,
+    pub counters: BTreeMap<String, i64>,
+    /// When the next attempt may begin, in `Queued` and `RetryWait`.
+    pub claim_at: Option<Timestamp>,
+    /// The attempt does not count against the maximum.
+    pub refund: bool,
+}
+
+/// Which attempt of which run has ended, and how.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub run: RunId,
+    pub task: TaskId,
+    pub token: i64,
+    /// The replica that ran it, where one did.
+    pub replica: Option<ReplicaId>,
+    pub end: AttemptEnd,
+}
+
+impl AttemptEnd {
+    /// An end that says only why.
+    pub fn because(state: RunState, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            state,
+            outcome: None,
+            reason: reason.to_owned(),
+            message: message.into(),
+            counters: BTreeMap::new(),
+            claim_at: None,
+            refund: false,
+        }
+    }
+}
+
+const COLUMNS: &[(&str, &str)] = &[
+    ("id", "uuid"),
+    ("token", "bigint"),
+    ("state", "text"),
+    ("outcome", "text"),
+    ("reason", "text"),
+    ("message", "text"),
+    ("counters", "text"),
+    ("claim_at", "bigint"),
+    ("finished_at", "bigint"),
+    ("refund", "bigint"),
+];
+
+impl Tx {
+    /// Ends attempts of runs that are in one of the states `from` and whose token still matches;
+    /// returns those runs as they are now. A wish to cancel a running one wins over everything.
+    ///
+    /// Each run's task is locked first; then the line behind it moves up, its task's health is
+    /// noted, and the events are told.
+    pub async fn runs_end(&mut self, ended: &[Ended], from: &[RunState]) -> Result<Vec<Run>> {
+        let mut tasks: Vec<TaskId> = ended.iter().map(|ended| ended.task).collect();
+        tasks.sort();
+        tasks.dedup();
+        if self.is_postgres() {
+            self.tasks_locked(&tasks).await?;
+        }
+        let mut runs = Vec::with_capacity(ended.len());
+        for chunk in ended.chunks(CHUNK) {
+            runs.extend(self.end_chunk(chunk, from).await?);
+        }
+        self.note_attempts(ended, &runs).await?;
+
+        let mut freed: Vec<TaskId> = Vec::new();
+        for run in &runs {
+            self.tell_run(told_of(run.state), run);
+            if run.state.is_terminal() && run.solo {
+                freed.push(run.task_id);
+            }
+            // A run that is queued again, or whose retry is due at another time.
+            self.rings.queue |= !run.state.is_terminal();
+        }
+        freed.sort();
+        freed.dedup();
+        self.runs_promote(&freed).await?;
+        self.note_health(&runs).await?;
+        Ok(runs)
+    }
+
+    async fn end_chunk(&mut self, chunk: &[Ended], from: &[RunState]) -> Result<Vec<Run>> {
+        let now = micros(self.now);
+        let rows = chunk
+            .iter()
+            .map(
+                |Ended {
+                     run, token, end, ..
+                 }| {
+                    let finished_at = end.state.is_terminal().then_some(now);
+                    Ok(vec![
+                        run.0.into(),
+                        (*token).into(),
+                        end.state.as_str().into(),
+                        end.outcome
+                            .map(|outcome| outcome.as_str().to_owned())
+                            .into(),
+                        end.reason.clone().into(),
+                        end.message.clone().into(),
+                        json(&end.counters)?.into(),
+                        micros_of(end.claim_at).into(),
+                        finished_at.into(),
+                        i64::from(end.refund).into(),
+                    ])
+                },
+            )
+            .collect::<Result<Vec<_>>>()?;
+        let cancelled = "runs.cancellation IS NOT NULL AND runs.state = 'running'";
+        let update = self
+            .sql("")
+            .with_values(COLUMNS, rows)
+            .push("UPDATE runs SET state = CASE WHEN ")
+            .push(cancelled)
+            .push(" THEN 'cancelled' ELSE v.state END, outcome = CASE WHEN ")
+            .push(cancelled)
+            .push(" THEN NULL ELSE v.outcome END, reason = CASE WHEN ")
+            .push(cancelled)
+            .push(" AND v.state <> 'cancelled' THEN ")
+            .bind(reason::CANCEL_REQUESTED)
+            .postgres("::text")
+            .push(" ELSE v.reason END, message = v.message, counters = v.counters, claim_at = CASE WHEN ")
+            .push(cancelled)
+            .push(" THEN NULL ELSE v.claim_at END, finished_at = CASE WHEN ")
+            .push(cancelled)
+            .push(" THEN ")
+            .bind(now)
+            .postgres("::bigint")
+            .push(
+                " ELSE v.finished_at END, attempts_charged = attempts_charged - v.refund, lease_owner = NULL, \
+                 lease_until = NULL, version = version + 1 FROM v WHERE runs.id = v.id \
+                 AND runs.attempt = v.token AND runs.state IN ",
+            )
+            .list(from.iter().map(|state| state.as_str()))
+            .returning_all("runs")
+            .done();
+        let rows: Vec<run::Model> = self.all(update).await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+
+    /// Keeps what is known of attempts after which there is more to come.
+    async fn note_attempts(&mut self, ended: &[Ended], runs: &[Run]) -> Result<()> {
+        let by_id: BTreeMap<RunId, &Ended> = ended.iter().map(|ended| (ended.run, ended)).collect();
+        let goes_on = |run: &&Run| !run.state.is_terminal() && 0 < run.attempt;
+        let rows: Vec<run_attempt::ActiveModel> = runs
+            .iter()
+            .filter(goes_on)
+            .filter_map(|run| {
+                let ended = by_id.get(&run.id)?;
+                Some(run_attempt::ActiveModel {
+                    run_id: Set(run.id.0),
+                    attempt: Set(run.attempt),
+                    started_at: Set(micros(run.attempt_started_at.unwrap_or(self.now))),
+                    finished_at: Set(micros(self.now)),
+                    replica: Set(uuid_of(ended.replica)),
+                    reason: Set(ended.end.reason.clone()),
+                    message: Set(ended.end.message.clone()),
+                })
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let insert = run_attempt::Entity::insert_many(rows);
+        let done = insert.exec_without_returning(self.open()?).await;
+        self.check(done)?;
+        Ok(())
+    }
+
+    /// Notes on the tasks how their newest runs ended. The caller holds the tasks' locks.
+    async fn note_health(&mut self, runs: &[Run]) -> Result<()> {
+        let mut by_task: BTreeMap<TaskId, Vec<&Run>> = BTreeMap::new();
+        for run in runs
+            .iter()
+            .filter(|run| run.state.is_terminal() && run.counts())
+        {
+            by_task.entry(run.task_id).or_default().push(run);
+        }
+        if by_task.is_empty() {
+            return Ok(());
+        }
+        let rows = by_task
+            .iter()
+            .map(|(task, runs)| fold_health(*task, runs, self.now))
+            .collect::<Result<Vec<_>>>()?;
+        const COLUMNS: &[(&str, &str)] = &[
+            ("id", "uuid"),
+            ("last_run", "text"),
+            ("success_at", "bigint"),
+            ("failure_at", "bigint"),
+            ("failures", "integer"),
+            ("healed", "integer"),
+        ];
+        for chunk in rows.chunks(CHUNK) {
+            let update = self
+                .sql("")
+                .with_values(COLUMNS, chunk.iter().cloned())
+                .push(
+                    "UPDATE tasks SET last_run = v.last_run, \
+                     last_success_at = COALESCE(v.success_at, tasks.last_success_at), \
+                     last_failure_at = COALESCE(v.failure_at, tasks.last_failure_at), \
+                     consecutive_failures = CASE WHEN v.healed = 1 THEN v.failures \
+                     ELSE tasks.consecutive_failures + v.failures END, \
+                     failing_since = CASE WHEN v.failures > 0 AND (v.healed = 1 OR tasks.failing_since IS NULL) \
+                     THEN v.failure_at WHEN v.healed = 1 THEN NULL ELSE tasks.failing_since END \
+                     FROM v WHERE tasks.id = v.id",
+                )
+                .done();
+            self.run(update).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What these ends, in their order, do to their task's health.
+fn fold_health(task: TaskId, runs: &[&Run], now: Timestamp) -> Result<Vec<sea_orm::Value>> {
+    let at = micros(now);
+    let (mut success_at, mut failure_at, mut failures, mut healed) = (None, None, 0_i32, 0_i32);
+    for run in runs {
+        if run.state.is_failure() {
+            failures += 1;
+            failure_at = Some(at);
+        } else if run.state == RunState::Succeeded {
+            failures = 0;
+            healed = 1;
+            if run.outcome != Some(Outcome::Partial) {
+                success_at = Some(at);
+            }
+        }
+    }
+    let last = runs.last().map(|run| LastRun {
+        run: run.id,
+        state: run.state,
+        outcome: run.outcome,
+        finished_at: now,
+    });
+    Ok(vec![
+        task.0.into(),
+        json_of(last.as_ref())?.into(),
+        success_at.into(),
+        failure_at.into(),
+        failures.into(),
+        healed.into(),
+    ])
+}
+
+fn told_of(state: RunState) -> EventKind {
+    match state {
+        RunState::Queued => EventKind::RunQueued,
+        RunState::Running => EventKind::RunStarted,
+        RunState::RetryWait => EventKind::RunRetryWait,
+        RunState::Succeeded => EventKind::RunSucceeded,
+        RunState::Failed => EventKind::RunFailed,
+        RunState::TimedOut => EventKind::RunTimedOut,
+        RunState::Cancelled => EventKind::RunCancelled,
+        RunState::Expired => EventKind::RunExpired,
+        RunState::Abandoned => EventKind::RunAbandoned,
+    }
+}

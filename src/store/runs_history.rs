@@ -1,0 +1,209 @@
+//! Finished runs: figures, and pruning.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sea_orm::FromQueryResult;
+
+use super::{CHUNK, Store, Tx, convert, convert::micros};
+use crate::{
+    domain::{RunId, RunState, TaskId, run::reason},
+    error::Result,
+};
+
+/// Figures of the runs that finished in a span; dry runs do not count.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub runs: i64,
+    pub successes: i64,
+    pub partial: i64,
+    pub failures: i64,
+    pub cancelled: i64,
+    /// p50, p95 and maximum of the time from start to finish.
+    pub durations: Option<[Duration; 3]>,
+    /// p50, p95 and maximum of the time from due to start.
+    pub latencies: Option<[Duration; 3]>,
+    /// There were more runs than are looked at.
+    pub sampled: bool,
+}
+
+/// Runs looked at for figures: so their cost does not grow with history.
+const SAMPLE: usize = 10_000;
+
+#[derive(FromQueryResult)]
+struct Row {
+    state: String,
+    outcome: Option<String>,
+    reason: String,
+    due_at: i64,
+    started_at: Option<i64>,
+    finished_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: uuid::Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct At {
+    at: Option<i64>,
+}
+
+impl Store {
+    /// Figures of a task's runs that finished since `since`.
+    pub async fn figures(&self, task: TaskId, since: Timestamp) -> Result<Figures> {
+        let select = self
+            .sql(
+                "SELECT state, outcome, reason, due_at, started_at, finished_at FROM runs \
+                 WHERE finished_at IS NOT NULL AND NOT dry_run AND task_id = ",
+            )
+            .bind(task.0)
+            .push(" AND finished_at >= ")
+            .bind(micros(since))
+            .push(" ORDER BY finished_at DESC, id DESC LIMIT ")
+            .bind(SAMPLE as i64 + 1)
+            .done();
+        let mut rows: Vec<Row> = self.all(select).await?;
+        let mut figures = Figures {
+            sampled: SAMPLE < rows.len(),
+            ..Figures::default()
+        };
+        rows.truncate(SAMPLE);
+        rows.retain(|row| row.reason != reason::SUPERSEDED_BY_SLOT);
+        for row in &rows {
+            let state = convert::word("run state", &row.state, RunState::parse(&row.state))?;
+            figures.runs += 1;
+            match state {
+                RunState::Succeeded if row.outcome.as_deref() == Some("partial") => {
+                    figures.partial += 1
+                }
+                RunState::Succeeded => figures.successes += 1,
+                RunState::Cancelled => figures.cancelled += 1,
+                RunState::Failed | RunState::TimedOut | RunState::Expired | RunState::Abandoned => {
+                    figures.failures += 1;
+                }
+                RunState::Queued | RunState::Running | RunState::RetryWait => {}
+            }
+        }
+        let started = || rows.iter().filter_map(|row| Some((row, row.started_at?)));
+        figures.durations = spread(started().map(|(row, at)| row.finished_at - at));
+        figures.latencies = spread(started().map(|(row, at)| at - row.due_at));
+        Ok(figures)
+    }
+
+    /// When the `keep`th newest finished run of a task ended: those before it are beyond the count.
+    pub async fn history_cutoff(&self, task: TaskId, keep: u32) -> Result<Option<Timestamp>> {
+        let select = self
+            .sql("SELECT finished_at AS at FROM runs WHERE finished_at IS NOT NULL AND task_id = ")
+            .bind(task.0)
+            .push(" ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET ")
+            .bind(i64::from(keep.saturating_sub(1)))
+            .done();
+        let row: Option<At> = self.one(select).await?;
+        convert::instant_of(row.and_then(|row| row.at))
+    }
+
+    /// Finished runs of a task that ended before `before`, oldest first, but for its newest success
+    /// and newest failure.
+    pub async fn history_old(
+        &self,
+        task: TaskId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RunId>> {
+        let newest = |filter: &str| {
+            format!(
+                " AND id NOT IN (SELECT id FROM (SELECT id FROM runs WHERE finished_at IS NOT NULL AND NOT dry_run \
+                 AND {filter} AND task_id = "
+            )
+        };
+        let end = " ORDER BY finished_at DESC, id DESC LIMIT 1) newest)";
+        let success = newest("state = 'succeeded' AND outcome <> 'partial'");
+        let failure = newest("state IN ('failed', 'timed_out', 'expired', 'abandoned')");
+        let select = self
+            .sql("SELECT id FROM runs WHERE finished_at IS NOT NULL AND task_id = ")
+            .bind(task.0)
+            .push(" AND finished_at < ")
+            .bind(micros(before))
+            .push(&success)
+            .bind(task.0)
+            .push(end)
+            .push(&failure)
+            .bind(task.0)
+            .push(end)
+            .push(" ORDER BY finished_at, id LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<Id> = self.all(select).await?;
+        Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
+    }
+
+    /// Tasks that were deleted and have no run left, for pruning their ledger.
+    pub async fn tasks_deleted_before(&self, before: Timestamp) -> Result<Vec<TaskId>> {
+        let select = self
+            .sql("SELECT id FROM tasks WHERE deleted_at IS NOT NULL AND deleted_at < ")
+            .bind(micros(before))
+            .push(" LIMIT 1000")
+            .done();
+        let rows: Vec<Id> = self.all(select).await?;
+        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
+    }
+}
+
+impl Tx {
+    /// Deletes runs with their attempts and log lines.
+    pub async fn runs_delete(&mut self, runs: &[RunId]) -> Result<u64> {
+        let mut gone = 0;
+        for chunk in runs.chunks(CHUNK) {
+            for table in [
+                "run_log WHERE run_id",
+                "run_attempts WHERE run_id",
+                "runs WHERE id",
+            ] {
+                let delete = self
+                    .sql("DELETE FROM ")
+                    .push(table)
+                    .push(" IN ")
+                    .list(chunk.iter().map(|id| id.0))
+                    .done();
+                gone = self.run(delete).await?;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Deletes a task that was deleted long ago, with all that hangs on it but its runs.
+    pub async fn task_erase(&mut self, id: TaskId) -> Result<()> {
+        for table in [
+            "slots WHERE task_id",
+            "task_revisions WHERE task_id",
+            "tasks WHERE id",
+        ] {
+            let delete = self
+                .sql("DELETE FROM ")
+                .push(table)
+                .push(" = ")
+                .bind(id.0)
+                .done();
+            self.run(delete).await?;
+        }
+        Ok(())
+    }
+}
+
+/// p50, p95 and maximum of spans in microseconds (nearest rank).
+fn spread(micros: impl Iterator<Item = i64>) -> Option<[Duration; 3]> {
+    let mut sorted: Vec<u64> = micros.map(|span| span.max(0).unsigned_abs()).collect();
+    sorted.sort_unstable();
+    let last = sorted.len().checked_sub(1)?;
+    let rank = |percent: usize| {
+        Duration::from_micros(
+            sorted[(sorted.len() * percent)
+                .div_ceil(100)
+                .saturating_sub(1)
+                .min(last)],
+        )
+    };
+    Some([rank(50), rank(95), rank(100)])
+}
