@@ -48,17 +48,18 @@ use sea_orm::{
 pub use self::{
     bell::Bells,
     cluster::GlobalPause,
+    ledger::Tear,
     log::LogLine,
     open::Location,
     page::{Page, PageOf},
     replicas::ReplicaRow,
     requests::StoredReply,
-    runs::RunFilter,
-    runs_claim::QueueOutlook,
+    runs::{LiveRun, RunFilter},
+    runs_claim::{QueueCounts, QueueOutlook},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
     tail::Tail,
-    tasks::TaskFilter,
+    tasks::{Revision, TaskCounts, TaskFilter},
 };
 use crate::{
     clock::SharedClock,
