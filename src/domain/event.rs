@@ -17,6 +17,7 @@ text_enum! {
         TaskResumed = "task.resumed",
         AllPaused = "all.paused",
         AllResumed = "all.resumed",
+        SlotSkipped = "slot.skipped",
         RunQueued = "run.queued",
         RunStarted = "run.started",
         RunProgressed = "run.progressed",

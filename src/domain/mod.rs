@@ -1,9 +1,11 @@
 //! The nouns, and the rules that need nothing but them: pure, synchronous, no I/O.
 
+pub mod decide;
 pub mod event;
 pub mod id;
 pub mod ledger;
 pub mod problem;
+pub mod retry;
 pub mod run;
 pub mod schedule;
 pub mod span;

@@ -1,9 +1,216 @@
-//! Decides what is due, and runs it.
+//! Decides what is due, runs it, and watches over both.
+//!
+//! [`Scheduler`] turns due slots into queued runs; [`Runner`] takes queued runs and runs them;
+//! [`Recovery`] moves on what a dead replica left; [`Auditor`] recomputes the ledger. Each is a `tick`
+//! that does all there is to do now, and a loop that waits for the next reason to. [`Engine`] is what
+//! others may ask of them.
 
+mod agenda;
+mod auditor;
+mod board;
+mod catalogue;
 mod context;
+mod drift;
+mod edits;
+mod finisher;
+mod keeper;
 mod kind;
+mod orders;
+mod pauses;
+mod perform;
+mod recovery;
+mod rounds;
+mod runner;
+mod scheduler;
+mod status;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 pub use self::{
+    agenda::AgendaEntry,
+    auditor::{Auditor, Finding, audit},
+    board::Board,
     context::{LOG_BYTES_MAX, RunContext, Stream},
+    drift::DriftItem,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
+    orders::{BackfillOrder, Backfilled, TriggerOrder},
+    recovery::Recovery,
+    rounds::{Round, Rounds},
+    runner::Runner,
+    scheduler::Scheduler,
+    status::Status,
 };
+use crate::{
+    clock::SharedClock,
+    domain::{Task, TaskId, schedule::Schedule},
+    error::Result,
+    store::{ReplicaRow, Store, StoredReply, Tx},
+};
+
+/// Parsed schedules kept at the most.
+const SCHEDULES_MAX: usize = 20_000;
+
+/// What others may ask of the engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: SharedClock,
+    registry: SharedRegistry,
+    replica: ReplicaRow,
+    settings: Settings,
+    tzdb: String,
+    schedules: Mutex<HashMap<(TaskId, i64), Schedule>>,
+    board: Board,
+    status: status::StatusCache,
+}
+
+/// What the engine takes from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The organisation's zone.
+    pub default_zone: String,
+    /// Runs under way at once on this replica.
+    pub max_running: usize,
+    /// How long a claim holds without being renewed.
+    pub lease: std::time::Duration,
+    /// A slot decided later than this after it was due is a problem.
+    pub audit_grace: std::time::Duration,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub principal: String,
+}
+
+/// An answer to be kept under the caller's request id, in the transaction that makes it true.
+pub struct Remember<'a, T> {
+    pub method: &'static str,
+    pub request_id: &'a str,
+    /// Of the request's body.
+    pub fingerprint: String,
+    pub encode: &'a (dyn Fn(&T) -> Vec<u8> + Send + Sync),
+}
+
+impl<T> std::fmt::Debug for Remember<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remember")
+            .field("method", &self.method)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub fn new(
+        store: Store,
+        clock: SharedClock,
+        registry: SharedRegistry,
+        replica: ReplicaRow,
+        settings: Settings,
+    ) -> Self {
+        let board = Board::new(settings.max_running);
+        let inner = Inner {
+            store,
+            clock,
+            registry,
+            replica,
+            settings,
+            tzdb: crate::domain::schedule::tzdb_version(),
+            schedules: Mutex::default(),
+            board,
+            status: status::StatusCache::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub fn replica(&self) -> &ReplicaRow {
+        &self.inner.replica
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub fn default_zone(&self) -> &str {
+        &self.inner.settings.default_zone
+    }
+
+    /// Version of the tz database in use.
+    pub fn tzdb(&self) -> &str {
+        &self.inner.tzdb
+    }
+
+    /// Figures of this process that are in no table.
+    pub fn board(&self) -> &Board {
+        &self.inner.board
+    }
+
+    /// The task's schedule, read once for each revision.
+    ///
+    /// # Errors
+    /// Where the stored specification no longer suits this program.
+    pub fn schedule_of(&self, task: &Task) -> Result<Schedule> {
+        let key = (task.id, task.revision);
+        let lock = || {
+            self.inner
+                .schedules
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(schedule) = lock().get(&key) {
+            return Ok(schedule.clone());
+        }
+        let schedule =
+            Schedule::parse(&task.spec.schedule, task.name.as_str(), self.default_zone())?;
+        let mut schedules = lock();
+        if SCHEDULES_MAX <= schedules.len() {
+            schedules.clear();
+        }
+        schedules.insert(key, schedule.clone());
+        Ok(schedule)
+    }
+}
+
+/// Keeps the answer where the caller gave a request id.
+async fn keep<T>(
+    tx: &mut Tx,
+    who: &Caller,
+    remember: Option<Remember<'_, T>>,
+    answer: &T,
+) -> Result<()> {
+    let Some(remember) = remember else {
+        return Ok(());
+    };
+    let reply = StoredReply {
+        fingerprint: remember.fingerprint,
+        response: (remember.encode)(answer),
+    };
+    tx.request_keep(
+        (&who.principal, remember.method, remember.request_id),
+        &reply,
+    )
+    .await
+}

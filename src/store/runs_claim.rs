@@ -7,7 +7,7 @@ use sea_orm::FromQueryResult;
 
 use super::{CHUNK, Store, Tx, convert, convert::micros, entity::run};
 use crate::{
-    domain::{EventKind, ReplicaId, Run, RunId, run::Progress},
+    domain::{EventKind, ReplicaId, Run, RunId, TaskId, retry::later, run::Progress},
     error::Result,
 };
 
@@ -128,6 +128,15 @@ impl Store {
             select = select.push(" OR lease_owner <> ").bind(replica.0);
         }
         self.some_runs(select.push(")"), limit).await
+    }
+
+    /// Tasks with runs in line and none before them; at most 1,000.
+    pub async fn lines_halted(&self) -> Result<Vec<TaskId>> {
+        let select = "SELECT DISTINCT r.task_id AS id FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id AND (o.state IN ('running', 'retry_wait') \
+             OR (o.state = 'queued' AND o.claim_at IS NOT NULL))) LIMIT 1000";
+        let rows: Vec<Id> = self.all(self.sql(select).done()).await?;
+        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
     }
 
     /// Runs of this replica that someone wants to stop.
@@ -294,10 +303,4 @@ impl Tx {
         }
         Ok(())
     }
-}
-
-/// `at` plus a span; the end of time where that would be beyond it.
-pub(crate) fn later(at: Timestamp, span: Duration) -> Timestamp {
-    let span = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
-    at.saturating_add(span).unwrap_or(Timestamp::MAX)
 }

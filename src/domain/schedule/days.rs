@@ -59,7 +59,7 @@ pub(super) fn month_day(text: &str, task_name: &str) -> Result<Months, Reason> {
 pub(super) fn week_day(text: &str, task_name: &str) -> Result<Months, Reason> {
     let element = read_week_day(text, task_name)?;
     Ok(by_shape(|length, first| {
-        let days = 1..=length;
+        let mut days = 1..=length;
         match element {
             WeekDay::Numbers(set) => days
                 .filter(|day| set >> weekday(*day, first) & 1 == 1)
@@ -69,8 +69,7 @@ pub(super) fn week_day(text: &str, task_name: &str) -> Result<Months, Reason> {
                 .nth(nth as usize - 1)
                 .map_or(0, bit),
             WeekDay::Last(wanted) => days
-                .filter(|day| weekday(*day, first) == wanted)
-                .next_back()
+                .rfind(|day| weekday(*day, first) == wanted)
                 .map_or(0, bit),
         }
     }))

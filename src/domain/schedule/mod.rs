@@ -11,6 +11,7 @@
 //! day: at a gap's end if the time is skipped, at the first pass if it occurs twice.
 
 mod civil;
+mod count;
 mod cron;
 mod days;
 mod expression;
@@ -105,18 +106,13 @@ impl Schedule {
         })
     }
 
-    /// How many slots lie in `(after, upto]`.
+    /// How many slots lie in `(after, upto]`, by arithmetic: a year of seconds takes no longer
+    /// than a year of months.
     pub fn count(&self, after: Timestamp, upto: Timestamp) -> u64 {
-        let Rule::Every { period, phase } = self.inner.rule else {
-            return self.slots(after, upto).count() as u64;
-        };
-        let from = (floor(after) + 1).max(self.inner.first);
-        let upto = floor(upto).min(self.inner.last);
-        if from > upto {
-            return 0;
-        }
-        let up_to = |instant: i64| (instant - phase).div_euclid(period);
-        up_to(upto).abs_diff(up_to(from - 1))
+        let Inner {
+            rule, first, last, ..
+        } = &*self.inner;
+        rule.count_in((floor(after) + 1).max(*first), floor(upto).min(*last))
     }
 
     /// The newest slot in `(after, upto]`.

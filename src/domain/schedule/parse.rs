@@ -75,7 +75,7 @@ fn interval(every: Duration, phase: Duration) -> Result<Rule> {
 }
 
 fn spread(spread: Duration) -> Result<Duration> {
-    if spread.subsec_nanos() % 1_000_000 != 0 || spread > MAX_SPREAD {
+    if !spread.subsec_nanos().is_multiple_of(1_000_000) || spread > MAX_SPREAD {
         let written = span::format(spread);
         return Err(Error::invalid(
             "schedule.spread",

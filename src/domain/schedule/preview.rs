@@ -1,6 +1,10 @@
 //! The coming fires of a schedule, with a sentence for everything about them that may surprise.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
 
 use jiff::Timestamp;
 
@@ -48,15 +52,14 @@ pub fn tzdb_version() -> String {
         Path::new("/etc/zoneinfo"),
     ]);
     for folder in folders {
-        if let Ok(source) = std::fs::read_to_string(folder.join("tzdata.zi"))
-            && let Some(version) = source
-                .lines()
-                .next()
-                .and_then(|l| l.strip_prefix("# version "))
+        let source = first_line(&folder.join("tzdata.zi"));
+        if let Some(version) = source
+            .as_deref()
+            .and_then(|line| line.strip_prefix("# version "))
         {
             return version.trim().to_owned();
         }
-        if let Ok(version) = std::fs::read_to_string(folder.join("+VERSION")) {
+        if let Some(version) = first_line(&folder.join("+VERSION")) {
             return version.trim().to_owned();
         }
         // jiff takes the first folder there is, whether or not it tells its version.
@@ -65,6 +68,11 @@ pub fn tzdb_version() -> String {
         }
     }
     "bundled".to_owned()
+}
+
+fn first_line(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    BufReader::new(file).lines().next()?.ok()
 }
 
 fn fire(schedule: &Schedule, slot: Timestamp) -> Fire {
@@ -94,20 +102,18 @@ fn daylight_saving(schedule: &Schedule, cron: &Cron, zone: &Zone, slot: i64) -> 
     let local = slot + period.offset;
     let name = &zone.name;
     if slot == period.start && first_in_gap(cron, period).is_some() {
-        return Some(format!(
-            "{} in {name}: runs at the gap's end {}",
-            skipped(cron, period, false),
-            time(local)
-        ));
+        let (times, several) = skipped(cron, period);
+        let run = if several { "run once, at" } else { "runs at" };
+        let end = time(local);
+        return Some(format!("{times} in {name}: {run} the gap's end {end}"));
     }
+    let why = "because a minute or hour field that starts with * follows elapsed time";
     let passed_over = cron.elapsed
         && cron.first_in(period.seen, period.local_start()).is_some()
         && schedule.first_in(period.start, slot) == Some(slot);
     if passed_over {
-        return Some(format!(
-            "{} in {name}: passed over, because a minute or hour field that starts with * follows elapsed time",
-            skipped(cron, period, true)
-        ));
+        let (times, _) = skipped(cron, period);
+        return Some(format!("{times} in {name}: passed over, {why}"));
     }
     // An offset is below 26 hours, so what repeats this local time begins within that.
     let mut soon = later.iter().take_while(|p| p.start < slot + 2 * DAY);
@@ -116,39 +122,33 @@ fn daylight_saving(schedule: &Schedule, cron: &Cron, zone: &Zone, slot: i64) -> 
     if !cron.elapsed {
         return again.then(|| format!("{}: runs at the first pass", twice()));
     }
-    let why = "because a minute or hour field that starts with * follows elapsed time";
     if again {
         return Some(format!("{}: this is the first pass of two, {why}", twice()));
     }
     (local < period.seen).then(|| format!("{}: this is the second pass, {why}", twice()))
 }
 
-/// "02:30 does not exist on 2026-03-08", or the same of several times.
-fn skipped(cron: &Cron, period: &Period, elapsed: bool) -> String {
+/// "02:30 does not exist on 2026-03-08", or the same of several times, and whether it is several.
+fn skipped(cron: &Cron, period: &Period) -> (String, bool) {
     let mut times = Vec::new();
     let mut from = period.seen;
     while let Some(local) = cron.first_in(from, period.local_start()) {
-        times.push(local);
+        times.push(time(local));
         from = local + 1;
-        // Three are enough to show what happened.
+        // Three are enough to show what happened; the fourth tells that there are more.
         if times.len() > 3 {
             break;
         }
     }
-    let shown: Vec<String> = times.iter().take(3).map(|local| time(*local)).collect();
     let day = date(period.seen);
-    match (times.len(), elapsed) {
-        (0 | 1, _) => format!("{} does not exist on {day}", shown.join("")),
-        (2 | 3, true) => format!("{} do not exist on {day}", shown.join(" and ")),
-        (2 | 3, false) => format!(
-            "{} do not exist on {day} and become one",
-            shown.join(" and ")
-        ),
-        (_, true) => format!("{} and others do not exist on {day}", shown.join(", ")),
-        (_, false) => format!(
-            "{} and others do not exist on {day} and become one",
-            shown.join(", ")
-        ),
+    match &times[..] {
+        [one] => (format!("{one} does not exist on {day}"), false),
+        [a, b] => (format!("{a} and {b} do not exist on {day}"), true),
+        [a, b, c] => (format!("{a}, {b} and {c} do not exist on {day}"), true),
+        some => {
+            let shown = some.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            (format!("{shown} and others do not exist on {day}"), true)
+        }
     }
 }
 

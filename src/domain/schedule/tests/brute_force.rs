@@ -258,6 +258,14 @@ fn check(line: &Line, name: &str, from: Timestamp, length: Duration) -> Result<(
         return Ok(());
     };
     let found: Vec<_> = schedule.slots(from - second, until - second).collect();
+    prop_assert_eq!(
+        schedule.count(from - second, until - second),
+        found.len() as u64
+    );
+    prop_assert_eq!(
+        schedule.last_between(from - second, until - second),
+        found.last().copied()
+    );
     let expected = line.fires(&TimeZone::get(name).unwrap(), from, until);
     prop_assert_eq!(found, expected, "{} in {} from {}", line.text(), name, from);
     Ok(())

@@ -30,7 +30,7 @@ fn a_gap_is_explained() {
         shown("America/New_York", "15,45 2 * * *", from, until),
         [
             "2026-03-08T03:00:00-04:00[America/New_York] 02:15 and 02:45 do not exist on 2026-03-08 \
-          and become one in America/New_York: runs at the gap's end 03:00"
+          in America/New_York: run once, at the gap's end 03:00"
         ]
     );
     let elapsed = shown(

@@ -131,6 +131,31 @@ fn the_ends_of_time_are_safe() {
 }
 
 #[test]
+fn a_count_agrees_with_enumeration_over_years() {
+    let (after, upto) = (
+        instant("2019-12-31T22:30:10Z"),
+        instant("2031-03-04T05:06:07Z"),
+    );
+    for cron in [
+        "30 2 * * *",
+        "0 */2 * * *",
+        "15,45 1-3 * * *",
+        "0 0 L,1W * FRI#2",
+        "0 0 29 2 *",
+    ] {
+        for zone in [
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "Africa/Casablanca",
+        ] {
+            let schedule = cron_in(zone, cron);
+            let enumerated = schedule.slots(after, upto).count() as u64;
+            assert_eq!(schedule.count(after, upto), enumerated, "{cron} in {zone}");
+        }
+    }
+}
+
+#[test]
 fn equal_text_makes_equal_schedules() {
     assert_eq!(cron_in("UTC", "@daily"), cron_in("UTC", "@daily"));
     assert_ne!(cron_in("UTC", "@daily"), cron_in("Europe/Paris", "@daily"));

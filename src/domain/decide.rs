@@ -1,0 +1,415 @@
+//! Which slots run: the rules from a due slot to a run and its ledger rows. Pure: the caller reads
+//! the facts under the task's lock, and writes what comes out in the same transaction.
+//!
+//! Order of rules: start and end → paused → catch-up → overlap.
+
+use jiff::Timestamp;
+
+use super::{
+    id::{RunId, TaskId},
+    ledger::{SlotOutcome, SlotRow},
+    retry::later,
+    run::{Coalesced, Run, RunState, Trigger},
+    schedule::Schedule,
+    span,
+    task::{CatchUpMode, Overlap, Pause, Task},
+};
+
+/// A run of the task that has not ended, as far as a decision needs it.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub run: RunId,
+    pub state: RunState,
+    pub catch_up: bool,
+    pub attempt: i64,
+}
+
+/// What a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    pub schedule: &'a Schedule,
+    pub now: Timestamp,
+    pub live: &'a [Live],
+    /// Version of the tz database.
+    pub tzdb: &'a str,
+}
+
+/// What was decided: rows and runs to insert, and queued catch-up runs that a slot has overtaken.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    pub rows: Vec<SlotRow>,
+    pub runs: Vec<Run>,
+    pub superseded: Vec<(RunId, i64)>,
+}
+
+/// Decides every slot of the task that is due, and moves its cursor and what comes next.
+pub fn decide(task: &mut Task, facts: &Facts<'_>) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(pause) = task.pause.clone() {
+        match pause.until {
+            Some(until) if until <= facts.now => {
+                decision
+                    .rows
+                    .extend(close_pause(task, facts, &pause, until));
+                task.pause = None;
+            }
+            _ => return decision,
+        }
+    }
+    decide_due(task, facts, &mut decision);
+    plan_next(task, facts.schedule);
+    decision
+}
+
+/// Closes (cursor, `upto`] as one row, and moves the cursor there; nothing where it is there already.
+/// A clock that was set back never moves a cursor back.
+pub fn close(
+    task: &mut Task,
+    facts: &Facts<'_>,
+    upto: Timestamp,
+    outcome: SlotOutcome,
+    reason: String,
+) -> Option<SlotRow> {
+    if upto <= task.cursor_at {
+        return None;
+    }
+    let row = span_row(task, facts, upto, outcome, reason);
+    task.cursor_at = upto;
+    Some(row)
+}
+
+/// Closes a pause as one row up to `upto`.
+pub fn close_pause(
+    task: &mut Task,
+    facts: &Facts<'_>,
+    pause: &Pause,
+    upto: Timestamp,
+) -> Option<SlotRow> {
+    let reason = match pause.reason.as_str() {
+        "" => format!("paused by {}", pause.principal),
+        said => format!("paused by {}: {said}", pause.principal),
+    };
+    close(task, facts, upto, SlotOutcome::SkippedPaused, reason)
+}
+
+/// Works out the next slot after the cursor.
+pub fn plan_next(task: &mut Task, schedule: &Schedule) {
+    task.next_slot_at = schedule.next_after(task.cursor_at);
+    task.next_due_at = task.next_slot_at.map(|slot| schedule.due_at(slot));
+}
+
+/// A run of this task, to be queued at `now`, that nothing stands before.
+pub fn new_run(task: &Task, trigger: Trigger, due_at: Timestamp, now: Timestamp) -> Run {
+    Run {
+        id: RunId::new(),
+        task_id: task.id,
+        task: task.name.clone(),
+        kind: task.spec.kind.clone(),
+        trigger,
+        state: RunState::Queued,
+        outcome: None,
+        reason: String::new(),
+        message: String::new(),
+        counters: Default::default(),
+        attempt: 0,
+        attempts_charged: 0,
+        priority: task.spec.priority,
+        parameters: task.spec.parameters.clone(),
+        policy: task.spec.run_policy(),
+        dry_run: false,
+        solo: task.spec.overlap != Overlap::Allow,
+        slot_at: None,
+        nominal_at: None,
+        due_at,
+        queued_at: now,
+        claim_at: Some(now),
+        start_deadline_at: task.spec.start_deadline.map(|span| later(now, span)),
+        started_at: None,
+        attempt_started_at: None,
+        finished_at: None,
+        lease_owner: None,
+        lease_until: None,
+        coalesced: None,
+        catch_up: false,
+        retry_of: None,
+        principal: "schedule".to_owned(),
+        request_reason: String::new(),
+        cancellation: None,
+        progress: None,
+        revision: task.revision,
+        version: 1,
+    }
+}
+
+/// Why a further run of the task may not be queued, if so.
+pub fn overlap_reason(overlap: Overlap, live: &[Live]) -> Option<String> {
+    let first = live.first()?;
+    match overlap {
+        Overlap::Allow => None,
+        Overlap::Skip => Some(format!("run {} is {}", first.run, first.state)),
+        Overlap::BufferOne => {
+            let waits = live
+                .iter()
+                .find(|live| live.state == RunState::Queued && live.attempt == 0);
+            // The one that is queued alone is not behind another: it is the next to run.
+            let waits = if live.len() == 1 { None } else { waits };
+            waits.map(|live| format!("run {} already waits in line", live.run))
+        }
+    }
+}
+
+fn decide_due(task: &mut Task, facts: &Facts<'_>, decision: &mut Decision) {
+    let Facts { schedule, now, .. } = *facts;
+    let Some(newest) = newest_due(task, facts) else {
+        return;
+    };
+    let newest_due_at = schedule.due_at(newest);
+    let newest_missed = later(newest_due_at, task.spec.late_after) < now;
+    let before = schedule.last_between(task.cursor_at, just_before(newest));
+
+    let mut live = facts.live.to_vec();
+    if task.spec.catch_up.mode == CatchUpMode::Latest {
+        let overtaken =
+            |live: &Live| live.catch_up && live.state == RunState::Queued && live.attempt == 0;
+        decision.superseded = live
+            .iter()
+            .filter(|live| overtaken(live))
+            .map(|live| (live.run, live.attempt))
+            .collect();
+        live.retain(|live| !overtaken(live));
+    }
+
+    match task.spec.catch_up.mode {
+        CatchUpMode::None if newest_missed => {
+            let late = span::format(task.spec.late_after);
+            let reason = format!("missed: not decided within {late} of being due");
+            skip(
+                task,
+                facts,
+                newest,
+                SlotOutcome::SkippedCatchupNone,
+                reason,
+                decision,
+            );
+            return;
+        }
+        CatchUpMode::None => {
+            if let Some(before) = before {
+                let reason = "missed: a later slot is due too".to_owned();
+                skip(
+                    task,
+                    facts,
+                    before,
+                    SlotOutcome::SkippedCatchupNone,
+                    reason,
+                    decision,
+                );
+            }
+        }
+        CatchUpMode::All => {
+            drop_old(task, facts, newest, newest_missed, decision);
+            if newest <= task.cursor_at {
+                return;
+            }
+        }
+        CatchUpMode::Latest => {}
+    }
+
+    if let Some(reason) = overlap_reason(task.spec.overlap, &live) {
+        skip(
+            task,
+            facts,
+            newest,
+            SlotOutcome::SkippedOverlap,
+            reason,
+            decision,
+        );
+        return;
+    }
+    let mut in_line = !live.is_empty();
+    if task.spec.catch_up.mode == CatchUpMode::All {
+        let slots: Vec<Timestamp> = schedule
+            .slots(task.cursor_at, just_before(newest))
+            .collect();
+        for slot in slots {
+            dispatch(task, facts, slot, true, in_line, None, decision);
+            in_line = true;
+        }
+    }
+    let coalesced = match schedule.last_between(task.cursor_at, just_before(newest)) {
+        Some(before) => {
+            let row = span_row(task, facts, before, SlotOutcome::Coalesced, String::new());
+            let coalesced = Coalesced {
+                first_at: row.first_at.unwrap_or(before),
+                last_at: before,
+                count: row.count,
+            };
+            task.cursor_at = before;
+            Some((row, coalesced))
+        }
+        None => None,
+    };
+    dispatch(
+        task,
+        facts,
+        newest,
+        newest_missed,
+        in_line,
+        coalesced,
+        decision,
+    );
+}
+
+/// The newest slot that is due. Only the last one up to now may still wait for its spread.
+fn newest_due(task: &Task, facts: &Facts<'_>) -> Option<Timestamp> {
+    let Facts { schedule, now, .. } = *facts;
+    let last = schedule.last_between(task.cursor_at, now)?;
+    if schedule.due_at(last) <= now {
+        return Some(last);
+    }
+    schedule.last_between(task.cursor_at, just_before(last))
+}
+
+/// Catch-up ALL: closes what is older than the window, then what is beyond the maximum.
+fn drop_old(
+    task: &mut Task,
+    facts: &Facts<'_>,
+    newest: Timestamp,
+    newest_missed: bool,
+    decision: &mut Decision,
+) {
+    let Facts { schedule, now, .. } = *facts;
+    let window = task.spec.catch_up.window.unwrap_or_default();
+    let max = task.spec.catch_up.max_count.unwrap_or(1);
+    let window_span = jiff::SignedDuration::try_from(window).unwrap_or(jiff::SignedDuration::MAX);
+    let opens = now.saturating_sub(window_span).unwrap_or(Timestamp::MIN);
+    // One that is on time runs, however small the window.
+    let upto = if newest_missed {
+        newest
+    } else {
+        just_before(newest)
+    };
+    let upto = upto.min(just_before(opens));
+    if let Some(last) = schedule.last_between(task.cursor_at, upto) {
+        let reason = format!(
+            "missed: older than the catch-up window of {}",
+            span::format(window)
+        );
+        skip(
+            task,
+            facts,
+            last,
+            SlotOutcome::SkippedCatchupExpired,
+            reason,
+            decision,
+        );
+    }
+    if newest <= task.cursor_at {
+        return;
+    }
+    // Walk back from the newest: as many steps as are kept, however many were missed.
+    let mut kept_from = newest;
+    for _ in 0..max.saturating_sub(u32::from(newest_missed)) {
+        match schedule.last_between(task.cursor_at, just_before(kept_from)) {
+            Some(slot) => kept_from = slot,
+            None => return,
+        }
+    }
+    if let Some(last) = schedule.last_between(task.cursor_at, just_before(kept_from)) {
+        let reason = format!("missed: more than the catch-up maximum of {max}");
+        skip(
+            task,
+            facts,
+            last,
+            SlotOutcome::SkippedCatchupCapped,
+            reason,
+            decision,
+        );
+    }
+}
+
+fn dispatch(
+    task: &mut Task,
+    facts: &Facts<'_>,
+    slot: Timestamp,
+    catch_up: bool,
+    in_line: bool,
+    coalesced: Option<(SlotRow, Coalesced)>,
+    decision: &mut Decision,
+) {
+    let mut run = new_run(
+        task,
+        Trigger::Schedule,
+        facts.schedule.due_at(slot),
+        facts.now,
+    );
+    run.slot_at = Some(slot);
+    run.nominal_at = Some(slot);
+    run.catch_up = catch_up;
+    if run.solo && in_line {
+        run.claim_at = None;
+    }
+    if let Some((mut row, coalesced)) = coalesced {
+        row.run_id = Some(run.id);
+        row.reason = format!("coalesced into the run of {slot}");
+        run.coalesced = Some(coalesced);
+        decision.rows.push(row);
+    }
+    let reason = if catch_up {
+        "caught up".to_owned()
+    } else {
+        String::new()
+    };
+    let mut row = span_row(task, facts, slot, SlotOutcome::Dispatched, reason);
+    row.run_id = Some(run.id);
+    decision.rows.push(row);
+    decision.runs.push(run);
+    task.cursor_at = slot;
+}
+
+fn skip(
+    task: &mut Task,
+    facts: &Facts<'_>,
+    upto: Timestamp,
+    outcome: SlotOutcome,
+    reason: String,
+    decision: &mut Decision,
+) {
+    decision
+        .rows
+        .extend(close(task, facts, upto, outcome, reason));
+}
+
+/// A row over (cursor, `upto`].
+fn span_row(
+    task: &Task,
+    facts: &Facts<'_>,
+    upto: Timestamp,
+    outcome: SlotOutcome,
+    reason: String,
+) -> SlotRow {
+    let after = task.cursor_at;
+    let first_at = facts
+        .schedule
+        .next_after(after)
+        .filter(|first| *first <= upto);
+    SlotRow {
+        task_id: TaskId(task.id.0),
+        after_at: after,
+        upto_at: upto,
+        outcome,
+        reason,
+        count: i64::try_from(facts.schedule.count(after, upto)).unwrap_or(i64::MAX),
+        first_at,
+        last_at: facts.schedule.last_between(after, upto),
+        run_id: None,
+        revision: task.revision,
+        tzdb: facts.tzdb.to_owned(),
+        decided_at: facts.now,
+    }
+}
+
+fn just_before(slot: Timestamp) -> Timestamp {
+    let tick = jiff::SignedDuration::from_micros(1);
+    slot.saturating_sub(tick).unwrap_or(Timestamp::MIN)
+}

@@ -1,0 +1,55 @@
+//! Figures of this process that are in no table: for the status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rounds::Round;
+
+/// What the loops note as they go; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Board {
+    max_running: usize,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What is on the board.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    pub last_tick_at: Option<Timestamp>,
+    pub running: usize,
+    pub rounds: Vec<Round>,
+    pub clock_offset: Option<SignedDuration>,
+    /// Since when the database has not answered.
+    pub away_since: Option<Timestamp>,
+    /// Finishes that are held back because the database is away.
+    pub unrecorded: usize,
+}
+
+impl Board {
+    pub(super) fn new(max_running: usize) -> Self {
+        Self {
+            max_running,
+            notes: Arc::default(),
+        }
+    }
+
+    pub fn max_running(&self) -> usize {
+        self.max_running
+    }
+
+    pub fn read(&self) -> Notes {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn note(&self, change: impl FnOnce(&mut Notes)) {
+        change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn ticked(&self, at: Timestamp) {
+        self.note(|notes| notes.last_tick_at = Some(at));
+    }
+}

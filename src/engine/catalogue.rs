@@ -1,0 +1,131 @@
+//! Brings the tasks into line with the registry and the configuration: at start, and only where
+//! either has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use serde_json::{Map, Value};
+use tracing::info;
+
+use super::Engine;
+use crate::{
+    domain::{
+        EventKind, NewEvent, Task, TaskName,
+        task::{Layers, Origin},
+    },
+    error::{Error, Result},
+};
+
+const HASH: &str = "catalogue_hash";
+const PRINCIPAL: &str = "configuration";
+
+/// The configuration's layer: fields of a `TaskSpec` by task.
+pub type Configured = BTreeMap<TaskName, Map<String, Value>>;
+
+impl Engine {
+    /// Checks every task of the registry and of the configuration, and makes the stored ones so.
+    /// `hash` is that of the configuration; nothing is written where it and the version are those of
+    /// the last time.
+    ///
+    /// # Errors
+    /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
+    pub async fn reconcile(&self, configured: &Configured, hash: &str) -> anyhow::Result<()> {
+        let wanted = self.wanted(configured)?;
+        for (name, layers) in &wanted {
+            let spec = layers.merge().with_context(|| format!("task {name}"))?;
+            self.check_spec(name, &spec)
+                .with_context(|| format!("task {name}"))?;
+        }
+        let hash = format!(
+            "{hash} {} {}",
+            env!("CARGO_PKG_VERSION"),
+            self.default_zone()
+        );
+        if self.store().value::<String>(HASH).await?.as_deref() == Some(&hash) {
+            return Ok(());
+        }
+        let (mut made, mut changed, mut ended) = (0, 0, 0);
+        let mut seen = BTreeSet::new();
+        for task in self.store().tasks_all().await? {
+            seen.insert(task.name.clone());
+            match wanted.get(&task.name) {
+                Some(layers) => changed += u32::from(self.relayer(&task, layers).await?),
+                None if task.layers.origin() != Origin::Api => {
+                    self.retire(&task.name).await?;
+                    ended += 1;
+                }
+                None => {}
+            }
+        }
+        for (name, layers) in wanted.into_iter().filter(|(name, _)| !seen.contains(name)) {
+            made += u32::from(self.establish(name, layers).await?);
+        }
+        let mut tx = self.store().begin().await?;
+        tx.set_value(HASH, &hash).await?;
+        tx.commit().await?;
+        info!(
+            made,
+            changed, ended, "brought the tasks into line with the configuration"
+        );
+        Ok(())
+    }
+
+    fn wanted(&self, configured: &Configured) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
+        let mut wanted: BTreeMap<TaskName, Layers> = BTreeMap::new();
+        for built_in in self.registry().built_ins() {
+            let name: TaskName = built_in.name.parse()?;
+            let layers = Layers {
+                built_in: Some(built_in.fields.clone()),
+                ..Layers::default()
+            };
+            wanted.insert(name, layers);
+        }
+        for (name, fields) in configured {
+            wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
+        }
+        Ok(wanted)
+    }
+
+    /// Gives a task its lower layers; what the API has changed stays. Says whether that changed it.
+    async fn relayer(&self, task: &Task, layers: &Layers) -> Result<bool> {
+        let mut tx = self.store().begin().await?;
+        let mut task = self.settled(&mut tx, &task.name).await?;
+        let layers = Layers {
+            api: task.layers.api.clone(),
+            ..layers.clone()
+        };
+        let before = task.version;
+        let reason = "the configuration changed";
+        self.apply(&mut tx, &mut task, layers, PRINCIPAL, reason)
+            .await?;
+        tx.commit().await?;
+        Ok(before != task.version)
+    }
+
+    async fn retire(&self, name: &TaskName) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        let mut task = self.settled(&mut tx, name).await?;
+        self.end_task(&mut tx, &mut task, "no longer in the configuration")
+            .await?;
+        tx.commit().await
+    }
+
+    /// Makes a task; another replica may have been quicker.
+    async fn establish(&self, name: TaskName, layers: Layers) -> Result<bool> {
+        let mut tx = self.store().begin().await?;
+        let task = self.new_task(&tx, name, layers)?;
+        match tx.task_insert(&task, PRINCIPAL, "").await {
+            Err(Error::AlreadyExists { .. }) => return Ok(false),
+            done => done?,
+        }
+        let subject = task.resource_name();
+        tx.tell(NewEvent::new(
+            EventKind::TaskCreated,
+            Some(task.id),
+            subject,
+            &task,
+        ));
+        tx.commit().await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,290 @@
+//! Creating, changing and deleting tasks through the API.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Caller, Engine, Remember, keep, scheduler::skipped};
+use crate::{
+    domain::{
+        EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
+        ledger::SlotOutcome,
+        schedule::Schedule,
+        task::{Health, Layers, Origin, Override},
+    },
+    error::{Error, Result},
+    store::Tx,
+};
+
+impl Engine {
+    /// Creates a task of these fields of a `TaskSpec`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field; [`Error::AlreadyExists`].
+    pub async fn create_task(
+        &self,
+        who: &Caller,
+        name: TaskName,
+        fields: Map<String, Value>,
+        reason: &str,
+        validate_only: bool,
+        remember: Option<Remember<'_, Task>>,
+    ) -> Result<Task> {
+        let mut tx = self.store().begin().await?;
+        let override_of = |(field, value)| (field, by(who, value, reason, tx.now()));
+        let layers = Layers {
+            api: fields.into_iter().map(override_of).collect(),
+            ..Layers::default()
+        };
+        let task = self.new_task(&tx, name, layers)?;
+        tx.task_insert(&task, &who.principal, reason).await?;
+        let subject = task.resource_name();
+        tx.tell(NewEvent::new(
+            EventKind::TaskCreated,
+            Some(task.id),
+            subject,
+            &task,
+        ));
+        if validate_only {
+            return Ok(task);
+        }
+        keep(&mut tx, who, remember, &task).await?;
+        tx.commit().await?;
+        Ok(task)
+    }
+
+    /// Changes fields, by their paths; null takes one back to what it was without the API.
+    ///
+    /// What is due by now is decided under the old specification first. Then the span up to now is
+    /// closed, so that no row of the ledger crosses a revision.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] `ETAG_MISMATCH`; [`Error::Invalid`] naming the field.
+    #[expect(clippy::too_many_arguments, reason = "they are the request's fields")]
+    pub async fn update_task(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        changes: BTreeMap<String, Value>,
+        etag: Option<&str>,
+        reason: &str,
+        validate_only: bool,
+        remember: Option<Remember<'_, Task>>,
+    ) -> Result<Task> {
+        let mut tx = self.store().begin().await?;
+        let mut task = self.settled(&mut tx, name).await?;
+        check_etag(&task, etag)?;
+        let mut layers = task.layers.clone();
+        for (path, value) in changes {
+            // A whole field takes the place of its parts.
+            let below = format!("{path}.");
+            layers
+                .api
+                .retain(|other, _| *other != path && !other.starts_with(&below));
+            let lowest = layers.origin() == Origin::Api;
+            if !(lowest && value.is_null()) {
+                layers.api.insert(path, by(who, value, reason, tx.now()));
+            }
+        }
+        self.apply(&mut tx, &mut task, layers, &who.principal, reason)
+            .await?;
+        if validate_only {
+            return Ok(task);
+        }
+        keep(&mut tx, who, remember, &task).await?;
+        tx.commit().await?;
+        Ok(task)
+    }
+
+    /// Drops what the API has changed of a task of the registry or of the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_OVERRIDDEN` for a task that only the API knows.
+    pub async fn reset_task(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        etag: Option<&str>,
+        remember: Option<Remember<'_, Task>>,
+    ) -> Result<Task> {
+        let mut tx = self.store().begin().await?;
+        let mut task = self.settled(&mut tx, name).await?;
+        check_etag(&task, etag)?;
+        if task.layers.origin() == Origin::Api {
+            let message = format!(
+                "{} was created through the API: there is nothing to go back to; update or delete it",
+                task.resource_name()
+            );
+            return Err(Error::conflict(
+                "NOT_OVERRIDDEN",
+                task.resource_name(),
+                message,
+            ));
+        }
+        let layers = Layers {
+            api: BTreeMap::new(),
+            ..task.layers.clone()
+        };
+        self.apply(&mut tx, &mut task, layers, &who.principal, "reset")
+            .await?;
+        keep(&mut tx, who, remember, &task).await?;
+        tx.commit().await?;
+        Ok(task)
+    }
+
+    /// Deletes a task that was created through the API. Queued runs of it proceed.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_DELETABLE` for a task of the registry or of the configuration.
+    pub async fn delete_task(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        etag: Option<&str>,
+        remember: Option<Remember<'_, ()>>,
+    ) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        let mut task = self.settled(&mut tx, name).await?;
+        check_etag(&task, etag)?;
+        let advice = match task.layers.origin() {
+            Origin::Api => None,
+            Origin::BuiltIn => Some("it ships with the server; pause it instead"),
+            Origin::Configuration => Some("it stands in the configuration file; remove it there"),
+        };
+        if let Some(advice) = advice {
+            let message = format!("{} cannot be deleted: {advice}", task.resource_name());
+            return Err(Error::conflict(
+                "NOT_DELETABLE",
+                task.resource_name(),
+                message,
+            ));
+        }
+        self.end_task(&mut tx, &mut task, &format!("deleted by {}", who.principal))
+            .await?;
+        keep(&mut tx, who, remember, &()).await?;
+        tx.commit().await
+    }
+
+    /// Closes a task's ledger, and marks it deleted.
+    pub(super) async fn end_task(&self, tx: &mut Tx, task: &mut Task, why: &str) -> Result<()> {
+        let outcome = SlotOutcome::SkippedEnded;
+        self.close_span(tx, task, outcome, why.to_owned()).await?;
+        task.pause = None;
+        task.next_slot_at = None;
+        task.next_due_at = None;
+        task.deleted_at = Some(tx.now());
+        self.touch(tx, task, EventKind::TaskDeleted).await
+    }
+
+    /// A task that is to be, from now on.
+    pub(super) fn new_task(&self, tx: &Tx, name: TaskName, layers: Layers) -> Result<Task> {
+        let now = tx.now();
+        let spec = layers.merge()?;
+        let schedule = self.check_spec(&name, &spec)?;
+        let mut task = Task {
+            id: TaskId::new(),
+            name,
+            spec,
+            layers,
+            revision: 1,
+            version: 1,
+            cursor_at: now,
+            next_slot_at: None,
+            next_due_at: None,
+            pause: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            audited_at: now,
+            health: Health::default(),
+        };
+        decide::plan_next(&mut task, &schedule);
+        Ok(task)
+    }
+
+    /// Gives a locked task other layers; nothing where they come to the same. The caller has settled
+    /// it.
+    pub(super) async fn apply(
+        &self,
+        tx: &mut Tx,
+        task: &mut Task,
+        layers: Layers,
+        principal: &str,
+        reason: &str,
+    ) -> Result<()> {
+        let spec = layers.merge()?;
+        if layers == task.layers {
+            return Ok(());
+        }
+        if spec == task.spec {
+            task.layers = layers;
+            return self.touch(tx, task, EventKind::TaskUpdated).await;
+        }
+        let schedule = self.check_spec(&task.name, &spec)?;
+        let why = format!("edited by {principal}");
+        self.close_span(tx, task, SlotOutcome::SkippedEdited, why)
+            .await?;
+        task.spec = spec;
+        task.layers = layers;
+        task.revision += 1;
+        tx.revision_insert(task, principal, reason).await?;
+        decide::plan_next(task, &schedule);
+        self.touch(tx, task, EventKind::TaskUpdated).await
+    }
+
+    /// Closes (cursor, now]: as paused where something is, else with this outcome.
+    async fn close_span(
+        &self,
+        tx: &mut Tx,
+        task: &mut Task,
+        outcome: SlotOutcome,
+        why: String,
+    ) -> Result<()> {
+        let pause = match task.pause.clone() {
+            Some(pause) => Some(pause),
+            None => tx.global_pause_locked().await?,
+        };
+        if let Some(pause) = pause {
+            return self.leave_pause(tx, task, &pause).await;
+        }
+        let schedule = self.schedule_of(task)?;
+        let facts = self.facts(&schedule, tx.now());
+        if let Some(row) = decide::close(task, &facts, tx.now(), outcome, why) {
+            if 0 < row.count {
+                tx.tell(skipped(task, &row));
+            }
+            tx.slots_insert(&[row]).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks a specification against the rules and against its kind.
+    pub(super) fn check_spec(&self, name: &TaskName, spec: &TaskSpec) -> Result<Schedule> {
+        let schedule = spec.check(name, self.default_zone())?;
+        self.registry().check(&spec.kind, &spec.parameters)?;
+        Ok(schedule)
+    }
+}
+
+fn by(who: &Caller, value: Value, reason: &str, at: jiff::Timestamp) -> Override {
+    Override {
+        value,
+        principal: who.principal.clone(),
+        at,
+        reason: reason.to_owned(),
+    }
+}
+
+fn check_etag(task: &Task, etag: Option<&str>) -> Result<()> {
+    match etag {
+        Some(etag) if etag != task.etag() => Err(Error::Aborted {
+            reason: "ETAG_MISMATCH",
+            message: format!(
+                "{} has changed since it was read: its etag is now {}; read it again, then decide again",
+                task.resource_name(),
+                task.etag()
+            ),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,139 @@
+//! Records the ends of attempts, many in one transaction.
+//!
+//! It collects for a moment and writes with set statements. While the database is away it holds what
+//! it has: a result is lost only with the process, and then the lease tells.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::Engine;
+use crate::{
+    domain::RunState,
+    error::Result,
+    store::{Ended, LogLine},
+};
+
+const COLLECT_FOR: Duration = Duration::from_millis(2);
+const BATCH: usize = 64;
+const WAITING_MAX: usize = 4096;
+const AFTER_ERROR: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+struct Order {
+    ended: Ended,
+    lines: Vec<LogLine>,
+    recorded: oneshot::Sender<()>,
+}
+
+/// Where ends are handed in; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Finisher {
+    engine: Engine,
+    orders: mpsc::Sender<Order>,
+    inbox: Arc<Mutex<mpsc::Receiver<Order>>>,
+}
+
+impl Finisher {
+    pub(super) fn new(engine: Engine) -> Self {
+        let (orders, inbox) = mpsc::channel(WAITING_MAX);
+        Self {
+            engine,
+            orders,
+            inbox: Arc::new(Mutex::new(inbox)),
+        }
+    }
+
+    /// Hands in the end of an attempt, with what is left of its log; returns once it is recorded, or
+    /// known to be another's.
+    pub(super) async fn record(&self, ended: Ended, lines: Vec<LogLine>) {
+        let (recorded, done) = oneshot::channel();
+        let order = Order {
+            ended,
+            lines,
+            recorded,
+        };
+        self.engine.board().note(|notes| notes.unrecorded += 1);
+        if self.orders.send(order).await.is_ok() {
+            // An error means that the finisher gave it up, and said so in the log.
+            let _ = done.await;
+        }
+        self.engine.board().note(|notes| notes.unrecorded -= 1);
+    }
+
+    /// Records until `over`; what has been handed in by then is still recorded.
+    pub(super) async fn run(self, over: CancellationToken) {
+        let mut inbox = self.inbox.lock().await;
+        loop {
+            let first = tokio::select! {
+                biased;
+                order = inbox.recv() => order,
+                () = over.cancelled() => None,
+            };
+            let Some(first) = first else { return };
+            let mut batch = vec![first];
+            let collect = async {
+                while batch.len() < BATCH {
+                    let Some(order) = inbox.recv().await else {
+                        return;
+                    };
+                    batch.push(order);
+                }
+            };
+            // Time over or full: either way the batch is ready.
+            let _ = tokio::time::timeout(COLLECT_FOR, collect).await;
+            self.write(batch, &over).await;
+        }
+    }
+
+    async fn write(&self, mut batch: Vec<Order>, over: &CancellationToken) {
+        loop {
+            match self.try_write(&batch).await {
+                Ok(()) => {
+                    for order in batch {
+                        // Nobody waits where the attempt was cut off.
+                        let _ = order.recorded.send(());
+                    }
+                    return;
+                }
+                Err(error) if error.is_transient() && !over.is_cancelled() => {
+                    warn!(%error, runs = batch.len(), "could not record what has ended; trying again");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                }
+                Err(error) if 1 < batch.len() => {
+                    warn!(%error, "could not record a batch; recording one by one");
+                    for order in std::mem::take(&mut batch) {
+                        Box::pin(self.write(vec![order], over)).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    let run = batch.first().map(|order| order.ended.run);
+                    error!(%error, ?run, "could not record the end of a run; its lease will tell");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn try_write(&self, batch: &[Order]) -> Result<()> {
+        let mut tx = self.engine.store().begin().await?;
+        let lines: Vec<LogLine> = batch.iter().flat_map(|order| order.lines.clone()).collect();
+        tx.log_insert(&lines).await?;
+        let ended: Vec<Ended> = batch.iter().map(|order| order.ended.clone()).collect();
+        let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
+        tx.commit().await?;
+        for order in batch {
+            if !moved.iter().any(|run| run.id == order.ended.run) {
+                let run = order.ended.run;
+                warn!(
+                    "run {run} had been taken away from attempt {}: its result was dropped",
+                    order.ended.token
+                );
+            }
+        }
+        Ok(())
+    }
+}

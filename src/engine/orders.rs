@@ -1,0 +1,268 @@
+//! What people order: a run now, runs of the past, a stop, a repetition.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{Caller, Engine, Remember, keep, pauses::paused};
+use crate::{
+    domain::{
+        Run, RunId, RunState, Task, TaskName, Trigger,
+        decide::{self, Live},
+        run::{Cancellation, reason},
+    },
+    error::{Error, Result},
+    store::{AttemptEnd, Ended, Tx},
+};
+
+/// How a task is to be run now.
+#[derive(Clone, Debug, Default)]
+pub struct TriggerOrder {
+    /// Laid over the task's own, field by field.
+    pub parameters: Map<String, Value>,
+    pub dry_run: bool,
+    pub ignore_pause: bool,
+    pub reason: String,
+}
+
+/// Which slots of the past are to be run.
+#[derive(Clone, Debug)]
+pub struct BackfillOrder {
+    pub start: Timestamp,
+    /// Excluded.
+    pub end: Timestamp,
+    pub max_count: u32,
+    pub dry_run: bool,
+    pub validate_only: bool,
+    pub reason: String,
+}
+
+/// What a backfill came to.
+#[derive(Clone, Debug)]
+pub struct Backfilled {
+    pub count: u64,
+    /// The first of them.
+    pub runs: Vec<Run>,
+}
+
+/// Runs that an answer to a backfill shows.
+const SHOWN: usize = 100;
+
+impl Engine {
+    /// Queues a run now.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `PAUSED` or `OVERLAP`; [`Error::Invalid`] below `parameters`.
+    pub async fn trigger(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        order: TriggerOrder,
+        remember: Option<Remember<'_, Run>>,
+    ) -> Result<Run> {
+        let mut tx = self.store().begin().await?;
+        let pause = tx.global_pause_locked().await?;
+        let task = tx.task_locked(name).await?;
+        refuse_pause(&task, pause, order.ignore_pause)?;
+        let mut run = decide::new_run(&task, Trigger::Manual, tx.now(), tx.now());
+        run.parameters.extend(order.parameters);
+        self.registry().check(&run.kind, &run.parameters)?;
+        run.dry_run = order.dry_run;
+        run.principal.clone_from(&who.principal);
+        run.request_reason = order.reason;
+        self.queue(&mut tx, &task, &mut run).await?;
+        keep(&mut tx, who, remember, &run).await?;
+        tx.commit().await?;
+        Ok(run)
+    }
+
+    /// Queues a new run that repeats one that has ended, with the same parameters.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_ENDED`, `PAUSED` or `OVERLAP`.
+    pub async fn retry_run(
+        &self,
+        who: &Caller,
+        id: RunId,
+        reason: &str,
+        ignore_pause: bool,
+        remember: Option<Remember<'_, Run>>,
+    ) -> Result<Run> {
+        let old = self.store().run(id).await?;
+        if !old.state.is_terminal() {
+            let message = format!(
+                "run {id} is {}: wait until it has ended, or cancel it",
+                old.state
+            );
+            return Err(Error::conflict("NOT_ENDED", old.resource_name(), message));
+        }
+        let mut tx = self.store().begin().await?;
+        let pause = tx.global_pause_locked().await?;
+        let task = tx.task_locked(&old.task).await?;
+        refuse_pause(&task, pause, ignore_pause)?;
+        let mut run = decide::new_run(&task, Trigger::Retry, tx.now(), tx.now());
+        run.parameters = old.parameters;
+        self.registry().check(&run.kind, &run.parameters)?;
+        run.dry_run = old.dry_run;
+        run.nominal_at = old.nominal_at;
+        run.retry_of = Some(old.id);
+        run.principal.clone_from(&who.principal);
+        reason.clone_into(&mut run.request_reason);
+        self.queue(&mut tx, &task, &mut run).await?;
+        keep(&mut tx, who, remember, &run).await?;
+        tx.commit().await?;
+        Ok(run)
+    }
+
+    /// Queues a run for each slot of a span of the past. They stand in line, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the span or where it holds more slots than `max_count`.
+    pub async fn backfill(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        order: BackfillOrder,
+        remember: Option<Remember<'_, Backfilled>>,
+    ) -> Result<Backfilled> {
+        let mut tx = self.store().begin().await?;
+        let pause = tx.global_pause_locked().await?;
+        let task = tx.task_locked(name).await?;
+        refuse_pause(&task, pause, false)?;
+        let now = tx.now();
+        if now < order.end {
+            let what = format!("{} lies in the future; expected at most {now}", order.end);
+            return Err(Error::invalid("end_time", what));
+        }
+        if order.end <= order.start {
+            let what = format!("expected an instant after start_time {}", order.start);
+            return Err(Error::invalid("end_time", what));
+        }
+        let tick = jiff::SignedDuration::from_micros(1);
+        let schedule = self.schedule_of(&task)?;
+        let max = usize::try_from(order.max_count).unwrap_or(usize::MAX);
+        let slots: Vec<Timestamp> = schedule
+            .slots(order.start - tick, order.end - tick)
+            .take(max.saturating_add(1))
+            .collect();
+        if max < slots.len() {
+            let what = format!(
+                "the span holds more than {max} slots; raise max_count, or shorten the span"
+            );
+            return Err(Error::invalid("max_count", what));
+        }
+        let live = self.live_of(&mut tx, &[task.id]).await?;
+        let mut in_line = live.contains_key(&task.id);
+        let mut runs = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let mut run = decide::new_run(&task, Trigger::Backfill, now, now);
+            run.nominal_at = Some(slot);
+            run.dry_run = order.dry_run;
+            // A backfill may take long: what was meant for the schedule does not expire its runs.
+            run.start_deadline_at = None;
+            run.principal.clone_from(&who.principal);
+            run.request_reason.clone_from(&order.reason);
+            if run.solo && in_line {
+                run.claim_at = None;
+            }
+            in_line = true;
+            runs.push(run);
+        }
+        let done = Backfilled {
+            count: runs.len() as u64,
+            runs: runs.iter().take(SHOWN).cloned().collect(),
+        };
+        if order.validate_only {
+            return Ok(done);
+        }
+        tx.runs_insert(&runs).await?;
+        keep(&mut tx, who, remember, &done).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    /// Asks a run to stop. One that is not under way ends at once.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `ENDED` where it has ended.
+    pub async fn cancel_run(
+        &self,
+        who: &Caller,
+        id: RunId,
+        why: &str,
+        remember: Option<Remember<'_, Run>>,
+    ) -> Result<Run> {
+        let task = self.store().run(id).await?.task_id;
+        let mut tx = self.store().begin().await?;
+        tx.tasks_locked(&[task]).await?;
+        let mut run = tx.run_locked(id).await?;
+        if run.state.is_terminal() {
+            let message = format!("run {id} has ended: it is {}", run.state);
+            return Err(Error::conflict("ENDED", run.resource_name(), message));
+        }
+        if run.cancellation.is_none() {
+            let wish = Cancellation {
+                at: tx.now(),
+                principal: who.principal.clone(),
+                reason: why.to_owned(),
+            };
+            run = tx.run_cancel_wish(id, &wish).await?;
+        }
+        if run.state != RunState::Running {
+            let message = format!("cancelled by {}", who.principal);
+            let ended = Ended {
+                run: id,
+                task,
+                token: run.attempt,
+                replica: None,
+                end: AttemptEnd::because(RunState::Cancelled, reason::CANCEL_REQUESTED, message),
+            };
+            let from = [RunState::Queued, RunState::RetryWait];
+            if let Some(ended) = tx.runs_end(&[ended], &from).await?.pop() {
+                run = ended;
+            }
+        }
+        keep(&mut tx, who, remember, &run).await?;
+        tx.commit().await?;
+        Ok(run)
+    }
+
+    /// Puts an ordered run into the queue: it obeys the task's overlap policy as a slot's does.
+    async fn queue(&self, tx: &mut Tx, task: &Task, run: &mut Run) -> Result<()> {
+        let live = self.live_of(tx, &[task.id]).await?;
+        let live: &[Live] = live.get(&task.id).map_or(&[], Vec::as_slice);
+        if let Some(reason) = decide::overlap_reason(task.spec.overlap, live) {
+            let message = format!(
+                "{}: {reason}, and the task's overlap policy is {}; wait for it, cancel it, or change \
+                 the policy",
+                task.resource_name(),
+                task.spec.overlap
+            );
+            return Err(Error::conflict("OVERLAP", task.resource_name(), message));
+        }
+        if run.solo && !live.is_empty() {
+            run.claim_at = None;
+        }
+        tx.runs_insert(std::slice::from_ref(run)).await
+    }
+}
+
+fn refuse_pause(
+    task: &Task,
+    global: Option<crate::domain::task::Pause>,
+    ignore: bool,
+) -> Result<()> {
+    let own = task
+        .pause
+        .as_ref()
+        .map(|pause| (task.resource_name(), pause));
+    let all = global
+        .as_ref()
+        .map(|pause| ("everything".to_owned(), pause));
+    match own.or(all) {
+        Some((what, pause)) if !ignore => {
+            let message = format!("{}; resume it, or set ignore_pause", paused(&what, pause));
+            Err(Error::conflict("PAUSED", task.resource_name(), message))
+        }
+        _ => Ok(()),
+    }
+}

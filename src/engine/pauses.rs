@@ -1,0 +1,262 @@
+//! Pausing and resuming, one task or all.
+
+use jiff::Timestamp;
+
+use super::{Caller, Engine, Remember, keep, scheduler::skipped};
+use crate::{
+    domain::{
+        EventKind, NewEvent, Task, TaskName,
+        decide::{self, Facts},
+        task::Pause,
+    },
+    error::{Error, Result},
+    store::Tx,
+};
+
+impl Engine {
+    /// Stops deciding slots of the task. What was due before is decided first.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `PAUSED` where it is paused already; [`Error::Invalid`] for `until_time`.
+    pub async fn pause_task(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        reason: &str,
+        until: Option<Timestamp>,
+        remember: Option<Remember<'_, Task>>,
+    ) -> Result<Task> {
+        let mut tx = self.store().begin().await?;
+        let pause = pause_by(who, reason, until, tx.now())?;
+        let mut task = self.settled(&mut tx, name).await?;
+        if let Some(pause) = &task.pause {
+            return Err(Error::conflict(
+                "PAUSED",
+                task.resource_name(),
+                paused(&task.resource_name(), pause),
+            ));
+        }
+        task.pause = Some(pause);
+        self.touch(&mut tx, &mut task, EventKind::TaskPaused)
+            .await?;
+        keep(&mut tx, who, remember, &task).await?;
+        tx.commit().await?;
+        Ok(task)
+    }
+
+    /// Ends the pause of a task: what fell into it becomes one row of the ledger.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_PAUSED`
+    pub async fn resume_task(
+        &self,
+        who: &Caller,
+        name: &TaskName,
+        remember: Option<Remember<'_, Task>>,
+    ) -> Result<Task> {
+        let mut tx = self.store().begin().await?;
+        let mut task = tx.task_locked(name).await?;
+        let Some(pause) = task.pause.clone() else {
+            let message = format!("{} is not paused", task.resource_name());
+            return Err(Error::conflict("NOT_PAUSED", task.resource_name(), message));
+        };
+        self.leave_pause(&mut tx, &mut task, &pause).await?;
+        task.pause = None;
+        self.touch(&mut tx, &mut task, EventKind::TaskResumed)
+            .await?;
+        keep(&mut tx, who, remember, &task).await?;
+        tx.commit().await?;
+        Ok(task)
+    }
+
+    /// Stops deciding slots of all tasks.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `PAUSED` where all is paused already; [`Error::Invalid`] for `until_time`.
+    pub async fn pause_all(
+        &self,
+        who: &Caller,
+        reason: &str,
+        until: Option<Timestamp>,
+        remember: Option<Remember<'_, Pause>>,
+    ) -> Result<Pause> {
+        self.decide_everything_due().await?;
+        let mut tx = self.store().begin().await?;
+        let pause = pause_by(who, reason, until, tx.now())?;
+        if let Some(pause) = tx.global_pause_locked().await? {
+            return Err(Error::conflict(
+                "PAUSED",
+                "scheduler",
+                paused("everything", &pause),
+            ));
+        }
+        tx.set_global_pause(&Some(pause.clone())).await?;
+        tx.tell(NewEvent::new(
+            EventKind::AllPaused,
+            None,
+            "scheduler".to_owned(),
+            &pause,
+        ));
+        keep(&mut tx, who, remember, &pause).await?;
+        tx.commit().await?;
+        Ok(pause)
+    }
+
+    /// Ends the pause of all; says how many tasks had slots in it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_PAUSED`
+    pub async fn resume_all(
+        &self,
+        who: &Caller,
+        remember: Option<Remember<'_, u64>>,
+    ) -> Result<u64> {
+        let mut tx = self.store().begin().await?;
+        let Some(pause) = tx.global_pause_locked().await? else {
+            return Err(Error::conflict(
+                "NOT_PAUSED",
+                "scheduler",
+                "not everything is paused",
+            ));
+        };
+        let now = tx.now();
+        let count = self.leave_global_pause(&mut tx, &pause, now).await?;
+        keep(&mut tx, who, remember, &count).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    /// Ends the pause of all at the instant that was set for it.
+    pub(super) async fn end_global_pause(&self, until: Timestamp) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        if let Some(pause) = tx.global_pause_locked().await? {
+            self.leave_global_pause(&mut tx, &pause, until).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn leave_global_pause(&self, tx: &mut Tx, pause: &Pause, upto: Timestamp) -> Result<u64> {
+        tx.set_global_pause(&None).await?;
+        tx.tell(NewEvent::new(
+            EventKind::AllResumed,
+            None,
+            "scheduler".to_owned(),
+            pause,
+        ));
+        let names = self.store().tasks_all().await?;
+        let ids: Vec<_> = names.iter().map(|task| task.id).collect();
+        let (mut rows, mut moved, mut count) = (Vec::new(), Vec::new(), 0);
+        for mut task in tx.tasks_locked(&ids).await? {
+            // One that is paused by itself stays so; its own row is written when that ends.
+            if task.pause.is_some() {
+                continue;
+            }
+            let schedule = self.schedule_of(&task)?;
+            let facts = self.facts(&schedule, tx.now());
+            let from = task.cursor_at;
+            if let Some(row) = decide::close_pause(&mut task, &facts, pause, upto) {
+                count += u64::from(0 < row.count);
+                tx.tell(skipped(&task, &row));
+                rows.push(row);
+            }
+            decide::plan_next(&mut task, &schedule);
+            moved.push((from, task));
+        }
+        tx.slots_insert(&rows).await?;
+        tx.cursors_move(&moved).await?;
+        Ok(count)
+    }
+
+    /// The task, locked, with everything decided that is due by now; unless something is paused.
+    pub(super) async fn settled(&self, tx: &mut Tx, name: &TaskName) -> Result<Task> {
+        let paused = tx.global_pause_locked().await?.is_some();
+        let task = tx.task_locked(name).await?;
+        if paused || task.wake_at().is_none_or(|at| tx.now() < at) {
+            return Ok(task);
+        }
+        self.decide(tx, vec![task]).await?;
+        tx.task_locked(name).await
+    }
+
+    /// Writes the row of a pause up to now.
+    pub(super) async fn leave_pause(
+        &self,
+        tx: &mut Tx,
+        task: &mut Task,
+        pause: &Pause,
+    ) -> Result<()> {
+        let schedule = self.schedule_of(task)?;
+        let facts = self.facts(&schedule, tx.now());
+        let row = decide::close_pause(task, &facts, pause, tx.now());
+        if let Some(row) = row {
+            tx.tell(skipped(task, &row));
+            tx.slots_insert(&[row]).await?;
+        }
+        decide::plan_next(task, &schedule);
+        Ok(())
+    }
+
+    /// Writes a changed task as its next version, and tells of it.
+    pub(super) async fn touch(&self, tx: &mut Tx, task: &mut Task, kind: EventKind) -> Result<()> {
+        task.version += 1;
+        task.updated_at = tx.now();
+        tx.task_update(task).await?;
+        tx.tell(NewEvent::new(
+            kind,
+            Some(task.id),
+            task.resource_name(),
+            task,
+        ));
+        Ok(())
+    }
+
+    pub(super) fn facts<'a>(
+        &'a self,
+        schedule: &'a crate::domain::schedule::Schedule,
+        now: Timestamp,
+    ) -> Facts<'a> {
+        Facts {
+            schedule,
+            now,
+            live: &[],
+            tzdb: self.tzdb(),
+        }
+    }
+
+    async fn decide_everything_due(&self) -> Result<()> {
+        super::Scheduler::new(self.clone()).tick().await?;
+        Ok(())
+    }
+}
+
+/// Who paused what, when, why and until when: for whoever meets the pause.
+pub(super) fn paused(what: &str, pause: &Pause) -> String {
+    let mut text = format!(
+        "{what} has been paused since {} by {}",
+        pause.at, pause.principal
+    );
+    if !pause.reason.is_empty() {
+        text.push_str(&format!(" ({})", pause.reason));
+    }
+    if let Some(until) = pause.until {
+        text.push_str(&format!(", until {until}"));
+    }
+    text
+}
+
+fn pause_by(who: &Caller, reason: &str, until: Option<Timestamp>, now: Timestamp) -> Result<Pause> {
+    if let Some(until) = until
+        && until <= now
+    {
+        return Err(Error::invalid(
+            "until_time",
+            format!("{until} is past; expected an instant after {now}"),
+        ));
+    }
+    Ok(Pause {
+        at: now,
+        principal: who.principal.clone(),
+        reason: reason.to_owned(),
+        until,
+    })
+}

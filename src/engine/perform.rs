@@ -1,0 +1,264 @@
+//! One attempt: start the handler, watch over it, and say what became of it.
+
+use jiff::Timestamp;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    context::RunContext,
+    kind::{Again, Done, Failure},
+    runner::{Hosted, Runner, Stop, ask, ended},
+};
+use crate::{
+    domain::{
+        Outcome, Run, RunState,
+        retry::{self, later},
+        run::reason,
+    },
+    store::AttemptEnd,
+};
+
+/// How a handler ended.
+type Joined = Result<Result<Done, Failure>, JoinError>;
+
+const MESSAGE_MAX: usize = 2000;
+
+impl Runner {
+    /// Runs the handler to its end and records it. Returns only when the handler has really ended.
+    pub(super) async fn perform(&self, run: &Run, hosted: Hosted) {
+        let cancel = CancellationToken::new();
+        let context = RunContext {
+            task: run.task.clone(),
+            run: run.id,
+            token: run.attempt,
+            nominal_at: run.nominal_at,
+            due_at: run.due_at,
+            dry_run: run.dry_run,
+            cancel: cancel.clone(),
+            clock: self.engine.clock().clone(),
+            store: self.engine.store().clone(),
+            feed: hosted.feed.clone(),
+        };
+        let work = self
+            .engine
+            .registry()
+            .run(&run.kind, run.parameters.clone(), context);
+        let mut handler = tokio::spawn(work);
+        let joined = tokio::select! {
+            joined = &mut handler => Some(joined),
+            () = self.watch_over(run, &hosted, &cancel) => None,
+        };
+        let why = *hosted.stop.borrow();
+        let forced = joined.is_none();
+        if forced {
+            // Ends at its next await; one that never awaits keeps its place until it does end.
+            handler.abort();
+        }
+        let end = self.judge(run, joined, why);
+        if why != Some(Stop::LeaseLost) {
+            let lines = hosted.feed.take_lines();
+            self.finisher
+                .record(ended(run, self.engine.replica().id, end), lines)
+                .await;
+        }
+        if forced
+            && let Err(error) = handler.await
+            && error.is_panic()
+        {
+            warn!("run {} panicked while it was being cut off", run.id);
+        }
+    }
+
+    /// Completes when the handler's time is over for good: it was asked to stop, and has not.
+    async fn watch_over(&self, run: &Run, hosted: &Hosted, cancel: &CancellationToken) {
+        let clock = self.engine.clock();
+        let started_at = run.attempt_started_at.unwrap_or_else(|| clock.now());
+        let timeout_at = later(started_at, run.policy.attempt_timeout);
+        let mut stop = hosted.stop.subscribe();
+        while stop.borrow_and_update().is_none() {
+            let quiet_at = self.quiet_at(run, hosted, started_at);
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = clock.sleep_until(timeout_at) => ask(&hosted.stop, Stop::Timeout),
+                () = clock.sleep_until(quiet_at) => {
+                    if self.quiet_at(run, hosted, started_at) <= clock.now() {
+                        ask(&hosted.stop, Stop::NoProgress);
+                    }
+                }
+            }
+        }
+        cancel.cancel();
+        clock
+            .sleep_until(later(clock.now(), run.policy.cancel_grace))
+            .await;
+    }
+
+    /// When the handler will have been quiet for too long.
+    fn quiet_at(&self, run: &Run, hosted: &Hosted, started_at: Timestamp) -> Timestamp {
+        let Some(deadline) = run.policy.progress_deadline else {
+            return Timestamp::MAX;
+        };
+        later(
+            hosted
+                .feed
+                .last_sign_at()
+                .unwrap_or(started_at)
+                .max(started_at),
+            deadline,
+        )
+    }
+
+    /// What the attempt has come to. `joined` is none where the handler had to be cut off.
+    fn judge(&self, run: &Run, joined: Option<Joined>, why: Option<Stop>) -> AttemptEnd {
+        let now = self.engine.clock().now();
+        match joined {
+            Some(Ok(Ok(done))) => return succeeded(done),
+            Some(Ok(Err(failure))) if why.is_none() => {
+                let message = describe(&failure.error);
+                info!(error = %message, "an attempt failed");
+                return failed(
+                    run,
+                    now,
+                    RunState::Failed,
+                    reason::ERROR,
+                    message,
+                    failure.again,
+                );
+            }
+            Some(Err(error)) if why.is_none() => {
+                let message = panic_message(error);
+                warn!(panic = %message, "a handler panicked");
+                return failed(
+                    run,
+                    now,
+                    RunState::Failed,
+                    reason::PANIC,
+                    message,
+                    Again::ByPolicy,
+                );
+            }
+            _ => {}
+        }
+        let forced = joined.is_none();
+        let said = match joined {
+            Some(Ok(Err(failure))) => format!(": {}", describe(&failure.error)),
+            Some(Err(error)) => format!(": {}", panic_message(error)),
+            _ if forced => ": it did not stop within its grace, and was cut off".to_owned(),
+            _ => String::new(),
+        };
+        let span = |span| crate::domain::span::format(span);
+        match why {
+            None | Some(Stop::LeaseLost) => {
+                AttemptEnd::because(RunState::Abandoned, reason::LEASE_LOST, said)
+            }
+            Some(Stop::Cancel) => {
+                let reason = if forced {
+                    reason::CANCEL_FORCED
+                } else {
+                    reason::CANCEL_REQUESTED
+                };
+                AttemptEnd::because(RunState::Cancelled, reason, format!("cancelled{said}"))
+            }
+            Some(Stop::Drain) => {
+                let (state, reason) = retry::after_drain(run);
+                let again = state == RunState::Queued;
+                AttemptEnd {
+                    claim_at: again.then_some(now),
+                    refund: again,
+                    ..AttemptEnd::because(state, reason, format!("the server stopped{said}"))
+                }
+            }
+            Some(Stop::Timeout) => {
+                let limit = span(run.policy.attempt_timeout);
+                let message = format!("the attempt took longer than {limit}{said}");
+                let state = RunState::TimedOut;
+                failed(
+                    run,
+                    now,
+                    state,
+                    reason::ATTEMPT_TIMEOUT,
+                    message,
+                    Again::ByPolicy,
+                )
+            }
+            Some(Stop::NoProgress) => {
+                let limit = span(run.policy.progress_deadline.unwrap_or_default());
+                let message = format!("no progress and no output for {limit}{said}");
+                let state = RunState::TimedOut;
+                failed(
+                    run,
+                    now,
+                    state,
+                    reason::NO_PROGRESS,
+                    message,
+                    Again::ByPolicy,
+                )
+            }
+        }
+    }
+}
+
+fn succeeded(done: Done) -> AttemptEnd {
+    let reason = if done.outcome == Outcome::Partial {
+        "PARTIAL"
+    } else {
+        ""
+    };
+    AttemptEnd {
+        outcome: Some(done.outcome),
+        counters: done.counters,
+        ..AttemptEnd::because(RunState::Succeeded, reason, short(done.message))
+    }
+}
+
+/// Another attempt where the policy has one left, else the end.
+fn failed(
+    run: &Run,
+    now: Timestamp,
+    state: RunState,
+    reason: &str,
+    message: String,
+    again: Again,
+) -> AttemptEnd {
+    let wait = match again {
+        Again::Never => None,
+        Again::ByPolicy => Some(retry::backoff(&run.policy.retry, run)),
+        Again::After(wait) => Some(wait),
+    };
+    match wait {
+        Some(wait) if retry::attempts_left(run) => AttemptEnd {
+            claim_at: Some(later(now, wait)),
+            ..AttemptEnd::because(RunState::RetryWait, reason, message)
+        },
+        _ => AttemptEnd::because(state, reason, message),
+    }
+}
+
+fn describe(error: &anyhow::Error) -> String {
+    short(format!("{error:#}"))
+}
+
+fn short(text: String) -> String {
+    // PostgreSQL's text holds every character but this one.
+    let text = text.replace('\0', "\u{fffd}");
+    if text.chars().count() <= MESSAGE_MAX {
+        return text;
+    }
+    text.chars().take(MESSAGE_MAX - 1).chain(['…']).collect()
+}
+
+fn panic_message(error: JoinError) -> String {
+    if !error.is_panic() {
+        return "the handler was aborted".to_owned();
+    }
+    let panic = error.into_panic();
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    short(format!(
+        "panicked: {}",
+        text.unwrap_or_else(|| "without a message".to_owned())
+    ))
+}

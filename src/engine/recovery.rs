@@ -1,0 +1,143 @@
+//! Moves on what a dead replica left behind, and lines that have come to a halt.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::runner::{Hosts, Runner};
+use crate::{
+    domain::{Run, RunState, TaskId, retry},
+    error::Result,
+    store::{AttemptEnd, Ended},
+};
+
+const BATCH: usize = 256;
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The recovery's loop.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    engine: super::Engine,
+    hosts: Hosts,
+}
+
+impl Recovery {
+    pub fn new(runner: &Runner) -> Self {
+        Self {
+            engine: runner.engine.clone(),
+            hosts: runner.hosts.clone(),
+        }
+    }
+
+    /// Where the lock of the data directory proves that no other process lives (SQLite), moves on at
+    /// once whatever the last one left.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn take_over(&self) -> Result<()> {
+        if self.engine.store().file().is_some() {
+            self.reap(true).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves on what is dead until `stop`. A lease of another replica is looked at within a second of
+    /// its end; `bell` is that of a round.
+    pub async fn run(self, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.tick().await {
+                warn!(%error, "could not look for lost leases; trying again");
+            }
+            let clock = self.engine.clock();
+            let every = retry::later(clock.now(), EVERY);
+            let replica = self.engine.replica().id;
+            let next = self.engine.store().queue_outlook(replica).await;
+            let next = next.ok().and_then(|outlook| outlook.lease_at);
+            let wake_at = next
+                .filter(|at| clock.now() < *at)
+                .map_or(every, |at| at.min(every));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = clock.sleep_until(wake_at) => {}
+                _ = bell.changed() => {}
+            }
+        }
+    }
+
+    /// # Errors
+    /// Where the database is away: nothing is lost, the next tick does it.
+    pub async fn tick(&self) -> Result<()> {
+        self.reap(false).await?;
+        self.mend_lines().await
+    }
+
+    async fn reap(&self, all_others: bool) -> Result<()> {
+        let store = self.engine.store();
+        let replica = self.engine.replica().id;
+        loop {
+            let now = self.engine.clock().now();
+            let mut lost = store.runs_lost(now, replica, all_others, BATCH).await?;
+            // While its handler lives here, a run is ours whatever the lease says.
+            lost.retain(|run| !self.hosts.contains(run.id));
+            if lost.is_empty() {
+                return Ok(());
+            }
+            let mut tx = store.begin().await?;
+            let mut tasks: Vec<TaskId> = lost.iter().map(|run| run.task_id).collect();
+            tasks.sort();
+            tasks.dedup();
+            tx.tasks_locked(&tasks).await?;
+            let mut ended = Vec::with_capacity(lost.len());
+            for run in &lost {
+                let seen = tx.run_locked(run.id).await?;
+                let expired = seen.lease_until.is_none_or(|until| until <= tx.now());
+                if seen.state == RunState::Running
+                    && seen.attempt == run.attempt
+                    && (expired || all_others)
+                {
+                    ended.push(end_of(&seen, tx.now()));
+                }
+            }
+            let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
+            tx.commit().await?;
+            for run in &moved {
+                info!(run.id = %run.id, run.state = %run.state, "moved on run {} of a dead replica", run.id);
+            }
+            if moved.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets lines move up whose head has gone without a word.
+    async fn mend_lines(&self) -> Result<()> {
+        let halted = self.engine.store().lines_halted().await?;
+        if halted.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.engine.store().begin().await?;
+        tx.tasks_locked(&halted).await?;
+        let mended = tx.runs_promote(&halted).await?;
+        tx.commit().await?;
+        if 0 < mended {
+            info!(lines = mended, "let lines move up that had come to a halt");
+        }
+        Ok(())
+    }
+}
+
+fn end_of(run: &Run, now: jiff::Timestamp) -> Ended {
+    let (state, reason) = retry::after_lost_lease(run);
+    let message = "its replica gave no sign of life: what became of the attempt is not known";
+    Ended {
+        run: run.id,
+        task: run.task_id,
+        token: run.attempt,
+        replica: run.lease_owner,
+        end: AttemptEnd {
+            claim_at: (state == RunState::Queued).then_some(now),
+            ..AttemptEnd::because(state, reason, message)
+        },
+    }
+}

@@ -1,0 +1,284 @@
+//! Takes queued runs, and runs them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, info_span, warn};
+
+use super::{Engine, context::Feed, finisher::Finisher};
+use crate::{
+    domain::{Run, RunId, RunState, TaskId, run::reason},
+    error::Result,
+    store::{AttemptEnd, Ended},
+};
+
+/// Runs claimed, expired or moved on in one transaction.
+const BATCH: usize = 256;
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// After an error, real time: the clock of the schedule may stand still.
+const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+/// Why a handler is asked to stop. Later wins over earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    Timeout,
+    NoProgress,
+    Drain,
+    Cancel,
+    LeaseLost,
+}
+
+/// A run whose handler lives in this process.
+#[derive(Clone, Debug)]
+pub(super) struct Hosted {
+    pub(super) token: i64,
+    pub(super) stop: watch::Sender<Option<Stop>>,
+    pub(super) feed: Feed,
+}
+
+/// The runs whose handlers live in this process: whatever the table says, none of them is claimed
+/// again before its handler has ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hosts(Arc<Mutex<HashMap<RunId, Hosted>>>);
+
+/// The runner's loop; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    pub(super) engine: Engine,
+    pub(super) hosts: Hosts,
+    pub(super) finisher: Finisher,
+    places: Arc<Semaphore>,
+    running: TaskTracker,
+}
+
+impl Hosts {
+    pub(super) fn add(&self, run: RunId, hosted: Hosted) {
+        self.lock().insert(run, hosted);
+    }
+
+    pub(super) fn remove(&self, run: RunId) -> usize {
+        let mut hosts = self.lock();
+        hosts.remove(&run);
+        hosts.len()
+    }
+
+    pub(super) fn ids(&self) -> Vec<RunId> {
+        self.lock().keys().copied().collect()
+    }
+
+    pub(super) fn all(&self) -> Vec<(RunId, Hosted)> {
+        self.lock()
+            .iter()
+            .map(|(run, hosted)| (*run, hosted.clone()))
+            .collect()
+    }
+
+    pub(super) fn contains(&self, run: RunId) -> bool {
+        self.lock().contains_key(&run)
+    }
+
+    /// Asks a handler to stop, unless it was asked for a weightier reason.
+    pub(super) fn stop(&self, run: RunId, why: Stop) {
+        if let Some(hosted) = self.lock().get(&run) {
+            ask(&hosted.stop, why);
+        }
+    }
+
+    pub(super) fn stop_all(&self, why: Stop) {
+        for hosted in self.lock().values() {
+            ask(&hosted.stop, why);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Hosted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn ask(stop: &watch::Sender<Option<Stop>>, why: Stop) {
+    stop.send_if_modified(|asked| {
+        let weightier = asked.is_none_or(|asked| asked < why);
+        if weightier {
+            *asked = Some(why);
+        }
+        weightier
+    });
+}
+
+impl Runner {
+    pub fn new(engine: Engine) -> Self {
+        let places = engine.settings().max_running;
+        let hosts = Hosts::default();
+        Self {
+            finisher: Finisher::new(engine.clone()),
+            hosts,
+            places: Arc::new(Semaphore::new(places)),
+            running: TaskTracker::new(),
+            engine,
+        }
+    }
+
+    /// Runs what is queued until `stop`; then waits for what is under way, and asks it to stop at
+    /// `cut`.
+    pub async fn run(self, stop: CancellationToken, cut: CancellationToken) {
+        let helpers = TaskTracker::new();
+        let over = CancellationToken::new();
+        helpers.spawn(self.finisher.clone().run(over.clone()));
+        helpers.spawn(self.clone().keep(over.clone()));
+
+        let mut bell = self.engine.store().bells().queue();
+        while !stop.is_cancelled() {
+            bell.mark_unchanged();
+            let wake_at = match self.tick().await {
+                Ok(wake_at) => wake_at,
+                Err(error) => {
+                    warn!(%error, "could not look at the queue; trying again");
+                    stop.run_until_cancelled(tokio::time::sleep(AFTER_ERROR))
+                        .await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.engine.clock().sleep_until(wake_at) => {}
+                _ = bell.changed() => {}
+            }
+        }
+        self.running.close();
+        if cut.run_until_cancelled(self.running.wait()).await.is_none() {
+            self.hosts.stop_all(Stop::Drain);
+            self.running.wait().await;
+        }
+        over.cancel();
+        helpers.close();
+        helpers.wait().await;
+    }
+
+    /// Does all there is to do in the queue now; says when to look again.
+    ///
+    /// # Errors
+    /// Where the database is away: nothing is lost, the next tick does it.
+    pub async fn tick(&self) -> Result<Timestamp> {
+        let store = self.engine.store();
+        loop {
+            let now = self.engine.clock().now();
+            let outlook = store.queue_outlook(self.engine.replica().id).await?;
+            let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            if passed(outlook.retry_at) {
+                let mut tx = store.begin().await?;
+                tx.retries_queue().await?;
+                tx.commit().await?;
+                continue;
+            }
+            if passed(outlook.deadline_at) && self.expire(now).await? {
+                continue;
+            }
+            if outlook.ready && self.claim().await? {
+                continue;
+            }
+            let next = [outlook.retry_at, outlook.deadline_at, outlook.lease_at];
+            let next = next.into_iter().flatten().filter(|at| now < *at).min();
+            let latest = now + LOOK_AGAIN;
+            return Ok(next.map_or(latest, |next| next.min(latest)));
+        }
+    }
+
+    /// Ends runs whose start deadline has passed; says whether there were any.
+    async fn expire(&self, now: Timestamp) -> Result<bool> {
+        let late = self.engine.store().runs_past_deadline(now, BATCH).await?;
+        let ended: Vec<Ended> = late
+            .iter()
+            .map(|run| Ended {
+                run: run.id,
+                task: run.task_id,
+                token: run.attempt,
+                replica: None,
+                end: AttemptEnd::because(
+                    RunState::Expired,
+                    reason::START_DEADLINE,
+                    "no attempt started before its start deadline",
+                ),
+            })
+            .collect();
+        let mut tx = self.engine.store().begin().await?;
+        let done = tx.runs_end(&ended, &[RunState::Queued]).await?;
+        tx.commit().await?;
+        Ok(!done.is_empty())
+    }
+
+    /// Takes as many runs as there are places; says whether to look for more at once.
+    async fn claim(&self) -> Result<bool> {
+        let free = self.places.available_permits().min(BATCH);
+        if free == 0 {
+            return Ok(false);
+        }
+        let kinds: Vec<&str> = self
+            .engine
+            .registry()
+            .kinds()
+            .map(|(name, _)| name)
+            .collect();
+        let mut tx = self.engine.store().begin().await?;
+        let runs = tx
+            .runs_claim(
+                self.engine.replica().id,
+                &kinds,
+                &self.hosts.ids(),
+                self.engine.settings().lease,
+                free,
+            )
+            .await?;
+        if runs.is_empty() {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        let more = runs.len() == free;
+        for run in runs {
+            self.host(run);
+        }
+        Ok(more)
+    }
+
+    fn host(&self, run: Run) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            // Places are only taken here, and no more were claimed than were free.
+            return;
+        };
+        let hosted = Hosted {
+            token: run.attempt,
+            stop: watch::Sender::new(None),
+            feed: Feed::default(),
+        };
+        self.hosts.add(run.id, hosted.clone());
+        self.engine.board().note(|notes| notes.running += 1);
+        let span =
+            info_span!("run", run.id = %run.id, run.task = %run.task, run.attempt = run.attempt);
+        let this = self.clone();
+        let work = async move {
+            this.perform(&run, hosted).await;
+            this.hosts.remove(run.id);
+            drop(place);
+            this.engine.board().note(|notes| notes.running -= 1);
+            // A place is free, and the line behind the run may have moved up.
+            this.engine.store().bells().ring_queue();
+        };
+        self.running.spawn(work.instrument(span));
+    }
+}
+
+/// Which task a hosted run belongs to is told with its end.
+pub(super) fn ended(run: &Run, replica: crate::domain::ReplicaId, end: AttemptEnd) -> Ended {
+    Ended {
+        run: run.id,
+        task: TaskId(run.task_id.0),
+        token: run.attempt,
+        replica: Some(replica),
+        end,
+    }
+}
