@@ -6,6 +6,7 @@
 
 // The ground: pure values and rules. No I/O.
 pub mod clock;
+pub mod config;
 pub mod crontab;
 pub mod domain;
 pub mod error;

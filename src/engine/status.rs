@@ -71,6 +71,13 @@ impl Engine {
         status
     }
 
+    /// Notes how far the host's clock is off the database's. On SQLite they are the same.
+    pub fn note_clock_offset(&self, offset: SignedDuration) {
+        if self.store().kind() == "postgresql" {
+            self.board().note(|notes| notes.clock_offset = Some(offset));
+        }
+    }
+
     fn status_cache(&self) -> &Cached {
         self.inner.status.get_or_init(Cached::default)
     }

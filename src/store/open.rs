@@ -16,7 +16,7 @@ use sea_orm_migration::MigratorTrait as _;
 use tracing::info;
 
 use super::{Bells, Inner, Store, Tail, migration::Migrator, sql::Sql};
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, config::without_password};
 
 const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -280,46 +280,4 @@ fn postgres_advice(url: &str) -> String {
          the user's password",
         without_password(url)
     )
-}
-
-/// The URL as it may be shown.
-pub(crate) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return "postgres://…".to_owned();
-    };
-    // The query may carry a password too.
-    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
-    let Some((login, host)) = rest.rsplit_once('@') else {
-        return format!("{scheme}://{rest}");
-    };
-    match login.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
-        None => format!("{scheme}://{login}@{host}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        for (url, shown) in [
-            (
-                "postgres://ada:s3cret@db/watchbell",
-                "postgres://ada:***@db/watchbell",
-            ),
-            (
-                "postgres://ada:s3@cret@db/watchbell",
-                "postgres://ada:***@db/watchbell",
-            ),
-            (
-                "postgres://db/watchbell?password=s3cret",
-                "postgres://db/watchbell",
-            ),
-            ("postgres://ada@db/watchbell", "postgres://ada@db/watchbell"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
-    }
 }

@@ -1,0 +1,125 @@
+//! The data directory: one process's at a time, and one cluster's for good.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// A data directory that this process holds. Dropped, it is free for the next.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl DataDir {
+    /// Makes it where it is missing. Where `exclusive`, takes its lock: on SQLite one process owns
+    /// the directory; replicas on PostgreSQL share it.
+    ///
+    /// # Errors
+    /// Where it cannot be made or written to, or another process holds it.
+    pub fn open(path: &Path, exclusive: bool) -> anyhow::Result<Self> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| {
+            format!("could not make the data directory {}: check who may write there, or pass --data", path.display())
+        })?;
+        let lock = if exclusive { Some(take_lock(path)?) } else { None };
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn token_file(&self) -> PathBuf {
+        self.path.join("token")
+    }
+
+    /// Writes the cluster's id on first use; afterwards it must be that one.
+    ///
+    /// # Errors
+    /// Where the directory belongs to another cluster.
+    pub fn belong_to(&self, cluster_id: &str) -> anyhow::Result<()> {
+        let file = self.path.join("cluster-id");
+        let found = match fs::read_to_string(&file) {
+            Ok(found) => found,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let written = fs::write(&file, format!("{cluster_id}\n"));
+                return written.with_context(|| format!("could not write {}", file.display()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("could not read {}", file.display()));
+            }
+        };
+        if found.trim() != cluster_id {
+            bail!(
+                "the data directory {} belongs to cluster {}, but the database is cluster {cluster_id}: pass \
+                 the --data and --database that belong together",
+                self.path.display(),
+                found.trim()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn take_lock(path: &Path) -> anyhow::Result<File> {
+    let file = path.join("lock");
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
+    let mut lock = opened.with_context(|| {
+        format!("could not open {}: check who may write to the data directory", file.display())
+    })?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is a courtesy; that it is held is certain.
+            let _ = lock.read_to_string(&mut holder);
+            bail!(
+                "the data directory {} is in use by another watchbell (process {}): stop it, or pass another \
+                 --data",
+                path.display(),
+                if holder.trim().is_empty() { "unknown" } else { holder.trim() }
+            );
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("could not lock {}", file.display()));
+        }
+    }
+    lock.set_len(0)?;
+    lock.seek(SeekFrom::Start(0))?;
+    writeln!(lock, "{}", std::process::id())?;
+    Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataDir::open(dir.path(), true).unwrap();
+        let refused = DataDir::open(dir.path(), true).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(held);
+        DataDir::open(dir.path(), true).unwrap();
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path(), false).unwrap();
+        data.belong_to("one").unwrap();
+        data.belong_to("one").unwrap();
+        let refused = data.belong_to("two").unwrap_err().to_string();
+        assert!(refused.contains("belongs to cluster one"), "{refused}");
+    }
+}

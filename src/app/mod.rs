@@ -1,0 +1,13 @@
+//! Puts the rooms together, and runs them until told to stop.
+//!
+//! What comes from outside comes by [`Ports`], so that a test is the real server with another clock
+//! and further kinds.
+
+mod data;
+mod house;
+mod serve;
+
+pub use self::{
+    data::DataDir,
+    serve::{Ports, location, serve},
+};

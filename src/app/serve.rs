@@ -1,0 +1,185 @@
+//! Serving: start in order, run, and stop in order.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use super::{data::DataDir, house::keep_house};
+use crate::{
+    api::{Api, HealthHandle, ServerInfo, auth::Token},
+    clock::SharedClock,
+    config::{Config, DatabaseUrl},
+    domain::ReplicaId,
+    engine::{Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
+    store::{Location, ReplicaRow, Store},
+    tasks,
+};
+
+/// How long connections may take to end after the last run has.
+const DRAIN_CONNECTIONS: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What the app takes from outside, so that a test can give it others.
+pub struct Ports {
+    pub clock: SharedClock,
+    /// Adds kinds to those that ship.
+    pub kinds: fn(Registry) -> Registry,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// Where the configuration says that the database is.
+pub fn location(config: &Config) -> Location {
+    match &config.database {
+        DatabaseUrl::Sqlite(path) => Location::Sqlite(path.clone()),
+        DatabaseUrl::Postgres(url) => Location::Postgres(url.clone()),
+    }
+}
+
+/// Serves on `listener` until `stop`, then ends in order: no new calls, slots and claims; then the
+/// runs, for the configured grace; once that is over, or at `cut`, runs are asked to stop, and what
+/// they leave goes back into the queue.
+///
+/// # Errors
+/// Where something that is needed at start is missing or wrong; the message says what to do.
+pub async fn serve(
+    config: Config,
+    ports: Ports,
+    listener: TcpListener,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) -> anyhow::Result<()> {
+    let location = location(&config);
+    let exclusive = matches!(location, Location::Sqlite(_));
+    let data = DataDir::open(&config.data, exclusive)?;
+    let store = Store::open(&location, ports.clock.clone()).await?;
+    let cluster_id = store.cluster_id().await?;
+    data.belong_to(&cluster_id)?;
+    let token = Token::load_or_create(&data.token_file())?;
+    store.start_tail().await?;
+
+    let registry = (ports.kinds)(tasks::registry(&tasks::Env::new(&config)));
+    let engine = Engine::new(
+        store.clone(),
+        ports.clock.clone(),
+        Arc::new(registry),
+        replica(&config, &ports.clock),
+        Settings {
+            default_zone: config.time_zone.clone(),
+            max_running: config.max_running,
+            lease: config.lease,
+            audit_grace: config.audit_grace,
+        },
+    );
+    engine.reconcile(&config.tasks, &config.hash).await.context("the configuration does not fit")?;
+
+    let runner = Runner::new(engine.clone());
+    let recovery = Recovery::new(&runner);
+    recovery.take_over().await?;
+    let rounds = Rounds::default();
+    let mut jobs = rounds.start(&engine).await?;
+
+    let background = CancellationToken::new();
+    let loops = TaskTracker::new();
+    loops.spawn(store.clone().run_tail(background.clone()));
+    loops.spawn(store.clone().run_remote_bells(background.clone()));
+    loops.spawn(keep_house(engine.clone(), background.clone(), rounds.keep_house()));
+    loops.spawn(recovery.run(stop.clone(), rounds.reap()));
+    loops.spawn(Auditor::new(engine.clone()).run(stop.clone(), rounds.audit()));
+    loops.spawn(Scheduler::new(engine.clone()).run(stop.clone()));
+    loops.spawn(refill(store.clone(), stop.clone(), rounds.refill()));
+    let runs = tokio::spawn(runner.run(stop.clone(), cut.clone()));
+
+    let info = ServerInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_id,
+        log_epoch: store.log_epoch().await?,
+        max_running: config.max_running,
+    };
+    let (routes, health) = Api::new(engine.clone(), token, stop.clone(), info).routes();
+    loops.spawn(tell_health(engine.clone(), health.clone(), stop.clone()));
+    let address = listener.local_addr()?;
+    info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
+
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
+        .max_connection_age(std::time::Duration::from_secs(30 * 60))
+        .max_connection_age_grace(std::time::Duration::from_secs(60))
+        .concurrency_limit_per_connection(256)
+        .max_concurrent_streams(Some(1024))
+        .tcp_nodelay(true)
+        .add_routes(routes);
+    let ended = CancellationToken::new();
+    let serving = tokio::spawn(server.serve_with_incoming_shutdown(
+        TcpListenerStream::new(listener),
+        ended.clone().cancelled_owned(),
+    ));
+
+    stop.cancelled().await;
+    info!("stopping: no new slots, claims or calls; waiting for runs under way");
+    health.stop().await;
+    let mut runs = runs;
+    if tokio::time::timeout(config.shutdown_grace, &mut runs).await.is_err() {
+        warn!("runs still under way after the grace: asking them to stop");
+        cut.cancel();
+        runs.await.context("the runner panicked")?;
+    }
+    ended.cancel();
+    // An idle connection could hold the server for an hour.
+    if tokio::time::timeout(DRAIN_CONNECTIONS, serving).await.is_err() {
+        info!("cut connections that did not end by themselves");
+    }
+    if let Err(error) = jobs.shutdown().await {
+        warn!(%error, "the rounds did not end in order");
+    }
+    background.cancel();
+    loops.close();
+    loops.wait().await;
+    info!("stopped");
+    Ok(())
+}
+
+fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let now = clock.now();
+    ReplicaRow {
+        id: ReplicaId::new(),
+        host: host.unwrap_or_else(|| "unknown".to_owned()),
+        process_id: i64::from(std::process::id()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration_hash: config.hash.clone(),
+        started_at: now,
+        seen_at: now,
+    }
+}
+
+/// Rings the loops that read the tables, on a round: a bell of another replica can be lost.
+async fn refill(
+    store: Store,
+    stop: CancellationToken,
+    mut bell: tokio::sync::watch::Receiver<()>,
+) {
+    while stop.run_until_cancelled(bell.changed()).await.is_some_and(|rung| rung.is_ok()) {
+        store.bells().ring_schedule();
+        store.bells().ring_queue();
+    }
+}
+
+/// Tells by health checks whether the database answers.
+async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationToken) {
+    let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let status = engine.status().await;
+        let ready = status.reachable && !status.problems.iter().any(|problem| problem.kind == "clock.offset");
+        health.set(ready).await;
+    }
+}

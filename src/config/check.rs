@@ -1,0 +1,208 @@
+//! From what was written to what is in force.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail};
+use serde_json::Map;
+use sha2::{Digest as _, Sha256};
+
+use super::{Config, DatabaseUrl, HistoryConfig, LogConfig, raw::Raw};
+use crate::domain::{TaskName, span};
+
+pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
+    let data = std::path::absolute(&raw.data).context("data: expected a path")?;
+    if jiff::tz::TimeZone::get(&raw.time_zone).is_err() {
+        bail!(
+            "time_zone: {:?} is unknown; expected an IANA name such as Europe/Paris",
+            raw.time_zone
+        );
+    }
+    if !(1..=10_000).contains(&raw.max_running) {
+        bail!(
+            "max_running: {} given; expected 1 to 10,000",
+            raw.max_running
+        );
+    }
+    within("lease", raw.lease, 3, 600)?;
+    within("shutdown_grace", raw.shutdown_grace, 0, 3600)?;
+    within("audit_grace", raw.audit_grace, 1, 86_400)?;
+    within(
+        "history.requests_keep_for",
+        raw.history.requests_keep_for,
+        86_400,
+        366 * 86_400,
+    )?;
+    within(
+        "history.events_keep_for",
+        raw.history.events_keep_for,
+        3600,
+        366 * 86_400,
+    )?;
+    within(
+        "history.ledger_keep_for",
+        raw.history.ledger_keep_for,
+        86_400,
+        3660 * 86_400,
+    )?;
+    if !(1000..=100_000_000).contains(&raw.history.events_keep_count) {
+        bail!("history.events_keep_count: expected 1,000 to 100,000,000");
+    }
+    let json = match raw.log.format.as_str() {
+        "text" => false,
+        "json" => true,
+        other => bail!("log.format: {other:?} given; expected text or json"),
+    };
+    check_commands(raw)?;
+    check_requests(raw)?;
+    for (name, source) in &raw.secrets {
+        if source.file.is_some() == source.env.is_some() {
+            bail!("secrets.{name}: expected either file = \"/path\" or env = \"NAME\"");
+        }
+    }
+    let mut tasks = BTreeMap::new();
+    for (name, fields) in &raw.tasks {
+        let parsed: TaskName = name.parse().with_context(|| format!("tasks.{name}"))?;
+        tasks.insert(parsed, fields.clone().into_iter().collect::<Map<_, _>>());
+    }
+    Ok(Config {
+        database: database(&raw.database, &data)?,
+        listen: listen(&raw.listen)?,
+        data,
+        time_zone: raw.time_zone.clone(),
+        max_running: raw.max_running,
+        lease: raw.lease,
+        shutdown_grace: raw.shutdown_grace,
+        audit_grace: raw.audit_grace,
+        log: LogConfig {
+            filter: raw.log.filter.clone(),
+            json,
+        },
+        history: HistoryConfig {
+            events_keep_for: raw.history.events_keep_for,
+            events_keep_count: raw.history.events_keep_count,
+            requests_keep_for: raw.history.requests_keep_for,
+            ledger_keep_for: raw.history.ledger_keep_for,
+        },
+        health: raw.health.clone(),
+        commands: raw.commands.clone(),
+        http_requests: raw.http_requests.clone(),
+        secrets: raw.secrets.clone(),
+        tasks,
+        hash: hash(raw)?,
+    })
+}
+
+fn database(text: &str, data: &std::path::Path) -> anyhow::Result<DatabaseUrl> {
+    if text == "sqlite" {
+        return Ok(DatabaseUrl::Sqlite(data.join("watchbell.db")));
+    }
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let path = std::path::absolute(PathBuf::from(path)).context("database: expected a path")?;
+        return Ok(DatabaseUrl::Sqlite(path));
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(DatabaseUrl::Postgres(text.to_owned()));
+    }
+    // What was given is not shown: it may hold a password.
+    bail!("database: expected sqlite, sqlite:///path/to/file.db or postgres://user@host/database")
+}
+
+fn listen(text: &str) -> anyhow::Result<SocketAddr> {
+    let text = text.replace("localhost:", "127.0.0.1:");
+    let address: SocketAddr = text.parse().with_context(|| {
+        format!("listen: {text:?} given; expected an address such as 127.0.0.1:7420")
+    })?;
+    if !address.ip().is_loopback() {
+        bail!(
+            "listen: {address} is not loopback; calls carry a token, and without TLS, which this version \
+             does not have, anyone on the way could read it: listen on 127.0.0.1 and put a TLS proxy before it"
+        );
+    }
+    Ok(address)
+}
+
+fn check_commands(raw: &Raw) -> anyhow::Result<()> {
+    for (name, command) in &raw.commands {
+        let Some(program) = command.argv.first() else {
+            bail!("commands.{name}.argv: expected the program's absolute path and its arguments");
+        };
+        if !program.starts_with('/') {
+            bail!(
+                "commands.{name}.argv: {program:?} is not an absolute path; no shell and no PATH finds it"
+            );
+        }
+        let parts = command.argv.iter().chain(&command.inherit_environment);
+        let pairs = command
+            .environment
+            .iter()
+            .flat_map(|(key, value)| [key, value]);
+        if parts.chain(pairs).any(|part| part.contains('\0')) {
+            bail!("commands.{name}: a NUL character is in none of argv and environment");
+        }
+        if let Some(key) = command
+            .environment
+            .keys()
+            .find(|key| key.is_empty() || key.contains('='))
+        {
+            bail!("commands.{name}.environment: {key:?} is no name of a variable");
+        }
+    }
+    Ok(())
+}
+
+fn check_requests(raw: &Raw) -> anyhow::Result<()> {
+    for (name, request) in &raw.http_requests {
+        if !["http://", "https://"]
+            .iter()
+            .any(|scheme| request.url.starts_with(scheme))
+        {
+            bail!("http_requests.{name}.url: expected one that begins with http:// or https://");
+        }
+        within(
+            &format!("http_requests.{name}.timeout"),
+            request.timeout,
+            1,
+            86_400,
+        )?;
+        for (field, ranges) in [
+            ("succeed", &request.succeed),
+            ("nothing_to_do", &request.nothing_to_do),
+            ("retry", &request.retry),
+        ] {
+            for range in ranges {
+                super::status_range(range)
+                    .with_context(|| format!("http_requests.{name}.{field}"))?;
+            }
+        }
+        for (header, value) in &request.secret_headers {
+            if !raw.secrets.contains_key(&value.secret) {
+                bail!(
+                    "http_requests.{name}.secret_headers.{header}: there is no [secrets.{}]",
+                    value.secret
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn within(name: &str, value: Duration, min: u64, max: u64) -> anyhow::Result<()> {
+    let [min, max] = [min, max].map(Duration::from_secs);
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let [value, min, max] = [value, min, max].map(span::format);
+    bail!("{name}: {value} given; expected {min} to {max}")
+}
+
+/// Of what shapes tasks; the rest may differ between replicas.
+fn hash(raw: &Raw) -> anyhow::Result<String> {
+    let shape = (
+        &raw.tasks,
+        &raw.commands,
+        &raw.http_requests,
+        &raw.time_zone,
+    );
+    let digest = Sha256::digest(serde_json::to_vec(&shape)?);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}

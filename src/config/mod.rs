@@ -1,0 +1,101 @@
+//! Every setting, its default and its check; the one reader of the environment.
+//!
+//! One TOML file, environment variables over it, flags over those. What was written ([`raw`]) becomes
+//! a checked [`Config`], or an error that names the setting.
+
+mod check;
+mod explain;
+mod raw;
+mod secret;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde_json::{Map, Value};
+
+pub(crate) use self::explain::without_password;
+pub use self::{
+    explain::explain,
+    raw::{CommandConfig, Flags, HealthThresholds, HttpRequestConfig, SecretHeader, Threshold},
+    secret::{Secret, SecretSource},
+};
+use crate::domain::TaskName;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// In the syntax of tracing's `EnvFilter`.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// How long things are kept that no task's own policy rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    pub events_keep_for: Duration,
+    pub events_keep_count: i64,
+    pub requests_keep_for: Duration,
+    pub ledger_keep_for: Duration,
+}
+
+/// The settings in force, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub database: DatabaseUrl,
+    pub listen: SocketAddr,
+    /// The organisation's zone.
+    pub time_zone: String,
+    pub max_running: usize,
+    pub lease: Duration,
+    pub shutdown_grace: Duration,
+    pub audit_grace: Duration,
+    pub log: LogConfig,
+    pub history: HistoryConfig,
+    pub health: HealthThresholds,
+    pub commands: BTreeMap<String, CommandConfig>,
+    pub http_requests: BTreeMap<String, HttpRequestConfig>,
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The configuration's layer of each task: fields of a `TaskSpec` as written.
+    pub tasks: BTreeMap<TaskName, Map<String, Value>>,
+    /// Of all that shapes tasks.
+    pub hash: String,
+}
+
+impl Config {
+    /// Reads the file, the environment and the flags.
+    ///
+    /// # Errors
+    /// Which setting is wrong, where it was written, and what was expected.
+    pub fn load(flags: &Flags) -> anyhow::Result<Self> {
+        let figment = raw::figment(flags)?;
+        check::check(&raw::extract(&figment)?)
+    }
+}
+
+/// A status or a range of them, such as `404` or `200-299`.
+///
+/// # Errors
+/// What was expected.
+pub fn status_range(text: &str) -> anyhow::Result<std::ops::RangeInclusive<u16>> {
+    let read = |text: &str| {
+        let status: Option<u16> = text.trim().parse().ok();
+        status.filter(|status| (100..=599).contains(status)).ok_or_else(|| {
+            anyhow::anyhow!("{text:?} is no HTTP status; expected one such as 404, or a range such as 200-299")
+        })
+    };
+    match text.split_once('-') {
+        Some((from, to)) => Ok(read(from)?..=read(to)?),
+        None => {
+            let status = read(text)?;
+            Ok(status..=status)
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Settings as they are written: the file's tables, the environment's names, the flags.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail};
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::secret::SecretSource;
+use crate::domain::span;
+
+/// What the command line may say; over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+    pub database: Option<String>,
+    pub listen: Option<String>,
+}
+
+/// Every setting with its default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) data: PathBuf,
+    pub(super) database: String,
+    pub(super) listen: String,
+    pub(super) time_zone: String,
+    pub(super) max_running: usize,
+    #[serde(with = "span::required")]
+    pub(super) lease: Duration,
+    #[serde(with = "span::required")]
+    pub(super) shutdown_grace: Duration,
+    #[serde(with = "span::required")]
+    pub(super) audit_grace: Duration,
+    pub(super) log: RawLog,
+    pub(super) history: RawHistory,
+    pub(super) health: HealthThresholds,
+    pub(super) commands: BTreeMap<String, CommandConfig>,
+    pub(super) http_requests: BTreeMap<String, HttpRequestConfig>,
+    pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(super) tasks: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub(super) filter: String,
+    pub(super) format: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHistory {
+    #[serde(with = "span::required")]
+    pub(super) events_keep_for: Duration,
+    pub(super) events_keep_count: i64,
+    #[serde(with = "span::required")]
+    pub(super) requests_keep_for: Duration,
+    #[serde(with = "span::required")]
+    pub(super) ledger_keep_for: Duration,
+}
+
+/// A warning and a critical bound of a measure. Whether below or above is bad, the measure knows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    pub warning: f64,
+    pub critical: f64,
+}
+
+/// The bounds of the health check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthThresholds {
+    /// Milliseconds of a small read; more is worse.
+    pub database_latency_ms: Threshold,
+    /// Percent of the data directory's disk that is free; less is worse.
+    pub disk_free_percent: Threshold,
+    /// Percent of memory that is available; less is worse.
+    pub memory_available_percent: Threshold,
+    /// One-minute load average per core; more is worse.
+    pub load_per_core: Threshold,
+    /// Runs in the queue; more is worse.
+    pub queue_depth: Threshold,
+    /// Tasks with a slot due for over a minute and not decided; more is worse.
+    pub late_slots: Threshold,
+    /// Milliseconds between the host's clock and the database's; more is worse.
+    pub clock_offset_ms: Threshold,
+}
+
+/// A command that tasks may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConfig {
+    /// The program, by absolute path, and its arguments. No shell reads them.
+    pub argv: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<PathBuf>,
+    /// Variables to set.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Variables of the server's own environment to pass on; no others are.
+    #[serde(default)]
+    pub inherit_environment: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// Run as this user; only a server that runs as root may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default = "zero")]
+    pub success_exit_codes: Vec<i32>,
+    #[serde(default)]
+    pub nothing_to_do_exit_codes: Vec<i32>,
+    #[serde(default)]
+    pub partial_exit_codes: Vec<i32>,
+    /// Codes after which another attempt would fail the same way.
+    #[serde(default)]
+    pub no_retry_exit_codes: Vec<i32>,
+}
+
+/// A header whose value is a secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretHeader {
+    /// Name of the secret.
+    pub secret: String,
+    /// Stands before it, such as `Bearer `.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+/// A request that tasks may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRequestConfig {
+    #[serde(default = "get")]
+    pub method: String,
+    pub url: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub secret_headers: BTreeMap<String, SecretHeader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(default = "half_minute", with = "span::required")]
+    pub timeout: Duration,
+    /// Statuses, or ranges of them, that mean success.
+    #[serde(default = "two_hundreds")]
+    pub succeed: Vec<String>,
+    /// Statuses of `succeed` that mean that there was nothing to do.
+    #[serde(default)]
+    pub nothing_to_do: Vec<String>,
+    /// Statuses after which another attempt may succeed. Others fail for good.
+    #[serde(default = "retryable")]
+    pub retry: Vec<String>,
+    /// Header that carries a key made of run and attempt; empty for none.
+    #[serde(default = "idempotency_key")]
+    pub idempotency_header: String,
+    #[serde(default)]
+    pub follow_redirects: bool,
+}
+
+fn zero() -> Vec<i32> {
+    vec![0]
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn half_minute() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn two_hundreds() -> Vec<String> {
+    vec!["200-299".to_owned()]
+}
+
+fn retryable() -> Vec<String> {
+    ["408", "425", "429", "500-599"].map(str::to_owned).to_vec()
+}
+
+fn idempotency_key() -> String {
+    "Idempotency-Key".to_owned()
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data: "watchbell-data".into(),
+            database: "sqlite".into(),
+            listen: "127.0.0.1:7420".into(),
+            time_zone: "UTC".into(),
+            max_running: 256,
+            lease: Duration::from_secs(15),
+            shutdown_grace: Duration::from_secs(30),
+            audit_grace: Duration::from_secs(60),
+            log: RawLog::default(),
+            history: RawHistory::default(),
+            health: HealthThresholds::default(),
+            commands: BTreeMap::new(),
+            http_requests: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self {
+            filter: "info".into(),
+            format: "text".into(),
+        }
+    }
+}
+
+impl Default for RawHistory {
+    fn default() -> Self {
+        Self {
+            events_keep_for: 7 * DAY,
+            events_keep_count: 1_000_000,
+            requests_keep_for: 2 * DAY,
+            ledger_keep_for: 400 * DAY,
+        }
+    }
+}
+
+impl Default for HealthThresholds {
+    fn default() -> Self {
+        let bounds = |warning, critical| Threshold { warning, critical };
+        Self {
+            database_latency_ms: bounds(100.0, 1000.0),
+            disk_free_percent: bounds(15.0, 5.0),
+            memory_available_percent: bounds(10.0, 3.0),
+            load_per_core: bounds(4.0, 16.0),
+            queue_depth: bounds(1000.0, 50_000.0),
+            late_slots: bounds(1.0, 10.0),
+            clock_offset_ms: bounds(250.0, 1000.0),
+        }
+    }
+}
+
+/// The layers, lowest first.
+///
+/// # Errors
+/// Where the file that was named is not there.
+pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
+    let mut figment = Figment::from(Serialized::defaults(Raw::default()));
+    if let Some(path) = config_file(flags)? {
+        // Read here, so that a file that cannot be read is an error and not nothing.
+        let text = std::fs::read_to_string(&path);
+        text.with_context(|| format!("could not read the configuration file {}", path.display()))?;
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    // `WATCHBELL_LOG__FILTER` is `log.filter`; those of the client and of the tests are not ours.
+    let others = |key: &figment::value::UncasedStr| {
+        ["config", "endpoint", "token_file"]
+            .iter()
+            .any(|other| key == *other)
+            || key.starts_with("test_")
+    };
+    let env = Env::prefixed("WATCHBELL_")
+        .filter(move |key| !others(key))
+        .split("__");
+    figment = figment.merge(env);
+    let given = [
+        (
+            "data",
+            flags
+                .data
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+        ),
+        ("database", flags.database.clone()),
+        ("listen", flags.listen.clone()),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            figment = figment.merge(Flag { name, value });
+        }
+    }
+    Ok(figment)
+}
+
+/// The file: by flag, by environment, or none.
+fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
+    let by_env = std::env::var_os("WATCHBELL_CONFIG").map(PathBuf::from);
+    let Some(path) = flags.config.clone().or(by_env) else {
+        return Ok(None);
+    };
+    if !path.is_file() {
+        bail!(
+            "there is no configuration file {}: pass one that is there by --config",
+            path.display()
+        );
+    }
+    Ok(Some(path))
+}
+
+/// A flag, as a layer whose name is told in errors and by `watchbell config`.
+struct Flag {
+    name: &'static str,
+    value: String,
+}
+
+impl figment::Provider for Flag {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named(format!("flag --{}", self.name))
+    }
+
+    fn data(&self) -> figment::Result<figment::value::Map<figment::Profile, figment::value::Dict>> {
+        Serialized::default(self.name, &self.value).data()
+    }
+}
+
+/// Everything, read.
+///
+/// # Errors
+/// Every wrong setting: its name, where it was written, and what was expected.
+pub(super) fn extract(figment: &Figment) -> anyhow::Result<Raw> {
+    figment.extract::<Raw>().map_err(|errors| {
+        let lines: Vec<String> = errors
+            .into_iter()
+            .map(|error| format!("  {error}"))
+            .collect();
+        anyhow::anyhow!("the configuration is wrong:\n{}", lines.join("\n"))
+    })
+}

@@ -1,0 +1,68 @@
+//! Secrets, by reference: a file or a variable, read when they are needed.
+
+use std::{fmt, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSource {
+    /// A file that only its owner can read; one line end at its end is not part of the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// A variable of the server's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+}
+
+/// A secret in hand: it is never shown.
+pub struct Secret(String);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+impl SecretSource {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it is not there, is empty, or can be read by others; never with what it holds.
+    pub fn read(&self) -> anyhow::Result<Secret> {
+        let text = match (&self.file, &self.env) {
+            (Some(file), None) => {
+                let about = || format!("could not read the secret file {}", file.display());
+                let mode = std::fs::metadata(file)
+                    .with_context(about)?
+                    .permissions()
+                    .mode();
+                if mode & 0o077 != 0 {
+                    bail!(
+                        "the secret file {} can be read by others: chmod 600 it",
+                        file.display()
+                    );
+                }
+                std::fs::read_to_string(file).with_context(about)?
+            }
+            (None, Some(name)) => {
+                let value = std::env::var(name);
+                value.with_context(|| format!("the variable {name} holds no secret"))?
+            }
+            _ => bail!("a secret has either a file or an env"),
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        if text.is_empty() {
+            bail!("the secret is empty");
+        }
+        Ok(Secret(text.to_owned()))
+    }
+}
