@@ -4,7 +4,7 @@
 //! The rooms below stand in reading order; each may use only those above it (`tests/it/tidy.rs`
 //! checks). `ARCHITECTURE.md` walks three stories through them.
 
-// The ground: pure values and rules. No I/O.
+// The ground: pure values and rules, the settings, the clock.
 pub mod clock;
 pub mod config;
 pub mod crontab;
@@ -20,3 +20,10 @@ pub mod journal;
 
 // The working rooms. `records`, `backup` and `alerts` will stand beside the engine.
 pub mod engine;
+
+// The kinds of task.
+pub mod tasks;
+
+// The edge, and the one place that knows every room.
+pub mod api;
+pub mod app;

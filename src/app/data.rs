@@ -23,11 +23,21 @@ impl DataDir {
     /// # Errors
     /// Where it cannot be made or written to, or another process holds it.
     pub fn open(path: &Path, exclusive: bool) -> anyhow::Result<Self> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path);
         made.with_context(|| {
-            format!("could not make the data directory {}: check who may write there, or pass --data", path.display())
+            format!(
+                "could not make the data directory {}: check who may write there, or pass --data",
+                path.display()
+            )
         })?;
-        let lock = if exclusive { Some(take_lock(path)?) } else { None };
+        let lock = if exclusive {
+            Some(take_lock(path)?)
+        } else {
+            None
+        };
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,
@@ -72,9 +82,18 @@ impl DataDir {
 
 fn take_lock(path: &Path) -> anyhow::Result<File> {
     let file = path.join("lock");
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&file);
     let mut lock = opened.with_context(|| {
-        format!("could not open {}: check who may write to the data directory", file.display())
+        format!(
+            "could not open {}: check who may write to the data directory",
+            file.display()
+        )
     })?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -86,7 +105,11 @@ fn take_lock(path: &Path) -> anyhow::Result<File> {
                 "the data directory {} is in use by another watchbell (process {}): stop it, or pass another \
                  --data",
                 path.display(),
-                if holder.trim().is_empty() { "unknown" } else { holder.trim() }
+                if holder.trim().is_empty() {
+                    "unknown"
+                } else {
+                    holder.trim()
+                }
             );
         }
         Err(TryLockError::Error(error)) => {
@@ -108,7 +131,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let held = DataDir::open(dir.path(), true).unwrap();
         let refused = DataDir::open(dir.path(), true).unwrap_err().to_string();
-        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        assert!(
+            refused.contains(&std::process::id().to_string()),
+            "{refused}"
+        );
         drop(held);
         DataDir::open(dir.path(), true).unwrap();
     }

@@ -31,7 +31,9 @@ pub struct Ports {
 
 impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ports").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Ports")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +80,10 @@ pub async fn serve(
             audit_grace: config.audit_grace,
         },
     );
-    engine.reconcile(&config.tasks, &config.hash).await.context("the configuration does not fit")?;
+    engine
+        .reconcile(&config.tasks, &config.hash)
+        .await
+        .context("the configuration does not fit")?;
 
     let runner = Runner::new(engine.clone());
     let recovery = Recovery::new(&runner);
@@ -90,7 +95,11 @@ pub async fn serve(
     let loops = TaskTracker::new();
     loops.spawn(store.clone().run_tail(background.clone()));
     loops.spawn(store.clone().run_remote_bells(background.clone()));
-    loops.spawn(keep_house(engine.clone(), background.clone(), rounds.keep_house()));
+    loops.spawn(keep_house(
+        engine.clone(),
+        background.clone(),
+        rounds.keep_house(),
+    ));
     loops.spawn(recovery.run(stop.clone(), rounds.reap()));
     loops.spawn(Auditor::new(engine.clone()).run(stop.clone(), rounds.audit()));
     loops.spawn(Scheduler::new(engine.clone()).run(stop.clone()));
@@ -103,7 +112,7 @@ pub async fn serve(
         log_epoch: store.log_epoch().await?,
         max_running: config.max_running,
     };
-    let (routes, health) = Api::new(engine.clone(), token, stop.clone(), info).routes();
+    let (routes, health) = Api::new(engine.clone(), token, stop.clone(), info).routes()?;
     loops.spawn(tell_health(engine.clone(), health.clone(), stop.clone()));
     let address = listener.local_addr()?;
     info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
@@ -127,14 +136,20 @@ pub async fn serve(
     info!("stopping: no new slots, claims or calls; waiting for runs under way");
     health.stop().await;
     let mut runs = runs;
-    if tokio::time::timeout(config.shutdown_grace, &mut runs).await.is_err() {
+    if tokio::time::timeout(config.shutdown_grace, &mut runs)
+        .await
+        .is_err()
+    {
         warn!("runs still under way after the grace: asking them to stop");
         cut.cancel();
         runs.await.context("the runner panicked")?;
     }
     ended.cancel();
     // An idle connection could hold the server for an hour.
-    if tokio::time::timeout(DRAIN_CONNECTIONS, serving).await.is_err() {
+    if tokio::time::timeout(DRAIN_CONNECTIONS, serving)
+        .await
+        .is_err()
+    {
         info!("cut connections that did not end by themselves");
     }
     if let Err(error) = jobs.shutdown().await {
@@ -148,7 +163,9 @@ pub async fn serve(
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
-    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|host| host.into_string().ok());
     let now = clock.now();
     ReplicaRow {
         id: ReplicaId::new(),
@@ -162,12 +179,12 @@ fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
 }
 
 /// Rings the loops that read the tables, on a round: a bell of another replica can be lost.
-async fn refill(
-    store: Store,
-    stop: CancellationToken,
-    mut bell: tokio::sync::watch::Receiver<()>,
-) {
-    while stop.run_until_cancelled(bell.changed()).await.is_some_and(|rung| rung.is_ok()) {
+async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
+    while stop
+        .run_until_cancelled(bell.changed())
+        .await
+        .is_some_and(|rung| rung.is_ok())
+    {
         store.bells().ring_schedule();
         store.bells().ring_queue();
     }
@@ -179,7 +196,11 @@ async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationTok
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let status = engine.status().await;
-        let ready = status.reachable && !status.problems.iter().any(|problem| problem.kind == "clock.offset");
+        let ready = status.reachable
+            && !status
+                .problems
+                .iter()
+                .any(|problem| problem.kind == "clock.offset");
         health.set(ready).await;
     }
 }

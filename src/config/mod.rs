@@ -99,3 +99,8 @@ pub fn status_range(text: &str) -> anyhow::Result<std::ops::RangeInclusive<u16>>
         }
     }
 }
+
+/// A variable of the server's environment, for a command that may inherit it.
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}

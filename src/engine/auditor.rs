@@ -49,6 +49,8 @@ struct Audit {
     on_time: bool,
     /// There are more rows to look at.
     more: bool,
+    rows: u64,
+    slots: i64,
 }
 
 /// The auditor's loop.
@@ -140,6 +142,16 @@ impl Auditor {
     }
 }
 
+/// What a whole audit brought.
+#[derive(Clone, Debug, Default)]
+pub struct WholeAudit {
+    /// What is wrong, by task.
+    pub tasks: BTreeMap<String, Vec<Finding>>,
+    pub task_count: usize,
+    pub row_count: u64,
+    pub slot_count: i64,
+}
+
 /// Everything that is wrong with the ledger, from each task's creation on: `watchbell audit-slots`.
 ///
 /// # Errors
@@ -149,27 +161,32 @@ pub async fn audit(
     default_zone: &str,
     now: Timestamp,
     grace: Duration,
-) -> Result<BTreeMap<String, Vec<Finding>>> {
-    let mut all: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+) -> Result<WholeAudit> {
+    let mut whole = WholeAudit::default();
     for tear in store.ledger_tears().await? {
         let finding = Finding {
             kind: HOLE,
             message: tear.message,
         };
-        all.entry(tear.task).or_default().push(finding);
+        whole.tasks.entry(tear.task).or_default().push(finding);
     }
     let paused = store.global_pause().await?.is_some();
     for mut task in store.tasks_all().await? {
         task.audited_at = task.created_at;
+        whole.task_count += 1;
         loop {
             let audit = audit_since(store, &task, default_zone, now, grace, paused).await?;
-            let found = audit
+            whole.row_count += audit.rows;
+            whole.slot_count += audit.slots;
+            // Late is no fault of the ledger: what is late is accounted for.
+            let found: Vec<Finding> = audit
                 .findings
                 .into_iter()
-                .filter(|finding| finding.kind != LATE);
-            let found: Vec<Finding> = found.collect();
+                .filter(|finding| finding.kind != LATE)
+                .collect();
             if !found.is_empty() {
-                all.entry(task.name.to_string()).or_default().extend(found);
+                let name = task.name.to_string();
+                whole.tasks.entry(name).or_default().extend(found);
             }
             if !audit.more {
                 break;
@@ -177,7 +194,7 @@ pub async fn audit(
             task.audited_at = audit.upto;
         }
     }
-    Ok(all)
+    Ok(whole)
 }
 
 async fn audit_since(
@@ -196,6 +213,8 @@ async fn audit_since(
         upto: task.audited_at,
         on_time: false,
         more,
+        rows: rows.len() as u64,
+        slots: rows.iter().map(|row| row.count).sum(),
     };
     let mut schedules: BTreeMap<i64, Schedule> = BTreeMap::new();
     for row in &rows {

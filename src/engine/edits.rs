@@ -53,7 +53,7 @@ impl Engine {
         Ok(task)
     }
 
-    /// Changes fields, by their paths; null takes one back to what it was without the API.
+    /// Changes fields, by their paths; null takes one to its default.
     ///
     /// What is due by now is decided under the old specification first. Then the span up to now is
     /// closed, so that no row of the ledger crosses a revision.

@@ -31,7 +31,7 @@ use std::{
 
 pub use self::{
     agenda::AgendaEntry,
-    auditor::{Auditor, Finding, audit},
+    auditor::{Auditor, Finding, WholeAudit, audit},
     board::Board,
     context::{LOG_BYTES_MAX, RunContext, Stream},
     drift::DriftItem,

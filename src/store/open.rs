@@ -72,7 +72,11 @@ impl Store {
         Ok(store)
     }
 
-    async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
+    /// Connects, and looks at nothing.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or opened.
+    pub async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let (write, read) = match location {
             Location::Sqlite(path) => {
                 let write = sqlite(path, 1, false)

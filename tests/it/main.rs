@@ -1,3 +1,1 @@
 //! All integration tests, in one binary: one link, and they run side by side.
-
-mod smoke;

@@ -1,0 +1,71 @@
+//! The status.
+
+use super::time::{span, stamp, stamp_of};
+use crate::{
+    domain::problem::{self, Problem, Severity},
+    engine::{Round, Status},
+    pb,
+};
+
+pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
+    let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    pb::Status {
+        overall: severity(problem::overall(&status.problems)).into(),
+        check_time: Some(stamp(status.checked_at)),
+        problems: status.problems.iter().map(problem).collect(),
+        pause: status.pause.as_ref().map(super::pause),
+        scheduler: Some(pb::SchedulerFigures {
+            last_tick_time: stamp_of(status.last_tick_at),
+            next_due_time: stamp_of(status.next_due_at),
+            undecided_count: status.undecided,
+        }),
+        runner: Some(pb::RunnerFigures {
+            running_count: small(status.running),
+            max_running: small(status.max_running),
+            queued_count: status.queue.queued,
+            retry_wait_count: status.queue.retry_wait,
+            oldest_queued_due_time: stamp_of(status.queue.oldest_due_at),
+        }),
+        database: Some(pb::DatabaseFigures {
+            reachable: status.reachable,
+            latency: Some(span(status.latency)),
+            clock_offset: status.clock_offset.map(|offset| prost_types::Duration {
+                seconds: offset.as_secs(),
+                nanos: offset.subsec_nanos(),
+            }),
+        }),
+        task_count: status.tasks.total,
+        paused_task_count: status.tasks.paused,
+        failing_task_count: status.tasks.failing,
+        rounds: status.rounds.iter().map(round).collect(),
+    }
+}
+
+fn severity(severity: Severity) -> pb::Severity {
+    match severity {
+        Severity::Ok => pb::Severity::Ok,
+        Severity::Warning => pb::Severity::Warning,
+        Severity::Critical => pb::Severity::Critical,
+    }
+}
+
+fn problem(problem: &Problem) -> pb::Problem {
+    pb::Problem {
+        severity: severity(problem.severity).into(),
+        r#type: problem.kind.clone(),
+        subject: problem.subject.clone(),
+        message: problem.message.clone(),
+        action: problem.action.clone(),
+        since_time: Some(stamp(problem.since)),
+    }
+}
+
+fn round(round: &Round) -> pb::Round {
+    pb::Round {
+        name: round.name.to_owned(),
+        cron: round.cron.to_owned(),
+        last_ring_time: stamp_of(round.last_at),
+        next_ring_time: stamp_of(round.next_at),
+        ring_count: round.count,
+    }
+}

@@ -1,0 +1,114 @@
+//! The edge: gRPC in, calls to the rooms, and back.
+//!
+//! A handler decodes, makes one call and encodes. Reads go to the store; commands go to the engine.
+//! An error leaves by `?` through `From<Error> for Status` in [`status`], the only place that says
+//! how it looks.
+
+pub mod auth;
+mod convert;
+mod health;
+mod names;
+mod page;
+mod request;
+mod runs;
+mod scheduler;
+mod status;
+mod tail;
+mod task_fields;
+mod tasks;
+mod watch;
+mod watch_token;
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, codec::CompressionEncoding, service::Routes};
+
+use self::auth::{Guard, Token};
+pub use self::health::HealthHandle;
+use crate::{
+    engine::{Caller, Engine},
+    error::{Error, Result},
+    pb::{
+        DESCRIPTORS, run_service_server::RunServiceServer,
+        scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
+    },
+};
+
+/// Largest request, in bytes.
+pub(crate) const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Largest answer, in bytes: pages stay below 1 MiB, so this is never met.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// What the server is, for those who ask.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    pub version: String,
+    pub cluster_id: String,
+    pub log_epoch: String,
+    pub max_running: usize,
+}
+
+/// What the services reach; one value serves them all.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub(crate) engine: Engine,
+    pub(crate) token: Arc<Token>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) info: Arc<ServerInfo>,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+type Feed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Api {
+    pub fn new(engine: Engine, token: Token, stop: CancellationToken, info: ServerInfo) -> Self {
+        Self {
+            engine,
+            token: Arc::new(token),
+            stop,
+            info: Arc::new(info),
+        }
+    }
+
+    /// Every service, and the hand that says whether they serve.
+    ///
+    /// # Errors
+    /// Where the descriptors do not fit the reflection service: a fault of the build.
+    pub fn routes(self) -> Result<(Routes, HealthHandle)> {
+        let (health_handle, health_service) = health::service();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        macro_rules! serve {
+            ($server:ident) => {
+                tonic::service::interceptor::InterceptedService::new(
+                    $server::new(self.clone())
+                        .accept_compressed(CompressionEncoding::Gzip)
+                        .accept_compressed(CompressionEncoding::Zstd)
+                        .send_compressed(CompressionEncoding::Gzip)
+                        .send_compressed(CompressionEncoding::Zstd)
+                        .max_decoding_message_size(REQUEST_BYTES_MAX)
+                        .max_encoding_message_size(ANSWER_BYTES_MAX),
+                    Guard::new(self.token.clone(), self.stop.clone()),
+                )
+            };
+        }
+        let routes = Routes::new(serve!(SchedulerServiceServer))
+            .add_service(serve!(TaskServiceServer))
+            .add_service(serve!(RunServiceServer))
+            .add_service(health_service)
+            .add_service(reflection().build_v1().map_err(Error::internal)?)
+            .add_service(reflection().build_v1alpha().map_err(Error::internal)?);
+        Ok((routes, health_handle))
+    }
+}
+
+/// Who calls: put there by the guard.
+fn caller<T>(request: &Request<T>) -> Result<Caller> {
+    let found = request.extensions().get::<Caller>().cloned();
+    found.ok_or_else(|| Error::Unauthenticated("nobody has said who calls".to_owned()))
+}

@@ -1,0 +1,109 @@
+//! Pages: sizes, and tokens that are bound to the list they come from.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, Result};
+
+const SIZE_DEFAULT: u64 = 50;
+pub(super) const SIZE_MAX: u64 = 1000;
+/// A page's answer stays below this.
+const BYTES_MAX: usize = 1 << 20;
+
+/// The size that was asked for; a larger one than allowed is cut (AIP-158).
+pub(super) fn size(asked: i32, default: u64) -> Result<u64> {
+    match u64::try_from(asked) {
+        Ok(0) => Ok(default),
+        Ok(asked) => Ok(asked.min(SIZE_MAX)),
+        Err(_) => Err(Error::invalid(
+            "page_size",
+            format!("{asked} given; expected 0 to {SIZE_MAX}"),
+        )),
+    }
+}
+
+pub(super) fn default_size(asked: i32) -> Result<u64> {
+    size(asked, SIZE_DEFAULT)
+}
+
+/// What identifies a list: its method and everything that filters it.
+pub(super) fn scope(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A token for going on after `key`.
+pub(super) fn token(scope: &str, key: &str) -> String {
+    let text = format!("1{scope}{key}");
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The key in a token; none of an empty one.
+///
+/// # Errors
+/// [`Error::Invalid`] where it is no token of this list.
+pub(super) fn key(scope: &str, token: &str) -> Result<Option<String>> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || {
+        Error::invalid(
+            "page_token",
+            "it is not one of this list with this filter; begin without a page_token",
+        )
+    };
+    let bytes: Option<Vec<u8>> = token
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    let text = bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(wrong)?;
+    let key = text
+        .strip_prefix('1')
+        .and_then(|text| text.strip_prefix(scope));
+    Ok(Some(key.ok_or_else(wrong)?.to_owned()))
+}
+
+/// A key in parts.
+pub(super) fn read<T: std::str::FromStr>(key: &str) -> Result<T> {
+    key.parse()
+        .map_err(|_| Error::invalid("page_token", "it is damaged; begin without a page_token"))
+}
+
+/// Cuts a page before it grows too large; says after how many.
+pub(super) fn fit<M: prost::Message>(items: &[M]) -> usize {
+    let mut bytes = 0;
+    for (index, item) in items.iter().enumerate() {
+        bytes += item.encoded_len() + 8;
+        if BYTES_MAX < bytes && 0 < index {
+            return index;
+        }
+    }
+    items.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_list_only() {
+        let here = scope(&["ListTasks", "kind"]);
+        let token = token(&here, "backup-daily");
+        assert_eq!(key(&here, &token).unwrap().as_deref(), Some("backup-daily"));
+        assert_eq!(key(&here, "").unwrap(), None);
+        assert!(key(&scope(&["ListTasks", "other"]), &token).is_err());
+        for wrong in ["x", "zz", "31", "ä", &token[1..]] {
+            assert!(key(&here, wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `RunService`.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use prost::Message as _;
+use tonic::{Request, Response};
+
+use super::{
+    Api, Feed, Reply, convert, convert::time, names, names::RunName, page, request::Asked,
+};
+use crate::{
+    domain::{Run, RunId},
+    error::{Error, Result},
+    journal,
+    pb::{self, run_service_server::RunService},
+    store::{Page, PageOf, RunFilter},
+};
+
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+#[tonic::async_trait]
+impl RunService for Api {
+    type WatchRunsStream = Feed<pb::WatchRunsResponse>;
+    type TailRunLogStream = Feed<pb::TailRunLogResponse>;
+
+    async fn list_runs(
+        &self,
+        request: Request<pb::ListRunsRequest>,
+    ) -> Reply<pb::ListRunsResponse> {
+        let request = request.into_inner();
+        let size = page::default_size(request.page_size)?;
+        let scope = page::scope(&[
+            "ListRuns",
+            &request.task,
+            &format!("{:?} {:?}", request.states, request.triggers),
+            &format!(
+                "{:?} {:?}",
+                request.queued_since_time, request.queued_before_time
+            ),
+        ]);
+        let after = match page::key(&scope, &request.page_token)? {
+            Some(key) => Some(read_key(&key)?),
+            None => None,
+        };
+        let filter = self.run_filter(&request).await?;
+        let wanted = Page { size, after };
+        let PageOf { items, next } = self.engine.store().runs(&filter, &wanted).await?;
+        let encode = |run: &Run| match request.full {
+            true => convert::run(run, Vec::new()),
+            false => convert::run_basic(run),
+        };
+        let mut runs: Vec<pb::Run> = items.iter().map(encode).collect();
+        let kept = page::fit(&runs);
+        let next = match items.get(kept.saturating_sub(1)) {
+            Some(last) if kept < runs.len() => Some((last.queued_at, last.id)),
+            _ => next,
+        };
+        runs.truncate(kept);
+        let token = next.map(|(at, id)| page::token(&scope, &format!("{at} {id}")));
+        Ok(Response::new(pb::ListRunsResponse {
+            runs,
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_run(&self, request: Request<pb::GetRunRequest>) -> Reply<pb::GetRunResponse> {
+        let name = names::run("name", &request.into_inner().name)?;
+        let run = self.run_named(&name).await?;
+        let attempts = self.engine.store().run_attempts(run.id).await?;
+        Ok(Response::new(pb::GetRunResponse {
+            run: Some(convert::run(&run, attempts)),
+        }))
+    }
+
+    async fn wait_run(&self, request: Request<pb::WaitRunRequest>) -> Reply<pb::WaitRunResponse> {
+        let request = request.into_inner();
+        let name = names::run("name", &request.name)?;
+        let timeout = match &request.timeout {
+            Some(span) => time::duration("timeout", span)?.min(WAIT_MAX),
+            None => WAIT_DEFAULT,
+        };
+        let wait = async {
+            let from = self.engine.store().tail().last();
+            let mut run = self.run_named(&name).await?;
+            let mut events = std::pin::pin!(journal::follow(self.engine.store().clone(), from));
+            while !run.state.is_terminal() {
+                let Some(event) = events.next().await else {
+                    break;
+                };
+                if event?.run().is_some_and(|changed| changed.id == name.id) {
+                    run = self.run_named(&name).await?;
+                }
+            }
+            Ok::<Run, Error>(run)
+        };
+        let waited = tokio::select! {
+            run = wait => Some(run?),
+            () = tokio::time::sleep(timeout) => None,
+            () = self.stop.cancelled() => None,
+        };
+        let run = match waited {
+            Some(run) => run,
+            None => self.run_named(&name).await?,
+        };
+        let attempts = self.engine.store().run_attempts(run.id).await?;
+        Ok(Response::new(pb::WaitRunResponse {
+            done: run.state.is_terminal(),
+            run: Some(convert::run(&run, attempts)),
+        }))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<pb::CancelRunRequest>,
+    ) -> Reply<pb::CancelRunResponse> {
+        let asked = Asked::new("CancelRun", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let name = names::run("name", &asked.body.name)?;
+        let reason = names::reason(asked.body.reason.clone())?;
+        self.run_named(&name).await?;
+        let answer = |run: &Run| pb::CancelRunResponse {
+            run: Some(convert::run(run, Vec::new())),
+        };
+        let encode = |run: &Run| answer(run).encode_to_vec();
+        let remember = asked.remember(&encode);
+        let run = self
+            .engine
+            .cancel_run(&asked.who, name.id, &reason, remember)
+            .await?;
+        Ok(Response::new(answer(&run)))
+    }
+
+    async fn retry_run(
+        &self,
+        request: Request<pb::RetryRunRequest>,
+    ) -> Reply<pb::RetryRunResponse> {
+        let asked = Asked::new("RetryRun", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let name = names::run("name", &asked.body.name)?;
+        let reason = names::reason(asked.body.reason.clone())?;
+        self.run_named(&name).await?;
+        let answer = |run: &Run| pb::RetryRunResponse {
+            run: Some(convert::run(run, Vec::new())),
+        };
+        let encode = |run: &Run| answer(run).encode_to_vec();
+        let ignore_pause = asked.body.ignore_pause;
+        let remember = asked.remember(&encode);
+        let run = self
+            .engine
+            .retry_run(&asked.who, name.id, &reason, ignore_pause, remember)
+            .await?;
+        Ok(Response::new(answer(&run)))
+    }
+
+    async fn watch_runs(
+        &self,
+        request: Request<pb::WatchRunsRequest>,
+    ) -> Reply<Self::WatchRunsStream> {
+        let deadline = super::watch::deadline(&request);
+        let feed = self.watch_runs_feed(request.into_inner(), deadline).await?;
+        Ok(Response::new(feed))
+    }
+
+    async fn tail_run_log(
+        &self,
+        request: Request<pb::TailRunLogRequest>,
+    ) -> Reply<Self::TailRunLogStream> {
+        let deadline = super::watch::deadline(&request);
+        let feed = self.tail_feed(request.into_inner(), deadline).await?;
+        Ok(Response::new(feed))
+    }
+}
+
+impl Api {
+    /// The run of that name.
+    pub(super) async fn run_named(&self, name: &RunName) -> Result<Run> {
+        let run = self.engine.store().run(name.id).await?;
+        name.check(&run)?;
+        Ok(run)
+    }
+
+    async fn run_filter(&self, request: &pb::ListRunsRequest) -> Result<RunFilter> {
+        let mut filter = RunFilter {
+            queued_since: time::instant_of(
+                "queued_since_time",
+                request.queued_since_time.as_ref(),
+            )?,
+            queued_before: time::instant_of(
+                "queued_before_time",
+                request.queued_before_time.as_ref(),
+            )?,
+            ..RunFilter::default()
+        };
+        if !request.task.is_empty() {
+            let name = names::task("task", &request.task)?;
+            match self.engine.store().task(&name).await {
+                Ok(task) => filter.task = Some(task.id),
+                // A task that is gone may have left runs.
+                Err(Error::NotFound { near, .. }) => {
+                    filter.task_name = Some(name.to_string());
+                    let one = Page {
+                        size: 1,
+                        after: None,
+                    };
+                    if self
+                        .engine
+                        .store()
+                        .runs(&filter, &one)
+                        .await?
+                        .items
+                        .is_empty()
+                    {
+                        let id = name.to_string();
+                        return Err(Error::NotFound {
+                            what: "task",
+                            id,
+                            near,
+                        });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for value in &request.states {
+            let state = convert::run_state_from(*value);
+            let wrong = || Error::invalid("states", "expected states other than UNSPECIFIED");
+            filter.states.push(state.ok_or_else(wrong)?);
+        }
+        for value in &request.triggers {
+            let trigger = convert::run_trigger_from(*value);
+            let wrong = || Error::invalid("triggers", "expected triggers other than UNSPECIFIED");
+            filter.triggers.push(trigger.ok_or_else(wrong)?);
+        }
+        Ok(filter)
+    }
+}
+
+fn read_key(key: &str) -> Result<(Timestamp, RunId)> {
+    let (at, id) = key.split_once(' ').unwrap_or((key, ""));
+    Ok((page::read(at)?, page::read(id)?))
+}

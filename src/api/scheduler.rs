@@ -1,0 +1,246 @@
+//! `SchedulerService`.
+
+use std::time::Duration;
+
+use async_stream::try_stream;
+use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
+use tonic::{Request, Response};
+
+use super::{
+    Api, Feed, REQUEST_BYTES_MAX, Reply, convert, convert::time, names, page, request::Asked,
+};
+use crate::{
+    domain::task::Pause,
+    engine::LOG_BYTES_MAX,
+    error::Error,
+    pb::{self, scheduler_service_server::SchedulerService},
+};
+
+const AGENDA_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
+const AGENDA_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
+const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+const STATUS_HEARTBEAT: u32 = 15;
+
+#[tonic::async_trait]
+impl SchedulerService for Api {
+    type WatchStatusStream = Feed<pb::WatchStatusResponse>;
+
+    async fn get_server_info(
+        &self,
+        _: Request<pb::GetServerInfoRequest>,
+    ) -> Reply<pb::GetServerInfoResponse> {
+        let engine = &self.engine;
+        let kinds = engine.registry().kinds().map(|(name, about)| pb::Kind {
+            name: name.to_owned(),
+            description: about.to_owned(),
+        });
+        Ok(Response::new(pb::GetServerInfoResponse {
+            version: self.info.version.clone(),
+            storage: engine.store().kind().to_owned(),
+            tzdata_version: engine.tzdb().to_owned(),
+            replica: format!("replicas/{}", engine.replica().id),
+            cluster_id: self.info.cluster_id.clone(),
+            time_zone: engine.default_zone().to_owned(),
+            time: Some(time::stamp(engine.clock().now())),
+            start_time: Some(time::stamp(engine.replica().started_at)),
+            kinds: kinds.collect(),
+            limits: Some(pb::Limits {
+                max_page_size: i32::try_from(page::SIZE_MAX).unwrap_or(i32::MAX),
+                max_request_bytes: REQUEST_BYTES_MAX as i64,
+                max_running: i32::try_from(self.info.max_running).unwrap_or(i32::MAX),
+                max_log_bytes: LOG_BYTES_MAX as i64,
+            }),
+        }))
+    }
+
+    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Reply<pb::GetStatusResponse> {
+        let status = self.engine.status().await;
+        Ok(Response::new(pb::GetStatusResponse {
+            status: Some(convert::problem_status(&status)),
+        }))
+    }
+
+    async fn watch_status(
+        &self,
+        request: Request<pb::WatchStatusRequest>,
+    ) -> Reply<Self::WatchStatusStream> {
+        let mut left = super::watch::deadline(&request);
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        let feed = try_stream! {
+            let mut told: Option<pb::Status> = None;
+            let mut quiet = 0;
+            while !stop.is_cancelled() && left.is_none_or(|left| !left.is_zero()) {
+                let status = convert::problem_status(&*engine.status().await);
+                quiet += 1;
+                let changed = told.as_ref().is_none_or(|told| differs(told, &status));
+                if changed || STATUS_HEARTBEAT <= quiet {
+                    quiet = 0;
+                    told = Some(status.clone());
+                    yield pb::WatchStatusResponse { status: Some(status) };
+                }
+                stop.run_until_cancelled(tokio::time::sleep(STATUS_EVERY)).await;
+                left = left.map(|left| left.saturating_sub(STATUS_EVERY));
+            }
+        };
+        Ok(Response::new(Box::pin(feed)))
+    }
+
+    async fn get_agenda(
+        &self,
+        request: Request<pb::GetAgendaRequest>,
+    ) -> Reply<pb::GetAgendaResponse> {
+        let request = request.into_inner();
+        let size = usize::try_from(page::default_size(request.page_size)?).unwrap_or(usize::MAX);
+        let asked = format!("{:?} {:?}", request.after_time, request.until_time);
+        let scope = page::scope(&["GetAgenda", &asked]);
+        let asked_after = time::instant_of("after_time", request.after_time.as_ref())?;
+        // A page goes on from the same instant as the first, which was perhaps "now".
+        let (after, offset): (Timestamp, usize) = match page::key(&scope, &request.page_token)? {
+            Some(key) => {
+                let (after, offset) = key.split_once(' ').unwrap_or((&key, ""));
+                (page::read(after)?, page::read(offset)?)
+            }
+            None => (asked_after.unwrap_or_else(|| self.engine.clock().now()), 0),
+        };
+        let until = time::instant_of("until_time", request.until_time.as_ref())?;
+        let until = until.unwrap_or(after + AGENDA_DEFAULT);
+        if until < after || AGENDA_MAX < until.duration_since(after) {
+            let what = "expected an instant at most 31 days after after_time";
+            return Err(Error::invalid("until_time", what).into());
+        }
+        let mut entries = self.engine.agenda(after, until, size + 1, offset).await?;
+        let more = size < entries.len();
+        entries.truncate(size);
+        let token = more.then(|| page::token(&scope, &format!("{after} {}", offset + size)));
+        Ok(Response::new(pb::GetAgendaResponse {
+            entries: entries
+                .into_iter()
+                .map(|entry| pb::AgendaEntry {
+                    task: format!("tasks/{}", entry.task),
+                    fire: Some(convert::fire(entry.fire)),
+                    paused: entry.paused,
+                })
+                .collect(),
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_drift(&self, _: Request<pb::GetDriftRequest>) -> Reply<pb::GetDriftResponse> {
+        let items = self.engine.drift().await?;
+        Ok(Response::new(pb::GetDriftResponse {
+            items: items
+                .into_iter()
+                .map(|item| pb::DriftItem {
+                    r#type: item.kind.to_owned(),
+                    subject: item.subject,
+                    message: item.message,
+                    since_time: time::stamp_of(item.since),
+                    principal: item.principal.unwrap_or_default(),
+                })
+                .collect(),
+        }))
+    }
+
+    async fn list_replicas(
+        &self,
+        request: Request<pb::ListReplicasRequest>,
+    ) -> Reply<pb::ListReplicasResponse> {
+        let request = request.into_inner();
+        let size = usize::try_from(page::default_size(request.page_size)?).unwrap_or(usize::MAX);
+        let scope = page::scope(&["ListReplicas"]);
+        let offset: usize = match page::key(&scope, &request.page_token)? {
+            Some(key) => page::read(&key)?,
+            None => 0,
+        };
+        let now = self.engine.clock().now();
+        let own = self.engine.replica().id;
+        // At most 1,000, and few at any time: sliced here.
+        let rows = self.engine.store().replicas().await?;
+        let more = offset + size < rows.len();
+        let replicas = rows
+            .into_iter()
+            .skip(offset)
+            .take(size)
+            .map(|row| pb::Replica {
+                name: format!("replicas/{}", row.id),
+                host: row.host,
+                process_id: row.process_id,
+                version: row.version,
+                configuration_hash: row.configuration_hash,
+                start_time: Some(time::stamp(row.started_at)),
+                seen_time: Some(time::stamp(row.seen_at)),
+                self_: row.id == own,
+                alive: now.duration_since(row.seen_at) <= ALIVE_FOR,
+            });
+        Ok(Response::new(pb::ListReplicasResponse {
+            replicas: replicas.collect(),
+            next_page_token: if more {
+                page::token(&scope, &(offset + size).to_string())
+            } else {
+                String::new()
+            },
+        }))
+    }
+
+    async fn pause_all(
+        &self,
+        request: Request<pb::PauseAllRequest>,
+    ) -> Reply<pb::PauseAllResponse> {
+        let asked = Asked::new("PauseAll", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let reason = names::reason(asked.body.reason.clone())?;
+        let until = time::instant_of("until_time", asked.body.until_time.as_ref())?;
+        let answer = |pause: &Pause| pb::PauseAllResponse {
+            pause: Some(convert::pause(pause)),
+        };
+        let encode = |pause: &Pause| answer(pause).encode_to_vec();
+        let remember = asked.remember(&encode);
+        let pause = self
+            .engine
+            .pause_all(&asked.who, &reason, until, remember)
+            .await?;
+        Ok(Response::new(answer(&pause)))
+    }
+
+    async fn resume_all(
+        &self,
+        request: Request<pb::ResumeAllRequest>,
+    ) -> Reply<pb::ResumeAllResponse> {
+        let asked = Asked::new("ResumeAll", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let answer = |count: &u64| pb::ResumeAllResponse {
+            task_count: i64::try_from(*count).unwrap_or(i64::MAX),
+        };
+        let encode = |count: &u64| answer(count).encode_to_vec();
+        let count = self
+            .engine
+            .resume_all(&asked.who, asked.remember(&encode))
+            .await?;
+        Ok(Response::new(answer(&count)))
+    }
+}
+
+/// Whether something has changed that is worth a message: not the time alone.
+fn differs(a: &pb::Status, b: &pb::Status) -> bool {
+    let still = |status: &pb::Status| pb::Status {
+        check_time: None,
+        database: status.database.map(|database| pb::DatabaseFigures {
+            latency: None,
+            clock_offset: None,
+            ..database
+        }),
+        scheduler: status.scheduler.map(|figures| pb::SchedulerFigures {
+            last_tick_time: None,
+            ..figures
+        }),
+        rounds: Vec::new(),
+        ..status.clone()
+    };
+    still(a) != still(b)
+}

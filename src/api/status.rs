@@ -1,0 +1,98 @@
+//! How an [`Error`] looks to a client. The only place that says so.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::error;
+
+use crate::error::Error;
+
+const DOMAIN: &str = "watchbell";
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let mut details = ErrorDetails::new();
+        let info = |details: &mut ErrorDetails, reason: &str, metadata: &[(&str, &str)]| {
+            let metadata: HashMap<String, String> = metadata
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
+            details.set_error_info(reason, DOMAIN, metadata);
+        };
+        let code = match &error {
+            Error::NotFound { what, id, near } => {
+                let reason = format!("{}_NOT_FOUND", what.to_ascii_uppercase());
+                let near = near.join(", ");
+                let metadata: &[(&str, &str)] = match near.as_str() {
+                    "" => &[("name", id)],
+                    near => &[("name", id), ("near_names", near)],
+                };
+                info(&mut details, &reason, metadata);
+                details.set_resource_info(*what, id.as_str(), "", "not found");
+                Code::NotFound
+            }
+            Error::AlreadyExists { what, id } => {
+                let reason = format!("{}_EXISTS", what.to_ascii_uppercase());
+                info(&mut details, &reason, &[("name", id)]);
+                details.set_resource_info(*what, id.as_str(), "", "already exists");
+                Code::AlreadyExists
+            }
+            Error::Invalid { field, reason } => {
+                info(&mut details, "INVALID_FIELD", &[("field", field)]);
+                details.add_bad_request_violation(field.as_str(), reason.as_str());
+                Code::InvalidArgument
+            }
+            Error::Conflict {
+                reason,
+                subject,
+                message,
+            } => {
+                info(&mut details, reason, &[("subject", subject)]);
+                details.add_precondition_failure_violation(
+                    *reason,
+                    subject.as_str(),
+                    message.as_str(),
+                );
+                Code::FailedPrecondition
+            }
+            Error::Aborted { reason, .. } => {
+                info(&mut details, reason, &[]);
+                Code::Aborted
+            }
+            Error::Unauthenticated(_) => {
+                info(&mut details, "TOKEN_REQUIRED", &[]);
+                Code::Unauthenticated
+            }
+            Error::Denied(_) => {
+                info(&mut details, "DENIED", &[]);
+                Code::PermissionDenied
+            }
+            Error::Exhausted(_) => {
+                info(&mut details, "EXHAUSTED", &[]);
+                Code::ResourceExhausted
+            }
+            Error::OutOfRange { oldest, .. } => {
+                info(&mut details, "OUT_OF_RANGE", &[("oldest", oldest)]);
+                Code::OutOfRange
+            }
+            Error::Unavailable { what, .. } => {
+                info(&mut details, "UNAVAILABLE", &[("what", what)]);
+                details.set_retry_info(Some(RETRY_AFTER));
+                Code::Unavailable
+            }
+            Error::Internal(cause) => {
+                // The client gets no detail of ours; the log gets all of it.
+                error!(
+                    cause = &**cause as &dyn std::error::Error,
+                    "internal error: {cause}"
+                );
+                info(&mut details, "INTERNAL", &[]);
+                Code::Internal
+            }
+        };
+        Self::with_error_details(code, message, details)
+    }
+}

@@ -1,0 +1,139 @@
+//! `TailRunLog`: the lines of one run, resumable by (attempt, line).
+
+use std::time::Duration;
+
+use async_stream::try_stream;
+use tonic::Status;
+
+use super::{
+    Api, Feed,
+    convert::time,
+    names,
+    watch::{HEARTBEAT, stream_end},
+};
+use crate::{
+    domain::RunId,
+    error::{Error, Result},
+    pb,
+    pb::tail_run_log_response::Message,
+    store::LogLine,
+};
+
+const LINES: u64 = 500;
+const CHUNK_BYTES_MAX: usize = 60 << 10;
+/// Between two looks; lines are written four times a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+impl Api {
+    pub(super) async fn tail_feed(
+        &self,
+        request: pb::TailRunLogRequest,
+        deadline: Option<Duration>,
+    ) -> Result<Feed<pb::TailRunLogResponse>> {
+        let name = names::run("name", &request.name)?;
+        let id = self.run_named(&name).await?.id;
+        let mut after = read_token(id, &request.resume_token)?;
+        let (stop, clock) = (self.stop.clone(), self.engine.clock().clone());
+        let store = self.engine.store().clone();
+        let feed = try_stream! {
+            let mut quiet = Duration::ZERO;
+            let mut left = deadline;
+            loop {
+                // Looked at before the lines: what was written by its end is read after it.
+                let ended = store.run(id).await.map_err(Status::from)?.state.is_terminal();
+                loop {
+                    let lines = store.log_after(id, after, LINES).await.map_err(Status::from)?;
+                    if lines.is_empty() {
+                        break;
+                    }
+                    quiet = Duration::ZERO;
+                    for chunk in chunks(lines) {
+                        if let Some(last) = chunk.last() {
+                            after = (last.attempt, last.line);
+                        }
+                        let lines = chunk.into_iter().map(line).collect();
+                        yield message(Message::Chunk(pb::LogChunk { lines }), id, after);
+                    }
+                }
+                let reason = match (ended, request.follow) {
+                    (true, _) => "RUN_ENDED",
+                    (false, false) => "UP_TO_DATE",
+                    _ if stop.is_cancelled() => "DRAINING",
+                    _ if left.is_some_and(|left| left.is_zero()) => "DEADLINE",
+                    _ => "",
+                };
+                if !reason.is_empty() {
+                    yield message(Message::End(stream_end(reason)), id, after);
+                    return;
+                }
+                if HEARTBEAT <= quiet {
+                    quiet = Duration::ZERO;
+                    let time = Some(time::stamp(clock.now()));
+                    yield message(Message::Heartbeat(pb::Heartbeat { time }), id, after);
+                }
+                let wait = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+                stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+                quiet += wait;
+                left = left.map(|left| left.saturating_sub(wait));
+            }
+        };
+        Ok(Box::pin(feed))
+    }
+}
+
+/// Lines in parts below the limit of a message.
+fn chunks(lines: Vec<LogLine>) -> Vec<Vec<LogLine>> {
+    let mut chunks = vec![Vec::new()];
+    let mut bytes = 0;
+    for line in lines {
+        bytes += line.text.len() + 64;
+        if CHUNK_BYTES_MAX < bytes {
+            chunks.push(Vec::new());
+            bytes = line.text.len() + 64;
+        }
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(line);
+        }
+    }
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks
+}
+
+fn line(line: LogLine) -> pb::LogLine {
+    pb::LogLine {
+        attempt: i32::try_from(line.attempt).unwrap_or(i32::MAX),
+        line: line.line,
+        time: Some(time::stamp(line.at)),
+        stream: match line.stream.as_str() {
+            "stdout" => pb::LogStream::Stdout,
+            "stderr" => pb::LogStream::Stderr,
+            _ => pb::LogStream::Log,
+        }
+        .into(),
+        text: line.text,
+    }
+}
+
+fn message(message: Message, run: RunId, (attempt, line): (i64, i64)) -> pb::TailRunLogResponse {
+    pb::TailRunLogResponse {
+        message: Some(message),
+        resume_token: format!("{}.{attempt}.{line}", run.0.simple()),
+    }
+}
+
+fn read_token(run: RunId, token: &str) -> Result<(i64, i64)> {
+    if token.is_empty() {
+        return Ok((0, 0));
+    }
+    let own = format!("{}.", run.0.simple());
+    let place = token
+        .strip_prefix(&own)
+        .and_then(|rest| rest.split_once('.'));
+    let place = place.and_then(|(attempt, line)| Some((attempt.parse().ok()?, line.parse().ok()?)));
+    place.ok_or_else(|| {
+        Error::invalid(
+            "resume_token",
+            "it is not one of this run's log; begin without one",
+        )
+    })
+}

@@ -1,0 +1,184 @@
+//! `WatchRuns`: a snapshot, then every change, resumable on any replica.
+
+use std::time::Duration;
+
+use async_stream::try_stream;
+use futures_util::StreamExt as _;
+use tonic::{Request, Status};
+
+use super::{
+    Api, Feed, convert,
+    convert::time,
+    names,
+    watch_token::{Place, Tokens},
+};
+use crate::{
+    domain::{Run, RunId, TaskId},
+    error::{Error, Result},
+    journal, pb,
+    pb::watch_runs_response::Message,
+};
+
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+const SNAPSHOT_MAX: u64 = 10_000;
+/// A stream ends this much before its deadline, so that its last message still arrives.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(200);
+
+/// Which runs a watch shows.
+#[derive(Clone, Debug, Default)]
+struct Filter {
+    task: Option<TaskId>,
+    run: Option<RunId>,
+}
+
+impl Filter {
+    fn wants(&self, run: &Run) -> bool {
+        self.task.is_none_or(|task| task == run.task_id) && self.run.is_none_or(|id| id == run.id)
+    }
+}
+
+impl Api {
+    pub(super) async fn watch_runs_feed(
+        &self,
+        request: pb::WatchRunsRequest,
+        deadline: Option<Duration>,
+    ) -> Result<Feed<pb::WatchRunsResponse>> {
+        let mut filter = Filter::default();
+        if !request.task.is_empty() {
+            let name = names::task("task", &request.task)?;
+            filter.task = Some(self.engine.store().task(&name).await?.id);
+        }
+        if !request.run.is_empty() {
+            let name = names::run("run", &request.run)?;
+            filter.run = Some(self.run_named(&name).await?.id);
+        }
+        let one_run = filter.run;
+        let tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
+        let place = tokens.read(&request.resume_token)?;
+        let store = self.engine.store().clone();
+        // Noted before the snapshot is read: what happens meanwhile is told after it.
+        let from = store.tail().last();
+        let (snapshot, from) = match place {
+            Some(Place::After(sequence)) => {
+                let pruned = store.events_pruned_upto().await?;
+                if sequence < pruned || store.tail().last() < sequence {
+                    return Err(Error::OutOfRange {
+                        message: format!(
+                            "the log reaches from {pruned} to {}; begin without a resume token",
+                            store.tail().last()
+                        ),
+                        oldest: tokens.make(Place::After(pruned)),
+                    });
+                }
+                (None, sequence)
+            }
+            None if request.skip_snapshot => (None, from),
+            None | Some(Place::Snapshot) => {
+                let runs = match one_run {
+                    // One run is shown also where it has ended.
+                    Some(id) => vec![store.run(id).await?],
+                    None => store.runs_live(filter.task, SNAPSHOT_MAX).await?,
+                };
+                if SNAPSHOT_MAX <= runs.len() as u64 {
+                    return Err(Error::Exhausted(format!(
+                        "more than {SNAPSHOT_MAX} runs have not ended; watch one task, or set skip_snapshot"
+                    )));
+                }
+                (Some(runs), from)
+            }
+        };
+        let stop = self.stop.clone();
+        let clock = self.engine.clock().clone();
+        let feed = try_stream! {
+            if let Some(runs) = snapshot {
+                let mut count = 0;
+                for run in runs.iter().filter(|run| filter.wants(run)) {
+                    count += 1;
+                    yield message(Message::Snapshot(convert::run_basic(run)), tokens.make(Place::Snapshot));
+                }
+                yield message(Message::SnapshotEnd(pb::SnapshotEnd { count }), tokens.make(Place::After(from)));
+                if one_run.is_some() && runs.iter().all(|run| run.state.is_terminal()) {
+                    yield end("RUN_ENDED", tokens.make(Place::After(from)));
+                    return;
+                }
+            }
+            let mut at = from;
+            let mut events = std::pin::pin!(journal::follow(store, from));
+            let mut quiet = tokio::time::interval(HEARTBEAT);
+            quiet.reset();
+            let over = tokio::time::sleep(deadline.unwrap_or(Duration::MAX / 4));
+            let mut over = std::pin::pin!(over);
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    _ = quiet.tick() => {
+                        let time = Some(time::stamp(clock.now()));
+                        yield message(Message::Heartbeat(pb::Heartbeat { time }), tokens.make(Place::After(at)));
+                        continue;
+                    }
+                    () = &mut over => {
+                        yield end("DEADLINE", tokens.make(Place::After(at)));
+                        return;
+                    }
+                    () = stop.cancelled() => {
+                        yield end("DRAINING", tokens.make(Place::After(at)));
+                        return;
+                    }
+                };
+                let Some(event) = event else { return };
+                let event = event.map_err(Status::from)?;
+                at = event.sequence;
+                let Some(run) = event.run().filter(|run| filter.wants(run)) else { continue };
+                quiet.reset();
+                let told = pb::RunEvent {
+                    sequence: event.sequence,
+                    time: Some(time::stamp(event.at)),
+                    r#type: event.kind.as_str().to_owned(),
+                    run: Some(convert::run_basic(&run)),
+                };
+                yield message(Message::Event(told), tokens.make(Place::After(at)));
+                if one_run.is_some() && run.state.is_terminal() {
+                    yield end("RUN_ENDED", tokens.make(Place::After(at)));
+                    return;
+                }
+            }
+        };
+        Ok(Box::pin(feed))
+    }
+}
+
+fn message(message: Message, resume_token: String) -> pb::WatchRunsResponse {
+    pb::WatchRunsResponse {
+        message: Some(message),
+        resume_token,
+    }
+}
+
+fn end(reason: &str, resume_token: String) -> pb::WatchRunsResponse {
+    message(Message::End(stream_end(reason)), resume_token)
+}
+
+pub(super) fn stream_end(reason: &str) -> pb::StreamEnd {
+    pb::StreamEnd {
+        reason: reason.to_owned(),
+        retry_after: Some(time::span(Duration::from_secs(1))),
+    }
+}
+
+/// How long the caller is willing to listen: tonic stops counting at the response headers, so streams
+/// end by themselves.
+pub(super) fn deadline<T>(request: &Request<T>) -> Option<Duration> {
+    let header = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    let span = match unit {
+        "H" => Duration::from_secs(number.checked_mul(3600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(span.saturating_sub(BEFORE_DEADLINE))
+}

@@ -1,0 +1,89 @@
+//! Resume tokens: where a watch stands, bound to cluster, log epoch and filter.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Api, page};
+use crate::error::{Error, Result};
+
+/// Where a watch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Inside a snapshot: it has to be begun again.
+    Snapshot,
+    /// After this event.
+    After(i64),
+}
+
+/// Makes and reads the tokens of one watch.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens {
+    cluster: String,
+    epoch: String,
+    filter: String,
+}
+
+impl Tokens {
+    pub(super) fn of(api: &Api, filter: &[&str]) -> Self {
+        Self {
+            cluster: short(&api.info.cluster_id),
+            epoch: short(&api.info.log_epoch),
+            filter: page::scope(filter),
+        }
+    }
+
+    pub(super) fn make(&self, place: Place) -> String {
+        let place = match place {
+            Place::Snapshot => "s".to_owned(),
+            Place::After(sequence) => sequence.to_string(),
+        };
+        format!("1.{}.{}.{}.{place}", self.cluster, self.epoch, self.filter)
+    }
+
+    /// Where a token points; none of an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is of another server or another filter; [`Error::OutOfRange`] where
+    /// it is of another epoch of the log.
+    pub(super) fn read(&self, token: &str) -> Result<Option<Place>> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |what: &str| Error::invalid("resume_token", what);
+        let parts: Vec<&str> = token.split('.').collect();
+        let ["1", cluster, epoch, filter, place] = parts.as_slice() else {
+            return Err(wrong("it is no token of a watch; begin without one"));
+        };
+        if *cluster != self.cluster {
+            return Err(wrong("it is of another server; begin without one"));
+        }
+        if *filter != self.filter {
+            return Err(wrong(
+                "it is of a watch with another filter; repeat that filter, or begin without one",
+            ));
+        }
+        if *epoch != self.epoch {
+            return Err(Error::OutOfRange {
+                message:
+                    "the log was replaced since, as by a restore; begin without a resume token"
+                        .to_owned(),
+                oldest: String::new(),
+            });
+        }
+        if *place == "s" {
+            return Ok(Some(Place::Snapshot));
+        }
+        let sequence: i64 = place
+            .parse()
+            .map_err(|_| wrong("it is damaged; begin without one"))?;
+        Ok(Some(Place::After(sequence)))
+    }
+}
+
+fn short(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,170 @@
+//! What each command does.
+
+use std::{io::Read as _, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use watchbell::{
+    app::{self, DataDir, Ports},
+    clock::{AnchoredClock, SharedClock, wall_now},
+    config::{self, Config, DatabaseUrl, Flags},
+    crontab::{self, CrontabFile, Options},
+    engine,
+    store::Store,
+};
+
+use super::{Failed, Form, ImportCrontab, telemetry};
+
+type Done = Result<(), Failed>;
+
+pub(super) fn serve(flags: &Flags) -> Done {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    telemetry::start(&config.log).map_err(Failed::Configuration)?;
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "could not listen on {}: see which process has the port, or pass another --listen",
+                config.listen
+            )
+        });
+        let listener = listener.map_err(Failed::Address)?;
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        tokio::spawn(obey_signals(stop.clone(), cut.clone()));
+        let ports = Ports {
+            clock: clock(),
+            kinds: |registry| registry,
+        };
+        app::serve(config, ports, listener, stop, cut).await?;
+        Ok(())
+    })
+}
+
+pub(super) fn config(flags: &Flags) -> Done {
+    print!("{}", config::explain(flags).map_err(Failed::Configuration)?);
+    Ok(())
+}
+
+pub(super) fn migrate(flags: &Flags) -> Done {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    telemetry::start(&config.log).map_err(Failed::Configuration)?;
+    runtime()?.block_on(async {
+        let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
+        let _data = DataDir::open(&config.data, exclusive)?;
+        let store = Store::connect(&app::location(&config), clock()).await?;
+        let steps = store.migrate().await?;
+        if steps.is_empty() {
+            println!("the schema is up to date");
+        }
+        for step in steps {
+            println!("taken: {step}");
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn audit_slots(flags: &Flags) -> Done {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    runtime()?.block_on(async {
+        let clock = clock();
+        let store = Store::open_existing(&app::location(&config), clock.clone()).await?;
+        let zone = &config.time_zone;
+        let audit = engine::audit(&store, zone, clock.now(), config.audit_grace).await;
+        let audit = audit.context("could not read the ledger")?;
+        let mut findings = 0;
+        for (task, found) in &audit.tasks {
+            for finding in found {
+                findings += 1;
+                println!("tasks/{task}: {}: {}", finding.kind, finding.message);
+            }
+        }
+        println!(
+            "{} tasks, {} ledger rows, {} slots audited: {findings} findings",
+            audit.task_count, audit.row_count, audit.slot_count
+        );
+        if 0 < findings {
+            Err(Failed::Findings)
+        } else {
+            Ok(())
+        }
+    })
+}
+
+pub(super) fn import_crontab(import: ImportCrontab) -> Done {
+    let mut files = Vec::new();
+    for path in import.files {
+        let text = if path == Path::new("-") {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .context("could not read standard input")?;
+            text
+        } else {
+            std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?
+        };
+        files.push(CrontabFile {
+            path: path.to_string_lossy().into_owned(),
+            text: String::from_utf8_lossy(&text).into_owned(),
+        });
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let options = Options {
+        form: match import.form {
+            None => crontab::Form::Auto,
+            Some(Form::User) => crontab::Form::User,
+            Some(Form::System) => crontab::Form::System,
+        },
+        time_zone: import.time_zone,
+        current_user: user.ok().flatten().map(|user| user.name),
+    };
+    let done = crontab::import(&files, &options);
+    print!("{}", done.toml);
+    for left in &done.left {
+        eprintln!(
+            "left out: {}:{}: {}",
+            left.path.escape_debug(),
+            left.line,
+            left.reason
+        );
+    }
+    eprintln!(
+        "{} entries carried over, {} lines left out",
+        done.carried,
+        done.left.len()
+    );
+    Ok(())
+}
+
+fn clock() -> SharedClock {
+    Arc::new(AnchoredClock::at(wall_now()))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.context("could not start the runtime")
+}
+
+/// The first signal stops in order, the second at once.
+async fn obey_signals(stop: CancellationToken, cut: CancellationToken) {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        warn!("signals cannot be heard: end this process by SIGKILL");
+        return;
+    };
+    for token in [stop, cut] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line of the server.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is what a command is for"
+)]
+
+mod commands;
+mod telemetry;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use watchbell::config::Flags;
+
+const AFTER_HELP: &str = "\
+Examples:
+  watchbell serve                                        SQLite under ./watchbell-data, 127.0.0.1:7420
+  watchbell serve --config /etc/watchbell/watchbell.toml
+  watchbell serve --database postgres://watchbell@db/watchbell
+  watchbell config --config watchbell.toml               what is in force, and from where
+  watchbell import-crontab /etc/crontab /etc/cron.d/* > watchbell.toml
+
+Exit codes: 0 good, 1 failed (the message says why), 2 wrong usage,
+3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings.";
+
+/// Runs an organisation's scheduled work, and never shows green for something that did not happen.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until a signal: SIGTERM or SIGINT stops in order, a second one at once.
+    Serve(Common),
+    /// Print every setting in force, and from where it comes. Secrets are masked.
+    Config(Common),
+    /// Bring the database's schema up to date, and end. A server does this at its start too.
+    Migrate(Common),
+    /// Check the ledger: that every slot is accounted for once. Also beside a running server.
+    AuditSlots(Common),
+    /// Turn crontabs into a configuration, on standard output.
+    ImportCrontab(ImportCrontab),
+}
+
+/// Where settings come from, over the file and the environment.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The configuration file [env: WATCHBELL_CONFIG] [default: none].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory [env: WATCHBELL_DATA] [default: ./watchbell-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// sqlite, sqlite:///FILE or postgres://… [env: WATCHBELL_DATABASE] [default: sqlite in the data
+    /// directory]. A password is better given by the environment or the file: others can read flags.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// The address to listen on [env: WATCHBELL_LISTEN] [default: 127.0.0.1:7420].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportCrontab {
+    /// The crontabs; - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Whether lines have a user column [default: told from the path and the lines].
+    #[arg(long, value_name = "FORM")]
+    form: Option<Form>,
+    /// The organisation's time zone, for the top of the configuration.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    /// A user's own crontab: five fields and a command.
+    User,
+    /// /etc/crontab and /etc/cron.d: a user before the command.
+    System,
+}
+
+impl Common {
+    fn flags(self) -> Flags {
+        Flags {
+            config: self.config,
+            data: self.data,
+            database: self.database,
+            listen: self.listen,
+        }
+    }
+}
+
+/// Why a command ended without success, where its code says more than 1.
+#[derive(Debug)]
+enum Failed {
+    Configuration(anyhow::Error),
+    Address(anyhow::Error),
+    Findings,
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    let done = match args.command {
+        Command::Serve(common) => commands::serve(&common.flags()),
+        Command::Config(common) => commands::config(&common.flags()),
+        Command::Migrate(common) => commands::migrate(&common.flags()),
+        Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
+        Command::ImportCrontab(import) => commands::import_crontab(import),
+    };
+    let (code, error) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failed::Findings) => return ExitCode::from(5),
+        Err(Failed::Configuration(error)) => (3, error),
+        Err(Failed::Address(error)) => (4, error),
+        Err(Failed::Other(error)) => (1, error),
+    };
+    eprintln!("error: {error:#}");
+    ExitCode::from(code)
+}

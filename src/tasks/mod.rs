@@ -1,0 +1,112 @@
+//! The kinds of task: a file for each, and a line for each here; and the tasks that ship.
+
+mod command;
+mod health_check;
+mod http_request;
+mod prune_history;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    config::{
+        CommandConfig, Config, HealthThresholds, HistoryConfig, HttpRequestConfig, SecretSource,
+    },
+    engine::{BuiltIn, Registry},
+    error::{Error, Result},
+};
+
+/// What the kinds may use; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Env {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    data: PathBuf,
+    health: HealthThresholds,
+    history: HistoryConfig,
+    commands: BTreeMap<String, CommandConfig>,
+    http_requests: BTreeMap<String, HttpRequestConfig>,
+    secrets: BTreeMap<String, SecretSource>,
+}
+
+impl Env {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                data: config.data.clone(),
+                health: config.health.clone(),
+                history: config.history.clone(),
+                commands: config.commands.clone(),
+                http_requests: config.http_requests.clone(),
+                secrets: config.secrets.clone(),
+            }),
+        }
+    }
+}
+
+/// Every kind, and the tasks that ship.
+pub fn registry(env: &Env) -> Registry {
+    Registry::default()
+        .with::<command::Command>(env.clone())
+        .with::<health_check::HealthCheck>(env.clone())
+        .with::<http_request::HttpRequest>(env.clone())
+        .with::<prune_history::PruneHistory>(env.clone())
+        .task(built_in(
+            "perform-system-health-check",
+            json!({
+                "kind": "perform-system-health-check",
+                "description": "Measures database, disk, memory, load, queue and clock, and warns by thresholds",
+                "category": "System Monitoring",
+                "icon": "🏥",
+                "schedule": {"cron": "*/30 * * * *"},
+                "priority": 4,
+                "start_deadline": "30m",
+                "attempt_timeout": "2m",
+            }),
+        ))
+        .task(built_in(
+            "prune-history",
+            json!({
+                "kind": "prune-history",
+                "description": "Drops finished runs, ledger rows and events that are older than their policy keeps",
+                "category": "System Monitoring",
+                "icon": "🧹",
+                "schedule": {"cron": "17 3 * * *"},
+                "priority": 2,
+                "attempt_timeout": "6h",
+            }),
+        ))
+}
+
+fn built_in(name: &'static str, fields: Value) -> BuiltIn {
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    BuiltIn { name, fields }
+}
+
+/// What the configuration holds under a name that a task gives.
+fn named<'a, T>(
+    all: &'a BTreeMap<String, T>,
+    field: &str,
+    table: &str,
+    name: &str,
+) -> Result<&'a T> {
+    all.get(name).ok_or_else(|| {
+        let known: Vec<&str> = all.keys().map(String::as_str).take(20).collect();
+        let known = if known.is_empty() {
+            "it holds none".to_owned()
+        } else {
+            format!("it holds {}", known.join(", "))
+        };
+        Error::invalid(
+            format!("parameters.{field}"),
+            format!("the configuration has no [{table}.{name}]; {known}"),
+        )
+    })
+}
