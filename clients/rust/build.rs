@@ -3,8 +3,8 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let protos = ["schedule", "run", "task", "scheduler"]
-        .map(|name| format!("watchbell/v1/{name}.proto"));
+    let protos =
+        ["schedule", "run", "task", "scheduler"].map(|name| format!("watchbell/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=../../proto");
 
     let mut compiler = protox::Compiler::new(["../../proto"])?;
@@ -15,8 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         out_dir.join("watchbell.v1.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    // A message must know its name to find its descriptor, which canonical JSON needs.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_server(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

@@ -1,1 +1,2 @@
-fn main(){}
+//! bellctl
+fn main() {}
