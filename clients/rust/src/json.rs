@@ -30,9 +30,7 @@ pub enum JsonError {
 /// # Errors
 /// Where a value has no JSON, such as a timestamp beyond the year 9999.
 pub fn to_line<M: Message + Name>(message: &M) -> Result<String, JsonError> {
-    let mut dynamic = DynamicMessage::new(descriptor::<M>()?);
-    dynamic.transcode_from(message)?;
-    let line = serde_json::to_string(&dynamic)?;
+    let line = serde_json::to_string(&dynamic(message)?)?;
     Ok(escape_controls(&line))
 }
 
@@ -79,6 +77,26 @@ pub fn field_paths<M: Message + Name>(text: &str) -> Result<Vec<String>, JsonErr
             .or_else(|| descriptor.get_field_by_name(key))
     });
     Ok(paths.map(|field| field.name().to_owned()).collect())
+}
+
+/// Those of the fields `paths` in which `left` and `right` differ.
+///
+/// # Errors
+/// Where this build does not know the message.
+pub fn differing_paths<M: Message + Name>(
+    paths: Vec<String>,
+    left: &M,
+    right: &M,
+) -> Result<Vec<String>, JsonError> {
+    let (left, right) = (dynamic(left)?, dynamic(right)?);
+    let differs = |path: &String| left.get_field_by_name(path) != right.get_field_by_name(path);
+    Ok(paths.into_iter().filter(differs).collect())
+}
+
+fn dynamic<M: Message + Name>(message: &M) -> Result<DynamicMessage, JsonError> {
+    let mut dynamic = DynamicMessage::new(descriptor::<M>()?);
+    dynamic.transcode_from(message)?;
+    Ok(dynamic)
 }
 
 fn descriptor<M: Name>() -> Result<MessageDescriptor, JsonError> {
@@ -199,6 +217,24 @@ mod tests {
         let mut paths = paths.unwrap();
         paths.sort();
         assert_eq!(paths, ["catch_up", "description", "late_after"]);
+    }
+
+    #[test]
+    fn only_fields_that_differ_are_told() {
+        let left = Task {
+            description: "a".into(),
+            priority: Some(5),
+            ..Task::default()
+        };
+        let right = Task {
+            description: "b".into(),
+            ..left.clone()
+        };
+        let paths = ["description", "priority"].map(str::to_owned).to_vec();
+        assert_eq!(
+            differing_paths(paths, &left, &right).unwrap(),
+            ["description"]
+        );
     }
 
     #[test]
