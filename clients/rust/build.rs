@@ -21,5 +21,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_server(false)
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+
+    // The traits of a server, for the one that the tests of bellctl talk to. They are compiled only
+    // there, and share the messages of the library.
+    let server_dir = out_dir.join("server");
+    fs::create_dir_all(&server_dir)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .generate_default_stubs(true)
+        .extern_path(".watchbell.v1", "::watchbell_client::pb")
+        .out_dir(server_dir)
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

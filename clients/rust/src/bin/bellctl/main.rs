@@ -24,7 +24,12 @@ use std::{
 
 use clap::Parser as _;
 
-use crate::{args::Cli, exit::Exit, failure::Failure};
+use crate::{
+    args::{Cli, Format},
+    exit::Exit,
+    failure::Failure,
+    text::plain,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -42,6 +47,10 @@ fn main() -> ExitCode {
 fn report(failure: &Failure, cli: &Cli) -> Exit {
     if failure.is_broken_pipe() {
         return Exit::Good;
+    }
+    if commands::is_monitored(&cli.command) && cli.globals.output == Format::Table {
+        // Monitors show the first line of standard output and nothing else.
+        let _ = writeln!(io::stdout(), "UNKNOWN: {}", plain(&failure.to_string()));
     }
     // Nobody can be told that standard error is closed.
     let _ = writeln!(io::stderr(), "{}", failure.report(&cli.globals.endpoint()));

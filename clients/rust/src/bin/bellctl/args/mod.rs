@@ -26,7 +26,7 @@ use crate::{exit, time::Length, time::Moment};
 
 /// Controls a Watchbell server.
 #[derive(Debug, Parser)]
-#[command(name = "bellctl", version, propagate_version = true)]
+#[command(name = "bellctl", version)]
 #[command(after_help = help_after_all())]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -68,20 +68,15 @@ pub(crate) struct Globals {
 /// How answers are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Columns.
     Table,
-    /// JSON.
     Json,
 }
 
 /// When colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal.
     Auto,
-    /// Even into a pipe.
     Always,
-    /// Nowhere.
     Never,
 }
 

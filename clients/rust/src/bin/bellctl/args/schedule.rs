@@ -20,8 +20,6 @@ Examples:
 /// Flags of `schedule preview`.
 #[derive(Args, Debug)]
 pub(crate) struct PreviewArgs {
-    #[command(flatten)]
-    pub(crate) timing: TimingArgs,
     /// Only fires strictly after this time. Default: now.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) after: Option<Moment>,
@@ -33,6 +31,8 @@ pub(crate) struct PreviewArgs {
     pub(crate) count: Option<u32>,
     /// The task whose saved schedule is shown; or, where a schedule is given, the task that it is
     /// for: spread and `H` depend on its name.
-    #[arg(long, required_unless_present_any = ["cron", "every", "at"])]
+    #[arg(long)]
     pub(crate) task: Option<TaskName>,
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
 }

@@ -40,11 +40,8 @@ pub(crate) struct TimingArgs {
 
 /// What a task is.
 #[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Task")]
 pub(crate) struct SpecArgs {
-    #[command(flatten)]
-    pub(crate) timing: TimingArgs,
-    #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
     /// For people.
     #[arg(long)]
     pub(crate) description: Option<String>,
@@ -60,6 +57,10 @@ pub(crate) struct SpecArgs {
     /// 0 to 9; 9 is served first.
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..=9))]
     pub(crate) priority: Option<i32>,
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
 }
 
 /// By which policies a task runs.

@@ -139,14 +139,14 @@ pub(crate) struct CreateArgs {
     /// The task as canonical JSON; flags are laid over it. `-`: standard input.
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) spec: SpecArgs,
     /// Check, and change nothing.
     #[arg(long)]
     pub(crate) validate_only: bool,
     /// Why, for the record.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
 }
 
 /// Flags of `task update`.
@@ -157,8 +157,6 @@ pub(crate) struct UpdateArgs {
     /// Canonical JSON of what is to change; flags are laid over it. `-`: standard input.
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) spec: SpecArgs,
     /// Only if the task is still the one with this etag.
     #[arg(long)]
     pub(crate) etag: Option<String>,
@@ -171,6 +169,8 @@ pub(crate) struct UpdateArgs {
     /// Why, for the record.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
 }
 
 /// Flags of `task delete` and `task reset`.

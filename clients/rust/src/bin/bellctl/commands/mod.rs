@@ -46,21 +46,17 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
+/// Whether monitors run the command, by its output and exit code.
+pub(crate) fn is_monitored(command: &Command) -> bool {
+    matches!(command, Command::Status)
+}
+
 /// The exit code of a failure; a monitor that asked for the status must hear "unknown".
 pub(crate) fn exit_of(failure: &Failure, command: &Command) -> Exit {
-    match command {
-        Command::Status => Exit::Unreachable,
-        Command::Info
-        | Command::Replicas
-        | Command::Drift
-        | Command::Agenda(_)
-        | Command::Task(_)
-        | Command::Schedule(_)
-        | Command::Run(_)
-        | Command::Pause(_)
-        | Command::Resume
-        | Command::Completions { .. } => failure.exit(),
+    if is_monitored(command) {
+        return Exit::Unreachable;
     }
+    failure.exit()
 }
 
 #[cfg(test)]

@@ -135,6 +135,12 @@ fn says_when(timing: &TimingArgs) -> bool {
 /// A saved schedule is shown as it is saved.
 fn check(args: &PreviewArgs) -> Result<(), Failure> {
     let timing = &args.timing;
+    if args.task.is_none() && !says_when(timing) {
+        return Err(Failure::Usage(
+            "which schedule? say it with --cron, --every or --at, or with --task the one of a task"
+                .to_owned(),
+        ));
+    }
     let bends = timing.phase.is_some()
         || timing.spread.is_some()
         || timing.start.is_some()

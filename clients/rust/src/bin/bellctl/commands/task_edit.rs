@@ -73,6 +73,13 @@ pub(super) async fn update(session: &Session, args: &UpdateArgs) -> Result<Exit,
         Some(path) => Draft::read(path)?,
         None => Draft::default(),
     };
+    let name = args.name.clone().into_resource();
+    if !draft.task.name.is_empty() && draft.task.name != name {
+        let other = &draft.task.name;
+        return Err(Failure::Usage(format!(
+            "the file holds {other}, not {name}"
+        )));
+    }
     let file_etag = draft.task.etag.clone();
     let present = if args.file.is_some() || touches_parts(&args.spec) {
         present_task(session, args).await?
@@ -101,7 +108,7 @@ pub(super) async fn update(session: &Session, args: &UpdateArgs) -> Result<Exit,
         }
     }
     let task = Task {
-        name: args.name.clone().into_resource(),
+        name,
         etag,
         ..draft.task
     };
