@@ -42,12 +42,17 @@ struct Broken {
     orderly: bool,
 }
 
+/// Why there are no more messages of a stream.
+enum Stop {
+    Finished,
+    Refused(WatchError),
+    Broken(Broken),
+}
+
 enum Step<M> {
     Payload(M),
     Heartbeat,
-    Finished,
-    Broken(Broken),
-    Refused(Status),
+    Stop(Stop),
 }
 
 /// The payloads of the stream that `open` opens at a resume token, again and again.
@@ -66,78 +71,65 @@ where
     stream! {
         let mut alive_at = Instant::now();
         loop {
-            let broken = 'stream: {
-                let messages = match timeout(follow.silence, open(token.clone())).await {
-                    Ok(Ok(messages)) => messages,
-                    Ok(Err(status)) => match judge(status) {
-                        Ok(broken) => break 'stream broken,
-                        Err(refusal) => {
-                            yield Err(refusal);
-                            return;
-                        }
-                    },
-                    Err(_) => break 'stream Broken::failed("the server does not answer"),
-                };
-                let mut messages = Box::pin(messages);
-                loop {
-                    match step(&mut messages, &mut token, &follow, on_close).await {
-                        Step::Payload(message) => {
-                            alive_at = Instant::now();
-                            follow.backoff.reset();
-                            yield Ok(message);
-                            // The consumer may take its time; that is not the server's silence.
-                            alive_at = alive_at.max(Instant::now());
-                        }
-                        Step::Heartbeat => {
-                            alive_at = Instant::now();
-                            follow.backoff.reset();
-                        }
-                        Step::Finished => return,
-                        Step::Refused(status) => match judge(status) {
-                            Ok(broken) => break 'stream broken,
-                            Err(refusal) => {
-                                yield Err(refusal);
-                                return;
-                            }
-                        },
-                        Step::Broken(broken) => break 'stream broken,
+            let stop = match opened(open(token.clone()), follow.silence).await {
+                Err(stop) => stop,
+                Ok(mut messages) => loop {
+                    match step(&mut messages, &mut token, follow.silence, on_close).await {
+                        Step::Stop(stop) => break stop,
+                        Step::Payload(message) => yield Ok(message),
+                        Step::Heartbeat => {}
                     }
-                }
+                    // After the yield: the time that the consumer takes is not the server's silence.
+                    alive_at = Instant::now();
+                    follow.backoff.reset();
+                },
             };
-            if broken.orderly {
-                follow.backoff.reset();
+            let broken = match stop {
+                Stop::Finished => return,
+                Stop::Refused(refusal) => {
+                    yield Err(refusal);
+                    return;
+                }
+                Stop::Broken(broken) => broken,
+            };
+            match wait_after(broken, &mut follow, alive_at) {
+                Ok(wait) => sleep(wait).await,
+                Err(gave_up) => {
+                    yield Err(gave_up);
+                    return;
+                }
             }
-            let wait = follow.backoff.next_wait().max(broken.hold_off.min(LONGEST_HOLD_OFF));
-            if let Some(after) = follow.give_up_after
-                && alive_at.elapsed() + wait > after
-            {
-                yield Err(WatchError::GaveUp { after, cause: broken.cause });
-                return;
-            }
-            if let Some(listener) = &follow.on_interruption {
-                listener(&Interruption { cause: broken.cause, wait });
-            }
-            sleep(wait).await;
         }
+    }
+}
+
+async fn opened<S>(
+    opening: impl Future<Output = Result<S, Status>>,
+    silence: Duration,
+) -> Result<Pin<Box<S>>, Stop> {
+    match timeout(silence, opening).await {
+        Ok(Ok(messages)) => Ok(Box::pin(messages)),
+        Ok(Err(status)) => Err(judge(status)),
+        Err(_) => Err(Stop::failed("the server does not answer")),
     }
 }
 
 async fn step<M, S>(
     messages: &mut Pin<Box<S>>,
     token: &mut String,
-    follow: &Follow,
+    silence: Duration,
     on_close: OnClose,
 ) -> Step<M>
 where
     M: Envelope,
     S: Stream<Item = Result<M, Status>>,
 {
-    let message = match timeout(follow.silence, messages.next()).await {
+    let message = match timeout(silence, messages.next()).await {
         Ok(Some(Ok(message))) => message,
-        Ok(Some(Err(status))) => return Step::Refused(status),
-        Ok(None) if on_close == OnClose::Finish => return Step::Finished,
-        Ok(None) => return Step::Broken(Broken::failed("the server closed the stream")),
-        Err(_) => return Step::Broken(Broken::failed("the server fell silent")),
+        Ok(Some(Err(status))) => return Step::Stop(judge(status)),
+        Ok(None) if on_close == OnClose::Finish => return Step::Stop(Stop::Finished),
+        Ok(None) => return Step::Stop(Stop::failed("the server closed the stream")),
+        Err(_) => return Step::Stop(Stop::failed("the server fell silent")),
     };
     if !message.resume_token().is_empty() {
         message.resume_token().clone_into(token);
@@ -145,19 +137,42 @@ where
     match message.into_content() {
         Content::Payload(payload) => Step::Payload(payload),
         Content::Heartbeat => Step::Heartbeat,
-        Content::End(end) => ended(&end),
+        Content::End(end) => Step::Stop(ended(&end)),
     }
 }
 
-fn ended<M>(end: &StreamEnd) -> Step<M> {
+/// How long to wait before the next attempt, which the listener hears, or that there is none.
+fn wait_after(
+    broken: Broken,
+    follow: &mut Follow,
+    alive_at: Instant,
+) -> Result<Duration, WatchError> {
+    if broken.orderly {
+        follow.backoff.reset();
+    }
+    let hold_off = broken.hold_off.min(LONGEST_HOLD_OFF);
+    let wait = follow.backoff.next_wait().max(hold_off);
+    let cause = broken.cause;
+    if let Some(after) = follow.give_up_after
+        && alive_at.elapsed() + wait > after
+    {
+        return Err(WatchError::GaveUp { after, cause });
+    }
+    if let Some(listener) = &follow.on_interruption {
+        listener(&Interruption { cause, wait });
+    }
+    Ok(wait)
+}
+
+fn ended(end: &StreamEnd) -> Stop {
     if matches!(end.reason.as_str(), "RUN_ENDED" | "UP_TO_DATE") {
-        return Step::Finished;
+        return Stop::Finished;
     }
     let hold_off = end
         .retry_after
         .and_then(|wait| Duration::try_from(wait).ok())
         .unwrap_or_default();
-    Step::Broken(Broken {
+    Stop::Broken(Broken {
         cause: format!("the server ended the stream: {}", end.reason),
         hold_off,
         orderly: true,
@@ -165,7 +180,7 @@ fn ended<M>(end: &StreamEnd) -> Step<M> {
 }
 
 /// Whether waiting may mend it.
-fn judge(status: Status) -> Result<Broken, WatchError> {
+fn judge(status: Status) -> Stop {
     match status.code() {
         // Not only UNAVAILABLE: a connection that breaks within a stream is UNKNOWN, INTERNAL or
         // CANCELLED, depending on the frame that was under way.
@@ -176,7 +191,7 @@ fn judge(status: Status) -> Result<Broken, WatchError> {
         | Code::Cancelled
         | Code::DeadlineExceeded
         | Code::ResourceExhausted
-        | Code::Aborted => Ok(Broken {
+        | Code::Aborted => Stop::Broken(Broken {
             hold_off: retry_after(&status).unwrap_or_default(),
             cause: format!("{}: {}", status.code().description(), status.message()),
             orderly: false,
@@ -189,17 +204,17 @@ fn judge(status: Status) -> Result<Broken, WatchError> {
         | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::Unimplemented
-        | Code::DataLoss => Err(WatchError::Refused(Box::new(status))),
+        | Code::DataLoss => Stop::Refused(WatchError::Refused(Box::new(status))),
     }
 }
 
-impl Broken {
+impl Stop {
     fn failed(cause: &str) -> Self {
-        Self {
+        Self::Broken(Broken {
             cause: cause.to_owned(),
             hold_off: Duration::ZERO,
             orderly: false,
-        }
+        })
     }
 }
 

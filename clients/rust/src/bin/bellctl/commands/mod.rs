@@ -12,6 +12,7 @@ mod server;
 mod status;
 mod task;
 mod task_edit;
+mod task_flags;
 mod task_history;
 mod task_spec;
 mod task_view;

@@ -213,6 +213,7 @@ pub(super) fn get(name: &TaskName) -> GetTaskRequest {
 pub(super) fn told_next(session: &Session, done: &str, task: &Task) -> Result<(), Failure> {
     let name = plain(&task.name);
     let line = match &task.next_due_time {
+        _ if task.pause.is_some() => format!("{done} {name}; it is paused"),
         Some(next) => format!("{done} {name}; next due {}", session.clock.show(Some(next))),
         None => format!("{done} {name}; it is not due by itself"),
     };

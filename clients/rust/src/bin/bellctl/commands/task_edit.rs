@@ -11,7 +11,8 @@ use crate::{
     args::{CreateArgs, Format, UpdateArgs},
     commands::{
         task::{get, told_next},
-        task_spec::{Draft, touches_parts},
+        task_flags::touches_parts,
+        task_spec::Draft,
         task_view,
     },
     exit::Exit,

@@ -1,9 +1,13 @@
 //! Which fields of a task flags and files touch.
 
-use watchbell_client::pb::{CatchUpMode, OverlapPolicy};
+use watchbell_client::pb::{CatchUp, CatchUpMode, OverlapPolicy};
 
 use super::*;
-use crate::time::to_proto;
+use crate::{
+    args::PolicyArgs,
+    commands::task_flags::{lay_catch_up, touches_parts},
+    time::{Moment, to_proto},
+};
 
 fn no_instants(
     moment: Option<&Moment>,
