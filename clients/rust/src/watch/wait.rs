@@ -16,13 +16,15 @@ use crate::{
 const POLL: Duration = Duration::from_secs(30);
 /// A poll and the way there and back.
 const POLL_DEADLINE: Duration = Duration::from_secs(45);
+/// A server that is away for longer does not come back soon, and a pipeline should hear of it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Client {
     /// Waits until the run `name` has ended, or for `at_most`. The answer says whether it has. A
-    /// server that is away is waited for.
+    /// server that is away is waited for, up to 5 minutes.
     ///
     /// # Errors
-    /// Where the server refuses, or is still away when `at_most` is over.
+    /// Where the server refuses, or is away for too long or until `at_most` is over.
     pub async fn wait_run(
         &self,
         name: &str,
@@ -47,6 +49,7 @@ async fn poll_until_done(
     mut ask: impl AsyncFnMut(Duration) -> Result<WaitRunResponse, Status>,
 ) -> Result<WaitRunResponse, Status> {
     let begun_at = Instant::now();
+    let mut answered_at = begun_at;
     let mut backoff = Backoff::default();
     loop {
         let left = at_most.map(|at_most| at_most.saturating_sub(begun_at.elapsed()));
@@ -56,6 +59,7 @@ async fn poll_until_done(
                 return Ok(answer);
             }
             Ok(_) => {
+                answered_at = Instant::now();
                 backoff.reset();
                 continue;
             }
@@ -63,7 +67,8 @@ async fn poll_until_done(
                 let wait = backoff
                     .next_wait()
                     .max(retry_after(&status).unwrap_or_default());
-                if left.is_some_and(|left| left <= wait) {
+                let out_of_time = left.is_some_and(|left| left <= wait);
+                if out_of_time || answered_at.elapsed() + wait > PATIENCE {
                     return Err(status);
                 }
                 wait
@@ -121,6 +126,15 @@ mod tests {
         .await;
         assert!(!done.unwrap().done);
         assert_eq!(polls, [POLL, Duration::from_secs(10)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stays_away_is_told_in_the_end() {
+        let begun_at = Instant::now();
+        let away = poll_until_done(None, async |_| Err(Status::unavailable("down"))).await;
+        assert_eq!(away.unwrap_err().code(), Code::Unavailable);
+        assert!(begun_at.elapsed() > PATIENCE / 2);
+        assert!(begun_at.elapsed() <= PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

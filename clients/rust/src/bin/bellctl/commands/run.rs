@@ -142,6 +142,10 @@ async fn retry(session: &Session, args: &RetryArgs) -> Result<Exit, Failure> {
         .await?;
     let run = response.run.clone().unwrap_or_default();
     if args.wait {
+        if session.output.format == Format::Table {
+            // Whoever stops waiting needs the name.
+            session.output.line(&run_view::one_line(session, &run))?;
+        }
         let (exit, _) = wait_for(session, &run.name, None).await?;
         return Ok(exit);
     }

@@ -110,6 +110,10 @@ async fn trigger(session: &Session, args: &TriggerArgs) -> Result<Exit, Failure>
         .await?;
     let run = response.run.clone().unwrap_or_default();
     if args.wait {
+        if session.output.format == Format::Table {
+            // Whoever stops waiting needs the name.
+            session.output.line(&one_line(session, &run))?;
+        }
         let (exit, _) = wait_for(session, &run.name, None).await?;
         return Ok(exit);
     }
