@@ -15,8 +15,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         out_dir.join("watchbell.v1.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    // A message must know its name to find its descriptor, which canonical JSON needs.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_server(false)
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+
+    // The traits of a server, for the one that the tests of bellctl talk to. They are compiled only
+    // there, and share the messages of the library.
+    let server_dir = out_dir.join("server");
+    fs::create_dir_all(&server_dir)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .generate_default_stubs(true)
+        .extern_path(".watchbell.v1", "::watchbell_client::pb")
+        .out_dir(server_dir)
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -1,5 +1,16 @@
 //! Client of Watchbell: the generated stubs, a channel that carries the token, and watches that
 //! reconnect.
+//!
+//! [`client::Client`] opens the channel and hands out typed stubs. [`watch`] follows runs and logs
+//! across lost connections. [`json`] speaks canonical proto JSON.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail loudly"))]
+
+pub mod backoff;
+pub mod call;
+pub mod client;
+pub mod json;
+pub mod watch;
 
 pub mod pb {
     //! The generated messages and clients of `proto/watchbell/v1`.

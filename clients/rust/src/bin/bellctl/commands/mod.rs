@@ -1,0 +1,75 @@
+//! The commands, a file for each noun. A command asks, and shows the answer; what it needs to decide
+//! stands in functions without a server, which tests call.
+
+mod agenda;
+mod completions;
+mod logs;
+mod pause;
+mod run;
+mod run_view;
+mod schedule;
+mod server;
+mod status;
+mod task;
+mod task_edit;
+mod task_flags;
+mod task_history;
+mod task_spec;
+mod task_view;
+mod wait;
+mod watch;
+
+use crate::{
+    args::{Cli, Command},
+    exit::Exit,
+    failure::Failure,
+    session::Session,
+};
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
+    if let Command::Completions { shell } = cli.command {
+        return completions::print(shell);
+    }
+    let session = Session::open(&cli.globals).await?;
+    match &cli.command {
+        Command::Status => status::show(&session).await,
+        Command::Info => server::info(&session).await,
+        Command::Replicas => server::replicas(&session).await,
+        Command::Drift => server::drift(&session).await,
+        Command::Agenda(agenda) => agenda::list(&session, agenda).await,
+        Command::Task(command) => task::run(&session, command).await,
+        Command::Schedule(command) => schedule::run(&session, command).await,
+        Command::Run(command) => run::run(&session, command).await,
+        Command::Pause(pause) => pause::pause_all(&session, pause).await,
+        Command::Resume => pause::resume_all(&session).await,
+        Command::Completions { shell } => completions::print(*shell),
+    }
+}
+
+/// Whether monitors run the command, by its output and exit code.
+pub(crate) fn is_monitored(command: &Command) -> bool {
+    matches!(command, Command::Status)
+}
+
+/// The exit code of a failure; a monitor that asked for the status must hear "unknown".
+pub(crate) fn exit_of(failure: &Failure, command: &Command) -> Exit {
+    if is_monitored(command) {
+        return Exit::Unreachable;
+    }
+    failure.exit()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_monitor_hears_unknown_whatever_went_wrong() {
+        let refused = Failure::from(Status::unauthenticated("wrong token"));
+        assert_eq!(exit_of(&refused, &Command::Status) as u8, 3);
+        assert_eq!(exit_of(&refused, &Command::Info) as u8, 9);
+    }
+}

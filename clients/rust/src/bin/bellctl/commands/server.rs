@@ -1,0 +1,155 @@
+//! `bellctl info`, `replicas` and `drift`.
+
+use watchbell_client::pb::{
+    GetDriftRequest, GetServerInfoRequest, GetServerInfoResponse, ListReplicasRequest, Replica,
+};
+
+use crate::{
+    args::Format,
+    exit::Exit,
+    failure::Failure,
+    name::short,
+    output::Tint,
+    session::{LARGEST_PAGE, Session, pages},
+    table::{Field, Table},
+};
+
+/// What the server is.
+pub(super) async fn info(session: &Session) -> Result<Exit, Failure> {
+    let info = session
+        .ask(GetServerInfoRequest {}, async |request| {
+            session.client.scheduler().get_server_info(request).await
+        })
+        .await?;
+    if session.output.format == Format::Json {
+        session.output.json(&info)?;
+        return Ok(Exit::Good);
+    }
+    session.output.table(info_list(session, &info))?;
+    if !info.kinds.is_empty() {
+        let mut kinds = Table::new(&["KIND", "WHAT IT DOES"]);
+        for kind in &info.kinds {
+            kinds.row([(&kind.name).into(), (&kind.description).into()]);
+        }
+        session.output.line("")?;
+        session.output.table(kinds)?;
+    }
+    Ok(Exit::Good)
+}
+
+fn info_list(session: &Session, info: &GetServerInfoResponse) -> Table {
+    let clock = &session.clock;
+    let mut list = Table::list();
+    list.entry("version", &info.version);
+    list.entry("storage", &info.storage);
+    list.entry("zone", &info.time_zone);
+    list.entry("tz database", &info.tzdata_version);
+    list.entry("replica", &info.replica);
+    list.entry("cluster", &info.cluster_id);
+    list.entry("time", clock.show(info.time.as_ref()));
+    list.entry("started", clock.show(info.start_time.as_ref()));
+    if let Some(limits) = &info.limits {
+        list.entry("runs at once", limits.max_running.to_string());
+        list.entry("largest page", limits.max_page_size.to_string());
+        list.entry(
+            "largest request",
+            format!("{} bytes", limits.max_request_bytes),
+        );
+        list.entry(
+            "log kept",
+            format!("{} bytes an attempt", limits.max_log_bytes),
+        );
+    }
+    list
+}
+
+/// The servers that share the database.
+pub(super) async fn replicas(session: &Session) -> Result<Exit, Failure> {
+    let (replicas, _) = pages(true, String::new(), async |page_token| {
+        let request = ListReplicasRequest {
+            page_size: LARGEST_PAGE,
+            page_token,
+        };
+        let response = session
+            .ask(request, async |request| {
+                session.client.scheduler().list_replicas(request).await
+            })
+            .await?;
+        Ok((response.replicas, response.next_page_token))
+    })
+    .await?;
+    if session.output.format == Format::Json {
+        session.output.json_list("replicas", &replicas, "")?;
+    } else if replicas.is_empty() {
+        session.output.line("no replicas")?;
+    } else {
+        session.output.table(replicas_table(session, &replicas))?;
+    }
+    Ok(Exit::Good)
+}
+
+fn replicas_table(session: &Session, replicas: &[Replica]) -> Table {
+    let header = [
+        "REPLICA",
+        "STATE",
+        "HOST",
+        "PROCESS",
+        "VERSION",
+        "STARTED",
+        "SEEN",
+        "CONFIGURATION",
+    ];
+    let mut table = Table::new(&header);
+    for replica in replicas {
+        let state = match (replica.alive, replica.self_) {
+            (true, true) => Field::tinted("alive, answers you", Tint::Good),
+            (true, false) => Field::tinted("alive", Tint::Good),
+            (false, _) => Field::tinted("silent", Tint::Warning),
+        };
+        table.row([
+            short(&replica.name).into(),
+            state,
+            (&replica.host).into(),
+            replica.process_id.to_string().into(),
+            (&replica.version).into(),
+            session.clock.show(replica.start_time.as_ref()).into(),
+            session.clock.show(replica.seen_time.as_ref()).into(),
+            replica
+                .configuration_hash
+                .chars()
+                .take(12)
+                .collect::<String>()
+                .into(),
+        ]);
+    }
+    table
+}
+
+/// Where what runs differs from what is configured.
+pub(super) async fn drift(session: &Session) -> Result<Exit, Failure> {
+    let response = session
+        .ask(GetDriftRequest {}, async |request| {
+            session.client.scheduler().get_drift(request).await
+        })
+        .await?;
+    if session.output.format == Format::Json {
+        session.output.json_list("items", &response.items, "")?;
+    } else if response.items.is_empty() {
+        session
+            .output
+            .line("no drift: everything is as configured")?;
+    } else {
+        let mut table = Table::new(&["SUBJECT", "TYPE", "WHAT IS SO", "SINCE", "BY"]);
+        for item in &response.items {
+            table.row([
+                (&item.subject).into(),
+                (&item.r#type).into(),
+                (&item.message).into(),
+                session.clock.show(item.since_time.as_ref()).into(),
+                (&item.principal).into(),
+            ]);
+        }
+        session.output.table(table)?;
+    }
+    Ok(Exit::Good)
+}

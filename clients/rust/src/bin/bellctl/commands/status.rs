@@ -1,0 +1,187 @@
+//! `bellctl status`: for people, and for monitors by its exit code.
+
+use watchbell_client::pb::{GetStatusRequest, Problem, Round, Severity, Status};
+
+use crate::{
+    args::Format,
+    commands::pause::describe,
+    exit::Exit,
+    failure::Failure,
+    label::Labelled as _,
+    output::Tint,
+    session::Session,
+    table::{Field, Table, tint_of},
+    text::plain,
+    time::{Clock, show_length},
+};
+
+/// The overall line, the problems with what to do, the pause, the figures and the rounds.
+pub(super) async fn show(session: &Session) -> Result<Exit, Failure> {
+    let response = session
+        .ask(GetStatusRequest {}, async |request| {
+            session.client.scheduler().get_status(request).await
+        })
+        .await?;
+    let status = response.status.clone().unwrap_or_default();
+    if session.output.format == Format::Json {
+        session.output.json(&response)?;
+    } else {
+        show_table(session, &status)?;
+    }
+    Ok(Exit::of_status(status.overall()))
+}
+
+fn show_table(session: &Session, status: &Status) -> Result<(), Failure> {
+    let output = &session.output;
+    let clock = &session.clock;
+    let tint = tint_of(status.overall());
+    output.line(&output.paint(&headline(clock, status), tint))?;
+    if let Some(pause) = &status.pause {
+        let told = format!("everything is {}", describe(clock, pause));
+        output.line(&output.paint(&told, Tint::Warning))?;
+    }
+    if !status.problems.is_empty() {
+        output.line("")?;
+        output.table(problems(clock, &status.problems))?;
+    }
+    output.line("")?;
+    output.table(figures(clock, status))?;
+    if !status.rounds.is_empty() {
+        output.line("")?;
+        output.table(rounds(clock, &status.rounds))?;
+    }
+    Ok(())
+}
+
+/// Begins with the severity in capitals, as monitors show the first line.
+fn headline(clock: &Clock, status: &Status) -> String {
+    let severity = match status.overall() {
+        Severity::Unspecified => "UNKNOWN".to_owned(),
+        told @ (Severity::Ok | Severity::Warning | Severity::Critical) => {
+            told.label().to_uppercase()
+        }
+    };
+    let told = match status.problems.as_slice() {
+        [] => "no problems".to_owned(),
+        [only] => only.message.clone(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.message, rest.len()),
+    };
+    let checked = clock.show(status.check_time.as_ref());
+    plain(&format!("{severity}: {told}; checked {checked}"))
+}
+
+fn problems(clock: &Clock, problems: &[Problem]) -> Table {
+    let mut table = Table::new(&["SEVERITY", "SUBJECT", "PROBLEM", "SINCE", "WHAT TO DO"]);
+    for problem in problems {
+        table.row([
+            Field::severity(problem.severity()),
+            (&problem.subject).into(),
+            (&problem.message).into(),
+            clock.show(problem.since_time.as_ref()).into(),
+            (&problem.action).into(),
+        ]);
+    }
+    table
+}
+
+fn figures(clock: &Clock, status: &Status) -> Table {
+    let mut list = Table::list();
+    let (all, paused, failing) = (
+        status.task_count,
+        status.paused_task_count,
+        status.failing_task_count,
+    );
+    list.entry(
+        "tasks",
+        format!("{all}, {paused} paused, {failing} failing"),
+    );
+    if let Some(runner) = &status.runner {
+        list.entry(
+            "runs",
+            format!(
+                "{} of {} running here, {} queued, {} waiting to be retried",
+                runner.running_count,
+                runner.max_running,
+                runner.queued_count,
+                runner.retry_wait_count
+            ),
+        );
+        list.entry(
+            "oldest queued was due",
+            clock.show(runner.oldest_queued_due_time.as_ref()),
+        );
+    }
+    if let Some(scheduler) = &status.scheduler {
+        list.entry("next due", clock.show(scheduler.next_due_time.as_ref()));
+        list.entry("last tick", clock.show(scheduler.last_tick_time.as_ref()));
+        list.entry(
+            "due and undecided",
+            format!("{} tasks", scheduler.undecided_count),
+        );
+    }
+    if let Some(database) = &status.database {
+        let told = if database.reachable {
+            let latency = show_length(database.latency.as_ref());
+            Field::from(format!("answers in {latency}"))
+        } else {
+            Field::tinted("does not answer", Tint::Bad)
+        };
+        list.entry("database", told);
+        list.entry(
+            "clock is off by",
+            show_length(database.clock_offset.as_ref()),
+        );
+    }
+    list
+}
+
+fn rounds(clock: &Clock, rounds: &[Round]) -> Table {
+    let mut table = Table::new(&["ROUND", "CRON (UTC)", "LAST", "NEXT", "COUNT"]);
+    for round in rounds {
+        table.row([
+            (&round.name).into(),
+            (&round.cron).into(),
+            clock.show(round.last_ring_time.as_ref()).into(),
+            clock.show(round.next_ring_time.as_ref()).into(),
+            round.ring_count.to_string().into(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    fn clock() -> Clock {
+        Clock {
+            now: "2026-03-01T12:00:00Z".parse().unwrap(),
+            zone: TimeZone::UTC,
+        }
+    }
+
+    #[test]
+    fn the_first_line_tells_a_monitor_all() {
+        let problem = Problem {
+            message: "backup-daily is late".into(),
+            ..Problem::default()
+        };
+        let status = Status {
+            overall: Severity::Critical.into(),
+            problems: vec![problem.clone(), problem],
+            ..Status::default()
+        };
+        assert_eq!(
+            headline(&clock(), &status),
+            "CRITICAL: backup-daily is late (and 1 more); checked -"
+        );
+    }
+
+    #[test]
+    fn a_status_without_a_severity_is_unknown_and_not_good() {
+        let line = headline(&clock(), &Status::default());
+        assert!(line.starts_with("UNKNOWN"), "{line}");
+    }
+}

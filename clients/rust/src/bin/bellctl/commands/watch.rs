@@ -1,0 +1,89 @@
+//! `bellctl run watch`: follows runs.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, pin_mut};
+use watchbell_client::{
+    pb::{Run, WatchRunsRequest, watch_runs_response::Message},
+    watch::{Follow, Interruption, Listener},
+};
+
+use crate::{
+    args::{Format, WatchArgs},
+    commands::run_view::one_line,
+    exit::Exit,
+    failure::Failure,
+    name::{RunName, TaskName},
+    output::{Tint, remark},
+    session::Session,
+    text::plain,
+    time::{exact_length, from_proto, now},
+};
+
+/// Prints a line for each run under way and each change, until the stream ends.
+pub(super) async fn follow(session: &Session, args: &WatchArgs) -> Result<Exit, Failure> {
+    let filter = WatchRunsRequest {
+        task: args
+            .task
+            .clone()
+            .map(TaskName::into_resource)
+            .unwrap_or_default(),
+        run: args
+            .run
+            .clone()
+            .map(RunName::into_resource)
+            .unwrap_or_default(),
+        resume_token: args.resume_token.clone(),
+        skip_snapshot: args.skip_snapshot,
+    };
+    let messages = session.client.watch_runs(filter, told_of_interruptions());
+    pin_mut!(messages);
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        if session.output.format == Format::Json {
+            session.output.json_line(&message)?;
+            continue;
+        }
+        match &message.message {
+            Some(Message::Snapshot(run)) => print(session, None, "under way", run)?,
+            Some(Message::Event(event)) => {
+                let run = event.run.clone().unwrap_or_default();
+                print(session, event.time.as_ref(), &event.r#type, &run)?;
+            }
+            Some(Message::SnapshotEnd(end)) if end.count == 0 && args.run.is_none() => {
+                remark("no runs under way; waiting for the next");
+            }
+            Some(Message::SnapshotEnd(_) | Message::Heartbeat(_) | Message::End(_)) | None => {}
+        }
+    }
+    Ok(Exit::Good)
+}
+
+/// Says on standard error that the connection was lost and when it is tried again.
+pub(super) fn told_of_interruptions() -> Follow {
+    let listener: Listener = Arc::new(|interruption: &Interruption| {
+        let wait = exact_length(interruption.wait);
+        remark(&format!("{}; next try in {wait}", interruption.cause));
+    });
+    Follow {
+        on_interruption: Some(listener),
+        ..Follow::default()
+    }
+}
+
+fn print(
+    session: &Session,
+    time: Option<&prost_types::Timestamp>,
+    what: &str,
+    run: &Run,
+) -> Result<(), Failure> {
+    let time = time.and_then(from_proto).unwrap_or_else(now);
+    let time = time.to_zoned(session.clock.zone.clone());
+    let time = session
+        .output
+        .paint(&time.strftime("%H:%M:%S").to_string(), Tint::Faint);
+    let line = one_line(session, run);
+    session
+        .output
+        .line(&format!("{time} {:<14} {line}", plain(what)))
+}

@@ -1,0 +1,221 @@
+//! What can go wrong, what to tell the person, and how to exit.
+
+use std::{error::Error, fmt::Write as _, io, path::PathBuf};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use watchbell_client::{client::ConnectError, json::JsonError, watch::WatchError};
+
+use crate::{exit::Exit, text::plain, time::exact_length};
+
+/// Why a command could not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot read the file {}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("cannot read the token file {}", .path.display())]
+    Token { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{}", summary(.0))]
+    Answer(#[source] Box<Status>),
+    #[error("{0}")]
+    GaveUp(String),
+    #[error("cannot show the answer as JSON")]
+    Json(#[from] JsonError),
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// A reader such as `head` went away, which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::File { .. } | Self::Connect(ConnectError::Endpoint { .. }) => {
+                Exit::Usage
+            }
+            Self::Token { .. } | Self::Connect(ConnectError::Token) => Exit::NotAllowed,
+            Self::Connect(ConnectError::Unreachable { .. }) | Self::GaveUp(_) => Exit::Unreachable,
+            Self::Answer(status) if timed_out(status) => Exit::Unreachable,
+            Self::Answer(status) => Exit::of_code(status.code()),
+            Self::Json(_) | Self::Output(_) => Exit::Other,
+        }
+    }
+
+    /// All there is to tell, over several lines: what happened, the details, and what to do.
+    pub(crate) fn report(&self, endpoint: &str) -> String {
+        let mut report = format!("error: {}", plain(&self.to_string()));
+        match self {
+            Self::Answer(status) => details(&mut report, &status.get_error_details()),
+            Self::Usage(_) | Self::GaveUp(_) => {}
+            Self::File { .. }
+            | Self::Token { .. }
+            | Self::Connect(_)
+            | Self::Json(_)
+            | Self::Output(_) => {
+                if let Some(cause) = root_cause(self) {
+                    add(&mut report, &format!("cause: {}", plain(&cause)));
+                }
+            }
+        }
+        if let Some(hint) = self.hint(endpoint) {
+            report.push_str("\nhint: ");
+            report.push_str(&hint);
+        }
+        report
+    }
+
+    fn hint(&self, endpoint: &str) -> Option<String> {
+        let hint = match self {
+            Self::Token { .. } => {
+                "the server writes its token into <data directory>/token at its first start; say \
+                 where that is with --token-file or WATCHBELL_TOKEN_FILE"
+            }
+            Self::Connect(ConnectError::Unreachable { endpoint, .. }) => {
+                return Some(unreachable_hint(endpoint));
+            }
+            Self::GaveUp(_) => return Some(unreachable_hint(endpoint)),
+            Self::Connect(ConnectError::Endpoint { .. }) => {
+                "see --endpoint and WATCHBELL_ENDPOINT; the default is http://127.0.0.1:7420"
+            }
+            Self::Connect(ConnectError::Token) => "is --token-file the file that the server wrote?",
+            Self::Answer(status) => return answer_hint(status, endpoint),
+            Self::Usage(_) | Self::File { .. } | Self::Json(_) | Self::Output(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Answer(Box::new(status))
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Refused(status) => Self::Answer(status),
+            WatchError::GaveUp { .. } => Self::GaveUp(error.to_string()),
+        }
+    }
+}
+
+fn unreachable_hint(endpoint: &str) -> String {
+    if endpoint.starts_with("https:") {
+        return "bellctl speaks plain HTTP/2: use http://, through a tunnel where it must be safe"
+            .to_owned();
+    }
+    format!(
+        "is `watchbell serve` running at {}? another place is said with --endpoint or \
+         WATCHBELL_ENDPOINT",
+        plain(endpoint)
+    )
+}
+
+fn answer_hint(status: &Status, endpoint: &str) -> Option<String> {
+    if timed_out(status) {
+        return Some(format!("{} is there but busy; try again", plain(endpoint)));
+    }
+    match status.code() {
+        Code::Unavailable => Some(unreachable_hint(endpoint)),
+        Code::Unauthenticated => Some(
+            "the token was refused; --token-file or WATCHBELL_TOKEN_FILE must name the file that \
+             this server wrote"
+                .to_owned(),
+        ),
+        Code::Aborted => Some("it was changed meanwhile; read it again and repeat".to_owned()),
+        Code::Unimplemented => Some("the server is older than this bellctl".to_owned()),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss => None,
+    }
+}
+
+/// tonic answers CANCELLED where its own deadline is over.
+fn timed_out(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.source().is_some()
+        || status.code() == Code::DeadlineExceeded
+}
+
+fn summary(status: &Status) -> String {
+    if timed_out(status) {
+        return "the server did not answer in time".to_owned();
+    }
+    if status.message().is_empty() {
+        return status.code().description().to_owned();
+    }
+    status.message().to_owned()
+}
+
+fn details(report: &mut String, details: &ErrorDetails) {
+    if let Some(bad_request) = details.bad_request() {
+        for violation in &bad_request.field_violations {
+            let (field, description) = (&violation.field, &violation.description);
+            add(report, &format!("{}: {}", plain(field), plain(description)));
+        }
+    }
+    if let Some(failure) = details.precondition_failure() {
+        for violation in &failure.violations {
+            let (subject, description) = (&violation.subject, &violation.description);
+            add(
+                report,
+                &format!("{}: {}", plain(subject), plain(description)),
+            );
+        }
+    }
+    if let Some(info) = details.error_info() {
+        let mut metadata: Vec<_> = info.metadata.iter().collect();
+        metadata.sort();
+        for (key, value) in metadata {
+            let label = if key.contains("near") || key.contains("similar") {
+                "did you mean".to_owned()
+            } else {
+                plain(key).replace('_', " ")
+            };
+            add(report, &format!("{label}: {}", plain(value)));
+        }
+    }
+    if let Some(resource) = details.resource_info()
+        && !resource.description.is_empty()
+    {
+        let (name, description) = (&resource.resource_name, &resource.description);
+        add(report, &format!("{}: {}", plain(name), plain(description)));
+    }
+    if let Some(wait) = details.retry_info().and_then(|info| info.retry_delay) {
+        add(report, &format!("try again in {}", exact_length(wait)));
+    }
+}
+
+fn add(report: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = write!(report, "\n  {line}");
+}
+
+fn root_cause(error: &dyn Error) -> Option<String> {
+    let mut cause = error.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause.to_string())
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! Follows runs and their logs across lost connections, restarts and drains.
+//!
+//! Each message of a watch carries a `resume_token`. [`resume`] keeps the last one, and opens the
+//! stream again with it when the stream breaks, falls silent, or is ended by the server. Since a
+//! token may be older than what was shown, [`runs`] drops run versions that it has passed on and
+//! [`log`] drops lines. Only what will not mend by waiting ends a watch: see [`WatchError`].
+
+mod log;
+mod resume;
+mod runs;
+mod seen;
+mod wait;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tonic::Status;
+
+use crate::backoff::Backoff;
+
+/// How a watch behaves when its stream breaks.
+#[derive(Clone)]
+pub struct Follow {
+    /// Give up after so long without a message. Default: never.
+    pub give_up_after: Option<Duration>,
+    /// Take the stream for dead after so long without a message; the server sends a heartbeat every
+    /// 15 s. Default 45 s.
+    pub silence: Duration,
+    /// How long to wait between attempts. Default 250 ms, doubling up to 30 s.
+    pub backoff: Backoff,
+    /// Told of each interruption, for people who watch. Default: nobody.
+    pub on_interruption: Option<Listener>,
+}
+
+/// Hears of interruptions.
+pub type Listener = Arc<dyn Fn(&Interruption) + Send + Sync>;
+
+/// The stream broke, and will be opened again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// Why, for people.
+    pub cause: String,
+    /// When the next attempt is.
+    pub wait: Duration,
+}
+
+/// Why a watch ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// Waiting will not mend it: the request is wrong, the token too old, or the caller not allowed.
+    #[error("{}", .0.message())]
+    Refused(#[source] Box<Status>),
+    /// The server was away for longer than [`Follow::give_up_after`].
+    #[error("no message for {}s, gave up: {cause}", .after.as_secs())]
+    GaveUp {
+        /// How long it tried.
+        after: Duration,
+        /// What was wrong the last time.
+        cause: String,
+    },
+}
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self {
+            give_up_after: None,
+            silence: Duration::from_secs(45),
+            backoff: Backoff::default(),
+            on_interruption: None,
+        }
+    }
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow")
+            .field("give_up_after", &self.give_up_after)
+            .field("silence", &self.silence)
+            .field("backoff", &self.backoff)
+            .finish_non_exhaustive()
+    }
+}

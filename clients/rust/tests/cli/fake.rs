@@ -1,0 +1,189 @@
+//! A server that does as its script says and keeps what it was asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use futures_util::stream;
+use tonic::{Request, Response, Status, codegen::BoxStream};
+use watchbell_client::pb;
+
+use self::server::{
+    run_service_server::RunService, scheduler_service_server::SchedulerService,
+    task_service_server::TaskService,
+};
+
+pub(crate) mod server {
+    //! The generated traits.
+    #![allow(
+        clippy::all,
+        unreachable_pub,
+        unused_qualifications,
+        missing_debug_implementations,
+        reason = "generated"
+    )]
+    include!(concat!(env!("OUT_DIR"), "/server/watchbell.v1.rs"));
+}
+
+/// What callers must show.
+pub(crate) const TOKEN: &str = "s3cret";
+
+type Answers<T> = VecDeque<Result<T, Status>>;
+
+/// Answers to come, and requests that came.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) tasks: Vec<pb::Task>,
+    pub(crate) status: pb::Status,
+    pub(crate) fires: Vec<pb::Fire>,
+    pub(crate) waits: Answers<pb::WaitRunResponse>,
+    pub(crate) triggers: Answers<pb::TriggerTaskResponse>,
+    pub(crate) watches: Answers<Vec<Result<pb::WatchRunsResponse, Status>>>,
+    pub(crate) logs: Answers<Vec<Result<pb::TailRunLogResponse, Status>>>,
+    pub(crate) triggered: Vec<pb::TriggerTaskRequest>,
+    pub(crate) updated: Vec<pb::UpdateTaskRequest>,
+    pub(crate) waited: Vec<pb::WaitRunRequest>,
+    pub(crate) watched: Vec<pb::WatchRunsRequest>,
+    pub(crate) previewed: Vec<pb::PreviewScheduleRequest>,
+    pub(crate) listed: Vec<pb::ListRunsRequest>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Fake(pub(crate) Arc<Mutex<Script>>);
+
+impl Fake {
+    /// The request, if the caller shows the token, and the script.
+    fn open<T>(
+        &self,
+        request: Request<T>,
+    ) -> Result<(T, std::sync::MutexGuard<'_, Script>), Status> {
+        let shown = request.metadata().get("authorization");
+        if shown.is_none_or(|shown| shown != format!("Bearer {TOKEN}").as_str()) {
+            return Err(Status::unauthenticated("no such token"));
+        }
+        Ok((request.into_inner(), self.0.lock().unwrap()))
+    }
+}
+
+fn next<T>(answers: &mut Answers<T>) -> Result<T, Status> {
+    let over = || Err(Status::internal("the script is over"));
+    answers.pop_front().unwrap_or_else(over)
+}
+
+#[tonic::async_trait]
+impl TaskService for Fake {
+    async fn list_tasks(
+        &self,
+        request: Request<pb::ListTasksRequest>,
+    ) -> Result<Response<pb::ListTasksResponse>, Status> {
+        let (request, script) = self.open(request)?;
+        // One on a page, whatever was asked for.
+        let at: usize = request.page_token.parse().unwrap_or(0);
+        let more = at + 1 < script.tasks.len();
+        Ok(Response::new(pb::ListTasksResponse {
+            tasks: script.tasks.get(at).cloned().into_iter().collect(),
+            next_page_token: if more {
+                (at + 1).to_string()
+            } else {
+                String::new()
+            },
+        }))
+    }
+
+    async fn get_task(
+        &self,
+        request: Request<pb::GetTaskRequest>,
+    ) -> Result<Response<pb::GetTaskResponse>, Status> {
+        let (request, script) = self.open(request)?;
+        let task = script.tasks.iter().find(|task| task.name == request.name);
+        let task = task.ok_or_else(|| Status::not_found("no such task"))?;
+        Ok(Response::new(pb::GetTaskResponse {
+            task: Some(task.clone()),
+        }))
+    }
+
+    async fn update_task(
+        &self,
+        request: Request<pb::UpdateTaskRequest>,
+    ) -> Result<Response<pb::UpdateTaskResponse>, Status> {
+        let (request, mut script) = self.open(request)?;
+        let task = request.task.clone();
+        script.updated.push(request);
+        Ok(Response::new(pb::UpdateTaskResponse { task }))
+    }
+
+    async fn trigger_task(
+        &self,
+        request: Request<pb::TriggerTaskRequest>,
+    ) -> Result<Response<pb::TriggerTaskResponse>, Status> {
+        let (request, mut script) = self.open(request)?;
+        script.triggered.push(request);
+        next(&mut script.triggers).map(Response::new)
+    }
+
+    async fn preview_schedule(
+        &self,
+        request: Request<pb::PreviewScheduleRequest>,
+    ) -> Result<Response<pb::PreviewScheduleResponse>, Status> {
+        let (request, mut script) = self.open(request)?;
+        script.previewed.push(request);
+        Ok(Response::new(pb::PreviewScheduleResponse {
+            fires: script.fires.clone(),
+            next_page_token: "more".into(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl RunService for Fake {
+    async fn list_runs(
+        &self,
+        request: Request<pb::ListRunsRequest>,
+    ) -> Result<Response<pb::ListRunsResponse>, Status> {
+        let (request, mut script) = self.open(request)?;
+        script.listed.push(request);
+        Ok(Response::new(pb::ListRunsResponse::default()))
+    }
+
+    async fn wait_run(
+        &self,
+        request: Request<pb::WaitRunRequest>,
+    ) -> Result<Response<pb::WaitRunResponse>, Status> {
+        let (request, mut script) = self.open(request)?;
+        script.waited.push(request);
+        next(&mut script.waits).map(Response::new)
+    }
+
+    async fn watch_runs(
+        &self,
+        request: Request<pb::WatchRunsRequest>,
+    ) -> Result<Response<BoxStream<pb::WatchRunsResponse>>, Status> {
+        let (request, mut script) = self.open(request)?;
+        script.watched.push(request);
+        let messages = next(&mut script.watches)?;
+        Ok(Response::new(Box::pin(stream::iter(messages))))
+    }
+
+    async fn tail_run_log(
+        &self,
+        request: Request<pb::TailRunLogRequest>,
+    ) -> Result<Response<BoxStream<pb::TailRunLogResponse>>, Status> {
+        let (_, mut script) = self.open(request)?;
+        let messages = next(&mut script.logs)?;
+        Ok(Response::new(Box::pin(stream::iter(messages))))
+    }
+}
+
+#[tonic::async_trait]
+impl SchedulerService for Fake {
+    async fn get_status(
+        &self,
+        request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::GetStatusResponse {
+            status: Some(script.status.clone()),
+        }))
+    }
+}

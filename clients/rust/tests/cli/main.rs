@@ -1,0 +1,13 @@
+//! bellctl against a scripted server: what it sends, what it prints, and how it exits.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly"
+)]
+
+mod fake;
+mod harness;
+mod lists;
+mod streams;
+mod verbs;
