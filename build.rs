@@ -2,6 +2,10 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Cargo tells build scripts by the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let protos =
         ["schedule", "run", "task", "scheduler"].map(|name| format!("watchbell/v1/{name}.proto"));

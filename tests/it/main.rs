@@ -1,1 +1,3 @@
 //! All integration tests, in one binary: one link, and they run side by side.
+
+mod tidy;

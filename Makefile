@@ -1,0 +1,97 @@
+# Everyday commands of Watchbell. `make` lists them.
+#
+# All but `release` and `install` use Cargo's dev profile and one target directory, so that nothing is
+# compiled twice. A first build takes some minutes, later ones seconds.
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+# The tests to run, by a part of their names: make test TESTS=daylight
+TESTS ?=
+
+CARGO_FLAGS := --workspace --locked
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BELLCTL := $(TARGET)/debug/bellctl
+CONFIG := examples/watchbell.toml
+ADDRESS := 127.0.0.1:7420
+DATA := watchbell-data
+BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run build test check fmt lint docs lint-proto release install clean needs
+
+help: ## Show this list
+	@echo 'Watchbell: make TARGET, where TARGET is one of'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
+
+run: build ## Build, and serve on SQLite below ./watchbell-data
+	@echo
+	@echo 'Watchbell serves on $(ADDRESS) until Ctrl-C. In another terminal, in this directory:'
+	@echo
+	@echo '  $(BELLCTL) status                      how everything is'
+	@echo '  $(BELLCTL) task list                   what there is to run'
+	@echo '  $(BELLCTL) agenda                      what runs when'
+	@echo '  $(BELLCTL) task trigger NAME --wait    run one now, and see it end'
+	@echo '  $(BELLCTL) run watch                   see runs as they happen'
+	@echo
+	@echo 'or without a client, by reflection:'
+	@echo
+	@echo '  $(BUF) curl --http2-prior-knowledge \'
+	@echo '    -H "authorization: Bearer $$(cat $(DATA)/token)" \'
+	@echo '    http://$(ADDRESS)/watchbell.v1.SchedulerService/GetStatus'
+	@echo
+	@exec $(TARGET)/debug/watchbell serve --config $(CONFIG)
+
+build: needs ## Build the server and bellctl, unoptimised
+	$(CARGO) build $(CARGO_FLAGS) --bins
+
+test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
+	$(CARGO) test $(CARGO_FLAGS) --no-run
+	scripts/test-postgres -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+
+check: fmt lint docs lint-proto ## Check formatting, lints, documentation and the API's definition
+
+fmt: needs
+	$(CARGO) fmt --all --check
+
+lint: needs
+	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+docs: needs
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_FLAGS) --no-deps
+
+# Buf is no part of the build, so a machine without Node.js, or off the net, goes without.
+lint-proto: ## Check the API's definition with buf, where there is Node.js
+	@if ! command -v npx >/dev/null; then \
+		echo 'lint-proto: SKIPPED, since there is no npx; install Node.js to check proto/ with buf'; \
+	elif ! $(BUF) --version >/dev/null; then \
+		echo 'lint-proto: SKIPPED, since npx could not fetch buf'; \
+	else \
+		echo '$(BUF) lint' && $(BUF) lint; \
+	fi
+
+release: needs ## Build the optimised programs into target/release
+	$(CARGO) build $(CARGO_FLAGS) --bins --release
+
+# Does not build what is there already: `make release && sudo make install`.
+install: ## Install them into PREFIX (/usr/local); build them first by `make release`
+	@test -x $(TARGET)/release/watchbell -a -x $(TARGET)/release/bellctl || $(MAKE) release
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/watchbell'
+	install -m 0755 $(TARGET)/release/watchbell $(TARGET)/release/bellctl '$(DESTDIR)$(PREFIX)/bin'
+	install -m 0644 README.md CHANGELOG.md LICENSE LICENSE-APACHE LICENSE-MIT $(CONFIG) \
+		contrib/watchbell.service '$(DESTDIR)$(PREFIX)/share/doc/watchbell'
+
+clean: ## Remove what was built; keeps ./watchbell-data
+	$(CARGO) clean
+
+# What Cargo itself would only complain of in the middle of a build.
+needs:
+	@command -v $(CARGO) >/dev/null || { \
+		echo 'Watchbell is built by Cargo, which is not here. Install Rust: https://rustup.rs'; exit 1; }
+	@command -v cc >/dev/null || { \
+		echo 'SQLite needs a C compiler, and there is none here. Install one:'; \
+		echo '  Debian, Ubuntu:  apt-get install gcc libc6-dev'; \
+		echo '  Fedora:          dnf install gcc'; \
+		echo '  macOS:           xcode-select --install'; exit 1; }
