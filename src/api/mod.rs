@@ -1,7 +1,7 @@
 //! The edge: gRPC in, calls to the rooms, and back.
 //!
 //! A handler decodes, makes one call and encodes. Reads go to the store; commands go to the engine.
-//! An error leaves by `?` through `From<Error> for Status` in [`status`], the only place that says
+//! An error leaves by `?` through `From<Error> for Status` in `status`, the only place that says
 //! how it looks.
 
 pub mod auth;
@@ -15,6 +15,7 @@ mod scheduler;
 mod status;
 mod tail;
 mod task_fields;
+mod task_reads;
 mod tasks;
 mod watch;
 mod watch_token;

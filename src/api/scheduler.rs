@@ -12,14 +12,13 @@ use super::{
 };
 use crate::{
     domain::task::Pause,
-    engine::LOG_BYTES_MAX,
+    engine::{ALIVE_FOR, LOG_BYTES_MAX},
     error::Error,
     pb::{self, scheduler_service_server::SchedulerService},
 };
 
 const AGENDA_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
 const AGENDA_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
-const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 const STATUS_HEARTBEAT: u32 = 15;
 

@@ -1,6 +1,6 @@
 //! Every setting, its default and its check; the one reader of the environment.
 //!
-//! One TOML file, environment variables over it, flags over those. What was written ([`raw`]) becomes
+//! One TOML file, environment variables over it, flags over those. What was written (`raw`) becomes
 //! a checked [`Config`], or an error that names the setting.
 
 mod check;
@@ -101,6 +101,7 @@ pub fn status_range(text: &str) -> anyhow::Result<std::ops::RangeInclusive<u16>>
 }
 
 /// A variable of the server's environment, for a command that may inherit it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }

@@ -292,7 +292,7 @@ pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
 
 /// The file: by flag, by environment, or none.
 fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
-    let by_env = std::env::var_os("WATCHBELL_CONFIG").map(PathBuf::from);
+    let by_env = super::variable("WATCHBELL_CONFIG").map(PathBuf::from);
     let Some(path) = flags.config.clone().or(by_env) else {
         return Ok(None);
     };

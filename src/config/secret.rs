@@ -54,7 +54,7 @@ impl SecretSource {
                 std::fs::read_to_string(file).with_context(about)?
             }
             (None, Some(name)) => {
-                let value = std::env::var(name);
+                let value = super::variable(name).and_then(|value| value.into_string().ok());
                 value.with_context(|| format!("the variable {name} holds no secret"))?
             }
             _ => bail!("a secret has either a file or an env"),

@@ -27,9 +27,9 @@ const ROWS: u64 = 1000;
 /// How long a late decision stays a problem, unless a later slot was on time.
 const LATE_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub const HOLE: &str = "ledger.hole";
-pub const LATE: &str = "slot.late";
-pub const UNDECIDED: &str = "slot.undecided";
+const HOLE: &str = "ledger.hole";
+const LATE: &str = "slot.late";
+const UNDECIDED: &str = "slot.undecided";
 
 /// Something wrong with a task's ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]

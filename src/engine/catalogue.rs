@@ -20,7 +20,7 @@ const HASH: &str = "catalogue_hash";
 const PRINCIPAL: &str = "configuration";
 
 /// The configuration's layer: fields of a `TaskSpec` by task.
-pub type Configured = BTreeMap<TaskName, Map<String, Value>>;
+type Configured = BTreeMap<TaskName, Map<String, Value>>;
 
 impl Engine {
     /// Checks every task of the registry and of the configuration, and makes the stored ones so.

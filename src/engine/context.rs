@@ -15,7 +15,7 @@ use crate::{
 /// Bytes of log kept of one attempt.
 pub const LOG_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one line; what is longer is cut.
-pub const LINE_BYTES_MAX: usize = 8 << 10;
+const LINE_BYTES_MAX: usize = 8 << 10;
 
 /// What a run knows of itself, and what it may use.
 #[derive(Clone, Debug)]

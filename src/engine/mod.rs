@@ -34,7 +34,7 @@ pub use self::{
     auditor::{Auditor, Finding, WholeAudit, audit},
     board::Board,
     context::{LOG_BYTES_MAX, RunContext, Stream},
-    drift::DriftItem,
+    drift::{ALIVE_FOR, DriftItem},
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},
     recovery::Recovery,

@@ -11,6 +11,7 @@
 mod bell;
 mod cluster;
 mod convert;
+mod cursors;
 mod entity;
 mod events;
 mod fence;

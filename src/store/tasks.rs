@@ -6,7 +6,6 @@ use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait as _, EntityTrait as _, FromQueryResult, IntoActiveModel as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
-    sea_query::Expr,
 };
 
 use super::{
@@ -45,11 +44,6 @@ struct Counts {
     total: i64,
     paused: i64,
     failing: i64,
-}
-
-#[derive(FromQueryResult)]
-struct Wake {
-    wake_at: Option<i64>,
 }
 
 /// How many tasks there are.
@@ -156,27 +150,6 @@ impl Store {
             .all(&self.inner.read)
             .await?;
         rows.into_iter().map(Task::try_from).collect()
-    }
-
-    /// When the scheduler has to look next.
-    pub async fn next_wake(&self) -> Result<Option<Timestamp>> {
-        let select = "SELECT min(wake_at) AS wake_at FROM tasks WHERE wake_at IS NOT NULL";
-        let wake: Option<Wake> = self.one(self.sql(select).done()).await?;
-        convert::instant_of(wake.and_then(|wake| wake.wake_at))
-    }
-
-    /// The ids of tasks that have to be looked at by `now`, the longest overdue first.
-    pub async fn tasks_due(&self, now: Timestamp, limit: u64) -> Result<Vec<TaskId>> {
-        let ids: Vec<uuid::Uuid> = task::Entity::find()
-            .select_only()
-            .column(task::Column::Id)
-            .filter(task::Column::WakeAt.lte(micros(now)))
-            .order_by_asc(task::Column::WakeAt)
-            .limit(limit)
-            .into_tuple()
-            .all(&self.inner.read)
-            .await?;
-        Ok(ids.into_iter().map(TaskId).collect())
     }
 
     /// The revisions in force at or after `since`, oldest first.
@@ -315,53 +288,6 @@ impl Tx {
         let update = task::Entity::update_many()
             .set(row)
             .filter(task::Column::Id.eq(task.id.0));
-        let done = update.exec(self.open()?).await;
-        self.check(done)?;
-        Ok(())
-    }
-
-    /// Moves the cursors of tasks that the caller holds locked: the scheduler's hot path. A cursor
-    /// that was moved meanwhile is not moved again; says how many were.
-    pub async fn cursors_move(&mut self, moved: &[(Timestamp, Task)]) -> Result<u64> {
-        const COLUMNS: &[(&str, &str)] = &[
-            ("id", "uuid"),
-            ("from_at", "bigint"),
-            ("cursor_at", "bigint"),
-            ("next_slot_at", "bigint"),
-            ("next_due_at", "bigint"),
-            ("wake_at", "bigint"),
-        ];
-        let mut done = 0;
-        for chunk in moved.chunks(CHUNK) {
-            let rows = chunk.iter().map(|(from, task)| {
-                vec![
-                    task.id.0.into(),
-                    micros(*from).into(),
-                    micros(task.cursor_at).into(),
-                    micros_of(task.next_slot_at).into(),
-                    micros_of(task.next_due_at).into(),
-                    micros_of(task.wake_at()).into(),
-                ]
-            });
-            let update = self
-                .sql("")
-                .with_values(COLUMNS, rows)
-                .push(
-                    "UPDATE tasks SET cursor_at = v.cursor_at, next_slot_at = v.next_slot_at, \
-                     next_due_at = v.next_due_at, wake_at = v.wake_at FROM v \
-                     WHERE tasks.id = v.id AND tasks.cursor_at = v.from_at",
-                )
-                .done();
-            done += self.run(update).await?;
-        }
-        Ok(done)
-    }
-
-    /// Moves the auditor's own mark.
-    pub async fn audited(&mut self, id: TaskId, upto: Timestamp) -> Result<()> {
-        let update = task::Entity::update_many()
-            .col_expr(task::Column::AuditedAt, Expr::value(micros(upto)))
-            .filter(task::Column::Id.eq(id.0));
         let done = update.exec(self.open()?).await;
         self.check(done)?;
         Ok(())

@@ -119,7 +119,7 @@ fn lay(merged: &mut Map<String, Value>, field: &str, value: &Value) {
         return;
     };
     let set = |part: &&str| parts.get(*part).is_some_and(|value| !value.is_null());
-    if field == "schedule" && TIMINGS.iter().any(|timing| set(&timing)) {
+    if field == "schedule" && TIMINGS.iter().any(set) {
         for timing in TIMINGS {
             below.remove(timing);
         }

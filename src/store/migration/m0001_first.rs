@@ -3,7 +3,13 @@
 //! Instants are BIGINT microseconds since the Unix epoch on both databases: one type, one order,
 //! one binding. JSON and enums are TEXT.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{
+        big_integer, big_integer_null, blob, boolean, integer, small_integer, text, text_null,
+        uuid, uuid_null,
+    },
+};
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;

@@ -3,16 +3,20 @@
 //!
 //! Order of rules: start and end → paused → catch-up → overlap.
 
+mod rows;
+
 use jiff::Timestamp;
 
+pub use self::rows::{close, close_pause};
+use self::rows::{just_before, skip, span_row};
 use super::{
-    id::{RunId, TaskId},
+    id::RunId,
     ledger::{SlotOutcome, SlotRow},
     retry::later,
     run::{Coalesced, Run, RunState, Trigger},
     schedule::Schedule,
     span,
-    task::{CatchUpMode, Overlap, Pause, Task},
+    task::{CatchUpMode, Overlap, Task},
 };
 
 /// A run of the task that has not ended, as far as a decision needs it.
@@ -59,37 +63,6 @@ pub fn decide(task: &mut Task, facts: &Facts<'_>) -> Decision {
     decide_due(task, facts, &mut decision);
     plan_next(task, facts.schedule);
     decision
-}
-
-/// Closes (cursor, `upto`] as one row, and moves the cursor there; nothing where it is there already.
-/// A clock that was set back never moves a cursor back.
-pub fn close(
-    task: &mut Task,
-    facts: &Facts<'_>,
-    upto: Timestamp,
-    outcome: SlotOutcome,
-    reason: String,
-) -> Option<SlotRow> {
-    if upto <= task.cursor_at {
-        return None;
-    }
-    let row = span_row(task, facts, upto, outcome, reason);
-    task.cursor_at = upto;
-    Some(row)
-}
-
-/// Closes a pause as one row up to `upto`.
-pub fn close_pause(
-    task: &mut Task,
-    facts: &Facts<'_>,
-    pause: &Pause,
-    upto: Timestamp,
-) -> Option<SlotRow> {
-    let reason = match pause.reason.as_str() {
-        "" => format!("paused by {}", pause.principal),
-        said => format!("paused by {}: {said}", pause.principal),
-    };
-    close(task, facts, upto, SlotOutcome::SkippedPaused, reason)
 }
 
 /// Works out the next slot after the cursor.
@@ -365,51 +338,4 @@ fn dispatch(
     decision.rows.push(row);
     decision.runs.push(run);
     task.cursor_at = slot;
-}
-
-fn skip(
-    task: &mut Task,
-    facts: &Facts<'_>,
-    upto: Timestamp,
-    outcome: SlotOutcome,
-    reason: String,
-    decision: &mut Decision,
-) {
-    decision
-        .rows
-        .extend(close(task, facts, upto, outcome, reason));
-}
-
-/// A row over (cursor, `upto`].
-fn span_row(
-    task: &Task,
-    facts: &Facts<'_>,
-    upto: Timestamp,
-    outcome: SlotOutcome,
-    reason: String,
-) -> SlotRow {
-    let after = task.cursor_at;
-    let first_at = facts
-        .schedule
-        .next_after(after)
-        .filter(|first| *first <= upto);
-    SlotRow {
-        task_id: TaskId(task.id.0),
-        after_at: after,
-        upto_at: upto,
-        outcome,
-        reason,
-        count: i64::try_from(facts.schedule.count(after, upto)).unwrap_or(i64::MAX),
-        first_at,
-        last_at: facts.schedule.last_between(after, upto),
-        run_id: None,
-        revision: task.revision,
-        tzdb: facts.tzdb.to_owned(),
-        decided_at: facts.now,
-    }
-}
-
-fn just_before(slot: Timestamp) -> Timestamp {
-    let tick = jiff::SignedDuration::from_micros(1);
-    slot.saturating_sub(tick).unwrap_or(Timestamp::MIN)
 }

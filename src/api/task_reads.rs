@@ -1,0 +1,206 @@
+//! What `TaskService` shows: lists, previews, the ledger and figures.
+
+use jiff::Timestamp;
+use tonic::Response;
+
+use super::{Api, Reply, convert, convert::time, names, page};
+use crate::{
+    domain::schedule::{Schedule, preview},
+    error::{Error, Result},
+    pb,
+    store::{Page, PageOf, TaskFilter},
+};
+
+const PREVIEW_DEFAULT: u64 = 10;
+const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+impl Api {
+    pub(super) async fn answer_list_tasks(
+        &self,
+        request: pb::ListTasksRequest,
+    ) -> Reply<pb::ListTasksResponse> {
+        let size = page::default_size(request.page_size)?;
+        let flags = format!("{:?} {:?}", request.paused, request.failing);
+        let scope = page::scope(&["ListTasks", &request.kind, &request.category, &flags]);
+        let filter = TaskFilter {
+            kind: (!request.kind.is_empty()).then(|| request.kind.clone()),
+            paused: request.paused,
+            failing: request.failing,
+        };
+        let full = request.view() == pb::View::Full;
+        let encode = if full {
+            convert::task
+        } else {
+            convert::task_basic
+        };
+        let mut after = page::key(&scope, &request.page_token)?;
+        let mut tasks: Vec<pb::Task> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let wanted = Page { size, after };
+            let PageOf { items, next } = self.engine.store().tasks(&filter, &wanted).await?;
+            after = next;
+            for task in &items {
+                // Few tasks have many categories: this one is sifted here, not in SQL.
+                if request.category.is_empty() || task.spec.category == request.category {
+                    tasks.push(encode(task));
+                    names.push(task.name.to_string());
+                }
+            }
+            if after.is_none() || size <= tasks.len() as u64 {
+                break;
+            }
+        }
+        let kept = page::fit(&tasks).min(usize::try_from(size).unwrap_or(usize::MAX));
+        let more = kept < tasks.len() || after.is_some();
+        tasks.truncate(kept);
+        let last = kept.checked_sub(1).and_then(|index| names.get(index));
+        let token = last.filter(|_| more).map(|name| page::token(&scope, name));
+        Ok(Response::new(pb::ListTasksResponse {
+            tasks,
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn answer_preview_schedule(
+        &self,
+        request: pb::PreviewScheduleRequest,
+    ) -> Reply<pb::PreviewScheduleResponse> {
+        let size = page::size(request.page_size, PREVIEW_DEFAULT)?;
+        let schedule = self.schedule_to_preview(&request).await?;
+        let scope = page::scope(&[
+            "PreviewSchedule",
+            &request.task,
+            &format!(
+                "{:?} {:?} {:?}",
+                request.schedule, request.after_time, request.until_time
+            ),
+        ]);
+        let until = time::instant_of("until_time", request.until_time.as_ref())?;
+        let after = match page::key(&scope, &request.page_token)? {
+            Some(key) => page::read(&key)?,
+            None => time::instant_of("after_time", request.after_time.as_ref())?
+                .unwrap_or_else(|| self.engine.clock().now()),
+        };
+        let limit = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut fires = preview(&schedule, after, until, limit + 1);
+        let more = limit < fires.len();
+        fires.truncate(limit);
+        let last = fires.last().filter(|_| more);
+        let token = last.map(|fire| page::token(&scope, &fire.nominal_at.to_string()));
+        Ok(Response::new(pb::PreviewScheduleResponse {
+            fires: fires.into_iter().map(convert::fire).collect(),
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn answer_list_slots(
+        &self,
+        request: pb::ListSlotsRequest,
+    ) -> Reply<pb::ListSlotsResponse> {
+        let name = names::task("task", &request.task)?;
+        let size = page::default_size(request.page_size)?;
+        let outcomes = request
+            .outcomes
+            .iter()
+            .map(|value| {
+                let known = convert::slot_outcome_from(*value);
+                known.ok_or_else(|| {
+                    Error::invalid("outcomes", "expected outcomes other than UNSPECIFIED")
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let scope = page::scope(&["ListSlots", &request.task, &format!("{outcomes:?}")]);
+        let key = page::key(&scope, &request.page_token)?;
+        let after: Option<Timestamp> = key.map(|key| page::read(&key)).transpose()?;
+        let task = self.engine.store().task(&name).await?;
+        let wanted = Page { size, after };
+        let PageOf { items, next } = self
+            .engine
+            .store()
+            .slots(task.id, &outcomes, &wanted)
+            .await?;
+        let subject = task.resource_name();
+        Ok(Response::new(pb::ListSlotsResponse {
+            slots: items
+                .iter()
+                .map(|row| convert::slot(&subject, row))
+                .collect(),
+            next_page_token: next
+                .map(|at| page::token(&scope, &at.to_string()))
+                .unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn answer_get_task_statistics(
+        &self,
+        request: pb::GetTaskStatisticsRequest,
+    ) -> Reply<pb::GetTaskStatisticsResponse> {
+        let name = names::task("name", &request.name)?;
+        let store = self.engine.store();
+        let task = store.task(&name).await?;
+        let now = self.engine.clock().now();
+        let day = store.figures(task.id, now - DAY).await?;
+        let week = store.figures(task.id, now - DAY * 7).await?;
+        let subject = task.resource_name();
+        let last = task.health.last_run.as_ref();
+        Ok(Response::new(pb::GetTaskStatisticsResponse {
+            last_day: Some(figures(&day)),
+            last_week: Some(figures(&week)),
+            last_run: last.map(|last| convert::last_run(&subject, last)),
+            next_due_time: time::stamp_of(task.next_due_at),
+            consecutive_failures: task.health.consecutive_failures,
+            name: subject,
+        }))
+    }
+
+    /// The schedule that is given, or that of the task that is named.
+    async fn schedule_to_preview(&self, request: &pb::PreviewScheduleRequest) -> Result<Schedule> {
+        let id = request.task.strip_prefix("tasks/").unwrap_or(&request.task);
+        let Some(given) = &request.schedule else {
+            if id.is_empty() {
+                return Err(Error::invalid(
+                    "schedule",
+                    "expected a schedule, or the name of a task",
+                ));
+            }
+            let task = self
+                .engine
+                .store()
+                .task(&names::task_id("task", id)?)
+                .await?;
+            return self.engine.schedule_of(&task);
+        };
+        // Spread and H depend on the name; any will do where none is given.
+        let name = if id.is_empty() {
+            "preview".parse()?
+        } else {
+            names::task_id("task", id)?
+        };
+        let spec = convert::schedule_spec(given)?;
+        Schedule::parse(&spec, name.as_str(), self.engine.default_zone())
+    }
+}
+
+fn figures(figures: &crate::store::Figures) -> pb::TaskFigures {
+    let [duration_p50, duration_p95, duration_max] = figures
+        .durations
+        .map_or([None; 3], |spans| spans.map(|span| Some(time::span(span))));
+    let [start_latency_p50, start_latency_p95, start_latency_max] = figures
+        .latencies
+        .map_or([None; 3], |spans| spans.map(|span| Some(time::span(span))));
+    pb::TaskFigures {
+        runs: figures.runs,
+        successes: figures.successes,
+        partial: figures.partial,
+        failures: figures.failures,
+        cancelled: figures.cancelled,
+        duration_p50,
+        duration_p95,
+        duration_max,
+        start_latency_p50,
+        start_latency_p95,
+        start_latency_max,
+        sampled: figures.sampled,
+    }
+}
