@@ -99,6 +99,7 @@ impl Engine {
         ));
         keep(&mut tx, who, remember, &pause).await?;
         tx.commit().await?;
+        self.forget_status().await;
         Ok(pause)
     }
 
@@ -123,6 +124,7 @@ impl Engine {
         let count = self.leave_global_pause(&mut tx, &pause, now).await?;
         keep(&mut tx, who, remember, &count).await?;
         tx.commit().await?;
+        self.forget_status().await;
         Ok(count)
     }
 

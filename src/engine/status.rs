@@ -78,6 +78,11 @@ impl Engine {
         }
     }
 
+    /// What is asked next is worked out anew: who has just changed something wants to see it.
+    pub(super) async fn forget_status(&self) {
+        *self.status_cache().lock().await = None;
+    }
+
     fn status_cache(&self) -> &Cached {
         self.inner.status.get_or_init(Cached::default)
     }

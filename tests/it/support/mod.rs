@@ -1,0 +1,95 @@
+//! What the stories stand on: a database of their own, the real server with a clock that stands
+//! still, and handlers whose every step a test takes.
+//!
+//! A test acts by RPC, moves the clock, and waits for what the product itself says. Nothing waits for
+//! longer than [`PATIENCE`], and a server that is stopped must leave a ledger without a fault.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail loudly"
+)]
+
+mod ask;
+mod database;
+mod proxy;
+mod server;
+mod stage;
+mod task;
+
+use std::{future::Future, time::Duration};
+
+use jiff::Timestamp;
+
+pub(crate) use self::{
+    ask::{refused, violations},
+    database::Database,
+    proxy::Proxy,
+    server::{Server, Site},
+    stage::{Act, Entered, Stage},
+    task::{TaskExt, at, instant, scripted, seconds, stamp},
+};
+
+/// How long any step may take before the story has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When every story begins: a Monday noon.
+pub(crate) fn noon() -> Timestamp {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+/// Waits for `step`, and fails with `what` where it does not come.
+pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, step).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+    }
+}
+
+/// Asks again until there is an answer, for what no event tells.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// Makes a test on each database of each story: `on_both!(name, …)` in the story's file.
+macro_rules! on_both {
+    ($($story:ident),+ $(,)?) => {$(
+        mod $story {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$story(crate::support::Database::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgresql() {
+                if let Some(database) = crate::support::Database::postgresql().await {
+                    super::$story(database).await;
+                }
+            }
+        }
+    )+};
+}
+
+/// The same for stories that take several replicas, which is PostgreSQL.
+macro_rules! on_postgresql {
+    ($($story:ident),+ $(,)?) => {$(
+        mod $story {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgresql() {
+                if let Some(database) = crate::support::Database::postgresql().await {
+                    super::$story(database).await;
+                }
+            }
+        }
+    )+};
+}
+
+pub(crate) use {on_both, on_postgresql};
