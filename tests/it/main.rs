@@ -1,9 +1,16 @@
 //! All integration tests, in one binary: one link, and they run side by side.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail loudly"
+)]
 
 mod attempts;
 mod catching_up;
 mod edits_and_pauses;
 mod firing;
+mod leases;
 mod overlapping;
 mod support;
 mod tidy;

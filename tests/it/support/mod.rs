@@ -3,12 +3,6 @@
 //!
 //! A test acts by RPC, moves the clock, and waits for what the product itself says. Nothing waits for
 //! longer than [`PATIENCE`], and a server that is stopped must leave a ledger without a fault.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test may fail loudly"
-)]
 
 mod ask;
 mod database;
