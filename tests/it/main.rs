@@ -10,6 +10,7 @@ mod attempts;
 mod catching_up;
 mod edits_and_pauses;
 mod firing;
+mod following;
 mod leases;
 mod overlapping;
 mod support;
