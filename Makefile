@@ -38,7 +38,7 @@ run: build ## Build, and serve on SQLite below ./watchbell-data
 	@echo
 	@echo 'or without a client, by reflection:'
 	@echo
-	@echo '  $(BUF) curl --http2-prior-knowledge \'
+	@echo '  $(BUF) curl --protocol grpc --http2-prior-knowledge \'
 	@echo '    -H "authorization: Bearer $$(cat $(DATA)/token)" \'
 	@echo '    http://$(ADDRESS)/watchbell.v1.SchedulerService/GetStatus'
 	@echo

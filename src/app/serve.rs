@@ -14,7 +14,9 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
+    engine::{
+        Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings, check_catalogue,
+    },
     store::{Location, ReplicaRow, Store},
     tasks,
 };
@@ -43,6 +45,16 @@ pub fn location(config: &Config) -> Location {
         DatabaseUrl::Sqlite(path) => Location::Sqlite(path.clone()),
         DatabaseUrl::Postgres(url) => Location::Postgres(url.clone()),
     }
+}
+
+/// Checks what the configuration says of tasks, as a server would at its start; touches nothing.
+///
+/// # Errors
+/// Which task does not fit, which field of it, and what was expected.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    let registry = tasks::registry(&tasks::Env::new(config));
+    check_catalogue(&registry, &config.tasks, &config.time_zone)
+        .context("the configuration is wrong")
 }
 
 /// Serves on `listener` until `stop`, then ends in order: no new calls, slots and claims; then the

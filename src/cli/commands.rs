@@ -24,6 +24,7 @@ type Done = Result<(), Failed>;
 
 pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
+    app::check(&config).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -46,6 +47,8 @@ pub(super) fn serve(flags: &Flags) -> Done {
 
 pub(super) fn config(flags: &Flags) -> Done {
     print!("{}", config::explain(flags).map_err(Failed::Configuration)?);
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    app::check(&config).map_err(Failed::Configuration)?;
     Ok(())
 }
 

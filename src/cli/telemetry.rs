@@ -11,6 +11,7 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
         "tokio_cron_scheduler=warn",
         "h2=warn",
         "hyper=warn",
+        "sea_orm_migration=warn",
     ];
     let mut filter = EnvFilter::try_new(&config.filter).with_context(|| {
         format!(

@@ -94,7 +94,6 @@ pub mod reason {
     pub const START_DEADLINE: &str = "START_DEADLINE";
     /// A catch-up run was still queued when the next slot came: not a failure.
     pub const SUPERSEDED_BY_SLOT: &str = "SUPERSEDED_BY_SLOT";
-    pub const KIND_REMOVED: &str = "KIND_REMOVED";
 }
 
 /// The policies of a run, as they were when it was queued: a later edit does not reach it.

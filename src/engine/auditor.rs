@@ -24,7 +24,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(30);
 /// Ledger rows of one task looked at in one go.
 const ROWS: u64 = 1000;
-/// How long a late decision stays a problem, unless a later slot was on time.
+/// How long a late decision stays a problem, unless the work was done since, or a later slot was on
+/// time.
 const LATE_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 
 const HOLE: &str = "ledger.hole";
@@ -101,7 +102,12 @@ impl Auditor {
             let now = self.engine.clock().now();
             let grace = self.engine.settings().audit_grace;
             let zone = self.engine.default_zone();
-            let audit = audit_since(self.engine.store(), &task, zone, now, grace, paused).await?;
+            let mut audit =
+                audit_since(self.engine.store(), &task, zone, now, grace, paused).await?;
+            if now < later(self.engine.replica().started_at, grace) {
+                // What came due while the server was down is being decided at this moment.
+                audit.findings.retain(|finding| finding.kind != UNDECIDED);
+            }
             let subject = task.resource_name();
             let is_open = |kind: &str| {
                 open.iter()
@@ -113,7 +119,15 @@ impl Auditor {
                 .any(|finding| finding.kind == UNDECIDED);
             let late = audit.findings.iter().any(|finding| finding.kind == LATE);
             let ends_undecided = is_open(UNDECIDED) && !undecided;
-            let ends_late = is_open(LATE) && !late && audit.on_time;
+            let caught_up = open.iter().any(|problem| {
+                problem.kind == LATE
+                    && problem.subject == subject
+                    && task
+                        .health
+                        .last_success_at
+                        .is_some_and(|at| problem.since < at)
+            });
+            let ends_late = is_open(LATE) && !late && (audit.on_time || caught_up);
             let moved = task.audited_at < audit.upto;
             if moved || !audit.findings.is_empty() || ends_undecided || ends_late {
                 let mut tx = self.engine.store().begin().await?;

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use serde_json::{Map, Value};
 use tracing::info;
 
-use super::Engine;
+use super::{Engine, Registry};
 use crate::{
     domain::{
-        EventKind, NewEvent, Task, TaskName,
+        EventKind, NewEvent, Task, TaskName, TaskSpec,
         task::{Layers, Origin},
     },
     error::{Error, Result},
@@ -22,6 +22,55 @@ const PRINCIPAL: &str = "configuration";
 /// The configuration's layer: fields of a `TaskSpec` by task.
 type Configured = BTreeMap<TaskName, Map<String, Value>>;
 
+/// Checks every task of the registry and of the configuration; needs no database.
+///
+/// # Errors
+/// Which task does not fit, which field of it, and what was expected.
+pub fn check_catalogue(
+    registry: &Registry,
+    configured: &Configured,
+    default_zone: &str,
+) -> anyhow::Result<()> {
+    for (name, layers) in &wanted(registry, configured)? {
+        let about = || format!("task {name}");
+        let spec = merged(layers, default_zone).with_context(about)?;
+        spec.check(name, default_zone).with_context(about)?;
+        registry
+            .check(&spec.kind, &spec.parameters)
+            .with_context(about)?;
+    }
+    Ok(())
+}
+
+/// The specification that layers make. A cron line that names no zone is read in the organisation's,
+/// and the revision says so: a change of that zone is an edit like another.
+pub(super) fn merged(layers: &Layers, default_zone: &str) -> Result<TaskSpec> {
+    let mut spec = layers.merge()?;
+    if spec.schedule.cron.is_some() && spec.schedule.time_zone.is_none() {
+        spec.schedule.time_zone = Some(default_zone.to_owned());
+    }
+    Ok(spec)
+}
+
+fn wanted(
+    registry: &Registry,
+    configured: &Configured,
+) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
+    let mut wanted: BTreeMap<TaskName, Layers> = BTreeMap::new();
+    for built_in in registry.built_ins() {
+        let name: TaskName = built_in.name.parse()?;
+        let layers = Layers {
+            built_in: Some(built_in.fields.clone()),
+            ..Layers::default()
+        };
+        wanted.insert(name, layers);
+    }
+    for (name, fields) in configured {
+        wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
+    }
+    Ok(wanted)
+}
+
 impl Engine {
     /// Checks every task of the registry and of the configuration, and makes the stored ones so.
     /// `hash` is that of the configuration; nothing is written where it and the version are those of
@@ -30,12 +79,8 @@ impl Engine {
     /// # Errors
     /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
     pub async fn reconcile(&self, configured: &Configured, hash: &str) -> anyhow::Result<()> {
-        let wanted = self.wanted(configured)?;
-        for (name, layers) in &wanted {
-            let spec = layers.merge().with_context(|| format!("task {name}"))?;
-            self.check_spec(name, &spec)
-                .with_context(|| format!("task {name}"))?;
-        }
+        check_catalogue(self.registry(), configured, self.default_zone())?;
+        let wanted = wanted(self.registry(), configured)?;
         let hash = format!(
             "{hash} {} {}",
             env!("CARGO_PKG_VERSION"),
@@ -54,7 +99,8 @@ impl Engine {
                     self.retire(&task.name).await?;
                     ended += 1;
                 }
-                None => {}
+                // The organisation's zone may be another now.
+                None => changed += u32::from(self.relayer(&task, &Layers::default()).await?),
             }
         }
         for (name, layers) in wanted.into_iter().filter(|(name, _)| !seen.contains(name)) {
@@ -68,22 +114,6 @@ impl Engine {
             changed, ended, "brought the tasks into line with the configuration"
         );
         Ok(())
-    }
-
-    fn wanted(&self, configured: &Configured) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
-        let mut wanted: BTreeMap<TaskName, Layers> = BTreeMap::new();
-        for built_in in self.registry().built_ins() {
-            let name: TaskName = built_in.name.parse()?;
-            let layers = Layers {
-                built_in: Some(built_in.fields.clone()),
-                ..Layers::default()
-            };
-            wanted.insert(name, layers);
-        }
-        for (name, fields) in configured {
-            wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
-        }
-        Ok(wanted)
     }
 
     /// Gives a task its lower layers; what the API has changed stays. Says whether that changed it.

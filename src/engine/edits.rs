@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Caller, Engine, Remember, keep, scheduler::skipped};
+use super::{Caller, Engine, Remember, catalogue::merged, keep, scheduler::skipped};
 use crate::{
     domain::{
         EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
@@ -85,6 +85,14 @@ impl Engine {
             if !(lowest && value.is_null()) {
                 layers.api.insert(path, by(who, value, reason, tx.now()));
             }
+        }
+        let kind = &merged(&layers, self.default_zone())?.kind;
+        if *kind != task.spec.kind {
+            let what = format!(
+                "{kind:?} given, but the kind of a task cannot be changed; expected {:?}, or make another task",
+                task.spec.kind
+            );
+            return Err(Error::invalid("kind", what));
         }
         self.apply(&mut tx, &mut task, layers, &who.principal, reason)
             .await?;
@@ -179,7 +187,7 @@ impl Engine {
     /// A task that is to be, from now on.
     pub(super) fn new_task(&self, tx: &Tx, name: TaskName, layers: Layers) -> Result<Task> {
         let now = tx.now();
-        let spec = layers.merge()?;
+        let spec = merged(&layers, self.default_zone())?;
         let schedule = self.check_spec(&name, &spec)?;
         let mut task = Task {
             id: TaskId::new(),
@@ -212,8 +220,8 @@ impl Engine {
         principal: &str,
         reason: &str,
     ) -> Result<()> {
-        let spec = layers.merge()?;
-        if layers == task.layers {
+        let spec = merged(&layers, self.default_zone())?;
+        if layers == task.layers && spec == task.spec {
             return Ok(());
         }
         if spec == task.spec {

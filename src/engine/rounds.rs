@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_cron_scheduler::{Job, JobScheduler};
-use tracing::warn;
 
 use super::Engine;
+use crate::domain::schedule::{Schedule, ScheduleSpec};
 
 /// A round, as the status shows it.
 #[derive(Clone, Debug)]
@@ -87,14 +87,17 @@ impl Rounds {
                 });
             });
             let (bell, engine) = (bell.clone(), engine.clone());
-            let job = Job::new_async(cron, move |id, mut jobs| {
-                let (bell, engine) = (bell.clone(), engine.clone());
+            // Asked for its next time, the job scheduler tells the present one while the job runs.
+            let spec = ScheduleSpec {
+                cron: Some(cron.to_owned()),
+                ..ScheduleSpec::default()
+            };
+            let schedule = Schedule::parse(&spec, name, "UTC")?;
+            let job = Job::new_async(cron, move |_, _| {
+                let (bell, engine, schedule) = (bell.clone(), engine.clone(), schedule.clone());
                 Box::pin(async move {
                     bell.send_replace(());
-                    let next = jobs.next_tick_for_job(id).await;
-                    let next = next.inspect_err(|error| warn!(%error, "a round has no next time"));
-                    let next = next.ok().flatten().map(|at| at.timestamp());
-                    ring(&engine, name, next);
+                    ring(&engine, name, &schedule);
                 })
             });
             let job = job.with_context(|| format!("could not make the round {name}"))?;
@@ -107,12 +110,12 @@ impl Rounds {
     }
 }
 
-fn ring(engine: &Engine, name: &str, next: Option<i64>) {
+fn ring(engine: &Engine, name: &str, schedule: &Schedule) {
     let at = engine.clock().now();
     engine.board().note(|notes| {
         for round in notes.rounds.iter_mut().filter(|round| round.name == name) {
             round.last_at = Some(at);
-            round.next_at = next.and_then(|seconds| Timestamp::from_second(seconds).ok());
+            round.next_at = schedule.next_after(at);
             round.count += 1;
         }
     });

@@ -1,4 +1,5 @@
-//! How the server is: worked out at most four times a second, however many ask.
+//! How the server is: worked out anew when something has happened, and otherwise four times a second
+//! at the most, however many ask.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -20,7 +21,9 @@ use crate::{
     store::{QueueCounts, TaskCounts},
 };
 
+/// How long a status holds while nothing happens, and while much does.
 const FRESH_FOR: Duration = Duration::from_millis(250);
+const FRESH_AT_LEAST_FOR: Duration = Duration::from_millis(20);
 const FAILING_SHOWN: u64 = 100;
 /// Failures in a row after which a task's trouble is grave.
 const FAILURES_CRITICAL: i32 = 3;
@@ -48,18 +51,28 @@ pub struct Status {
     pub rounds: Vec<Round>,
 }
 
-type Cached = Mutex<Option<(Stopwatch, Arc<Status>)>>;
+type Cached = Mutex<Option<Known>>;
+
+/// A status, when it was read, and up to where the log was then.
+#[derive(Debug)]
+pub(super) struct Known {
+    read: Stopwatch,
+    upto: i64,
+    status: Arc<Status>,
+}
 
 impl Engine {
     /// How the server is. It never fails: a database that is away is a problem in it.
     pub async fn status(&self) -> Arc<Status> {
         let mut cached = self.status_cache().lock().await;
-        if let Some((read, status)) = &*cached
-            && read.elapsed() < FRESH_FOR
-        {
-            return status.clone();
+        let upto = self.store().tail().last();
+        if let Some(known) = &*cached {
+            let age = known.read.elapsed();
+            if age < FRESH_AT_LEAST_FOR || (age < FRESH_FOR && known.upto == upto) {
+                return known.status.clone();
+            }
         }
-        let before = cached.as_ref().map(|(_, status)| status.clone());
+        let before = cached.as_ref().map(|known| known.status.clone());
         let read = tokio::time::timeout(Duration::from_secs(3), self.read_status()).await;
         let status = match read {
             Ok(Ok(status)) => status,
@@ -67,7 +80,11 @@ impl Engine {
             Err(_) => self.away(before.as_deref(), "no answer within 3 s"),
         };
         let status = Arc::new(status);
-        *cached = Some((Stopwatch::start(), status.clone()));
+        *cached = Some(Known {
+            read: Stopwatch::start(),
+            upto,
+            status: status.clone(),
+        });
         status
     }
 

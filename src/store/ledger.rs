@@ -42,6 +42,9 @@ struct EndRow {
     created_at: i64,
 }
 
+/// Rows of the ledger that are merged in one transaction.
+const PRUNED_AT_ONCE: u64 = 5000;
+
 impl Store {
     /// A page of a task's ledger, newest first.
     pub async fn slots(
@@ -158,13 +161,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Merges the rows of a task that end at or before `upto` into one PRUNED row; says how many
-    /// went.
+    /// Merges rows of a task that end at or before `upto`, the oldest `PRUNED_AT_ONCE` of them, into
+    /// one PRUNED row; says how many went. None did once there is nothing left to merge.
     pub async fn slots_prune(&mut self, task: TaskId, upto: Timestamp) -> Result<u64> {
         let old = slot::Entity::find()
             .filter(slot::Column::TaskId.eq(task.0))
             .filter(slot::Column::UptoAt.lte(micros(upto)))
-            .order_by_asc(slot::Column::UptoAt);
+            .order_by_asc(slot::Column::UptoAt)
+            .limit(PRUNED_AT_ONCE);
         let found = old.all(self.open()?).await;
         let rows = self.check(found)?;
         let [first, .., last] = rows.as_slice() else {
@@ -182,7 +186,7 @@ impl Tx {
         };
         let delete = slot::Entity::delete_many()
             .filter(slot::Column::TaskId.eq(task.0))
-            .filter(slot::Column::UptoAt.lte(micros(upto)));
+            .filter(slot::Column::UptoAt.lte(last.upto_at));
         let deleted = delete.exec(self.open()?).await;
         self.check(deleted)?;
         self.slots_insert(&[merged]).await?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -10,7 +11,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, FromQueryResult,
-    sqlx::{ConnectOptions as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
+    RuntimeErr,
+    sqlx::{
+        self, ConnectOptions as _, Connection as _, postgres::PgConnectOptions,
+        sqlite::SqliteConnectOptions,
+    },
 };
 use sea_orm_migration::MigratorTrait as _;
 use tracing::info;
@@ -79,6 +84,7 @@ impl Store {
     pub async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let (write, read) = match location {
             Location::Sqlite(path) => {
+                for_its_owner_only(path).with_context(|| sqlite_advice(path))?;
                 let write = sqlite(path, 1, false)
                     .await
                     .with_context(|| sqlite_advice(path))?;
@@ -130,7 +136,7 @@ impl Store {
         // own connection, which is not the one that migrates.
         let pool = db.get_postgres_connection_pool();
         let mut guard = pool.acquire().await.context("could not get a connection")?;
-        let lock = sea_orm::sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
+        let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
         lock.execute(&mut *guard)
             .await
             .context("could not take the migration lock")?;
@@ -212,6 +218,8 @@ impl Store {
             "VACUUM INTO '{}'",
             copy.to_string_lossy().replace('\'', "''")
         );
+        for_its_owner_only(&copy)
+            .with_context(|| format!("could not make the copy {}", copy.display()))?;
         let made = self.inner.write.execute_unprepared(&vacuum).await;
         made.with_context(|| format!("could not copy the database to {}", copy.display()))?;
         info!(
@@ -219,6 +227,16 @@ impl Store {
             copy.display()
         );
         Ok(())
+    }
+}
+
+/// Makes an empty file that nobody else reads, where there is none: SQLite fills it, and gives its
+/// journals the same mode.
+fn for_its_owner_only(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -254,6 +272,12 @@ async fn sqlite(
 }
 
 async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
+    // The pool would try for long, and then say only that it has no connection.
+    let failed = |error: sqlx::Error| sea_orm::DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, sqlx::PgConnection::connect(url)).await {
+        Ok(first) => first.map_err(failed)?.close().await.map_err(failed)?,
+        Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
+    }
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(16)

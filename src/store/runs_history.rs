@@ -139,23 +139,25 @@ impl Store {
         Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
     }
 
-    /// Tasks that were deleted and have no run left, for pruning their ledger.
-    pub async fn tasks_deleted_before(&self, before: Timestamp) -> Result<Vec<TaskId>> {
+    /// Runs of a task that have ended, whichever.
+    pub async fn history_all(&self, task: TaskId, limit: usize) -> Result<Vec<RunId>> {
         let select = self
-            .sql("SELECT id FROM tasks WHERE deleted_at IS NOT NULL AND deleted_at < ")
-            .bind(micros(before))
-            .push(" LIMIT 1000")
+            .sql("SELECT id FROM runs WHERE finished_at IS NOT NULL AND task_id = ")
+            .bind(task.0)
+            .push(" LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
         let rows: Vec<Id> = self.all(select).await?;
-        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
+        Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
     }
 }
 
 impl Tx {
-    /// Deletes runs with their attempts and log lines.
+    /// Deletes runs with their attempts and log lines; says how many.
     pub async fn runs_delete(&mut self, runs: &[RunId]) -> Result<u64> {
-        let mut gone = 0;
+        let mut all_gone = 0;
         for chunk in runs.chunks(CHUNK) {
+            let mut gone = 0;
             for table in [
                 "run_log WHERE run_id",
                 "run_attempts WHERE run_id",
@@ -169,8 +171,10 @@ impl Tx {
                     .done();
                 gone = self.run(delete).await?;
             }
+            // The runs themselves come last.
+            all_gone += gone;
         }
-        Ok(gone)
+        Ok(all_gone)
     }
 
     /// Deletes a task that was deleted long ago, with all that hangs on it but its runs.

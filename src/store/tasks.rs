@@ -126,6 +126,17 @@ impl Store {
         }))
     }
 
+    /// Tasks that were deleted and not yet erased, the longest gone first.
+    pub async fn tasks_deleted(&self, limit: u64) -> Result<Vec<Task>> {
+        let rows = task::Entity::find()
+            .filter(task::Column::DeletedAt.is_not_null())
+            .order_by_asc(task::Column::DeletedAt)
+            .limit(limit)
+            .all(&self.inner.read)
+            .await?;
+        rows.into_iter().map(Task::try_from).collect()
+    }
+
     pub async fn task_counts(&self) -> Result<TaskCounts> {
         let select = "SELECT count(*) AS total, count(pause) AS paused, \
             count(CASE WHEN consecutive_failures > 0 THEN 1 END) AS failing \

@@ -50,10 +50,7 @@ impl Kind for PruneHistory {
             if !context.dry_run {
                 // Never past what the auditor has seen, and never so far that nothing is left.
                 let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
-                let mut tx = context.begin().await?;
-                tx.tasks_locked(&[task.id]).await?;
-                gone.slots += tx.slots_prune(task.id, upto).await?;
-                tx.commit().await?;
+                gone.slots += prune_slots(&context, task, upto).await?;
             }
         }
         if !context.dry_run {
@@ -65,14 +62,13 @@ impl Kind for PruneHistory {
                 .requests_prune(before(now, keep.requests_keep_for))
                 .await?;
             tx.commit().await?;
-            for id in store
-                .tasks_deleted_before(before(now, keep.ledger_keep_for))
-                .await?
-            {
-                let mut tx = context.begin().await?;
-                tx.task_erase(id).await?;
-                tx.commit().await?;
-                gone.tasks += 1;
+            for task in store.tasks_deleted(1000).await? {
+                gone.runs += prune_runs(&context, &task, now).await?;
+                let keep_for = keep.ledger_keep_for.max(task.spec.history.keep_for);
+                if task.deleted_at.is_some_and(|at| at < before(now, keep_for)) {
+                    gone.runs += erase(&context, &task).await?;
+                    gone.tasks += 1;
+                }
             }
         }
         let all = gone.runs + gone.slots + gone.events + gone.requests + gone.tasks;
@@ -115,6 +111,38 @@ async fn prune_runs(context: &RunContext, task: &Task, now: Timestamp) -> Result
         }
         let mut tx = context.begin().await?;
         gone += tx.runs_delete(&old).await?;
+        tx.commit().await?;
+    }
+}
+
+/// A transaction for each some thousand rows: a task of every second has a hundred thousand a day.
+async fn prune_slots(context: &RunContext, task: &Task, upto: Timestamp) -> Result<u64, Failure> {
+    let mut gone = 0;
+    while !context.cancel.is_cancelled() {
+        let mut tx = context.begin().await?;
+        tx.tasks_locked(&[task.id]).await?;
+        let merged = tx.slots_prune(task.id, upto).await?;
+        tx.commit().await?;
+        if merged == 0 {
+            break;
+        }
+        gone += merged;
+    }
+    Ok(gone)
+}
+
+/// Drops all that is left of a task that was deleted long ago; says how many runs that were.
+async fn erase(context: &RunContext, task: &Task) -> Result<u64, Failure> {
+    let mut gone = 0;
+    loop {
+        let runs = context.store().history_all(task.id, CHUNK).await?;
+        let mut tx = context.begin().await?;
+        if runs.is_empty() {
+            tx.task_erase(task.id).await?;
+            tx.commit().await?;
+            return Ok(gone);
+        }
+        gone += tx.runs_delete(&runs).await?;
         tx.commit().await?;
     }
 }

@@ -18,7 +18,6 @@ on_both!(
     a_token_older_than_the_log_is_out_of_range_with_the_oldest,
     a_drain_ends_watches_with_a_token_that_another_server_takes,
     a_deadline_ends_a_watch_with_a_token,
-    the_log_of_a_run_is_followed_and_resumed,
 );
 on_postgresql!(a_follower_under_eight_writers_misses_nothing);
 
@@ -276,84 +275,6 @@ async fn a_deadline_ends_a_watch_with_a_token(database: Database) {
         }
     }
     server.stop().await;
-}
-
-async fn the_log_of_a_run_is_followed_and_resumed(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    server.create("task", scripted(&stage).attempts(2)).await;
-    let run = server.trigger("task").await;
-    let first = stage.enters().await;
-    let tail = |resume_token: &str| pb::TailRunLogRequest {
-        name: run.name.clone(),
-        resume_token: resume_token.to_owned(),
-        follow: true,
-    };
-    let mut log = server
-        .client
-        .runs()
-        .tail_run_log(tail(""))
-        .await
-        .unwrap()
-        .into_inner();
-    let mut lines = Vec::new();
-    let mut token = String::new();
-
-    first.context.log("one");
-    first.context.log("two\0 with a NUL");
-    while lines.len() < 2 {
-        token = read_lines(&mut log, &mut lines).await.0;
-    }
-    drop(log);
-    first.context.log("three");
-    first.fails();
-    server.reaches(&run.name, pb::RunState::RetryWait).await;
-    server.advance(1);
-    let second = stage.enters().await;
-    second.context.log("four");
-    second.succeeds();
-
-    let mut log = server
-        .client
-        .runs()
-        .tail_run_log(tail(&token))
-        .await
-        .unwrap()
-        .into_inner();
-    while let (_, None) = read_lines(&mut log, &mut lines).await {}
-    let texts: Vec<(i32, i64, &str)> = lines
-        .iter()
-        .map(|line| (line.attempt, line.line, line.text.as_str()))
-        .collect();
-    assert_eq!(
-        texts,
-        [
-            (1, 1, "one"),
-            (1, 2, "two\u{fffd} with a NUL"),
-            (1, 3, "three"),
-            (2, 1, "four")
-        ]
-    );
-    server.stop().await;
-}
-
-/// Reads one message of a log; gives its token, and why the stream ends where it does.
-async fn read_lines(
-    log: &mut Streaming<pb::TailRunLogResponse>,
-    lines: &mut Vec<pb::LogLine>,
-) -> (String, Option<String>) {
-    use pb::tail_run_log_response::Message;
-    let message = within("log lines", log.message()).await.unwrap().unwrap();
-    let end = match message.message {
-        Some(Message::Chunk(chunk)) => {
-            lines.extend(chunk.lines);
-            None
-        }
-        Some(Message::End(end)) => Some(end.reason),
-        _ => None,
-    };
-    (message.resume_token, end)
 }
 
 async fn a_follower_under_eight_writers_misses_nothing(database: Database) {

@@ -14,4 +14,5 @@ mod following;
 mod leases;
 mod overlapping;
 mod support;
+mod tailing;
 mod tidy;

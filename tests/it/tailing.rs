@@ -1,0 +1,153 @@
+//! Logs of runs: every line once, in order, bounded.
+
+use tonic::Streaming;
+use watchbell_client::pb;
+
+use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted, within};
+
+on_both!(
+    the_log_of_a_run_is_followed_and_resumed,
+    a_log_without_following_gives_all_lines_there_are,
+    a_log_is_cut_at_its_bound_and_says_so,
+);
+
+async fn the_log_of_a_run_is_followed_and_resumed(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage).attempts(2)).await;
+    let run = server.trigger("task").await;
+    let first = stage.enters().await;
+    let tail = |resume_token: &str| pb::TailRunLogRequest {
+        name: run.name.clone(),
+        resume_token: resume_token.to_owned(),
+        follow: true,
+    };
+    let mut log = server
+        .client
+        .runs()
+        .tail_run_log(tail(""))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut lines = Vec::new();
+    let mut token = String::new();
+
+    first.context.log("one");
+    first.context.log("two\0 with a NUL");
+    while lines.len() < 2 {
+        token = read_lines(&mut log, &mut lines).await.0;
+    }
+    drop(log);
+    first.context.log("three");
+    first.fails();
+    server.reaches(&run.name, pb::RunState::RetryWait).await;
+    server.advance(1);
+    let second = stage.enters().await;
+    second.context.log("four");
+    second.succeeds();
+
+    let mut log = server
+        .client
+        .runs()
+        .tail_run_log(tail(&token))
+        .await
+        .unwrap()
+        .into_inner();
+    while let (_, None) = read_lines(&mut log, &mut lines).await {}
+    let texts: Vec<(i32, i64, &str)> = lines
+        .iter()
+        .map(|line| (line.attempt, line.line, line.text.as_str()))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            (1, 1, "one"),
+            (1, 2, "two\u{fffd} with a NUL"),
+            (1, 3, "three"),
+            (2, 1, "four")
+        ]
+    );
+    server.stop().await;
+}
+
+/// Reads one message of a log; gives its token, and why the stream ends where it does.
+async fn read_lines(
+    log: &mut Streaming<pb::TailRunLogResponse>,
+    lines: &mut Vec<pb::LogLine>,
+) -> (String, Option<String>) {
+    use pb::tail_run_log_response::Message;
+    let message = within("log lines", log.message()).await.unwrap().unwrap();
+    let end = match message.message {
+        Some(Message::Chunk(chunk)) => {
+            lines.extend(chunk.lines);
+            None
+        }
+        Some(Message::End(end)) => Some(end.reason),
+        _ => None,
+    };
+    (message.resume_token, end)
+}
+
+/// Everything the server has of a run's log now.
+async fn whole_log(server: &crate::support::Server, run: &str) -> Vec<pb::LogLine> {
+    let request = pb::TailRunLogRequest {
+        name: run.to_owned(),
+        ..Default::default()
+    };
+    let opened = server.client.runs().tail_run_log(request).await;
+    let mut log = opened.unwrap().into_inner();
+    let mut lines = Vec::new();
+    loop {
+        if let (_, Some(reason)) = read_lines(&mut log, &mut lines).await {
+            assert!(
+                ["UP_TO_DATE", "RUN_ENDED"].contains(&reason.as_str()),
+                "{reason}"
+            );
+            return lines;
+        }
+    }
+}
+
+async fn a_log_without_following_gives_all_lines_there_are(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let run = server.trigger("task").await;
+    let entered = stage.enters().await;
+    // More than one chunk of 64 KiB.
+    for n in 0..3000 {
+        entered.context.log(format!("line {n} {}", "x".repeat(50)));
+    }
+    entered.succeeds();
+    server.ended(&run.name).await;
+
+    let lines = whole_log(&server, &run.name).await;
+
+    let numbers: Vec<i64> = lines.iter().map(|line| line.line).collect();
+    assert_eq!(numbers, (1..=3000).collect::<Vec<i64>>());
+    server.stop().await;
+}
+
+async fn a_log_is_cut_at_its_bound_and_says_so(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let run = server.trigger("task").await;
+    let entered = stage.enters().await;
+    // Each line is cut at 8 KiB, all of them at 1 MiB.
+    for _ in 0..200 {
+        entered.context.log("ä".repeat(10_000));
+    }
+    entered.succeeds();
+    server.ended(&run.name).await;
+
+    let lines = whole_log(&server, &run.name).await;
+
+    assert_eq!(lines.len(), 128 + 1);
+    assert!(lines.iter().all(|line| line.text.len() <= 8 << 10));
+    assert!(lines.last().unwrap().text.contains("was cut"));
+    server.stop().await;
+}
