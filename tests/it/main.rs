@@ -6,6 +6,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod api_rules;
 mod attempts;
 mod catching_up;
 mod edits_and_pauses;
