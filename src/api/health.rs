@@ -9,21 +9,34 @@ use tonic_health::{
     ServingStatus,
     pb::{
         HealthCheckRequest, HealthCheckResponse, health_check_response,
-        health_server::{Health, HealthServer},
+        health_server::{self, HealthServer},
     },
     server::{HealthReporter, HealthService},
 };
 
 use super::{Feed, Reply};
 
-const NAMES: [&str; 6] = [
+const SERVICES: [&str; 4] = [
     "",
     "watchbell.v1.SchedulerService",
     "watchbell.v1.TaskService",
     "watchbell.v1.RunService",
-    "scheduler",
-    "storage",
 ];
+/// Not services, but what a monitor may ask after: whether slots are decided, whether the database
+/// answers.
+const SCHEDULER: &str = "scheduler";
+const STORAGE: &str = "storage";
+
+/// What of the server is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Calls can be served.
+    pub ready: bool,
+    /// What is due is decided.
+    pub scheduler: bool,
+    /// The database answers.
+    pub storage: bool,
+}
 
 /// Says whether the services serve; cheap to clone.
 #[derive(Clone)]
@@ -38,26 +51,34 @@ impl std::fmt::Debug for HealthHandle {
 }
 
 impl HealthHandle {
-    /// Whether all of it serves.
-    pub async fn set(&self, serving: bool) {
+    /// What of it serves.
+    pub async fn set(&self, health: Health) {
+        for name in SERVICES {
+            self.tell(name, health.ready).await;
+        }
+        self.tell(SCHEDULER, health.scheduler).await;
+        self.tell(STORAGE, health.storage).await;
+    }
+
+    /// Nothing of it serves: not yet, or not any more.
+    pub async fn stop(&self) {
+        for name in SERVICES.into_iter().chain([SCHEDULER, STORAGE]) {
+            self.tell(name, false).await;
+        }
+    }
+
+    async fn tell(&self, name: &str, serving: bool) {
         let status = if serving {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing
         };
-        for name in NAMES {
-            self.reporter.set_service_status(name, status).await;
-        }
-    }
-
-    /// It will not serve again.
-    pub async fn stop(&self) {
-        self.set(false).await;
+        self.reporter.set_service_status(name, status).await;
     }
 }
 
 /// The service, not serving yet, and the hand on it.
-pub(super) fn service() -> (HealthHandle, HealthServer<impl Health>) {
+pub(super) fn service() -> (HealthHandle, HealthServer<impl health_server::Health>) {
     let reporter = HealthReporter::new();
     let inner = HealthService::from_health_reporter(reporter.clone());
     (
@@ -71,7 +92,7 @@ struct Wrapped<H> {
 }
 
 #[tonic::async_trait]
-impl<H: Health> Health for Wrapped<H> {
+impl<H: health_server::Health> health_server::Health for Wrapped<H> {
     type WatchStream = Feed<HealthCheckResponse>;
 
     async fn check(&self, request: Request<HealthCheckRequest>) -> Reply<HealthCheckResponse> {

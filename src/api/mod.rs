@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codec::CompressionEncoding, service::Routes};
 
 use self::auth::{Guard, Token};
-pub use self::health::HealthHandle;
+pub use self::health::{Health, HealthHandle};
 use crate::{
     engine::{Caller, Engine},
     error::{Error, Result},

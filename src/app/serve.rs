@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{data::DataDir, house::keep_house};
 use crate::{
-    api::{Api, HealthHandle, ServerInfo, auth::Token},
+    api::{Api, Health, HealthHandle, ServerInfo, auth::Token},
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
@@ -125,7 +125,9 @@ pub async fn serve(
         max_running: config.max_running,
     };
     let (routes, health) = Api::new(engine.clone(), token, stop.clone(), info).routes()?;
-    loops.spawn(tell_health(engine.clone(), health.clone(), stop.clone()));
+    // Every name is known before the first call; whether it serves is told at once.
+    health.stop().await;
+    let health = tokio::spawn(tell_health(engine.clone(), health, stop.clone()));
     let address = listener.local_addr()?;
     info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
 
@@ -147,7 +149,7 @@ pub async fn serve(
 
     stop.cancelled().await;
     info!("stopping: no new slots, claims or calls; waiting for runs under way");
-    health.stop().await;
+    health.await.context("the health's task panicked")?;
     let mut runs = runs;
     if tokio::time::timeout(config.shutdown_grace, &mut runs)
         .await
@@ -203,17 +205,21 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
     }
 }
 
-/// Tells by health checks whether the database answers.
+/// Tells by health checks what is well, until `stop`: then that nothing is served any more.
 async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationToken) {
     let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(every.tick()).await.is_some() {
+    let mut tell = async || {
+        every.tick().await;
         let status = engine.status().await;
-        let ready = status.reachable
-            && !status
-                .problems
-                .iter()
-                .any(|problem| problem.kind == "clock.offset");
-        health.set(ready).await;
-    }
+        let open = |kind: &str| status.problems.iter().any(|problem| problem.kind == kind);
+        let told = Health {
+            ready: status.reachable && !open("clock.offset"),
+            scheduler: status.reachable && !open("slot.undecided"),
+            storage: status.reachable,
+        };
+        health.set(told).await;
+    };
+    while stop.run_until_cancelled(tell()).await.is_some() {}
+    health.stop().await;
 }

@@ -8,12 +8,14 @@
 
 mod api_rules;
 mod attempts;
+mod catalogue;
 mod catching_up;
 mod edits_and_pauses;
 mod firing;
 mod following;
 mod leases;
 mod overlapping;
+mod serving;
 mod support;
 mod tailing;
 mod tidy;

@@ -1,0 +1,267 @@
+//! One row, three layers: what ships, what the file says, what the API has changed.
+
+use tonic::Code;
+use watchbell_client::pb;
+
+use crate::support::{Database, Server, Site, TaskExt as _, at, instant, on_both, refused};
+
+on_both!(
+    layers_are_merged_field_by_field_and_reset_drops_the_highest,
+    an_override_outlives_a_change_of_the_file,
+    an_unchanged_file_changes_nothing,
+    a_task_that_leaves_the_file_is_ended_and_may_come_back,
+    another_zone_of_the_organisation_replans_what_names_none,
+    drift_lists_overrides_idle_kinds_and_double_work,
+    a_task_that_does_not_fit_refuses_the_start_and_changes_nothing,
+);
+
+const FILE: &str = r#"
+[tasks.prune-history]
+priority = 8
+schedule = { cron = "5 4 * * *" }
+
+[tasks.from-file]
+kind = "instant"
+description = "from the file"
+schedule = { cron = "0 6 * * *" }
+"#;
+
+async fn update(server: &Server, task: pb::Task, paths: &[&str]) -> pb::Task {
+    let request = pb::UpdateTaskRequest {
+        task: Some(task),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+        reason: "for now".to_owned(),
+        ..Default::default()
+    };
+    let answer = server.client.tasks().update_task(request).await.unwrap();
+    answer.into_inner().task.unwrap()
+}
+
+async fn reset(server: &Server, name: &str) -> pb::Task {
+    let request = pb::ResetTaskRequest {
+        name: format!("tasks/{name}"),
+        ..Default::default()
+    };
+    let answer = server.client.tasks().reset_task(request).await.unwrap();
+    answer.into_inner().task.unwrap()
+}
+
+async fn layers_are_merged_field_by_field_and_reset_drops_the_highest(database: Database) {
+    let site = Site::configured(database, FILE);
+    let server = site.start().await;
+    let shipped = server.task("prune-history").await;
+    assert_eq!(shipped.origin(), pb::TaskOrigin::BuiltIn);
+    assert_eq!(shipped.priority, Some(8), "of the file");
+    assert_eq!(shipped.schedule.as_ref().unwrap().cron, "5 4 * * *");
+    assert!(
+        shipped.description.contains("older"),
+        "of the registry: {}",
+        shipped.description
+    );
+
+    let change = pb::Task {
+        name: "tasks/prune-history".to_owned(),
+        priority: Some(1),
+        ..pb::Task::default()
+    };
+    let changed = update(&server, change, &["priority"]).await;
+    assert_eq!(changed.priority, Some(1));
+    assert_eq!(changed.schedule, shipped.schedule);
+    let told = &changed.overrides[0];
+    assert_eq!(
+        (told.field.as_str(), told.value_json.as_str()),
+        ("priority", "1")
+    );
+    assert_eq!(
+        (told.principal.as_str(), told.reason.as_str()),
+        ("admin", "for now")
+    );
+    assert_eq!(at(&told.change_time), "2026-03-02T12:00:00Z");
+
+    let reset = reset(&server, "prune-history").await;
+    assert_eq!(reset.priority, Some(8));
+    assert!(reset.overrides.is_empty());
+    let delete = pb::DeleteTaskRequest {
+        name: "tasks/from-file".to_owned(),
+        ..Default::default()
+    };
+    let (code, reason, status) = refused(server.client.tasks().delete_task(delete).await);
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::FailedPrecondition, "NOT_DELETABLE")
+    );
+    assert!(
+        status.message().contains("configuration file"),
+        "{status:?}"
+    );
+    server.stop().await;
+}
+
+async fn an_override_outlives_a_change_of_the_file(database: Database) {
+    let mut site = Site::configured(database, FILE);
+    let server = site.start().await;
+    let change = pb::Task {
+        name: "tasks/from-file".to_owned(),
+        description: "from the API".to_owned(),
+        ..pb::Task::default()
+    };
+    update(&server, change, &["description"]).await;
+    server.stop().await;
+
+    let later = FILE
+        .replace("0 6 * * *", "30 7 * * *")
+        .replace("from the file", "newer");
+    site.configure(&later);
+    let server = site.start().await;
+
+    let task = server.task("from-file").await;
+    assert_eq!(task.schedule.unwrap().cron, "30 7 * * *");
+    assert_eq!(task.description, "from the API");
+    assert_eq!(reset(&server, "from-file").await.description, "newer");
+    server.stop().await;
+}
+
+async fn an_unchanged_file_changes_nothing(database: Database) {
+    let site = Site::configured(database, FILE);
+    let server = site.start().await;
+    let before = server.task("from-file").await;
+    server.stop().await;
+
+    let server = site.start().await;
+    assert_eq!(server.task("from-file").await, before);
+    server.stop().await;
+}
+
+async fn a_task_that_leaves_the_file_is_ended_and_may_come_back(database: Database) {
+    let mut site = Site::configured(database, FILE);
+    let server = site.start().await;
+    let before = server.task("from-file").await;
+    let run = server.trigger("from-file").await;
+    server.ended(&run.name).await;
+    server.stop().await;
+
+    site.configure("");
+    let server = site.start().await;
+    let request = pb::GetTaskRequest {
+        name: "tasks/from-file".to_owned(),
+    };
+    let (code, ..) = refused(server.client.tasks().get_task(request).await);
+    assert_eq!(code, Code::NotFound);
+    assert_eq!(server.run(&run.name).await.state(), pb::RunState::Succeeded);
+    let shipped = server.task("prune-history").await;
+    assert_eq!(shipped.priority, Some(2), "as it ships");
+    server.stop().await;
+
+    site.configure(FILE);
+    let server = site.start().await;
+    let again = server.task("from-file").await;
+    assert_ne!(again.uid, before.uid, "another task of that name");
+    server.stop().await;
+}
+
+async fn another_zone_of_the_organisation_replans_what_names_none(database: Database) {
+    let mut site = Site::configured(database, &format!("time_zone = \"Asia/Kolkata\"\n{FILE}"));
+    let server = site.start().await;
+    assert_eq!(
+        at(&server.task("from-file").await.next_nominal_time),
+        "2026-03-03T00:30:00Z"
+    );
+    server
+        .create("of-the-api", instant().cron("0 6 * * *"))
+        .await;
+    let mut fixed = instant().cron("0 6 * * *");
+    fixed.schedule.as_mut().unwrap().time_zone = "Asia/Kolkata".to_owned();
+    server.create("fixed", fixed).await;
+    server.stop().await;
+
+    site.configure(&format!("time_zone = \"UTC\"\n{FILE}"));
+    let server = site.start().await;
+
+    for name in ["from-file", "of-the-api"] {
+        let task = server.task(name).await;
+        assert_eq!(
+            at(&task.next_nominal_time),
+            "2026-03-03T06:00:00Z",
+            "{name}"
+        );
+        assert_eq!(task.revision, 2, "{name}: it is an edit");
+        assert_eq!(task.schedule.unwrap().time_zone, "UTC");
+    }
+    let fixed = server.task("fixed").await;
+    assert_eq!(at(&fixed.next_nominal_time), "2026-03-03T00:30:00Z");
+    server.advance(24 * 3600);
+    let ledger = server
+        .decided("from-file", "2026-03-03T06:00:00Z".parse().unwrap())
+        .await;
+    assert_eq!(ledger.last().unwrap(), &("DISPATCHED".to_owned(), 1));
+    server.stop().await;
+}
+
+async fn drift_lists_overrides_idle_kinds_and_double_work(database: Database) {
+    let site = Site::configured(database, FILE);
+    let server = site.start().await;
+    let change = pb::Task {
+        name: "tasks/from-file".to_owned(),
+        priority: Some(9),
+        ..pb::Task::default()
+    };
+    update(&server, change, &["priority"]).await;
+    server.create("twin", instant()).await;
+
+    let answer = server
+        .client
+        .scheduler()
+        .get_drift(pb::GetDriftRequest::default())
+        .await;
+    let items = answer.unwrap().into_inner().items;
+
+    let item = |kind: &str, subject: &str| {
+        let found = items
+            .iter()
+            .find(|item| item.r#type == kind && item.subject == subject);
+        found.unwrap_or_else(|| panic!("no {kind} of {subject} in {items:?}"))
+    };
+    let change = item("OVERRIDE", "tasks/from-file");
+    assert_eq!(
+        (change.principal.as_str(), change.message.as_str()),
+        ("admin", "priority is 9: for now")
+    );
+    assert!(change.since_time.is_some());
+    item("KIND_UNSCHEDULED", "kinds/scripted");
+    assert!(
+        item("DUPLICATE_WORK", "tasks/from-file")
+            .message
+            .contains("tasks/twin")
+    );
+    server.stop().await;
+}
+
+async fn a_task_that_does_not_fit_refuses_the_start_and_changes_nothing(database: Database) {
+    let mut site = Site::configured(database, FILE);
+    site.start().await.stop().await;
+    let bad = [
+        ("kind = \"instant\"", "kind = \"instnt\"", "kind"),
+        ("0 6 * * *", "0 25 * * *", "schedule.cron"),
+        ("description", "descripton", "descripton"),
+        (
+            "description = \"from the file\"",
+            "priority = 12",
+            "priority",
+        ),
+    ];
+    for (good, wrong, field) in bad {
+        site.configure(&FILE.replace(good, wrong));
+        let error = format!("{:#}", site.try_start().await.unwrap_err());
+        assert!(
+            error.contains("from-file") && error.contains(field),
+            "{field}: {error}"
+        );
+    }
+
+    site.configure(FILE);
+    let server = site.start().await;
+    assert_eq!(server.task("from-file").await.revision, 1);
+    server.stop().await;
+}
