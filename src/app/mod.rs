@@ -9,5 +9,5 @@ mod serve;
 
 pub use self::{
     data::DataDir,
-    serve::{Ports, location, serve},
+    serve::{Ports, check, location, serve},
 };

@@ -14,7 +14,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
+    engine::{self, Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
     store::{Location, ReplicaRow, Store},
     tasks,
 };
@@ -45,6 +45,16 @@ pub fn location(config: &Config) -> Location {
     }
 }
 
+/// Checks the configuration's tasks against the kinds there are, before anything is made.
+///
+/// # Errors
+/// Which task does not fit, which field of it, and what was expected.
+pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
+    let registry = registry(config, ports);
+    engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
+        .context("the configuration does not fit")
+}
+
 /// Serves on `listener` until `stop`, then ends in order: no new calls, slots and claims; then the
 /// runs, for the configured grace; once that is over, or at `cut`, runs are asked to stop, and what
 /// they leave goes back into the queue.
@@ -67,7 +77,7 @@ pub async fn serve(
     let token = Token::load_or_create(&data.token_file())?;
     store.start_tail().await?;
 
-    let registry = (ports.kinds)(tasks::registry(&tasks::Env::new(&config)));
+    let registry = registry(&config, &ports);
     let engine = Engine::new(
         store.clone(),
         ports.clock.clone(),
@@ -160,6 +170,10 @@ pub async fn serve(
     loops.wait().await;
     info!("stopped");
     Ok(())
+}
+
+fn registry(config: &Config, ports: &Ports) -> Registry {
+    (ports.kinds)(tasks::registry(&tasks::Env::new(config)))
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {

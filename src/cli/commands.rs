@@ -25,6 +25,11 @@ type Done = Result<(), Failed>;
 pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
+    let ports = Ports {
+        clock: clock(),
+        kinds: |registry| registry,
+    };
+    app::check(&config, &ports).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
@@ -35,10 +40,6 @@ pub(super) fn serve(flags: &Flags) -> Done {
         let listener = listener.map_err(Failed::Address)?;
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(obey_signals(stop.clone(), cut.clone()));
-        let ports = Ports {
-            clock: clock(),
-            kinds: |registry| registry,
-        };
         app::serve(config, ports, listener, stop, cut).await?;
         Ok(())
     })

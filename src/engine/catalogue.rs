@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value};
 use tracing::info;
 
-use super::Engine;
+use super::{Engine, Registry};
 use crate::{
     domain::{
         EventKind, NewEvent, Task, TaskName,
@@ -22,6 +22,53 @@ const PRINCIPAL: &str = "configuration";
 /// The configuration's layer: fields of a `TaskSpec` by task.
 type Configured = BTreeMap<TaskName, Map<String, Value>>;
 
+/// Checks every task of the registry and of the configuration; needs no database.
+///
+/// # Errors
+/// Where a task does not fit: which one, which field, and what was expected.
+pub fn check_catalogue(
+    registry: &Registry,
+    configured: &Configured,
+    default_zone: &str,
+) -> anyhow::Result<()> {
+    checked(registry, configured, default_zone).map(drop)
+}
+
+/// The layers of each task, of which each fits.
+fn checked(
+    registry: &Registry,
+    configured: &Configured,
+    default_zone: &str,
+) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
+    let wanted = wanted(registry, configured)?;
+    for (name, layers) in &wanted {
+        let spec = layers.merge().with_context(|| format!("task {name}"))?;
+        registry
+            .check_spec(name, &spec, default_zone)
+            .with_context(|| format!("task {name}"))?;
+    }
+    Ok(wanted)
+}
+
+fn wanted(
+    registry: &Registry,
+    configured: &Configured,
+) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
+    let mut wanted: BTreeMap<TaskName, Layers> = BTreeMap::new();
+    for built_in in registry.built_ins() {
+        let name: TaskName = built_in.name.parse()?;
+        let layers = Layers {
+            built_in: Some(built_in.fields.clone()),
+            ..Layers::default()
+        };
+        wanted.insert(name, layers);
+    }
+    for (name, fields) in configured {
+        wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
+    }
+    Ok(wanted)
+}
+
 impl Engine {
     /// Checks every task of the registry and of the configuration, and makes the stored ones so.
     /// `hash` is that of the configuration; nothing is written where it and the version are those of
@@ -30,12 +77,7 @@ impl Engine {
     /// # Errors
     /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
     pub async fn reconcile(&self, configured: &Configured, hash: &str) -> anyhow::Result<()> {
-        let wanted = self.wanted(configured)?;
-        for (name, layers) in &wanted {
-            let spec = layers.merge().with_context(|| format!("task {name}"))?;
-            self.check_spec(name, &spec)
-                .with_context(|| format!("task {name}"))?;
-        }
+        let wanted = checked(self.registry(), configured, self.default_zone())?;
         let hash = format!(
             "{hash} {} {}",
             env!("CARGO_PKG_VERSION"),
@@ -68,22 +110,6 @@ impl Engine {
             changed, ended, "brought the tasks into line with the configuration"
         );
         Ok(())
-    }
-
-    fn wanted(&self, configured: &Configured) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
-        let mut wanted: BTreeMap<TaskName, Layers> = BTreeMap::new();
-        for built_in in self.registry().built_ins() {
-            let name: TaskName = built_in.name.parse()?;
-            let layers = Layers {
-                built_in: Some(built_in.fields.clone()),
-                ..Layers::default()
-            };
-            wanted.insert(name, layers);
-        }
-        for (name, fields) in configured {
-            wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
-        }
-        Ok(wanted)
     }
 
     /// Gives a task its lower layers; what the API has changed stays. Says whether that changed it.

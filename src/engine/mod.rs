@@ -33,6 +33,7 @@ pub use self::{
     agenda::AgendaEntry,
     auditor::{Auditor, Finding, WholeAudit, audit},
     board::Board,
+    catalogue::check_catalogue,
     context::{LOG_BYTES_MAX, RunContext, Stream},
     drift::{ALIVE_FOR, DriftItem},
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},

@@ -1,0 +1,17 @@
+//! The programs as they are shipped: `watchbell` and `bellctl` as processes, with files, signals and
+//! exit codes. What needs no process is tested within one, elsewhere.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "what cannot be tested on this machine is said"
+)]
+
+mod harness;
+mod server;
+
+mod configuration;
