@@ -15,3 +15,4 @@ mod harness;
 mod server;
 
 mod configuration;
+mod settings;
