@@ -70,7 +70,10 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let location = location(&config);
     let exclusive = matches!(location, Location::Sqlite(_));
-    let data = DataDir::open(&config.data, exclusive)?;
+    let mut data = DataDir::open(&config.data, exclusive)?;
+    if let Location::Sqlite(file) = &location {
+        data.hold_database(file)?;
+    }
     let store = Store::open(&location, ports.clock.clone()).await?;
     let cluster_id = store.cluster_id().await?;
     data.belong_to(&cluster_id)?;

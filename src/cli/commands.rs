@@ -55,7 +55,10 @@ pub(super) fn migrate(flags: &Flags) -> Done {
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
         let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
-        let _data = DataDir::open(&config.data, exclusive)?;
+        let mut data = DataDir::open(&config.data, exclusive)?;
+        if let DatabaseUrl::Sqlite(file) = &config.database {
+            data.hold_database(file)?;
+        }
         let store = Store::connect(&app::location(&config), clock()).await?;
         let steps = store.migrate().await?;
         if steps.is_empty() {

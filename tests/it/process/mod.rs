@@ -15,4 +15,5 @@ mod harness;
 mod server;
 
 mod configuration;
+mod data_dir;
 mod settings;
