@@ -3,9 +3,10 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::Read,
+    io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -29,6 +30,10 @@ pub(super) struct Done {
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
+
+/// What a program writes while it runs, line by line.
+#[derive(Clone, Debug)]
+pub(super) struct Written(Arc<Mutex<String>>);
 
 impl Place {
     pub(super) fn new(configuration: &str) -> Self {
@@ -138,6 +143,33 @@ impl Done {
     #[track_caller]
     pub(super) fn assert_good(&self) {
         assert_eq!(self.code(), 0, "{self:?}");
+    }
+}
+
+impl Written {
+    /// Reads on, beside the test.
+    pub(super) fn by(from: impl Read + Send + 'static) -> Self {
+        let written = Self(Arc::default());
+        let kept = written.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                let mut text = kept.0.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+        written
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Waits until it says this.
+    #[track_caller]
+    pub(super) fn says(&self, text: &str) {
+        let found = eventually(|| self.text().contains(text).then_some(()));
+        assert!(found.is_some(), "no {text:?} in\n{}", self.text());
     }
 }
 

@@ -13,7 +13,14 @@
 
 mod harness;
 mod server;
+mod sqlite;
 
+mod client;
+mod client_errors;
+mod command;
 mod configuration;
+mod crash;
 mod data_dir;
+mod ledger;
 mod settings;
+mod stop;

@@ -2,11 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Child, Command, ExitStatus},
-    sync::{Arc, Mutex},
-    thread,
 };
 
 use nix::{
@@ -15,7 +12,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::harness::{Done, Place, bellctl, ended, eventually, finish};
+use super::harness::{Done, Place, Written, bellctl, ended, eventually, finish};
 
 const LISTENING: &str = "listening on ";
 
@@ -26,7 +23,7 @@ pub(super) struct Server<'a> {
     pub(super) token_file: PathBuf,
     child: Child,
     address: String,
-    log: Arc<Mutex<String>>,
+    log: Written,
 }
 
 impl Place {
@@ -42,16 +39,7 @@ impl Place {
     #[track_caller]
     pub(super) fn serve_by(&self, mut command: Command, data: &str) -> Server<'_> {
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&log);
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let log = Written::by(child.stderr.take().unwrap());
         let mut server = Server {
             place: self,
             token_file: self.path(data).join("token"),
@@ -87,13 +75,12 @@ impl Server<'_> {
 
     /// All that it has written so far.
     pub(super) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
     }
 
     #[track_caller]
     pub(super) fn logs(&self, text: &str) {
-        let found = eventually(|| self.log().contains(text).then_some(()));
-        assert!(found.is_some(), "no {text:?} in\n{}", self.log());
+        self.log.says(text);
     }
 
     /// A call of bellctl in the making.
