@@ -171,6 +171,11 @@ pub async fn serve(
     background.cancel();
     loops.close();
     loops.wait().await;
+    // A watch that was cut may still hold a connection.
+    let closed = tokio::time::timeout(DRAIN_CONNECTIONS, store.close()).await;
+    if closed.is_err() {
+        info!("cut connections to the database that did not end by themselves");
+    }
     info!("stopped");
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, FromQueryResult,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr,
+    FromQueryResult, RuntimeErr,
     sqlx::{ConnectOptions as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
 };
 use sea_orm_migration::MigratorTrait as _;
@@ -47,6 +48,14 @@ impl Store {
     pub async fn open(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let store = Self::connect(location, clock).await?;
         store.migrate().await?;
+        store.prove_writable().await.with_context(|| {
+            let file = store.file().map(|file| format!(" {}", file.display()));
+            format!(
+                "could not write to the database{}: check that no other program holds it locked, that this \
+                 user may write to it and to its folder, and that the disk is not full",
+                file.unwrap_or_default()
+            )
+        })?;
         store.anchor_clock().await?;
         Ok(store)
     }
@@ -79,13 +88,16 @@ impl Store {
     pub async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let (write, read) = match location {
             Location::Sqlite(path) => {
-                let write = sqlite(path, 1, false)
-                    .await
-                    .with_context(|| sqlite_advice(path))?;
-                let read = sqlite(path, READERS, true)
-                    .await
-                    .with_context(|| sqlite_advice(path))?;
-                (write, read)
+                let write = sqlite(path, 1, false).await;
+                let read = sqlite(path, READERS, true);
+                let opened = match write {
+                    Ok(write) => read.await.map(|read| (write, read)),
+                    Err(error) => Err(error),
+                };
+                opened.map_err(|error| {
+                    let advice = sqlite_advice(path, sqlite_code(&error));
+                    anyhow::Error::new(error).context(advice)
+                })?
             }
             Location::Postgres(url) => {
                 let pool = postgres(url).await.with_context(|| postgres_advice(url))?;
@@ -222,11 +234,7 @@ impl Store {
     }
 }
 
-async fn sqlite(
-    path: &Path,
-    connections: u32,
-    reader: bool,
-) -> Result<DatabaseConnection, sea_orm::DbErr> {
+async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseConnection, DbErr> {
     let file = path.to_owned();
     let mut options = ConnectOptions::new("sqlite://");
     options
@@ -253,7 +261,7 @@ async fn sqlite(
     Database::connect(options).await
 }
 
-async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
+async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(16)
@@ -270,12 +278,26 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
     Database::connect(options).await
 }
 
-fn sqlite_advice(path: &Path) -> String {
-    format!(
-        "could not open the database {}: check that its folder exists, that this user may write \
-         there, that the disk is not full, and that the file is a SQLite database",
-        path.display()
-    )
+/// SQLite's primary code of an error while connecting; extended ones hold it in their low byte.
+fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else {
+        return None;
+    };
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+fn sqlite_advice(path: &Path, code: Option<u32>) -> String {
+    let advice = match code {
+        Some(5 | 6) => "another program holds it locked: end that one, and start again",
+        Some(11 | 26) => {
+            "it is damaged, or no SQLite database: restore the newest copy, or pass another --database"
+        }
+        _ => {
+            "check that its folder exists, that this user may write there, and that the disk is not full"
+        }
+    };
+    format!("could not open the database {}: {advice}", path.display())
 }
 
 fn postgres_advice(url: &str) -> String {

@@ -12,6 +12,7 @@
 )]
 
 mod harness;
+mod mount;
 mod server;
 mod sqlite;
 
@@ -20,7 +21,9 @@ mod client_errors;
 mod command;
 mod configuration;
 mod crash;
+mod damage;
 mod data_dir;
 mod ledger;
+mod locked;
 mod settings;
 mod stop;
