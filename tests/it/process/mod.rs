@@ -23,6 +23,7 @@ mod configuration;
 mod crash;
 mod damage;
 mod data_dir;
+mod full_disk;
 mod ledger;
 mod locked;
 mod settings;
