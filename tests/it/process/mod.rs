@@ -21,6 +21,7 @@ mod client_errors;
 mod command;
 mod configuration;
 mod crash;
+mod crontab;
 mod damage;
 mod data_dir;
 mod full_disk;
