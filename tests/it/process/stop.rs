@@ -32,7 +32,8 @@ fn a_run_that_ends_within_the_grace_has_succeeded() {
     under_way(&server, "waiting");
     terminate(&server);
     let refused = server.bellctl(&["task", "trigger", "waiting-twice"]);
-    refused.assert_failed(3, &["draining", "no new calls"]);
+    refused.assert_failed(3, &["draining", "no new calls", "try again"]);
+    assert!(!refused.stderr.contains("hint:"), "it runs: {refused:?}");
     assert_eq!(server.bellctl(&["status"]).code(), 3);
     place.write("go", "");
     assert_eq!(server.ended().code(), Some(0), "{}", server.log());
