@@ -49,8 +49,19 @@ impl DataDir {
     /// directory's lock does not keep a second process from it.
     ///
     /// # Errors
-    /// Where another process holds it.
+    /// Where another process holds it, or it is gone: a new one would be another cluster's.
     pub fn hold_database(&mut self, file: &Path) -> anyhow::Result<()> {
+        let cluster = self.cluster_file();
+        let empty = fs::metadata(file).map_or(true, |about| about.len() == 0);
+        if empty && cluster.exists() {
+            bail!(
+                "the database {} is not there, but the data directory {} has been used with one: restore it, \
+                 or pass its --database; to begin anew without it, remove {}",
+                file.display(),
+                self.path.display(),
+                cluster.display()
+            );
+        }
         // By whatever links it is reached, it is one file with one lock.
         let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let mut lock = real.into_os_string();
@@ -69,12 +80,16 @@ impl DataDir {
         self.path.join("token")
     }
 
+    fn cluster_file(&self) -> PathBuf {
+        self.path.join("cluster-id")
+    }
+
     /// Writes the cluster's id on first use; afterwards it must be that one.
     ///
     /// # Errors
     /// Where the directory belongs to another cluster.
     pub fn belong_to(&self, cluster_id: &str) -> anyhow::Result<()> {
-        let file = self.path.join("cluster-id");
+        let file = self.cluster_file();
         let found = match fs::read_to_string(&file) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -47,6 +47,26 @@ fn a_database_is_one_whole_file_once_its_server_has_stopped() {
 }
 
 #[test]
+fn a_database_that_is_gone_is_not_made_anew() {
+    let place = used();
+    let database = place.database();
+    let says = [
+        database.to_str().unwrap(),
+        "is not there",
+        "restore it",
+        "cluster-id",
+    ];
+    fs::remove_file(&database).unwrap();
+    place.refused(&[]).assert_failed(1, &says);
+    assert!(!database.exists());
+    fs::write(&database, "").unwrap();
+    place.refused(&[]).assert_failed(1, &says);
+    assert_eq!(fs::metadata(&database).unwrap().len(), 0);
+    fs::remove_file(place.path("data/cluster-id")).unwrap();
+    place.serve().stop();
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused() {
     let place = used();
     let mut bytes = fs::read(place.database()).unwrap();
