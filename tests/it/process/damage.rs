@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 
-use super::{harness::Place, mount::Mount, sqlite::Sqlite};
+use super::{harness::Place, mount::ReadOnly, sqlite::Sqlite};
 
 /// A place whose server was started once and stopped in order.
 fn used() -> Place {
@@ -152,7 +152,7 @@ fn a_migration_that_fails_leaves_the_database_as_it_was() {
 #[test]
 fn a_database_that_cannot_be_written_is_refused() {
     let place = used();
-    let Some(_mount) = Mount::read_only(&place.database()) else {
+    let Some(_held) = ReadOnly::make(&place.database()) else {
         return;
     };
     refuses_database(
@@ -164,8 +164,8 @@ fn a_database_that_cannot_be_written_is_refused() {
 #[test]
 fn a_data_directory_that_cannot_be_written_is_refused() {
     let place = used();
-    let Some(_mount) = Mount::read_only(&place.data()) else {
+    let Some(_held) = ReadOnly::make(&place.data()) else {
         return;
     };
-    refuses_database(&place, &["who may write there"]);
+    refuses_database(&place, &["may write there"]);
 }
