@@ -3,7 +3,10 @@
 
 use std::{fs, io::Write as _, path::Path};
 
+use nix::sys::signal::Signal;
+
 use super::{
+    crash::{WAITING, under_way},
     harness::{Place, becomes},
     mount::Mount,
 };
@@ -60,6 +63,37 @@ fn nothing_is_lost_by_a_full_disk() {
     place
         .serve_by(place.watchbell("serve", &flags), "disk/data")
         .stop();
+}
+
+#[test]
+fn a_second_signal_ends_a_server_that_cannot_record_what_has_ended() {
+    let place = Place::new(WAITING);
+    let Some(_disk) = Mount::small_disk(&place.path("disk"), 4 << 20) else {
+        return;
+    };
+    let data = place.path("disk/data");
+    let flags = [
+        "--data",
+        &*data.to_string_lossy(),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut server = place.serve_by(place.watchbell("serve", &flags), "disk/data");
+    let run = under_way(&server, "waiting-twice");
+    let filling = place.path("disk/filling");
+    fill(&filling);
+    place.write("go", "");
+    server.logs("could not record what has ended; trying again");
+    server.signal(Signal::SIGTERM);
+    server.logs("stopping: no new slots, claims or calls");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.ended().code(), Some(0), "{}", server.log());
+
+    fs::remove_file(&filling).unwrap();
+    let server = place.serve_by(place.watchbell("serve", &flags), "disk/data");
+    let run = server.waited(&run);
+    assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
+    assert_eq!(run["attempt"], 2, "{run}");
 }
 
 /// Writes until nothing more fits.
