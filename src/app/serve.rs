@@ -212,17 +212,18 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
     }
 }
 
-/// Tells by health checks whether the database answers.
+/// Tells by health checks whether the database answers and lets us write.
 async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationToken) {
     let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let status = engine.status().await;
+        let in_the_way = ["clock.offset", "database.unwritable"];
         let ready = status.reachable
             && !status
                 .problems
                 .iter()
-                .any(|problem| problem.kind == "clock.offset");
+                .any(|problem| in_the_way.contains(&problem.kind.as_str()));
         health.set(ready).await;
     }
 }

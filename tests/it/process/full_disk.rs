@@ -44,12 +44,14 @@ fn nothing_is_lost_by_a_full_disk() {
         let status = server.bellctl(&["status"]);
         status.code() == 2 && status.stdout.contains("disk is full")
     });
+    becomes("it is not ready", || !server.is_ready());
 
     fs::remove_file(&filling).unwrap();
     server.bellctl(&trigger).assert_good();
     becomes("the status is good", || {
         server.bellctl(&["status"]).code() == 0
     });
+    becomes("it is ready", || server.is_ready());
     let audit = place.run("audit-slots", &["--data", &data]);
     audit.assert_good();
     let runs = server.json(&["run", "list", "--task", "by-hand"]);

@@ -11,6 +11,10 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::harness::{Done, Place, Written, bellctl, ended, eventually, finish};
 
@@ -124,6 +128,23 @@ impl Server<'_> {
     #[track_caller]
     pub(super) fn waited(&self, name: &str) -> Value {
         self.json(&["run", "wait", name, "--timeout", "60s"])["run"].take()
+    }
+
+    /// What a health check says.
+    #[track_caller]
+    pub(super) fn is_ready(&self) -> bool {
+        let address = format!("http://{}", self.address);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let answer = runtime.block_on(async {
+            let endpoint = Endpoint::from_shared(address).unwrap();
+            let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+            let request = HealthCheckRequest::default();
+            health.check(request).await.unwrap().into_inner()
+        });
+        answer.status() == ServingStatus::Serving
     }
 
     pub(super) fn signal(&self, signal: Signal) {
