@@ -13,7 +13,8 @@ use anyhow::{Context as _, bail};
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: Option<File>,
+    /// Held until it is dropped.
+    locks: Vec<File>,
 }
 
 impl DataDir {
@@ -33,15 +34,42 @@ impl DataDir {
                 path.display()
             )
         })?;
-        let lock = if exclusive {
-            Some(take_lock(path)?)
-        } else {
-            None
-        };
+        let mut locks = Vec::new();
+        if exclusive {
+            let busy = format!("the data directory {}", path.display());
+            locks.push(take_lock(&path.join("lock"), &busy, "--data")?);
+        }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            locks,
         })
+    }
+
+    /// Takes the lock of a SQLite file as well: it need not be in the data directory, and then the
+    /// directory's lock does not keep a second process from it.
+    ///
+    /// # Errors
+    /// Where another process holds it, or it is gone: a new one would be another cluster's.
+    pub fn hold_database(&mut self, file: &Path) -> anyhow::Result<()> {
+        let cluster = self.cluster_file();
+        let empty = fs::metadata(file).map_or(true, |about| about.len() == 0);
+        if empty && cluster.exists() {
+            bail!(
+                "the database {} is not there, but the data directory {} has been used with one: restore it, \
+                 or pass its --database; to begin anew without it, remove {}",
+                file.display(),
+                self.path.display(),
+                cluster.display()
+            );
+        }
+        // By whatever links it is reached, it is one file with one lock.
+        let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let mut lock = real.into_os_string();
+        lock.push(".lock");
+        let busy = format!("the database {}", file.display());
+        self.locks
+            .push(take_lock(Path::new(&lock), &busy, "--database")?);
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
@@ -52,12 +80,16 @@ impl DataDir {
         self.path.join("token")
     }
 
+    fn cluster_file(&self) -> PathBuf {
+        self.path.join("cluster-id")
+    }
+
     /// Writes the cluster's id on first use; afterwards it must be that one.
     ///
     /// # Errors
     /// Where the directory belongs to another cluster.
     pub fn belong_to(&self, cluster_id: &str) -> anyhow::Result<()> {
-        let file = self.path.join("cluster-id");
+        let file = self.cluster_file();
         let found = match fs::read_to_string(&file) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -80,18 +112,18 @@ impl DataDir {
     }
 }
 
-fn take_lock(path: &Path) -> anyhow::Result<File> {
-    let file = path.join("lock");
+/// The lock in `file`, of something that is called `what` and given by `flag`.
+fn take_lock(file: &Path, what: &str, flag: &str) -> anyhow::Result<File> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&file);
+        .open(file);
     let mut lock = opened.with_context(|| {
         format!(
-            "could not open {}: check who may write to the data directory",
+            "could not open {}: check that its folder exists, and who may write there",
             file.display()
         )
     })?;
@@ -102,9 +134,7 @@ fn take_lock(path: &Path) -> anyhow::Result<File> {
             // Who holds it is a courtesy; that it is held is certain.
             let _ = lock.read_to_string(&mut holder);
             bail!(
-                "the data directory {} is in use by another watchbell (process {}): stop it, or pass another \
-                 --data",
-                path.display(),
+                "{what} is in use by another watchbell (process {}): stop it, or pass another {flag}",
                 if holder.trim().is_empty() {
                     "unknown"
                 } else {

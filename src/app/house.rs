@@ -25,7 +25,9 @@ pub(super) async fn keep_house(
     mut bell: watch::Receiver<()>,
 ) {
     while !stop.is_cancelled() {
-        if let Err(error) = tick(&engine).await {
+        let done = tick(&engine).await;
+        engine.note_written(done.as_ref().err());
+        if let Err(error) = done {
             warn!(%error, "could not give a sign of life; trying again");
         }
         let wake_at = later(engine.clock().now(), EVERY);

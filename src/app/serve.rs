@@ -14,9 +14,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{
-        Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings, check_catalogue,
-    },
+    engine::{self, Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
     store::{Location, ReplicaRow, Store},
     tasks,
 };
@@ -47,14 +45,14 @@ pub fn location(config: &Config) -> Location {
     }
 }
 
-/// Checks what the configuration says of tasks, as a server would at its start; touches nothing.
+/// Checks the configuration's tasks against the kinds there are, before anything is made.
 ///
 /// # Errors
 /// Which task does not fit, which field of it, and what was expected.
-pub fn check(config: &Config) -> anyhow::Result<()> {
-    let registry = tasks::registry(&tasks::Env::new(config));
-    check_catalogue(&registry, &config.tasks, &config.time_zone)
-        .context("the configuration is wrong")
+pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
+    let registry = registry(config, ports);
+    engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
+        .context("the configuration does not fit")
 }
 
 /// Serves on `listener` until `stop`, then ends in order: no new calls, slots and claims; then the
@@ -72,14 +70,17 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let location = location(&config);
     let exclusive = matches!(location, Location::Sqlite(_));
-    let data = DataDir::open(&config.data, exclusive)?;
+    let mut data = DataDir::open(&config.data, exclusive)?;
+    if let Location::Sqlite(file) = &location {
+        data.hold_database(file)?;
+    }
     let store = Store::open(&location, ports.clock.clone()).await?;
     let cluster_id = store.cluster_id().await?;
     data.belong_to(&cluster_id)?;
     let token = Token::load_or_create(&data.token_file())?;
     store.start_tail().await?;
 
-    let registry = (ports.kinds)(tasks::registry(&tasks::Env::new(&config)));
+    let registry = registry(&config, &ports);
     let engine = Engine::new(
         store.clone(),
         ports.clock.clone(),
@@ -173,8 +174,17 @@ pub async fn serve(
     background.cancel();
     loops.close();
     loops.wait().await;
+    // A watch that was cut may still hold a connection.
+    let closed = tokio::time::timeout(DRAIN_CONNECTIONS, store.close()).await;
+    if closed.is_err() {
+        info!("cut connections to the database that did not end by themselves");
+    }
     info!("stopped");
     Ok(())
+}
+
+fn registry(config: &Config, ports: &Ports) -> Registry {
+    (ports.kinds)(tasks::registry(&tasks::Env::new(config)))
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
@@ -214,9 +224,9 @@ async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationTok
         let status = engine.status().await;
         let open = |kind: &str| status.problems.iter().any(|problem| problem.kind == kind);
         let told = Health {
-            ready: status.reachable && !open("clock.offset"),
+            ready: status.reachable && !open("clock.offset") && !open("database.unwritable"),
             scheduler: status.reachable && !open("slot.undecided"),
-            storage: status.reachable,
+            storage: status.reachable && !open("database.unwritable"),
         };
         health.set(told).await;
     };

@@ -24,8 +24,9 @@ type Done = Result<(), Failed>;
 
 pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
-    app::check(&config).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
+    let ports = ports();
+    app::check(&config, &ports).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
@@ -36,10 +37,6 @@ pub(super) fn serve(flags: &Flags) -> Done {
         let listener = listener.map_err(Failed::Address)?;
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(obey_signals(stop.clone(), cut.clone()));
-        let ports = Ports {
-            clock: clock(),
-            kinds: |registry| registry,
-        };
         app::serve(config, ports, listener, stop, cut).await?;
         Ok(())
     })
@@ -48,7 +45,7 @@ pub(super) fn serve(flags: &Flags) -> Done {
 pub(super) fn config(flags: &Flags) -> Done {
     print!("{}", config::explain(flags).map_err(Failed::Configuration)?);
     let config = Config::load(flags).map_err(Failed::Configuration)?;
-    app::check(&config).map_err(Failed::Configuration)?;
+    app::check(&config, &ports()).map_err(Failed::Configuration)?;
     Ok(())
 }
 
@@ -57,7 +54,10 @@ pub(super) fn migrate(flags: &Flags) -> Done {
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
         let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
-        let _data = DataDir::open(&config.data, exclusive)?;
+        let mut data = DataDir::open(&config.data, exclusive)?;
+        if let DatabaseUrl::Sqlite(file) = &config.database {
+            data.hold_database(file)?;
+        }
         let store = Store::connect(&app::location(&config), clock()).await?;
         let steps = store.migrate().await?;
         if steps.is_empty() {
@@ -140,6 +140,13 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
         done.left.len()
     );
     Ok(())
+}
+
+fn ports() -> Ports {
+    Ports {
+        clock: clock(),
+        kinds: |registry| registry,
+    }
 }
 
 fn clock() -> SharedClock {

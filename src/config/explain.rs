@@ -49,13 +49,18 @@ fn shown(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
     let secret_like = [
         "password",
+        "passwd",
+        "passphrase",
+        "secret",
         "token",
         "authorization",
-        "api-key",
+        "credential",
         "apikey",
+        "accesskey",
+        "privatekey",
         "cookie",
     ];
-    let name = last.to_ascii_lowercase();
+    let name = last.to_ascii_lowercase().replace(['-', '_'], "");
     let hidden = MASKED.contains(&last)
         || (path != "secrets"
             && !path.starts_with("secrets.")

@@ -7,6 +7,10 @@ use super::line::{Line, classify};
 use super::name::Names;
 use super::settings::{Effect, Settings, Zone};
 use super::{CrontabFile, Import, Left, Options, Reason, program, toml};
+use crate::{
+    domain::schedule::{Schedule, ScheduleSpec},
+    error::Error,
+};
 
 /// The configuration while it grows.
 #[derive(Debug)]
@@ -248,7 +252,16 @@ fn checked<'t>(
             "the time zone of line {line} could not be carried over"
         ));
     }
-    entry::parse(text, has_user)
+    let entry = entry::parse(text, has_user)?;
+    let spec = ScheduleSpec {
+        cron: Some(entry.cron.clone()),
+        ..ScheduleSpec::default()
+    };
+    match Schedule::parse(&spec, "", "UTC") {
+        Ok(_) => Ok(entry),
+        Err(Error::Invalid { reason, .. }) => Err(reason),
+        Err(other) => Err(other.to_string()),
+    }
 }
 
 fn command_table(name: &str, command: &Command, user: Option<&str>, settings: &Settings) -> String {

@@ -2,7 +2,10 @@
 //! independently of the scheduler's loop. It catches a dead scheduler, a torn ledger and a second
 //! scheduler.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +14,7 @@ use tracing::{error, warn};
 use super::Engine;
 use crate::{
     domain::{
-        Task,
+        Task, TaskId,
         ledger::{SlotOutcome, SlotRow},
         problem::{Problem, Severity},
         retry::later,
@@ -22,6 +25,7 @@ use crate::{
 };
 
 const EVERY: Duration = Duration::from_secs(30);
+const LOOK_TWICE: Duration = Duration::from_secs(1);
 /// Ledger rows of one task looked at in one go.
 const ROWS: u64 = 1000;
 /// How long a late decision stays a problem, unless the work was done since, or a later slot was on
@@ -55,18 +59,31 @@ struct Audit {
 }
 
 /// The auditor's loop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Auditor {
     engine: Engine,
+    /// Tasks with a slot that was overdue and undecided at the last look. After a host has slept, the
+    /// scheduler is deciding what came due meanwhile: only what is so at the next look is a problem.
+    suspects: BTreeSet<TaskId>,
+    /// Some of them are new.
+    look_twice: bool,
 }
 
 impl Auditor {
     pub fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            suspects: BTreeSet::new(),
+            look_twice: false,
+        }
     }
 
     /// Audits until `stop`; `bell` is that of a round.
-    pub async fn run(self, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut bell: tokio::sync::watch::Receiver<()>,
+    ) {
         while !stop.is_cancelled() {
             if let Err(error) = self.tick().await {
                 warn!(%error, "could not audit the ledger; trying again");
@@ -76,6 +93,8 @@ impl Auditor {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
                 _ = bell.changed() => {}
+                // Real time: the clock may have just jumped.
+                () = tokio::time::sleep(LOOK_TWICE), if self.look_twice => {}
             }
         }
     }
@@ -84,7 +103,9 @@ impl Auditor {
     ///
     /// # Errors
     /// Where the database is away: the next tick goes on where this one stopped.
-    pub async fn tick(&self) -> Result<()> {
+    pub async fn tick(&mut self) -> Result<()> {
+        let suspects = std::mem::take(&mut self.suspects);
+        self.look_twice = false;
         let paused = self.engine.store().global_pause().await?.is_some();
         let open = self
             .engine
@@ -92,21 +113,32 @@ impl Auditor {
             .problems(self.engine.clock().now())
             .await?;
         for task in self.engine.store().tasks_all().await? {
-            self.audit_task(task, paused, &open).await?;
+            let suspected = suspects.contains(&task.id);
+            self.audit_task(task, paused, suspected, &open).await?;
         }
         Ok(())
     }
 
-    async fn audit_task(&self, mut task: Task, paused: bool, open: &[Problem]) -> Result<()> {
+    async fn audit_task(
+        &mut self,
+        mut task: Task,
+        paused: bool,
+        suspected: bool,
+        open: &[Problem],
+    ) -> Result<()> {
         loop {
             let now = self.engine.clock().now();
             let grace = self.engine.settings().audit_grace;
             let zone = self.engine.default_zone();
             let mut audit =
                 audit_since(self.engine.store(), &task, zone, now, grace, paused).await?;
-            if now < later(self.engine.replica().started_at, grace) {
-                // What came due while the server was down is being decided at this moment.
-                audit.findings.retain(|finding| finding.kind != UNDECIDED);
+            let is_undecided = |finding: &Finding| finding.kind == UNDECIDED;
+            if audit.findings.iter().any(is_undecided) {
+                self.suspects.insert(task.id);
+                if !suspected {
+                    self.look_twice = true;
+                    audit.findings.retain(|finding| !is_undecided(finding));
+                }
             }
             let subject = task.resource_name();
             let is_open = |kind: &str| {

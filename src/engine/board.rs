@@ -22,6 +22,8 @@ pub struct Notes {
     pub clock_offset: Option<SignedDuration>,
     /// Since when the database has not answered.
     pub away_since: Option<Timestamp>,
+    /// Since when the database has not let us write, and why.
+    pub unwritable: Option<(Timestamp, String)>,
     /// Finishes that are held back because the database is away.
     pub unrecorded: usize,
 }

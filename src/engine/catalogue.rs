@@ -25,21 +25,30 @@ type Configured = BTreeMap<TaskName, Map<String, Value>>;
 /// Checks every task of the registry and of the configuration; needs no database.
 ///
 /// # Errors
-/// Which task does not fit, which field of it, and what was expected.
+/// Where a task does not fit: which one, which field, and what was expected.
 pub fn check_catalogue(
     registry: &Registry,
     configured: &Configured,
     default_zone: &str,
 ) -> anyhow::Result<()> {
-    for (name, layers) in &wanted(registry, configured)? {
+    checked(registry, configured, default_zone).map(drop)
+}
+
+/// The layers of each task, of which each fits.
+fn checked(
+    registry: &Registry,
+    configured: &Configured,
+    default_zone: &str,
+) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
+    let wanted = wanted(registry, configured)?;
+    for (name, layers) in &wanted {
         let about = || format!("task {name}");
         let spec = merged(layers, default_zone).with_context(about)?;
-        spec.check(name, default_zone).with_context(about)?;
         registry
-            .check(&spec.kind, &spec.parameters)
+            .check_spec(name, &spec, default_zone)
             .with_context(about)?;
     }
-    Ok(())
+    Ok(wanted)
 }
 
 /// The specification that layers make. A cron line that names no zone is read in the organisation's,
@@ -79,8 +88,7 @@ impl Engine {
     /// # Errors
     /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
     pub async fn reconcile(&self, configured: &Configured, hash: &str) -> anyhow::Result<()> {
-        check_catalogue(self.registry(), configured, self.default_zone())?;
-        let wanted = wanted(self.registry(), configured)?;
+        let wanted = checked(self.registry(), configured, self.default_zone())?;
         let hash = format!(
             "{hash} {} {}",
             env!("CARGO_PKG_VERSION"),

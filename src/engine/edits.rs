@@ -268,9 +268,7 @@ impl Engine {
 
     /// Checks a specification against the rules and against its kind.
     pub(super) fn check_spec(&self, name: &TaskName, spec: &TaskSpec) -> Result<Schedule> {
-        let schedule = spec.check(name, self.default_zone())?;
-        self.registry().check(&spec.kind, &spec.parameters)?;
-        Ok(schedule)
+        self.registry().check_spec(name, spec, self.default_zone())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Records the ends of attempts, many in one transaction.
 //!
 //! It collects for a moment and writes with set statements. While the database is away it holds what
-//! it has: a result is lost only with the process, and then the lease tells.
+//! it has: a result is lost only with the process, or where that must end now, and then the lease
+//! tells.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,8 @@ const COLLECT_FOR: Duration = Duration::from_millis(2);
 const BATCH: usize = 64;
 const WAITING_MAX: usize = 4096;
 const AFTER_ERROR: Duration = Duration::from_millis(250);
+/// Tries that are left once the server must end.
+const LAST_TRIES: u32 = 2;
 
 #[derive(Debug)]
 struct Order {
@@ -63,8 +66,9 @@ impl Finisher {
         self.engine.board().note(|notes| notes.unrecorded -= 1);
     }
 
-    /// Records until `over`; what has been handed in by then is still recorded.
-    pub(super) async fn run(self, over: CancellationToken) {
+    /// Records until `over`; what has been handed in by then is still recorded. From `cut` on, a
+    /// database that is away is no longer waited for.
+    pub(super) async fn run(self, over: CancellationToken, cut: CancellationToken) {
         let mut inbox = self.inbox.lock().await;
         loop {
             let first = tokio::select! {
@@ -84,11 +88,12 @@ impl Finisher {
             };
             // Time over or full: either way the batch is ready.
             let _ = tokio::time::timeout(COLLECT_FOR, collect).await;
-            self.write(batch, &over).await;
+            self.write(batch, &cut).await;
         }
     }
 
-    async fn write(&self, mut batch: Vec<Order>, over: &CancellationToken) {
+    async fn write(&self, mut batch: Vec<Order>, cut: &CancellationToken) {
+        let mut tries_left = LAST_TRIES;
         loop {
             match self.try_write(&batch).await {
                 Ok(()) => {
@@ -98,14 +103,19 @@ impl Finisher {
                     }
                     return;
                 }
-                Err(error) if error.is_transient() && !over.is_cancelled() => {
+                Err(error) if error.is_transient() && 0 < tries_left => {
                     warn!(%error, runs = batch.len(), "could not record what has ended; trying again");
+                    tries_left -= u32::from(cut.is_cancelled());
                     tokio::time::sleep(AFTER_ERROR).await;
+                }
+                Err(error) if error.is_transient() => {
+                    error!(%error, runs = batch.len(), "could not record what has ended; the leases will tell");
+                    return;
                 }
                 Err(error) if 1 < batch.len() => {
                     warn!(%error, "could not record a batch; recording one by one");
                     for order in std::mem::take(&mut batch) {
-                        Box::pin(self.write(vec![order], over)).await;
+                        Box::pin(self.write(vec![order], cut)).await;
                     }
                     return;
                 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::context::RunContext;
 use crate::{
-    domain::Outcome,
+    domain::{Outcome, TaskName, TaskSpec, schedule::Schedule},
     error::{Error, Result},
 };
 
@@ -201,6 +201,21 @@ impl Registry {
             ));
         };
         (entry.check)(Value::Object(parameters.clone()))
+    }
+
+    /// Checks a specification against the rules and against its kind.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field.
+    pub(super) fn check_spec(
+        &self,
+        name: &TaskName,
+        spec: &TaskSpec,
+        default_zone: &str,
+    ) -> Result<Schedule> {
+        let schedule = spec.check(name, default_zone)?;
+        self.check(&spec.kind, &spec.parameters)?;
+        Ok(schedule)
     }
 
     /// Runs it; a panic, also in the making of the future, is a failure like another.

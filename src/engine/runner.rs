@@ -129,7 +129,7 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken, cut: CancellationToken) {
         let helpers = TaskTracker::new();
         let over = CancellationToken::new();
-        helpers.spawn(self.finisher.clone().run(over.clone()));
+        helpers.spawn(self.finisher.clone().run(over.clone(), cut.clone()));
         helpers.spawn(self.clone().keep(over.clone()));
 
         let mut bell = self.engine.store().bells().queue();

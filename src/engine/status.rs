@@ -17,7 +17,7 @@ use crate::{
         problem::{self, Problem, Severity},
         task::Pause,
     },
-    error::Result,
+    error::{Error, Result},
     store::{QueueCounts, TaskCounts},
 };
 
@@ -100,6 +100,17 @@ impl Engine {
         *self.status_cache().lock().await = None;
     }
 
+    /// Notes whether something could be written just now, or why not.
+    pub fn note_written(&self, failed: Option<&Error>) {
+        let now = self.clock().now();
+        self.board().note(|notes| {
+            notes.unwritable = failed.map(|error| {
+                let since = notes.unwritable.take().map_or(now, |(since, _)| since);
+                (since, error.to_string())
+            });
+        });
+    }
+
     fn status_cache(&self) -> &Cached {
         self.inner.status.get_or_init(Cached::default)
     }
@@ -142,6 +153,7 @@ impl Engine {
                 since: now,
             });
         }
+        problems.extend(notes.unwritable.map(unwritable));
         problem::sort(&mut problems);
         Ok(Status {
             problems,
@@ -203,6 +215,21 @@ impl Engine {
             tasks: before.map(|status| status.tasks).unwrap_or_default(),
             rounds: notes.rounds,
         }
+    }
+}
+
+fn unwritable((since, why): (Timestamp, String)) -> Problem {
+    Problem {
+        severity: Severity::Critical,
+        kind: "database.unwritable".to_owned(),
+        subject: "database".to_owned(),
+        message: format!(
+            "the database can be read, but not written: {why}; nothing new is decided or started"
+        ),
+        action: "see that its disk is not full, that it is not read-only, and that no other program holds it \
+                 locked; work resumes by itself"
+            .to_owned(),
+        since,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{
 
 const ID: &str = "id";
 const EPOCH: &str = "log_epoch";
+/// When a server last opened the database.
+const OPENED: &str = "opened_at";
 const PAUSE: &str = "pause";
 const CHANNEL: &str = "watchbell";
 
@@ -50,6 +52,13 @@ impl Store {
             .done();
         let found: Option<cluster::Model> = self.one(found).await?;
         found.map(|row| convert::read(&row.value)).transpose()
+    }
+
+    /// Writes something: a database that can only be read would serve, and decide nothing.
+    pub(super) async fn prove_writable(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.set_value(OPENED, &tx.now()).await?;
+        tx.commit().await
     }
 
     /// The value of `key`, which is `first` where it had none.

@@ -158,6 +158,17 @@ impl Store {
         Ok(())
     }
 
+    /// Ends the connections in order. On SQLite the last one takes what was written into the file,
+    /// which then is whole without the log beside it.
+    pub async fn close(&self) {
+        // The writer last: a reader may not write that.
+        for pool in [&self.inner.read, &self.inner.write] {
+            if let Err(error) = pool.close_by_ref().await {
+                tracing::warn!(%error, "could not close the database in order");
+            }
+        }
+    }
+
     fn sql(&self, text: &str) -> sql::Sql {
         sql::Sql::new(self.inner.backend, text)
     }

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, FromQueryResult,
-    RuntimeErr,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr,
+    FromQueryResult, RuntimeErr,
     sqlx::{
         self, ConnectOptions as _, Connection as _, postgres::PgConnectOptions,
         sqlite::SqliteConnectOptions,
@@ -52,6 +52,14 @@ impl Store {
     pub async fn open(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let store = Self::connect(location, clock).await?;
         store.migrate().await?;
+        store.prove_writable().await.with_context(|| {
+            let file = store.file().map(|file| format!(" {}", file.display()));
+            format!(
+                "could not write to the database{}: check that no other program holds it locked, that this \
+                 user may write to it and to its folder, and that the disk is not full",
+                file.unwrap_or_default()
+            )
+        })?;
         store.anchor_clock().await?;
         Ok(store)
     }
@@ -84,14 +92,17 @@ impl Store {
     pub async fn connect(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let (write, read) = match location {
             Location::Sqlite(path) => {
-                for_its_owner_only(path).with_context(|| sqlite_advice(path))?;
-                let write = sqlite(path, 1, false)
-                    .await
-                    .with_context(|| sqlite_advice(path))?;
-                let read = sqlite(path, READERS, true)
-                    .await
-                    .with_context(|| sqlite_advice(path))?;
-                (write, read)
+                for_its_owner_only(path).with_context(|| sqlite_advice(path, None))?;
+                let write = sqlite(path, 1, false).await;
+                let read = sqlite(path, READERS, true);
+                let opened = match write {
+                    Ok(write) => read.await.map(|read| (write, read)),
+                    Err(error) => Err(error),
+                };
+                opened.map_err(|error| {
+                    let advice = sqlite_advice(path, sqlite_code(&error));
+                    anyhow::Error::new(error).context(advice)
+                })?
             }
             Location::Postgres(url) => {
                 let pool = postgres(url).await.with_context(|| postgres_advice(url))?;
@@ -240,11 +251,7 @@ fn for_its_owner_only(path: &Path) -> std::io::Result<()> {
     }
 }
 
-async fn sqlite(
-    path: &Path,
-    connections: u32,
-    reader: bool,
-) -> Result<DatabaseConnection, sea_orm::DbErr> {
+async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseConnection, DbErr> {
     let file = path.to_owned();
     let mut options = ConnectOptions::new("sqlite://");
     options
@@ -271,9 +278,9 @@ async fn sqlite(
     Database::connect(options).await
 }
 
-async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
+async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
     // The pool would try for long, and then say only that it has no connection.
-    let failed = |error: sqlx::Error| sea_orm::DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+    let failed = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
     match tokio::time::timeout(ACQUIRE_TIMEOUT, sqlx::PgConnection::connect(url)).await {
         Ok(first) => first.map_err(failed)?.close().await.map_err(failed)?,
         Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
@@ -294,12 +301,26 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, sea_orm::DbErr> {
     Database::connect(options).await
 }
 
-fn sqlite_advice(path: &Path) -> String {
-    format!(
-        "could not open the database {}: check that its folder exists, that this user may write \
-         there, that the disk is not full, and that the file is a SQLite database",
-        path.display()
-    )
+/// SQLite's primary code of an error while connecting; extended ones hold it in their low byte.
+fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else {
+        return None;
+    };
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+fn sqlite_advice(path: &Path, code: Option<u32>) -> String {
+    let advice = match code {
+        Some(5 | 6) => "another program holds it locked: end that one, and start again",
+        Some(11 | 26) => {
+            "it is damaged, or no SQLite database: restore the newest copy, or pass another --database"
+        }
+        _ => {
+            "check that its folder exists, that this user may write there, and that the disk is not full"
+        }
+    };
+    format!("could not open the database {}: {advice}", path.display())
 }
 
 fn postgres_advice(url: &str) -> String {

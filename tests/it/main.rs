@@ -8,13 +8,17 @@
 
 mod api_rules;
 mod attempts;
+mod auditing;
+mod bad_fields;
 mod catalogue;
 mod catching_up;
 mod edits_and_pauses;
 mod firing;
 mod following;
+mod kinds;
 mod leases;
 mod overlapping;
+mod process;
 mod serving;
 mod support;
 mod tailing;

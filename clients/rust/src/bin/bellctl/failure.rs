@@ -124,6 +124,8 @@ fn answer_hint(status: &Status, endpoint: &str) -> Option<String> {
         return Some(format!("{} is there but busy; try again", plain(endpoint)));
     }
     match status.code() {
+        // The server itself has said why, and when to come back.
+        Code::Unavailable if status.get_details_error_info().is_some() => None,
         Code::Unavailable => Some(unreachable_hint(endpoint)),
         Code::Unauthenticated => Some(
             "the token was refused; --token-file or WATCHBELL_TOKEN_FILE must name the file that \

@@ -1,0 +1,189 @@
+//! A wrong configuration is refused with code 3: the message names what is wrong and what was
+//! expected, and nothing is made.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use super::harness::Place;
+
+/// That the server does not start on this, says why, and leaves nothing behind.
+#[track_caller]
+fn refuses(configuration: &str, says: &[&str]) {
+    let place = Place::new(configuration);
+    place.refused(&[]).assert_failed(3, says);
+    assert!(!place.data().exists(), "{:?}", place.data_names());
+}
+
+/// A task `nightly` of a kind without parameters, with further lines.
+#[track_caller]
+fn refuses_task(lines: &str, says: &[&str]) {
+    let mut all = vec!["task nightly", "expected"];
+    all.extend(says);
+    refuses(
+        &format!("[tasks.nightly]\nkind = \"prune-history\"\n{lines}\n"),
+        &all,
+    );
+}
+
+/// A task `nightly` that runs this program.
+#[track_caller]
+fn refuses_program(program: &str, says: &[&str]) {
+    let mut all = vec!["task nightly", "parameters.command", "[commands.job]"];
+    all.extend(says);
+    refuses(
+        &format!(
+            "[commands.job]\nargv = [\"{program}\"]\n\
+             [tasks.nightly]\nkind = \"command\"\nparameters = {{ command = \"job\" }}\n"
+        ),
+        &all,
+    );
+}
+
+#[test]
+fn two_tasks_of_one_name_are_refused() {
+    let task = "[tasks.nightly]\nkind = \"prune-history\"\n";
+    refuses(
+        &format!("{task}{task}"),
+        &[
+            "line 3",
+            "duplicate key `nightly` in table `tasks`",
+            ".toml",
+        ],
+    );
+}
+
+#[test]
+fn a_setting_that_is_not_known_is_refused_with_those_that_are() {
+    let says = ["found `max_runing`", "`max_running`", "watchbell.toml"];
+    refuses("max_runing = 3\n", &says);
+}
+
+#[test]
+fn a_field_of_a_task_that_is_not_known_is_refused_with_those_that_are() {
+    let says = ["unknown field `overlapp`", "`overlap`"];
+    refuses_task("overlapp = \"skip\"", &says);
+}
+
+#[test]
+fn a_kind_that_is_not_known_is_refused_with_those_that_are() {
+    refuses(
+        "[tasks.nightly]\nkind = \"prune-histroy\"\n",
+        &[
+            "task nightly",
+            "invalid kind",
+            "prune-histroy",
+            "prune-history",
+        ],
+    );
+}
+
+#[test]
+fn a_malformed_cron_is_refused_with_its_field_and_an_example() {
+    refuses_task(
+        "schedule = { cron = \"61 * * * *\" }",
+        &["schedule.cron", "minute", "61", "0 to 59", "such as"],
+    );
+}
+
+#[test]
+fn the_31st_of_february_is_refused() {
+    refuses_task(
+        "schedule = { cron = \"0 0 31 2 *\" }",
+        &["schedule.cron", "0 0 31 2 *", "never fires", "0 0 L 2 *"],
+    );
+}
+
+#[test]
+fn a_zone_that_is_not_known_is_refused() {
+    refuses_task(
+        "schedule = { cron = \"@daily\", time_zone = \"Mars/Olympus\" }",
+        &["schedule.time_zone", "Mars/Olympus", "Europe/Paris"],
+    );
+    refuses(
+        "time_zone = \"Mars/Olympus\"\n",
+        &["time_zone", "Mars/Olympus", "expected", "Europe/Paris"],
+    );
+}
+
+#[test]
+fn a_command_that_is_not_there_is_refused() {
+    refuses_program("/no/such/program", &["/no/such/program", "is not there"]);
+}
+
+#[test]
+fn a_command_that_is_not_executable_is_refused() {
+    let place = Place::new("");
+    let script = place.write("script", "#!/bin/sh\n");
+    let script = script.to_string_lossy();
+    refuses_program(&script, &[&script, "is not executable", "chmod +x"]);
+}
+
+#[test]
+fn a_command_that_is_not_configured_is_refused() {
+    refuses(
+        "[tasks.nightly]\nkind = \"command\"\nparameters = { command = \"job\" }\n",
+        &["task nightly", "parameters.command", "no [commands.job]"],
+    );
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused() {
+    let place = Place::new("");
+    let done = place.refused(&["--listen", "0.0.0.0:0"]);
+    done.assert_failed(3, &["listen", "0.0.0.0:0", "not loopback", "127.0.0.1"]);
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_configuration_file_that_is_not_there_is_refused() {
+    let place = Place::new("");
+    let done = place.refused(&["--config", "elsewhere.toml"]);
+    done.assert_failed(3, &["elsewhere.toml", "--config"]);
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_flag_that_is_not_known_is_wrong_usage() {
+    let place = Place::new("");
+    let done = place.refused(&["--lisen", "127.0.0.1:0"]);
+    done.assert_failed(2, &["--lisen", "--help"]);
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_configuration_that_became_wrong_leaves_the_database_as_it_was() {
+    let task = "[tasks.nightly]\nkind = \"prune-history\"\n";
+    let place = Place::new(task);
+    place.serve().stop();
+    let before = fs::read(place.database()).unwrap();
+    place.configure(&format!("{task}priority = 12\n"));
+    place
+        .refused(&[])
+        .assert_failed(3, &["task nightly", "priority"]);
+    assert!(before == fs::read(place.database()).unwrap());
+    place.configure(task);
+    let server = place.serve();
+    let shown = server.json(&["task", "show", "nightly"]);
+    assert_eq!(shown["task"]["revision"], "1", "{shown}");
+}
+
+#[test]
+fn a_secret_file_that_others_can_read_fails_the_run_that_needs_it() {
+    let place = Place::new("");
+    let secret = place.write("secret", "hunter2\n");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    place.configure(&format!(
+        "[secrets.intranet]\nfile = \"{}\"\n\
+         [http_requests.ping]\nurl = \"http://127.0.0.1:9/\"\n\
+         secret_headers = {{ Authorization = {{ secret = \"intranet\" }} }}\n\
+         [tasks.ping]\nkind = \"http-request\"\nparameters = {{ request = \"ping\" }}\n",
+        secret.display()
+    ));
+    let server = place.serve();
+    let run = server.waited(&server.trigger("ping"));
+    assert_eq!(run["state"], "RUN_STATE_FAILED", "{run}");
+    let message = run["message"].as_str().unwrap();
+    for text in ["secret intranet", "can be read by others", "chmod 600"] {
+        assert!(message.contains(text), "{message}");
+    }
+    assert!(!format!("{run}{}", server.log()).contains("hunter2"));
+}

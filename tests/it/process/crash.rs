@@ -1,0 +1,71 @@
+//! A server that is killed: what it was about is moved on at the next start, at once.
+
+use super::{
+    harness::Place,
+    server::{Server, process_of},
+};
+
+/// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
+pub(super) const WAITING: &str = r#"
+shutdown_grace = "1s"
+[commands.waiting]
+argv = ["/bin/sh", "-c", '''
+echo $$ >> "$WATCHBELL_TASK.pid"
+test "$WATCHBELL_ATTEMPT" = 1 || { echo "attempt $WATCHBELL_ATTEMPT"; exit 0; }
+until [ -e go ] || [ ! -e watchbell.toml ]; do sleep 0.05; done''']
+[tasks.waiting]
+kind = "command"
+parameters = { command = "waiting" }
+[tasks.waiting-twice]
+kind = "command"
+parameters = { command = "waiting" }
+retry = { max_attempts = 2 }
+[tasks.waiting-once]
+kind = "command"
+parameters = { command = "waiting" }
+execution = "at_most_once"
+"#;
+
+/// Triggers the task; its run, once it is under way.
+#[track_caller]
+pub(super) fn under_way(server: &Server<'_>, task: &str) -> String {
+    let run = server.trigger(task);
+    process_of(server.place, &format!("{task}.pid"));
+    run
+}
+
+#[test]
+fn a_crash_moves_runs_on_at_the_next_start() {
+    let place = Place::new(WAITING);
+    let server = place.serve();
+    let twice = under_way(&server, "waiting-twice");
+    let last = under_way(&server, "waiting");
+    let once = under_way(&server, "waiting-once");
+    server.crash();
+    // Ends what the killed server has left behind.
+    place.write("go", "");
+
+    let server = place.serve();
+    let log = server.log();
+    let (before, _) = log.split_once("listening on ").unwrap();
+    assert_eq!(before.matches("of a dead replica").count(), 3, "{log}");
+
+    let run = server.waited(&twice);
+    assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
+    assert_eq!(run["attempt"], 2, "{run}");
+    assert_eq!(
+        server.bellctl(&["run", "logs", &twice]).stdout,
+        "attempt 2\n"
+    );
+    let run = server.run(&last);
+    assert_eq!(
+        run["state"], "RUN_STATE_FAILED",
+        "its attempt counts: {run}"
+    );
+    assert_eq!(run["reason"], "LEASE_LOST", "{run}");
+    let run = server.run(&once);
+    assert_eq!(run["state"], "RUN_STATE_ABANDONED", "{run}");
+    assert_eq!(run["reason"], "LEASE_LOST", "{run}");
+    assert_eq!(server.bellctl(&["run", "wait", &once]).code(), 1);
+    place.run("audit-slots", &[]).assert_good();
+}

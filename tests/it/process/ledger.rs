@@ -1,0 +1,72 @@
+//! `watchbell audit-slots` and `watchbell migrate`.
+
+use super::{
+    harness::{Place, becomes},
+    sqlite::Sqlite,
+};
+
+const EACH_SECOND: &str = r#"
+[commands.true]
+argv = ["/bin/true"]
+[tasks.each-second]
+kind = "command"
+parameters = { command = "true" }
+schedule = { cron = "* * * * * *" }
+"#;
+
+#[test]
+fn a_row_that_is_missing_from_the_ledger_is_found() {
+    let place = Place::new(EACH_SECOND);
+    let server = place.serve();
+    let mut sqlite = Sqlite::open(&place.database());
+    becomes("three slots are decided", || {
+        3 <= sqlite.texts("SELECT outcome FROM slots").len()
+    });
+    sqlite.close();
+    let clean = place.run("audit-slots", &[]);
+    clean.assert_good();
+    assert!(clean.stdout.ends_with(": 0 findings\n"), "{clean:?}");
+    server.stop();
+
+    let mut sqlite = Sqlite::open(&place.database());
+    let deleted = sqlite.execute(
+        "DELETE FROM slots WHERE upto_at = (SELECT upto_at FROM slots ORDER BY upto_at LIMIT 1 OFFSET 1)",
+    );
+    assert_eq!(deleted, 1);
+    sqlite.close();
+    let torn = place.run("audit-slots", &[]);
+    assert_eq!(torn.code(), 5, "{torn:?}");
+    let hole = torn
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("tasks/each-second: ledger.hole: "));
+    assert!(hole.is_some(), "{torn:?}");
+    assert!(!torn.stdout.contains(" 0 findings"), "{torn:?}");
+}
+
+#[test]
+fn an_audit_without_a_database_makes_none() {
+    let place = Place::new("");
+    let database = place.database();
+    let says = ["no database", database.to_str().unwrap(), "--data"];
+    place.run("audit-slots", &[]).assert_failed(1, &says);
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_migration_is_taken_once() {
+    let place = Place::new("");
+    let first = place.run("migrate", &[]);
+    first.assert_good();
+    assert_eq!(first.stdout, "taken: m0001_first\n");
+    for _ in 0..2 {
+        let again = place.run("migrate", &[]);
+        again.assert_good();
+        assert_eq!(again.stdout, "the schema is up to date\n");
+    }
+    let server = place.serve();
+    server.bellctl(&["task", "list"]).assert_good();
+    server.stop();
+    let again = place.run("migrate", &[]);
+    assert_eq!(again.stdout, "the schema is up to date\n");
+}

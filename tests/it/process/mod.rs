@@ -1,0 +1,31 @@
+//! The programs as they are shipped: `watchbell` and `bellctl` as processes, with files, signals and
+//! exit codes. What needs no process is tested within one, elsewhere.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "what cannot be tested on this machine is said"
+)]
+
+mod harness;
+mod mount;
+mod server;
+mod sqlite;
+
+mod client;
+mod client_errors;
+mod command;
+mod configuration;
+mod crash;
+mod crontab;
+mod damage;
+mod data_dir;
+mod full_disk;
+mod ledger;
+mod locked;
+mod settings;
+mod stop;
