@@ -129,6 +129,7 @@ impl Interceptor for Guard {
                 Error::unavailable("the server", "it is draining, and takes no new calls").into(),
             );
         }
+        tracing::Span::current().record("rpc.principal", FIRST_PRINCIPAL);
         request.extensions_mut().insert(Caller {
             principal: FIRST_PRINCIPAL.to_owned(),
         });

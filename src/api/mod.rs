@@ -6,6 +6,8 @@
 
 pub mod auth;
 mod convert;
+mod deadline;
+mod edge;
 mod health;
 mod names;
 mod page;
@@ -26,8 +28,11 @@ use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codec::CompressionEncoding, service::Routes};
 
-use self::auth::{Guard, Token};
 pub use self::health::{Health, HealthHandle};
+use self::{
+    auth::{Guard, Token},
+    edge::Edge,
+};
 use crate::{
     engine::{Caller, Engine},
     error::{Error, Result},
@@ -86,7 +91,7 @@ impl Api {
         };
         macro_rules! serve {
             ($server:ident) => {
-                tonic::service::interceptor::InterceptedService::new(
+                Edge::new(tonic::service::interceptor::InterceptedService::new(
                     $server::new(self.clone())
                         .accept_compressed(CompressionEncoding::Gzip)
                         .accept_compressed(CompressionEncoding::Zstd)
@@ -95,7 +100,7 @@ impl Api {
                         .max_decoding_message_size(REQUEST_BYTES_MAX)
                         .max_encoding_message_size(ANSWER_BYTES_MAX),
                     Guard::new(self.token.clone(), self.stop.clone()),
-                )
+                ))
             };
         }
         let routes = Routes::new(serve!(SchedulerServiceServer))

@@ -2,9 +2,9 @@
 
 use prost::Message;
 use sha2::{Digest as _, Sha256};
-use tonic::Request;
+use tonic::{Request, Response};
 
-use super::{Api, caller};
+use super::{Api, Reply, caller};
 use crate::{
     engine::{Caller, Remember},
     error::{Error, Result},
@@ -73,6 +73,26 @@ impl<T: Message> Asked<T> {
         R::decode(found.response.as_slice())
             .map(Some)
             .map_err(Error::internal)
+    }
+
+    /// Answers with what was done. Of two calls with one id at one time, one does it: the other fails
+    /// on what that has changed, and is told the same as the first.
+    pub(super) async fn reply<A, R: Message + Default>(
+        &self,
+        api: &Api,
+        done: Result<A>,
+        answer: impl Fn(&A) -> R,
+    ) -> Reply<R> {
+        match done {
+            Ok(done) => Ok(Response::new(answer(&done))),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => match self.answered(api).await {
+                Ok(Some(answer)) => Ok(Response::new(answer)),
+                Err(other @ Error::Invalid { .. }) => Err(other.into()),
+                // What hinders the look is not what hindered the call.
+                _ => Err(error.into()),
+            },
+        }
     }
 
     /// How the answer is to be kept.

@@ -8,7 +8,7 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, Reply, convert, convert::time, names, names::RunName, page, request::Asked,
+    Api, Feed, Reply, convert, convert::time, deadline, names, names::RunName, page, request::Asked,
 };
 use crate::{
     domain::{Run, RunId},
@@ -19,7 +19,6 @@ use crate::{
 };
 
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
-const WAIT_MAX: Duration = Duration::from_secs(300);
 
 #[tonic::async_trait]
 impl RunService for Api {
@@ -76,12 +75,14 @@ impl RunService for Api {
     }
 
     async fn wait_run(&self, request: Request<pb::WaitRunRequest>) -> Reply<pb::WaitRunResponse> {
+        let waits = deadline::for_stream(request.metadata().as_ref());
         let request = request.into_inner();
         let name = names::run("name", &request.name)?;
         let timeout = match &request.timeout {
-            Some(span) => time::duration("timeout", span)?.min(WAIT_MAX),
+            Some(span) => time::duration("timeout", span)?.min(deadline::WAIT_MAX),
             None => WAIT_DEFAULT,
         };
+        let timeout = timeout.min(waits);
         let wait = async {
             let from = self.engine.store().tail().last();
             let mut run = self.run_named(&name).await?;
@@ -128,11 +129,11 @@ impl RunService for Api {
         };
         let encode = |run: &Run| answer(run).encode_to_vec();
         let remember = asked.remember(&encode);
-        let run = self
+        let done = self
             .engine
             .cancel_run(&asked.who, name.id, &reason, remember)
-            .await?;
-        Ok(Response::new(answer(&run)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn retry_run(
@@ -152,19 +153,19 @@ impl RunService for Api {
         let encode = |run: &Run| answer(run).encode_to_vec();
         let ignore_pause = asked.body.ignore_pause;
         let remember = asked.remember(&encode);
-        let run = self
+        let done = self
             .engine
             .retry_run(&asked.who, name.id, &reason, ignore_pause, remember)
-            .await?;
-        Ok(Response::new(answer(&run)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn watch_runs(
         &self,
         request: Request<pb::WatchRunsRequest>,
     ) -> Reply<Self::WatchRunsStream> {
-        let deadline = super::watch::deadline(&request);
-        let feed = self.watch_runs_feed(request.into_inner(), deadline).await?;
+        let listens = deadline::for_stream(request.metadata().as_ref());
+        let feed = self.watch_runs_feed(request.into_inner(), listens).await?;
         Ok(Response::new(feed))
     }
 
@@ -172,8 +173,8 @@ impl RunService for Api {
         &self,
         request: Request<pb::TailRunLogRequest>,
     ) -> Reply<Self::TailRunLogStream> {
-        let deadline = super::watch::deadline(&request);
-        let feed = self.tail_feed(request.into_inner(), deadline).await?;
+        let listens = deadline::for_stream(request.metadata().as_ref());
+        let feed = self.tail_feed(request.into_inner(), listens).await?;
         Ok(Response::new(feed))
     }
 }

@@ -8,7 +8,8 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, REQUEST_BYTES_MAX, Reply, convert, convert::time, names, page, request::Asked,
+    Api, Feed, REQUEST_BYTES_MAX, Reply, convert, convert::time, deadline, names, page,
+    request::Asked, watch::stream_end,
 };
 use crate::{
     domain::task::Pause,
@@ -65,23 +66,35 @@ impl SchedulerService for Api {
         &self,
         request: Request<pb::WatchStatusRequest>,
     ) -> Reply<Self::WatchStatusStream> {
-        let mut left = super::watch::deadline(&request);
+        let listens = deadline::for_stream(request.metadata().as_ref());
         let (engine, stop) = (self.engine.clone(), self.stop.clone());
         let feed = try_stream! {
+            let mut over = std::pin::pin!(tokio::time::sleep(listens));
             let mut told: Option<pb::Status> = None;
             let mut quiet = 0;
-            while !stop.is_cancelled() && left.is_none_or(|left| !left.is_zero()) {
-                let status = convert::problem_status(&*engine.status().await);
+            let reason = loop {
+                if stop.is_cancelled() {
+                    break "DRAINING";
+                }
+                let status = tokio::select! {
+                    status = engine.status() => convert::problem_status(&status),
+                    () = &mut over => break "DEADLINE",
+                };
                 quiet += 1;
                 let changed = told.as_ref().is_none_or(|told| differs(told, &status));
                 if changed || STATUS_HEARTBEAT <= quiet {
                     quiet = 0;
                     told = Some(status.clone());
-                    yield pb::WatchStatusResponse { status: Some(status) };
+                    yield pb::WatchStatusResponse { status: Some(status), end: None };
                 }
-                stop.run_until_cancelled(tokio::time::sleep(STATUS_EVERY)).await;
-                left = left.map(|left| left.saturating_sub(STATUS_EVERY));
-            }
+                tokio::select! {
+                    () = tokio::time::sleep(STATUS_EVERY) => {}
+                    () = stop.cancelled() => {}
+                    () = &mut over => break "DEADLINE",
+                }
+            };
+            let end = Some(stream_end(reason));
+            yield pb::WatchStatusResponse { status: None, end };
         };
         Ok(Response::new(Box::pin(feed)))
     }
@@ -198,11 +211,11 @@ impl SchedulerService for Api {
         };
         let encode = |pause: &Pause| answer(pause).encode_to_vec();
         let remember = asked.remember(&encode);
-        let pause = self
+        let done = self
             .engine
             .pause_all(&asked.who, &reason, until, remember)
-            .await?;
-        Ok(Response::new(answer(&pause)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn resume_all(
@@ -217,11 +230,11 @@ impl SchedulerService for Api {
             task_count: i64::try_from(*count).unwrap_or(i64::MAX),
         };
         let encode = |count: &u64| answer(count).encode_to_vec();
-        let count = self
+        let done = self
             .engine
             .resume_all(&asked.who, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(answer(&count)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 }
 

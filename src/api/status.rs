@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
-use crate::error::Error;
+use crate::{domain::span, error::Error};
 
 const DOMAIN: &str = "watchbell";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -95,4 +95,15 @@ impl From<Error> for Status {
         };
         Self::with_error_details(code, message, details)
     }
+}
+
+/// A call has taken as long as it may.
+pub(super) fn deadline_exceeded(limit: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("DEADLINE", DOMAIN, HashMap::new());
+    let message = format!(
+        "no answer within {}; the call may have been carried out: send it again with the same request_id",
+        span::format(limit)
+    );
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
 }

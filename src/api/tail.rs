@@ -28,7 +28,7 @@ impl Api {
     pub(super) async fn tail_feed(
         &self,
         request: pb::TailRunLogRequest,
-        deadline: Option<Duration>,
+        deadline: Duration,
     ) -> Result<Feed<pb::TailRunLogResponse>> {
         let name = names::run("name", &request.name)?;
         let id = self.run_named(&name).await?.id;
@@ -37,15 +37,25 @@ impl Api {
         let store = self.engine.store().clone();
         let feed = try_stream! {
             let mut quiet = Duration::ZERO;
-            let mut left = deadline;
+            // Runs beside every wait: a database that hangs must not keep a stream open.
+            let mut over = std::pin::pin!(tokio::time::sleep(deadline));
             loop {
-                // Looked at before the lines: what was written by its end is read after it.
-                let ended = store.run(id).await.map_err(Status::from)?.state.is_terminal();
-                loop {
-                    let lines = store.log_after(id, after, LINES).await.map_err(Status::from)?;
-                    if lines.is_empty() {
-                        break;
-                    }
+                let look = async {
+                    // Looked at before the lines: what was written by its end is read after it.
+                    let ended = store.run(id).await?.state.is_terminal();
+                    let lines = store.log_after(id, after, LINES).await?;
+                    Ok::<_, Error>((ended, lines))
+                };
+                let seen = tokio::select! {
+                    seen = look => Some(seen),
+                    () = &mut over => None,
+                };
+                let Some(seen) = seen else {
+                    yield end("DEADLINE", id, after);
+                    return;
+                };
+                let (ended, lines) = seen.map_err(Status::from)?;
+                if !lines.is_empty() {
                     quiet = Duration::ZERO;
                     for chunk in chunks(lines) {
                         if let Some(last) = chunk.last() {
@@ -54,16 +64,15 @@ impl Api {
                         let lines = chunk.into_iter().map(line).collect();
                         yield message(Message::Chunk(pb::LogChunk { lines }), id, after);
                     }
+                    continue;
                 }
                 let reason = match (ended, request.follow) {
-                    (true, _) => "RUN_ENDED",
-                    (false, false) => "UP_TO_DATE",
-                    _ if stop.is_cancelled() => "DRAINING",
-                    _ if left.is_some_and(|left| left.is_zero()) => "DEADLINE",
-                    _ => "",
+                    (true, _) => Some("RUN_ENDED"),
+                    (false, false) => Some("UP_TO_DATE"),
+                    (false, true) => stop.is_cancelled().then_some("DRAINING"),
                 };
-                if !reason.is_empty() {
-                    yield message(Message::End(stream_end(reason)), id, after);
+                if let Some(reason) = reason {
+                    yield end(reason, id, after);
                     return;
                 }
                 if HEARTBEAT <= quiet {
@@ -71,10 +80,14 @@ impl Api {
                     let time = Some(time::stamp(clock.now()));
                     yield message(Message::Heartbeat(pb::Heartbeat { time }), id, after);
                 }
-                let wait = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
-                stop.run_until_cancelled(tokio::time::sleep(wait)).await;
-                quiet += wait;
-                left = left.map(|left| left.saturating_sub(wait));
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_AGAIN) => quiet += LOOK_AGAIN,
+                    () = stop.cancelled() => {}
+                    () = &mut over => {
+                        yield end("DEADLINE", id, after);
+                        return;
+                    }
+                }
             }
         };
         Ok(Box::pin(feed))
@@ -119,6 +132,10 @@ fn message(message: Message, run: RunId, (attempt, line): (i64, i64)) -> pb::Tai
         message: Some(message),
         resume_token: format!("{}.{attempt}.{line}", run.0.simple()),
     }
+}
+
+fn end(reason: &str, run: RunId, after: (i64, i64)) -> pb::TailRunLogResponse {
+    message(Message::End(stream_end(reason)), run, after)
 }
 
 fn read_token(run: RunId, token: &str) -> Result<(i64, i64)> {

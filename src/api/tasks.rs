@@ -71,7 +71,7 @@ impl TaskService for Api {
         };
         let encode = |task: &Task| answer(task).encode_to_vec();
         let remember = asked.remember(&encode);
-        let task = self
+        let done = self
             .engine
             .create_task(
                 &asked.who,
@@ -81,8 +81,8 @@ impl TaskService for Api {
                 body.validate_only,
                 remember,
             )
-            .await?;
-        Ok(Response::new(answer(&task)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn update_task(
@@ -117,7 +117,7 @@ impl TaskService for Api {
                 asked.remember(&encode),
             )
             .await;
-        let task = match updated {
+        let done = match updated {
             Err(Error::NotFound { .. }) if body.allow_missing => {
                 let fields = task_fields::populated(task)?;
                 let remember = asked.remember(&encode);
@@ -130,11 +130,11 @@ impl TaskService for Api {
                         body.validate_only,
                         remember,
                     )
-                    .await?
+                    .await
             }
-            updated => updated?,
+            updated => updated,
         };
-        Ok(Response::new(answer(&task)))
+        asked.reply(self, done, answer).await
     }
 
     async fn delete_task(
@@ -148,10 +148,13 @@ impl TaskService for Api {
         let name = names::task("name", &asked.body.name)?;
         let etag = (!asked.body.etag.is_empty()).then_some(asked.body.etag.as_str());
         let encode = |(): &()| pb::DeleteTaskResponse {}.encode_to_vec();
-        self.engine
+        let done = self
+            .engine
             .delete_task(&asked.who, &name, etag, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(pb::DeleteTaskResponse {}))
+            .await;
+        asked
+            .reply(self, done, |(): &()| pb::DeleteTaskResponse {})
+            .await
     }
 
     async fn pause_task(
@@ -170,11 +173,11 @@ impl TaskService for Api {
         };
         let encode = |task: &Task| answer(task).encode_to_vec();
         let remember = asked.remember(&encode);
-        let task = self
+        let done = self
             .engine
             .pause_task(&asked.who, &name, &reason, until, remember)
-            .await?;
-        Ok(Response::new(answer(&task)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn resume_task(
@@ -190,11 +193,11 @@ impl TaskService for Api {
             task: Some(convert::task(task)),
         };
         let encode = |task: &Task| answer(task).encode_to_vec();
-        let task = self
+        let done = self
             .engine
             .resume_task(&asked.who, &name, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(answer(&task)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn reset_task(
@@ -211,11 +214,11 @@ impl TaskService for Api {
             task: Some(convert::task(task)),
         };
         let encode = |task: &Task| answer(task).encode_to_vec();
-        let task = self
+        let done = self
             .engine
             .reset_task(&asked.who, &name, etag, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(answer(&task)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn trigger_task(
@@ -239,11 +242,11 @@ impl TaskService for Api {
             run: Some(convert::run(run, Vec::new())),
         };
         let encode = |run: &Run| answer(run).encode_to_vec();
-        let run = self
+        let done = self
             .engine
             .trigger(&asked.who, &name, order, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(answer(&run)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn backfill_task(
@@ -284,8 +287,8 @@ impl TaskService for Api {
         let done = self
             .engine
             .backfill(&asked.who, &name, order, asked.remember(&encode))
-            .await?;
-        Ok(Response::new(answer(&done)))
+            .await;
+        asked.reply(self, done, answer).await
     }
 
     async fn preview_schedule(

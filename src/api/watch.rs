@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_stream::try_stream;
 use futures_util::StreamExt as _;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use super::{
     Api, Feed, convert,
@@ -21,8 +21,6 @@ use crate::{
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 const SNAPSHOT_MAX: u64 = 10_000;
-/// A stream ends this much before its deadline, so that its last message still arrives.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(200);
 
 /// Which runs a watch shows.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +39,7 @@ impl Api {
     pub(super) async fn watch_runs_feed(
         &self,
         request: pb::WatchRunsRequest,
-        deadline: Option<Duration>,
+        deadline: Duration,
     ) -> Result<Feed<pb::WatchRunsResponse>> {
         let mut filter = Filter::default();
         if !request.task.is_empty() {
@@ -106,8 +104,7 @@ impl Api {
             let mut events = std::pin::pin!(journal::follow(store, from));
             let mut quiet = tokio::time::interval(HEARTBEAT);
             quiet.reset();
-            let over = tokio::time::sleep(deadline.unwrap_or(Duration::MAX / 4));
-            let mut over = std::pin::pin!(over);
+            let mut over = std::pin::pin!(tokio::time::sleep(deadline));
             loop {
                 let event = tokio::select! {
                     event = events.next() => event,
@@ -163,22 +160,4 @@ pub(super) fn stream_end(reason: &str) -> pb::StreamEnd {
         reason: reason.to_owned(),
         retry_after: Some(time::span(Duration::from_secs(1))),
     }
-}
-
-/// How long the caller is willing to listen: tonic stops counting at the response headers, so streams
-/// end by themselves.
-pub(super) fn deadline<T>(request: &Request<T>) -> Option<Duration> {
-    let header = request.metadata().get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    let span = match unit {
-        "H" => Duration::from_secs(number.checked_mul(3600)?),
-        "M" => Duration::from_secs(number.checked_mul(60)?),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
-    Some(span.saturating_sub(BEFORE_DEADLINE))
 }

@@ -1,0 +1,86 @@
+//! How long a call may take: what its caller says, and a bound where it says nothing.
+//!
+//! tonic stops counting at the response headers, so streams keep their own time: [`for_stream`].
+
+use std::time::Duration;
+
+use tonic::codegen::http::HeaderMap;
+
+/// What a unary call may take whose caller names no time: longer than any that goes well.
+const DEFAULT: Duration = Duration::from_secs(30);
+/// The longest wait that `WaitRun` takes.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
+/// What `WaitRun` gets besides, to answer.
+const WAIT_SLACK: Duration = Duration::from_secs(30);
+/// A call ends this much before its caller gives up, so that its last word still arrives.
+const BEFORE: Duration = Duration::from_millis(200);
+/// The longest that is counted: a year is for ever to a call, and timers hold it.
+const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How long a call to `method` (`package.Service/Method`) may take until it is answered.
+pub(super) fn for_answer(method: &str, headers: &HeaderMap) -> Duration {
+    let own = if method.ends_with("/WaitRun") {
+        WAIT_MAX + WAIT_SLACK
+    } else {
+        DEFAULT
+    };
+    // Until its headers, a stream is a call like another.
+    asked(headers).map_or(own, |asked| soon(asked).min(WAIT_MAX + WAIT_SLACK))
+}
+
+/// How long a stream goes on, or a wait: until just before its caller gives up.
+pub(super) fn for_stream(headers: &HeaderMap) -> Duration {
+    asked(headers).map_or(FOR_EVER, soon)
+}
+
+/// Somewhat earlier, but never so much that nothing is left of a short time.
+fn soon(asked: Duration) -> Duration {
+    asked.saturating_sub(BEFORE.min(asked / 4))
+}
+
+/// `grpc-timeout`: up to eight digits and a unit. What cannot be read is as if it were not there.
+fn asked(headers: &HeaderMap) -> Option<Duration> {
+    let header = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    let span = match unit {
+        "H" => Duration::from_secs(number.checked_mul(3600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(span.min(FOR_EVER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saying(timeout: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", timeout.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_call_takes_what_its_caller_says_or_the_default() {
+        let get = "watchbell.v1.TaskService/GetTask";
+        assert_eq!(for_answer(get, &HeaderMap::new()), DEFAULT);
+        assert_eq!(for_answer(get, &saying("2S")), Duration::from_millis(1800));
+        assert_eq!(for_answer(get, &saying("nonsense")), DEFAULT);
+        assert!(for_answer(get, &saying("99999999H")) <= WAIT_MAX + WAIT_SLACK);
+        let wait = "watchbell.v1.RunService/WaitRun";
+        assert!(WAIT_MAX < for_answer(wait, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_stream_ends_just_before_its_caller_gives_up() {
+        assert_eq!(for_stream(&saying("700m")), Duration::from_millis(525));
+        assert_eq!(for_stream(&saying("1M")), Duration::from_millis(59_800));
+        assert_eq!(for_stream(&HeaderMap::new()), FOR_EVER);
+        assert_eq!(for_stream(&saying("99999999H")), FOR_EVER);
+    }
+}
