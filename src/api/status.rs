@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
+use super::task_fields::pb_path;
 use crate::{domain::span, error::Error};
 
 const DOMAIN: &str = "watchbell";
@@ -13,7 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
+        let mut message = error.to_string();
         let mut details = ErrorDetails::new();
         let info = |details: &mut ErrorDetails, reason: &str, metadata: &[(&str, &str)]| {
             let metadata: HashMap<String, String> = metadata
@@ -41,8 +42,10 @@ impl From<Error> for Status {
                 Code::AlreadyExists
             }
             Error::Invalid { field, reason } => {
-                info(&mut details, "INVALID_FIELD", &[("field", field)]);
-                details.add_bad_request_violation(field.as_str(), reason.as_str());
+                let field = pb_path(field);
+                message = format!("invalid {field}: {reason}");
+                info(&mut details, "INVALID_FIELD", &[("field", &field)]);
+                details.add_bad_request_violation(field, reason.as_str());
                 Code::InvalidArgument
             }
             Error::Conflict {

@@ -98,6 +98,12 @@ pub async fn serve(
         .await
         .context("the configuration does not fit")?;
 
+    // Before their runs are taken over, so that no two attempts of one run overlap.
+    match tasks::end_left(&config.data).await {
+        Ok(0) => {}
+        Ok(count) => warn!("ended what a killed server had left running, commands: {count}"),
+        Err(error) => warn!("could not end what a killed server had left: {error:#}"),
+    }
     let runner = Runner::new(engine.clone());
     let recovery = Recovery::new(&runner);
     recovery.take_over().await?;

@@ -22,11 +22,23 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| wrong())
 }
 
-/// Writes a span so that [`parse`] reads it back.
+/// Writes a span so that [`parse`] reads it back: whole days as such.
 pub fn format(span: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
     let printer = jiff::fmt::friendly::SpanPrinter::new();
-    printer.unsigned_duration_to_string(&span)
+    let days = span.as_secs() / DAY;
+    // More days than these no calendar span holds: hours do.
+    if days == 0 || DAYS_MAX < days {
+        return printer.unsigned_duration_to_string(&span);
+    }
+    let rest = span - Duration::from_secs(days * DAY);
+    if rest.is_zero() {
+        return format!("{days}d");
+    }
+    format!("{days}d {}", printer.unsigned_duration_to_string(&rest))
 }
+
+const DAYS_MAX: u64 = 7_000_000;
 
 /// For `#[serde(with = …)]` on a `Duration`.
 pub mod required {
@@ -74,10 +86,24 @@ mod tests {
             ("PT1H30M", 5400.0),
             ("250ms", 0.25),
             ("1w", 604_800.0),
+            ("90d", 7_776_000.0),
+            ("1d 12h 30m", 131_400.0),
         ] {
             let span = parse(text).unwrap();
             assert_eq!(span.as_secs_f64(), seconds, "{text}");
             assert_eq!(parse(&format(span)).unwrap(), span, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_days_are_written_as_days() {
+        let day = 24 * 60 * 60;
+        assert_eq!(format(Duration::from_secs(90 * day)), "90d");
+        assert_eq!(format(Duration::from_secs(day + 5400)), "1d 1h 30m");
+        assert_eq!(format(Duration::from_secs(5400)), "1h 30m");
+        for huge in [u64::MAX / 1_000_000_000, 8_000_000 * day] {
+            let huge = Duration::from_secs(huge);
+            assert_eq!(parse(&format(huge)).unwrap(), huge);
         }
     }
 

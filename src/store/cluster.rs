@@ -107,6 +107,7 @@ impl Store {
             return;
         }
         let mut remote = self.inner.bells.remote();
+        let own = Uuid::now_v7().to_string();
         while !stop.is_cancelled() {
             let pool = self.inner.write.get_postgres_connection_pool();
             let heard = async {
@@ -118,12 +119,15 @@ impl Store {
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         rung = listener.recv() => {
-                            rung?;
-                            self.inner.bells.ring_all();
+                            // Our own come back to us: who waits here has heard them already.
+                            if rung?.payload() != own {
+                                self.inner.bells.ring_all();
+                            }
                         }
                         _ = remote.changed() => {
                             // What rings meanwhile is told by the next one: a bell carries no data.
-                            sea_orm::sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(pool).await?;
+                            let ring = sea_orm::sqlx::query("SELECT pg_notify($1, $2)");
+                            ring.bind(CHANNEL).bind(&own).execute(pool).await?;
                         }
                     }
                 }

@@ -48,6 +48,14 @@ impl Env {
     }
 }
 
+/// Ends what servers that were killed have left running on this host; says how many commands.
+///
+/// # Errors
+/// Where one cannot be ended, or the data directory cannot be read.
+pub async fn end_left(data: &std::path::Path) -> anyhow::Result<usize> {
+    command::end_left(data).await
+}
+
 /// Every kind, and the tasks that ship.
 pub fn registry(env: &Env) -> Registry {
     Registry::default()

@@ -96,7 +96,7 @@ fn check_window(inner: &Inner) -> Result<()> {
     if inner.first > inner.last && spec.end_at.is_some() {
         return Err(Error::invalid(
             "schedule.end_at",
-            format!("{end} is before start_at {start}; expected a later instant"),
+            format!("{end} is before the start, {start}; expected a later instant"),
         ));
     }
     if matches!(inner.rule, Rule::Manual) || inner.rule.first_in(inner.first, inner.last).is_some()
@@ -111,7 +111,7 @@ fn check_window(inner: &Inner) -> Result<()> {
     Err(Error::invalid(
         field,
         format!(
-            "{what} between start_at ({start}) and end_at ({end}); expected a window with at least one slot"
+            "{what} between the start ({start}) and the end ({end}); expected a window with at least one slot"
         ),
     ))
 }

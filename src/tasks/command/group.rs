@@ -27,6 +27,10 @@ impl Group {
         })
     }
 
+    pub(super) fn id(&self) -> i32 {
+        self.id.as_raw()
+    }
+
     pub(super) fn terminate(&self) {
         self.send(Signal::SIGTERM);
     }

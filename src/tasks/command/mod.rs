@@ -1,6 +1,7 @@
 //! `command`: runs a program that the configuration names. No shell reads its arguments.
 
 mod group;
+mod left;
 mod output;
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
@@ -55,10 +56,17 @@ impl Kind for Command {
             ));
             return Ok(Done::nothing_to_do("dry run: not started"));
         }
+        let data = &env.shared.data;
+        let left = left::end(data, Some(context.run)).await;
+        if left.context("could not look for what a killed server left")? > 0 {
+            context
+                .log("ended the command of an earlier attempt, which its killed server had left");
+        }
         let mut child = prepare(config, &context)?
             .spawn()
             .with_context(|| format!("could not start {}", config.argv[0]))?;
         let group = Group::of(&child)?;
+        let _noted = left::note(data, context.run, context.token, group.id());
         if let (Some(mut stdin), Some(text)) = (child.stdin.take(), config.stdin.clone()) {
             // A program that does not read it closes it: that is its business.
             tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
@@ -98,6 +106,14 @@ impl Kind for Command {
         }
         judge(config, status)
     }
+}
+
+/// Ends the commands that killed servers of this host have left; says how many.
+///
+/// # Errors
+/// Where one cannot be ended, or the data directory cannot be read.
+pub(super) async fn end_left(data: &Path) -> anyhow::Result<usize> {
+    left::end(data, None).await
 }
 
 /// Whether the command could be started now, or why not.

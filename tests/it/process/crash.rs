@@ -2,7 +2,7 @@
 
 use super::{
     harness::Place,
-    server::{Server, process_of},
+    server::{Server, lives, process_of},
 };
 
 /// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
@@ -35,6 +35,28 @@ pub(super) fn under_way(server: &Server<'_>, task: &str) -> String {
 }
 
 #[test]
+fn what_a_killed_server_left_running_is_ended_before_its_run_is_taken_over() {
+    let place = Place::new(WAITING);
+    let server = place.serve();
+    let run = under_way(&server, "waiting-twice");
+    let left = process_of(&place, "waiting-twice.pid");
+    server.crash();
+    assert!(lives(left), "nobody was there to end it");
+
+    let server = place.serve();
+
+    assert!(!lives(left));
+    assert!(
+        server.log().contains("left running, commands: 1"),
+        "{}",
+        server.log()
+    );
+    let run = server.waited(&run);
+    assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
+    server.stop();
+}
+
+#[test]
 fn a_crash_moves_runs_on_at_the_next_start() {
     let place = Place::new(WAITING);
     let server = place.serve();
@@ -42,8 +64,6 @@ fn a_crash_moves_runs_on_at_the_next_start() {
     let last = under_way(&server, "waiting");
     let once = under_way(&server, "waiting-once");
     server.crash();
-    // Ends what the killed server has left behind.
-    place.write("go", "");
 
     let server = place.serve();
     let log = server.log();

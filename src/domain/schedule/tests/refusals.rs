@@ -213,7 +213,7 @@ fn the_other_fields_are_refused_by_name() {
                 ..hour()
             },
             "schedule.end_at",
-            "is before start_at",
+            "is before the start",
         ),
         (
             ScheduleSpec {
