@@ -4,6 +4,8 @@
 //! Order of rules: start and end → paused → catch-up → overlap.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 
