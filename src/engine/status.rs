@@ -238,10 +238,10 @@ fn failing(task: &Task, now: Timestamp) -> Problem {
     let last = task.health.last_run.as_ref();
     let run = last.map_or_else(String::new, |last| {
         format!(
-            "; the newest, {}/runs/{}, is {}",
+            "; the newest is {}/runs/{}: {}",
             task.resource_name(),
             last.run,
-            last.state
+            last.state.as_str().replace('_', " ")
         )
     });
     Problem {
@@ -252,7 +252,10 @@ fn failing(task: &Task, now: Timestamp) -> Problem {
         },
         kind: "task.failing".to_owned(),
         subject: task.resource_name(),
-        message: format!("{failures} run(s) in a row have failed{run}"),
+        message: match failures {
+            1 => format!("its last run has failed{run}"),
+            more => format!("{more} runs in a row have failed{run}"),
+        },
         action: "read the run's message and log, mend the cause, and retry it".to_owned(),
         since: task.health.failing_since.unwrap_or(now),
     }

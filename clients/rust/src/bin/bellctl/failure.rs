@@ -132,6 +132,10 @@ fn answer_hint(status: &Status, endpoint: &str) -> Option<String> {
              this server wrote"
                 .to_owned(),
         ),
+        Code::FailedPrecondition if reason_of(status) == "PAUSED" => Some(
+            "`bellctl task resume NAME` or `bellctl resume` ends the pause; --ignore-pause runs all the same"
+                .to_owned(),
+        ),
         Code::Aborted => Some("it was changed meanwhile; read it again and repeat".to_owned()),
         Code::Unimplemented => Some("the server is older than this bellctl".to_owned()),
         Code::Ok
@@ -148,6 +152,11 @@ fn answer_hint(status: &Status, endpoint: &str) -> Option<String> {
         | Code::Internal
         | Code::DataLoss => None,
     }
+}
+
+fn reason_of(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.map(|info| info.reason).unwrap_or_default()
 }
 
 /// tonic answers CANCELLED where its own deadline is over.
@@ -170,13 +179,13 @@ fn details(report: &mut String, details: &ErrorDetails) {
     if let Some(bad_request) = details.bad_request() {
         for violation in &bad_request.field_violations {
             let (field, description) = (&violation.field, &violation.description);
-            add(report, &format!("{}: {}", plain(field), plain(description)));
+            tell(report, &format!("{}: {}", plain(field), plain(description)));
         }
     }
     if let Some(failure) = details.precondition_failure() {
         for violation in &failure.violations {
             let (subject, description) = (&violation.subject, &violation.description);
-            add(
+            tell(
                 report,
                 &format!("{}: {}", plain(subject), plain(description)),
             );
@@ -191,17 +200,26 @@ fn details(report: &mut String, details: &ErrorDetails) {
             } else {
                 plain(key).replace('_', " ")
             };
-            add(report, &format!("{label}: {}", plain(value)));
+            tell(report, &format!("{label}: {}", plain(value)));
         }
     }
     if let Some(resource) = details.resource_info()
         && !resource.description.is_empty()
     {
         let (name, description) = (&resource.resource_name, &resource.description);
-        add(report, &format!("{}: {}", plain(name), plain(description)));
+        tell(report, &format!("{}: {}", plain(name), plain(description)));
     }
     if let Some(wait) = details.retry_info().and_then(|info| info.retry_delay) {
         add(report, &format!("try again in {}", exact_length(wait)));
+    }
+}
+
+/// Adds a line of details, unless all that it says has been said.
+fn tell(report: &mut String, line: &str) {
+    let (_, said) = line.split_once(": ").unwrap_or(("", line));
+    let known = |part: &str| report.contains(part.trim());
+    if !said.split(", ").all(known) {
+        add(report, line);
     }
 }
 

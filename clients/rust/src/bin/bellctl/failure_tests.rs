@@ -23,6 +23,18 @@ fn each_bad_field_is_named() {
 }
 
 #[test]
+fn nothing_is_said_twice() {
+    let mut details = ErrorDetails::new();
+    details.add_precondition_failure_violation("PAUSED", "tasks/a", "tasks/a is paused");
+    let metadata = HashMap::from([("subject".to_owned(), "tasks/a".to_owned())]);
+    details.set_error_info("PAUSED", "watchbell", metadata);
+    let failure = answer(Code::FailedPrecondition, "tasks/a is paused", details);
+    let report = failure.report(ENDPOINT);
+    assert_eq!(report.matches("tasks/a").count(), 1, "{report}");
+    assert!(report.contains("--ignore-pause"), "{report}");
+}
+
+#[test]
 fn near_names_are_offered() {
     let near = HashMap::from([("near_names".to_owned(), "backup-daily".to_owned())]);
     let details = ErrorDetails::with_error_info("TASK_NOT_FOUND", "watchbell", near);

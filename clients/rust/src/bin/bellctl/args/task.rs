@@ -42,7 +42,7 @@ pub(crate) enum TaskCommand {
     },
     /// Creates a task.
     #[command(
-        after_help = "Examples:\n  bellctl task create hello --kind command --cron '*/5 * * * *' --parameters '{\"argv\": [\"echo\", \"hi\"]}'\n  bellctl task create --file task.json --validate-only"
+        after_help = "Examples:\n  bellctl task create hello --kind command --cron '*/5 * * * *' --parameters '{\"command\": \"hello\"}'\n  bellctl task create --file task.json --validate-only"
     )]
     Create(Box<CreateArgs>),
     /// Changes a task: only what is given.

@@ -31,6 +31,20 @@ pub(super) fn table(clock: &Clock, runs: &[Run]) -> Table {
     table
 }
 
+/// A row for each run of a backfill: told apart by their slots.
+pub(super) fn backfilled(clock: &Clock, runs: &[Run], exist: bool) -> Table {
+    let mut table = Table::new(&["NOMINAL TIME", "RUN"]);
+    for run in runs {
+        let name = if exist {
+            short_run(&run.name)
+        } else {
+            "not queued".to_owned()
+        };
+        table.row([clock.show(run.nominal_time.as_ref()).into(), name.into()]);
+    }
+    table
+}
+
 /// All of a run but its attempts.
 pub(super) fn list(clock: &Clock, run: &Run) -> Result<Table, Failure> {
     let mut list = Table::list();
@@ -84,7 +98,12 @@ pub(super) fn list(clock: &Clock, run: &Run) -> Result<Table, Failure> {
     if let Some(cancellation) = &run.cancellation {
         let when = clock.show(cancellation.request_time.as_ref());
         let (who, why) = (&cancellation.principal, &cancellation.reason);
-        list.entry("asked to stop", format!("{when} by {who} {why}"));
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {why}")
+        };
+        list.entry("asked to stop", format!("{when} by {who}{why}"));
     }
     if let Some(parameters) = &run.parameters {
         list.entry("parameters", parameters_line(parameters)?);

@@ -54,9 +54,11 @@ pub(super) async fn backfill(session: &Session, args: &BackfillArgs) -> Result<E
     };
     session.output.line(&format!("{done} {count} runs"))?;
     if !response.runs.is_empty() {
-        session
-            .output
-            .table(run_view::table(&session.clock, &response.runs))?;
+        session.output.table(run_view::backfilled(
+            &session.clock,
+            &response.runs,
+            !args.validate_only,
+        ))?;
     }
     Ok(Exit::Good)
 }

@@ -124,12 +124,16 @@ fn policies(list: &mut Table, task: &Task) {
         list.entry("catch-up", told);
     }
     if let Some(retry) = &task.retry {
-        let told = format!(
-            "{} attempts, waits from {} to {}",
-            retry.max_attempts,
-            show_length(retry.initial_backoff.as_ref()),
-            show_length(retry.max_backoff.as_ref())
-        );
+        let told = if retry.max_attempts <= 1 {
+            "none: one attempt".to_owned()
+        } else {
+            format!(
+                "{} attempts, waits from {} to {}",
+                retry.max_attempts,
+                show_length(retry.initial_backoff.as_ref()),
+                show_length(retry.max_backoff.as_ref())
+            )
+        };
         list.entry("retry", told);
     }
     list.entry("execution", label_of::<Execution>(task.execution));
