@@ -61,15 +61,17 @@ impl Drop for Noted {
 /// Notes the group that this child leads. Where that cannot be done, the command runs all the same:
 /// only a server that is killed meanwhile leaves it behind.
 pub(super) fn note(data: &Path, run: RunId, attempt: i64, leader: i32) -> Noted {
-    let noted = || -> anyhow::Result<PathBuf> {
-        let process = |id: i32| {
-            let process = process(id);
-            process.ok_or_else(|| anyhow::anyhow!("process {id} is not to be found in /proc"))
+    let noted = || -> anyhow::Result<Option<PathBuf>> {
+        let Some(leader) = process(leader) else {
+            // It has ended already: there is nothing to leave behind.
+            return Ok(None);
         };
+        let server = process(std::process::id().cast_signed());
+        let server = server.ok_or_else(|| anyhow::anyhow!("this process is not in /proc"))?;
         let note = Note {
             boot: boot()?,
-            leader: process(leader)?,
-            server: process(std::process::id().cast_signed())?,
+            leader,
+            server,
         };
         let folder = folder(data);
         fs::DirBuilder::new()
@@ -81,10 +83,10 @@ pub(super) fn note(data: &Path, run: RunId, attempt: i64, leader: i32) -> Noted 
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&path)?;
         file.write_all(&serde_json::to_vec(&note)?)?;
-        Ok(path)
+        Ok(Some(path))
     };
     match noted() {
-        Ok(path) => Noted(Some(path)),
+        Ok(path) => Noted(path),
         Err(error) => {
             warn!(%error, "could not note the process group of run {run}");
             Noted(None)
