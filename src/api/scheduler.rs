@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::task::Pause,
-    engine::{ALIVE_FOR, LOG_BYTES_MAX},
+    engine::{ALIVE_FOR, AgendaPlace, LOG_BYTES_MAX},
     error::Error,
     pb::{self, scheduler_service_server::SchedulerService},
 };
@@ -109,23 +109,36 @@ impl SchedulerService for Api {
         let scope = page::scope(&["GetAgenda", &asked]);
         let asked_after = time::instant_of("after_time", request.after_time.as_ref())?;
         // A page goes on from the same instant as the first, which was perhaps "now".
-        let (after, offset): (Timestamp, usize) = match page::key(&scope, &request.page_token)? {
-            Some(key) => {
-                let (after, offset) = key.split_once(' ').unwrap_or((&key, ""));
-                (page::read(after)?, page::read(offset)?)
-            }
-            None => (asked_after.unwrap_or_else(|| self.engine.clock().now()), 0),
-        };
+        let (after, place): (Timestamp, Option<AgendaPlace>) =
+            match page::key(&scope, &request.page_token)? {
+                Some(key) => {
+                    let mut parts = key.split(' ');
+                    let mut part = || parts.next().unwrap_or_default();
+                    let after = page::read(part())?;
+                    let due_at = page::read(part())?;
+                    let task = page::read(part())?;
+                    (after, Some(AgendaPlace { due_at, task }))
+                }
+                None => (
+                    asked_after.unwrap_or_else(|| self.engine.clock().now()),
+                    None,
+                ),
+            };
         let until = time::instant_of("until_time", request.until_time.as_ref())?;
         let until = until.unwrap_or(after + AGENDA_DEFAULT);
         if until < after || AGENDA_MAX < until.duration_since(after) {
-            let what = "expected an instant at most 31 days after after_time";
+            let what = format!("expected an instant after {after}, and at most 31 days after it");
             return Err(Error::invalid("until_time", what).into());
         }
-        let mut entries = self.engine.agenda(after, until, size + 1, offset).await?;
+        let place = place.as_ref();
+        let mut entries = self.engine.agenda(after, until, size + 1, place).await?;
         let more = size < entries.len();
         entries.truncate(size);
-        let token = more.then(|| page::token(&scope, &format!("{after} {}", offset + size)));
+        let last = entries.last().filter(|_| more);
+        let token = last.map(|last| {
+            let place = format!("{after} {} {}", last.fire.due_at, last.task);
+            page::token(&scope, &place)
+        });
         Ok(Response::new(pb::GetAgendaResponse {
             entries: entries
                 .into_iter()

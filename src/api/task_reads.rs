@@ -5,7 +5,10 @@ use tonic::Response;
 
 use super::{Api, Reply, convert, convert::time, names, page};
 use crate::{
-    domain::schedule::{Schedule, preview},
+    domain::{
+        schedule::{Schedule, preview},
+        task::Pause,
+    },
     error::{Error, Result},
     pb,
     store::{Page, PageOf, TaskFilter},
@@ -67,7 +70,7 @@ impl Api {
         request: pb::PreviewScheduleRequest,
     ) -> Reply<pb::PreviewScheduleResponse> {
         let size = page::size(request.page_size, PREVIEW_DEFAULT)?;
-        let schedule = self.schedule_to_preview(&request).await?;
+        let (schedule, pause) = self.schedule_to_preview(&request).await?;
         let scope = page::scope(&[
             "PreviewSchedule",
             &request.task,
@@ -86,6 +89,18 @@ impl Api {
         let mut fires = preview(&schedule, after, until, limit + 1);
         let more = limit < fires.len();
         fires.truncate(limit);
+        for fire in &mut fires {
+            let skips = |pause: &&Pause| pause.until.is_none_or(|until| fire.nominal_at < until);
+            if let Some(pause) = pause.as_ref().filter(skips) {
+                let until = pause
+                    .until
+                    .map_or_else(String::new, |at| format!(" until {at}"));
+                fire.reasons.push(format!(
+                    "paused by {}{until}: will be skipped",
+                    pause.principal
+                ));
+            }
+        }
         let last = fires.last().filter(|_| more);
         let token = last.map(|fire| page::token(&scope, &fire.nominal_at.to_string()));
         Ok(Response::new(pb::PreviewScheduleResponse {
@@ -154,8 +169,11 @@ impl Api {
         }))
     }
 
-    /// The schedule that is given, or that of the task that is named.
-    async fn schedule_to_preview(&self, request: &pb::PreviewScheduleRequest) -> Result<Schedule> {
+    /// The schedule that is given, or that of the task that is named with the pause it is under.
+    async fn schedule_to_preview(
+        &self,
+        request: &pb::PreviewScheduleRequest,
+    ) -> Result<(Schedule, Option<Pause>)> {
         let id = request.task.strip_prefix("tasks/").unwrap_or(&request.task);
         let Some(given) = &request.schedule else {
             if id.is_empty() {
@@ -169,7 +187,12 @@ impl Api {
                 .store()
                 .task(&names::task_id("task", id)?)
                 .await?;
-            return self.engine.schedule_of(&task);
+            let schedule = self.engine.schedule_of(&task)?;
+            let pause = match task.pause {
+                Some(pause) => Some(pause),
+                None => self.engine.store().global_pause().await?,
+            };
+            return Ok((schedule, pause));
         };
         // Spread and H depend on the name; any will do where none is given.
         let name = if id.is_empty() {
@@ -178,7 +201,8 @@ impl Api {
             names::task_id("task", id)?
         };
         let spec = convert::schedule_spec(given)?;
-        Schedule::parse(&spec, name.as_str(), self.engine.default_zone())
+        let schedule = Schedule::parse(&spec, name.as_str(), self.engine.default_zone())?;
+        Ok((schedule, None))
     }
 }
 

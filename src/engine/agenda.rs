@@ -22,8 +22,15 @@ pub struct AgendaEntry {
     pub paused: bool,
 }
 
+/// Where a page of the agenda ended: the next one begins behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgendaPlace {
+    pub due_at: Timestamp,
+    pub task: TaskName,
+}
+
 impl Engine {
-    /// Fires in (after, until) by due time: `limit` of them after the first `offset`.
+    /// Fires in (after, until) by due time and task: `limit` of them behind `place`.
     ///
     /// # Errors
     /// Where the database is away.
@@ -32,7 +39,7 @@ impl Engine {
         after: Timestamp,
         until: Timestamp,
         limit: usize,
-        offset: usize,
+        place: Option<&AgendaPlace>,
     ) -> Result<Vec<AgendaEntry>> {
         let all_paused = self.store().global_pause().await?.is_some();
         let tasks = self.store().tasks_all().await?;
@@ -41,28 +48,28 @@ impl Engine {
             let schedule = self.schedule_of(&task)?;
             schedules.push((task.name, all_paused || task.pause.is_some(), schedule));
         }
-        // The next fire of each task in a heap: only as many are worked out as are shown.
-        let next = |index: usize, after: Timestamp| {
+        // The next fire of each task in a heap: only as many are worked out as are shown. Tasks come
+        // by name, so their index orders what is due at one instant.
+        let entry = |index: usize, slot: Option<Timestamp>| {
             let (_, _, schedule) = schedules.get(index)?;
-            let slot = schedule.next_after(after).filter(|slot| *slot < until)?;
+            let slot = slot.filter(|slot| *slot < until)?;
             Some(Reverse((schedule.due_at(slot), index, slot)))
         };
-        let mut heap: BinaryHeap<_> = (0..schedules.len())
-            .filter_map(|index| next(index, after))
+        let mut heap: BinaryHeap<_> = schedules
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (name, _, schedule))| {
+                entry(index, first_behind(schedule, name, after, place))
+            })
             .collect();
         let mut entries = Vec::new();
-        let mut passed = 0;
         while entries.len() < limit
             && let Some(Reverse((_, index, slot))) = heap.pop()
         {
-            heap.extend(next(index, slot));
-            passed += 1;
-            if passed <= offset {
-                continue;
-            }
             let Some((task, paused, schedule)) = schedules.get(index) else {
                 continue;
             };
+            heap.extend(entry(index, schedule.next_after(slot)));
             let tick = jiff::SignedDuration::from_micros(1);
             let fire = preview(schedule, slot - tick, None, 1).into_iter().next();
             entries.extend(fire.map(|fire| AgendaEntry {
@@ -73,4 +80,25 @@ impl Engine {
         }
         Ok(entries)
     }
+}
+
+/// The task's first slot after `after` that comes behind `place`, found from there and not from the
+/// beginning.
+fn first_behind(
+    schedule: &Schedule,
+    name: &TaskName,
+    after: Timestamp,
+    place: Option<&AgendaPlace>,
+) -> Option<Timestamp> {
+    let Some(place) = place else {
+        return schedule.next_after(after);
+    };
+    // The last slot up to there may be due later, by its spread.
+    let tick = jiff::SignedDuration::from_micros(1);
+    let last = schedule.last_between(after, place.due_at);
+    let mut slot = schedule.next_after(last.map_or(after, |slot| slot - tick))?;
+    while (schedule.due_at(slot), name) <= (place.due_at, &place.task) {
+        slot = schedule.next_after(slot)?;
+    }
+    Some(slot)
 }

@@ -37,6 +37,7 @@ impl Engine {
             ..Layers::default()
         };
         let task = self.new_task(&tx, name, layers)?;
+        refuse_never(&task)?;
         tx.task_insert(&task, &who.principal, reason).await?;
         let subject = task.resource_name();
         tx.tell(NewEvent::new(
@@ -94,8 +95,12 @@ impl Engine {
             );
             return Err(Error::invalid("kind", what));
         }
+        let before = task.spec.schedule.clone();
         self.apply(&mut tx, &mut task, layers, &who.principal, reason)
             .await?;
+        if before != task.spec.schedule {
+            refuse_never(&task)?;
+        }
         if validate_only {
             return Ok(task);
         }
@@ -293,4 +298,25 @@ fn check_etag(task: &Task, etag: Option<&str>) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+/// A schedule whose slots all lie in the past is a mistake where someone asks for it now; in a file
+/// it is what was.
+fn refuse_never(task: &Task) -> Result<()> {
+    let schedule = &task.spec.schedule;
+    let timed = schedule.cron.is_some() || schedule.every.is_some() || schedule.at.is_some();
+    if task.next_slot_at.is_some() || !timed {
+        return Ok(());
+    }
+    let field = if schedule.at.is_some() {
+        "schedule.at"
+    } else {
+        "schedule.end_at"
+    };
+    let what = format!(
+        "no slot lies after now, {}; expected a later instant, or no schedule for a task that is only \
+         triggered",
+        task.cursor_at
+    );
+    Err(Error::invalid(field, what))
 }

@@ -30,7 +30,7 @@ use std::{
 };
 
 pub use self::{
-    agenda::AgendaEntry,
+    agenda::{AgendaEntry, AgendaPlace},
     auditor::{Auditor, Finding, WholeAudit, audit},
     board::Board,
     catalogue::check_catalogue,

@@ -62,7 +62,7 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         let pause = tx.global_pause_locked().await?;
         let task = tx.task_locked(name).await?;
-        refuse_pause(&task, pause, order.ignore_pause)?;
+        refuse_pause(&task, pause, Some(order.ignore_pause))?;
         let mut run = decide::new_run(&task, Trigger::Manual, tx.now(), tx.now());
         run.parameters.extend(order.parameters);
         self.registry().check(&run.kind, &run.parameters)?;
@@ -98,7 +98,7 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         let pause = tx.global_pause_locked().await?;
         let task = tx.task_locked(&old.task).await?;
-        refuse_pause(&task, pause, ignore_pause)?;
+        refuse_pause(&task, pause, Some(ignore_pause))?;
         let mut run = decide::new_run(&task, Trigger::Retry, tx.now(), tx.now());
         run.parameters = old.parameters;
         self.registry().check(&run.kind, &run.parameters)?;
@@ -127,7 +127,7 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         let pause = tx.global_pause_locked().await?;
         let task = tx.task_locked(name).await?;
-        refuse_pause(&task, pause, false)?;
+        refuse_pause(&task, pause, None)?;
         let now = tx.now();
         if now < order.end {
             let what = format!("{} lies in the future; expected at most {now}", order.end);
@@ -146,7 +146,7 @@ impl Engine {
             .collect();
         if max < slots.len() {
             let what = format!(
-                "the span holds more than {max} slots; raise max_count, or shorten the span"
+                "the span holds more than {max} slots; shorten the span, or raise max_count (to 100,000 at most)"
             );
             return Err(Error::invalid("max_count", what));
         }
@@ -246,10 +246,11 @@ impl Engine {
     }
 }
 
+/// `ignore`: whether the caller insists, where one may.
 fn refuse_pause(
     task: &Task,
     global: Option<crate::domain::task::Pause>,
-    ignore: bool,
+    ignore: Option<bool>,
 ) -> Result<()> {
     let own = task
         .pause
@@ -259,8 +260,12 @@ fn refuse_pause(
         .as_ref()
         .map(|pause| ("everything".to_owned(), pause));
     match own.or(all) {
-        Some((what, pause)) if !ignore => {
-            let message = format!("{}; resume it, or set ignore_pause", paused(&what, pause));
+        Some((what, pause)) if ignore != Some(true) => {
+            let advice = match ignore {
+                Some(_) => "resume it, or set ignore_pause",
+                None => "resume it first",
+            };
+            let message = format!("{}; {advice}", paused(&what, pause));
             Err(Error::conflict("PAUSED", task.resource_name(), message))
         }
         _ => Ok(()),

@@ -120,8 +120,7 @@ impl Engine {
                 "not everything is paused",
             ));
         };
-        let now = tx.now();
-        let count = self.leave_global_pause(&mut tx, &pause, now).await?;
+        let count = self.leave_global_pause(&mut tx, &pause).await?;
         keep(&mut tx, who, remember, &count).await?;
         tx.commit().await?;
         self.forget_status().await;
@@ -129,15 +128,16 @@ impl Engine {
     }
 
     /// Ends the pause of all at the instant that was set for it.
-    pub(super) async fn end_global_pause(&self, until: Timestamp) -> Result<()> {
+    pub(super) async fn end_global_pause(&self) -> Result<()> {
         let mut tx = self.store().begin().await?;
         if let Some(pause) = tx.global_pause_locked().await? {
-            self.leave_global_pause(&mut tx, &pause, until).await?;
+            self.leave_global_pause(&mut tx, &pause).await?;
         }
         tx.commit().await
     }
 
-    async fn leave_global_pause(&self, tx: &mut Tx, pause: &Pause, upto: Timestamp) -> Result<u64> {
+    async fn leave_global_pause(&self, tx: &mut Tx, pause: &Pause) -> Result<u64> {
+        let upto = pause.ends_at(tx.now());
         tx.set_global_pause(&None).await?;
         tx.tell(NewEvent::new(
             EventKind::AllResumed,
@@ -180,7 +180,7 @@ impl Engine {
         tx.task_locked(name).await
     }
 
-    /// Writes the row of a pause up to now.
+    /// Writes the row of a pause up to now, or to its end where that has passed.
     pub(super) async fn leave_pause(
         &self,
         tx: &mut Tx,
@@ -189,7 +189,7 @@ impl Engine {
     ) -> Result<()> {
         let schedule = self.schedule_of(task)?;
         let facts = self.facts(&schedule, tx.now());
-        let row = decide::close_pause(task, &facts, pause, tx.now());
+        let row = decide::close_pause(task, &facts, pause, pause.ends_at(tx.now()));
         if let Some(row) = row {
             tx.tell(skipped(task, &row));
             tx.slots_insert(&[row]).await?;

@@ -74,7 +74,7 @@ impl Scheduler {
             if let Some(pause) = store.global_pause().await? {
                 match pause.until {
                     Some(until) if until <= now => {
-                        self.engine.end_global_pause(until).await?;
+                        self.engine.end_global_pause().await?;
                     }
                     // Nothing is decided; the bell rings when the pause ends before its time.
                     until => return Ok(until.unwrap_or(now + LOOK_AGAIN)),

@@ -13,6 +13,8 @@ on_both!(
     an_edit_of_what_is_due_decides_it_under_the_old_specification,
     a_pause_across_slots_becomes_one_row_when_it_ends,
     a_pause_with_an_end_ends_by_itself,
+    a_slot_at_the_very_end_of_a_pause_runs,
+    a_schedule_that_lies_in_the_past_is_refused,
     a_global_pause_stops_every_task_and_resumes_them,
     a_paused_task_is_not_triggered_unless_one_insists,
     runs_queued_before_a_pause_proceed,
@@ -156,6 +158,73 @@ async fn a_pause_with_an_end_ends_by_itself(database: Database) {
     let ledger = server.decided("task", minutes(30)).await;
     assert_eq!(ledger, [row("SKIPPED_PAUSED", 2), row("DISPATCHED", 1)]);
     assert_eq!(server.task("task").await.pause, None);
+    server.stop().await;
+}
+
+async fn a_slot_at_the_very_end_of_a_pause_runs(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for name in ["one", "two"] {
+        server.create(name, instant().cron("*/10 * * * *")).await;
+    }
+    pause(&server, "one", Some(minutes(20))).await;
+    let request = pb::PauseAllRequest {
+        until_time: Some(stamp(minutes(20))),
+        ..Default::default()
+    };
+    server.client.scheduler().pause_all(request).await.unwrap();
+    let preview = pb::PreviewScheduleRequest {
+        task: "tasks/one".to_owned(),
+        page_size: 2,
+        ..Default::default()
+    };
+    let preview = server.client.tasks().preview_schedule(preview).await;
+    let fires = preview.unwrap().into_inner().fires;
+    assert!(
+        fires[0].reasons.concat().contains("paused by admin until"),
+        "{fires:?}"
+    );
+    assert!(fires[1].reasons.is_empty(), "{fires:?}");
+
+    server.advance(20 * 60);
+
+    for name in ["one", "two"] {
+        let ledger = server.decided(name, minutes(20)).await;
+        assert_eq!(
+            ledger,
+            [row("SKIPPED_PAUSED", 1), row("DISPATCHED", 1)],
+            "{name}"
+        );
+    }
+    server.stop().await;
+}
+
+async fn a_schedule_that_lies_in_the_past_is_refused(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut past = instant();
+    past.schedule.get_or_insert_default().at = Some(stamp(minutes(-1)));
+    let request = pb::CreateTaskRequest {
+        task_id: "past".to_owned(),
+        task: Some(past.clone()),
+        ..Default::default()
+    };
+    let (code, _, status) = refused(server.client.tasks().create_task(request).await);
+    assert_eq!(code, Code::InvalidArgument);
+    assert_eq!(crate::support::violations(&status), ["schedule.at"]);
+
+    server.create("task", instant().cron("*/10 * * * *")).await;
+    past.name = "tasks/task".to_owned();
+    past.kind = String::new();
+    let request = pb::UpdateTaskRequest {
+        task: Some(past),
+        ..Default::default()
+    };
+    let (code, ..) = refused(server.client.tasks().update_task(request).await);
+    assert_eq!(code, Code::InvalidArgument);
+    server.advance(600);
+    let ledger = server.decided("task", minutes(10)).await;
+    assert_eq!(ledger, [row("DISPATCHED", 1)], "as if nobody had asked");
     server.stop().await;
 }
 

@@ -14,6 +14,7 @@ on_both!(
     reflection_lists_every_service_in_both_versions,
     the_server_says_what_it_is,
     a_request_that_is_too_large_is_refused,
+    the_agenda_is_paged_in_order_without_gap_or_overlap,
 );
 
 async fn bare(server: &Server) -> Channel {
@@ -182,6 +183,47 @@ async fn the_server_says_what_it_is(database: Database) {
     .await;
     let names: Vec<&str> = rounds.iter().map(|round| round.name.as_str()).collect();
     assert_eq!(names, ["refill", "reap-leases", "audit", "keep-house"]);
+    server.stop().await;
+}
+
+async fn the_agenda_is_paged_in_order_without_gap_or_overlap(database: Database) {
+    use crate::support::{TaskExt as _, at, instant, noon, seconds, stamp};
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("a", instant().cron("* * * * *")).await;
+    server.create("b", instant().cron("*/2 * * * *")).await;
+    let mut spread = instant().cron("* * * * *");
+    spread.schedule.as_mut().unwrap().spread = Some(seconds(50));
+    server.create("c", spread).await;
+    let mut paged = Vec::new();
+    for page_size in [1000, 7] {
+        let mut entries = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::GetAgendaRequest {
+                after_time: Some(stamp(noon())),
+                until_time: Some(stamp(noon() + jiff::SignedDuration::from_mins(20))),
+                page_size,
+                page_token,
+            };
+            let answer = server.client.scheduler().get_agenda(request).await;
+            let answer = answer.unwrap().into_inner();
+            for entry in answer.entries {
+                let fire = entry.fire.unwrap();
+                entries.push((at(&fire.due_time), entry.task, at(&fire.nominal_time)));
+            }
+            page_token = answer.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        paged.push(entries);
+    }
+    let parsed = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    assert!(paged[0].is_sorted_by_key(|(due, task, _)| (parsed(due), task.clone())));
+    // Until its end, exclusive; the spread one only where it is nominal before it.
+    assert_eq!(paged[0].len(), 19 + 9 + 19);
+    assert_eq!(paged[0], paged[1]);
     server.stop().await;
 }
 

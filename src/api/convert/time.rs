@@ -27,7 +27,7 @@ pub(in crate::api) fn span(span: std::time::Duration) -> prost_types::Duration {
 
 /// An instant from outside.
 pub(in crate::api) fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp> {
-    let wrong = || Error::invalid(field, "expected an instant between the years 1 and 9999");
+    let wrong = || Error::invalid(field, "expected an instant from 0001-01-01 to 9999-12-30");
     if !(0..1_000_000_000).contains(&at.nanos) {
         return Err(Error::invalid(field, "nanos: expected 0 to 999,999,999"));
     }

@@ -56,7 +56,7 @@ pub fn decide(task: &mut Task, facts: &Facts<'_>) -> Decision {
             Some(until) if until <= facts.now => {
                 decision
                     .rows
-                    .extend(close_pause(task, facts, &pause, until));
+                    .extend(close_pause(task, facts, &pause, pause.ends_at(facts.now)));
                 task.pause = None;
             }
             _ => return decision,

@@ -183,6 +183,17 @@ pub struct Pause {
     pub until: Option<Timestamp>,
 }
 
+impl Pause {
+    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
+    pub fn ends_at(&self, now: Timestamp) -> Timestamp {
+        let tick = jiff::SignedDuration::from_micros(1);
+        match self.until {
+            Some(until) if until <= now => until.saturating_sub(tick).unwrap_or(until),
+            _ => now,
+        }
+    }
+}
+
 /// How a task's newest finished run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
