@@ -57,7 +57,7 @@ pub enum Error {
         source: Cause,
     },
     /// A bug, or a broken invariant.
-    #[error("internal error")]
+    #[error("internal error: {0}")]
     Internal(#[source] Cause),
 }
 

@@ -4,7 +4,7 @@
 //! afterwards, waiting where there is nothing: replay, catch-up, slow reader and live tail are one
 //! path, and nobody misses anything.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -16,6 +16,8 @@ use crate::{
 };
 
 const PAGE: usize = 256;
+/// How far a replica may be behind another, whose token comes here.
+const BEHIND_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Every event after `sequence`, in order and without end.
 ///
@@ -24,19 +26,18 @@ const PAGE: usize = 256;
 pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<Event>>> + Send {
     try_stream! {
         let mut grown = store.tail().grown();
-        if store.tail().last() < sequence {
-            Err(out_of_range(sequence, store.events_pruned_upto().await?))?;
-        }
+        reach(&store, sequence).await?;
         loop {
             let last = *grown.borrow_and_update();
             let page = match store.tail().after(sequence, PAGE) {
                 Some(page) => page,
                 None => {
+                    let page = store.events_between(sequence, last, PAGE as u64).await?;
+                    // Looked at after the page: what is pruned by then may be missing in it.
                     let pruned = store.events_pruned_upto().await?;
                     if sequence < pruned {
                         Err(out_of_range(sequence, pruned))?;
                     }
-                    let page = store.events_between(sequence, last, PAGE as u64).await?;
                     if page.is_empty() {
                         // Numbers that were never used: nothing is there, nor will be.
                         sequence = last;
@@ -53,6 +54,24 @@ pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<
             }
         }
     }
+}
+
+/// Waits until this process has heard of `sequence`: a token may come from a replica that is ahead.
+///
+/// # Errors
+/// [`Error::OutOfRange`] where the log does not reach that far.
+pub async fn reach(store: &Store, sequence: i64) -> Result<()> {
+    let mut grown = store.tail().grown();
+    if sequence <= *grown.borrow() {
+        return Ok(());
+    }
+    let heard = grown.wait_for(|last| sequence <= *last);
+    if sequence <= store.events_highest().await?
+        && tokio::time::timeout(BEHIND_AT_MOST, heard).await.is_ok()
+    {
+        return Ok(());
+    }
+    Err(out_of_range(sequence, store.events_pruned_upto().await?))
 }
 
 fn out_of_range(sequence: i64, oldest: i64) -> Error {

@@ -92,6 +92,7 @@ impl From<Error> for Status {
                     cause = &**cause as &dyn std::error::Error,
                     "internal error: {cause}"
                 );
+                message = "internal error: the server's log has the cause".to_owned();
                 info(&mut details, "INTERNAL", &[]);
                 Code::Internal
             }

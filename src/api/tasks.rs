@@ -14,7 +14,8 @@ use crate::{
 };
 
 const BACKFILL_DEFAULT: u32 = 100;
-const BACKFILL_MAX: u32 = 100_000;
+/// Each is a row, an event and a place in line: more would hold up everybody for seconds.
+const BACKFILL_MAX: u32 = 10_000;
 
 #[tonic::async_trait]
 impl TaskService for Api {

@@ -58,8 +58,9 @@ impl Api {
         let from = store.tail().last();
         let (snapshot, from) = match place {
             Some(Place::After(sequence)) => {
+                let reached = journal::reach(&store, sequence).await;
                 let pruned = store.events_pruned_upto().await?;
-                if sequence < pruned || store.tail().last() < sequence {
+                if sequence < pruned || reached.is_err() {
                     return Err(Error::OutOfRange {
                         message: format!(
                             "the log reaches from {pruned} to {}; begin without a resume token",

@@ -93,7 +93,10 @@ impl DataDir {
         let found = match fs::read_to_string(&file) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let written = fs::write(&file, format!("{cluster_id}\n"));
+                // Whole or not at all: half an id would refuse every later start.
+                let new = self.path.join(format!("cluster-id.{}", std::process::id()));
+                let written = fs::write(&new, format!("{cluster_id}\n"));
+                let written = written.and_then(|()| fs::rename(&new, &file));
                 return written.with_context(|| format!("could not write {}", file.display()));
             }
             Err(error) => {

@@ -78,7 +78,7 @@ pub async fn serve(
     let cluster_id = store.cluster_id().await?;
     data.belong_to(&cluster_id)?;
     let token = Token::load_or_create(&data.token_file())?;
-    store.start_tail().await?;
+    store.start_tail(&stop).await?;
 
     let registry = registry(&config, &ports);
     let engine = Engine::new(

@@ -45,7 +45,7 @@ impl Engine {
         let tasks = self.store().tasks_all().await?;
         let mut schedules: Vec<(TaskName, bool, Schedule)> = Vec::with_capacity(tasks.len());
         for task in tasks {
-            let schedule = self.schedule_of(&task)?;
+            let schedule = self.schedule_or_none(&task)?;
             schedules.push((task.name, all_paused || task.pause.is_some(), schedule));
         }
         // The next fire of each task in a heap: only as many are worked out as are shown. Tasks come

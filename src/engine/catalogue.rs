@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Engine, Registry};
 use crate::{
     domain::{
         EventKind, NewEvent, Task, TaskName, TaskSpec,
+        problem::{Problem, Severity},
         task::{Layers, Origin},
     },
     error::{Error, Result},
@@ -18,6 +20,7 @@ use crate::{
 
 const HASH: &str = "catalogue_hash";
 const PRINCIPAL: &str = "configuration";
+pub(super) const MISFIT: &str = "task.override_misfit";
 
 /// The configuration's layer: fields of a `TaskSpec` by task.
 type Configured = BTreeMap<TaskName, Map<String, Value>>;
@@ -134,8 +137,25 @@ impl Engine {
         };
         let before = task.version;
         let reason = "the configuration changed";
-        self.apply(&mut tx, &mut task, layers, PRINCIPAL, reason)
-            .await?;
+        let applied = self
+            .apply(&mut tx, &mut task, layers.clone(), PRINCIPAL, reason)
+            .await;
+        match applied {
+            // What the API has changed no longer fits what lies below it. The task stays as it is: a
+            // server that did not start could not be asked to reset it.
+            Err(Error::Invalid { field, reason }) if !layers.api.is_empty() => {
+                warn!(task = %task.name, "an override no longer fits: {field}: {reason}");
+                task.layers = layers;
+                self.touch(&mut tx, &mut task, EventKind::TaskUpdated)
+                    .await?;
+                let problem = misfit(&task, &field, &reason, tx.now());
+                tx.problem_raise(&problem, None).await?;
+            }
+            applied => {
+                applied?;
+                tx.problem_clear(MISFIT, &task.resource_name()).await?;
+            }
+        }
         tx.commit().await?;
         Ok(before != task.version)
     }
@@ -165,5 +185,18 @@ impl Engine {
         ));
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+fn misfit(task: &Task, field: &str, reason: &str, now: Timestamp) -> Problem {
+    Problem {
+        severity: Severity::Warning,
+        kind: MISFIT.to_owned(),
+        subject: task.resource_name(),
+        message: format!(
+            "what the API has changed of it no longer fits the configuration: {field}: {reason}; it runs as before"
+        ),
+        action: "see `bellctl drift`, then update or reset the task".to_owned(),
+        since: now,
     }
 }

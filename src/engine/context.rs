@@ -16,6 +16,10 @@ use crate::{
 pub const LOG_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one line; what is longer is cut.
 const LINE_BYTES_MAX: usize = 8 << 10;
+/// What a line costs besides its text: empty ones are not free.
+const LINE_COST: usize = 64;
+/// Lines written in one transaction.
+const LINES_AT_ONCE: usize = 2000;
 
 /// What a run knows of itself, and what it may use.
 #[derive(Clone, Debug)]
@@ -111,16 +115,17 @@ impl Feed {
         if said.cut {
             return;
         }
-        let (stream, text) = if LOG_BYTES_MAX < said.bytes + text.len().min(LINE_BYTES_MAX) {
-            said.cut = true;
-            (
-                Stream::Log,
-                "… the rest of this attempt's log was cut: it is over 1 MiB",
-            )
-        } else {
-            (stream, cut(text))
-        };
-        said.bytes += text.len();
+        let (stream, text) =
+            if LOG_BYTES_MAX < said.bytes + LINE_COST + text.len().min(LINE_BYTES_MAX) {
+                said.cut = true;
+                (
+                    Stream::Log,
+                    "… the rest of this attempt's log was cut: it is over 1 MiB",
+                )
+            } else {
+                (stream, cut(text))
+            };
+        said.bytes += LINE_COST + text.len();
         said.next_line += 1;
         let line = LogLine {
             run,
@@ -153,22 +158,23 @@ impl Feed {
             .last_sign_at
     }
 
-    /// Takes the lines that are to be written.
-    pub(super) fn take_lines(&self) -> Vec<LogLine> {
-        std::mem::take(
-            &mut self
-                .said
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .lines,
-        )
+    /// The next lines to be written. They stay until [`Feed::written`] says that they are: whoever ends
+    /// the attempt meanwhile writes them too, and a line that is there already stays as it is.
+    pub(super) fn lines_to_write(&self) -> Vec<LogLine> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.lines.iter().take(LINES_AT_ONCE).cloned().collect()
     }
 
-    /// Puts lines back that could not be written.
-    pub(super) fn put_back(&self, mut lines: Vec<LogLine>) {
+    /// All that is not written yet.
+    pub(super) fn all_lines(&self) -> Vec<LogLine> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.lines.clone()
+    }
+
+    /// Forgets lines up to this number: they are in the table.
+    pub(super) fn written(&self, upto: i64) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.append(&mut said.lines);
-        said.lines = lines;
+        said.lines.retain(|line| upto < line.line);
     }
 
     /// Takes the news of progress, at most once a second.

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Caller, Engine, Remember, catalogue::merged, keep, scheduler::skipped};
+use super::{
+    Caller, Engine, Remember,
+    catalogue::{MISFIT, merged},
+    keep,
+    scheduler::skipped,
+};
 use crate::{
     domain::{
         EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
@@ -186,6 +191,7 @@ impl Engine {
         task.next_slot_at = None;
         task.next_due_at = None;
         task.deleted_at = Some(tx.now());
+        tx.problems_clear_of(&task.resource_name()).await?;
         self.touch(tx, task, EventKind::TaskDeleted).await
     }
 
@@ -226,6 +232,7 @@ impl Engine {
         reason: &str,
     ) -> Result<()> {
         let spec = merged(&layers, self.default_zone())?;
+        tx.problem_clear(MISFIT, &task.resource_name()).await?;
         if layers == task.layers && spec == task.spec {
             return Ok(());
         }
@@ -260,7 +267,7 @@ impl Engine {
         if let Some(pause) = pause {
             return self.leave_pause(tx, task, &pause).await;
         }
-        let schedule = self.schedule_of(task)?;
+        let schedule = self.schedule_or_none(task)?;
         let facts = self.facts(&schedule, tx.now());
         if let Some(row) = decide::close(task, &facts, tx.now(), outcome, why) {
             if 0 < row.count {

@@ -5,8 +5,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::runner::{Runner, Stop};
+use super::{
+    context::Feed,
+    runner::{Runner, Stop},
+};
 use crate::{
+    clock::Stopwatch,
     domain::{RunId, retry::later, run::Progress},
     error::Result,
 };
@@ -18,18 +22,28 @@ impl Runner {
     pub(super) async fn keep(self, over: CancellationToken) {
         let renew_every = self.engine.settings().lease / 3;
         let mut renew_at = later(self.engine.clock().now(), renew_every);
+        let mut renewed = Stopwatch::start();
         let mut bell = self.engine.store().bells().cancel();
         let mut write = tokio::time::interval(WRITE_EVERY);
         write.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !over.is_cancelled() {
             let done = tokio::select! {
                 () = over.cancelled() => return,
-                () = self.engine.clock().sleep_until(renew_at) => {
-                    renew_at = later(self.engine.clock().now(), renew_every);
-                    self.renew().await
+                () = self.engine.clock().sleep_until(renew_at) => None,
+                _ = bell.changed() => Some(self.pass_on_wishes().await),
+                _ = write.tick() => Some(self.write_feeds().await),
+            };
+            // Real time counts too: a clock that is set back must not let leases run out.
+            let done = match done {
+                Some(done) if renewed.elapsed() < renew_every => done,
+                _ => {
+                    let done = self.renew().await;
+                    if done.is_ok() {
+                        renewed = Stopwatch::start();
+                        renew_at = later(self.engine.clock().now(), renew_every);
+                    }
+                    done
                 }
-                _ = bell.changed() => self.pass_on_wishes().await,
-                _ = write.tick() => self.write_feeds().await,
             };
             if let Err(error) = done {
                 warn!(%error, "could not keep up what is running; trying again");
@@ -81,9 +95,14 @@ impl Runner {
     async fn write_feeds(&self) -> Result<()> {
         let now = self.engine.clock().now();
         let mut lines = Vec::new();
+        let mut upto: Vec<(Feed, i64)> = Vec::new();
         let mut news: Vec<(RunId, i64, Progress)> = Vec::new();
         for (run, hosted) in self.hosts.all() {
-            lines.extend(hosted.feed.take_lines());
+            let next = hosted.feed.lines_to_write();
+            if let Some(last) = next.last() {
+                upto.push((hosted.feed.clone(), last.line));
+            }
+            lines.extend(next);
             if let Some(progress) = hosted.feed.take_progress(now) {
                 news.push((run, hosted.token, progress));
             }
@@ -91,23 +110,13 @@ impl Runner {
         if lines.is_empty() && news.is_empty() {
             return Ok(());
         }
-        let written = async {
-            let mut tx = self.engine.store().begin().await?;
-            tx.log_insert(&lines).await?;
-            tx.runs_progress(&news).await?;
-            tx.commit().await
-        };
-        let written = written.await;
-        if written.is_err() {
-            for (run, hosted) in self.hosts.all() {
-                let own = lines
-                    .iter()
-                    .filter(|line| line.run == run)
-                    .cloned()
-                    .collect();
-                hosted.feed.put_back(own);
-            }
+        let mut tx = self.engine.store().begin().await?;
+        tx.log_insert(&lines).await?;
+        tx.runs_progress(&news).await?;
+        tx.commit().await?;
+        for (feed, line) in upto {
+            feed.written(line);
         }
-        written
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! others may ask of them.
 
 mod agenda;
+mod audit;
 mod auditor;
 mod board;
 mod catalogue;
@@ -31,7 +32,8 @@ use std::{
 
 pub use self::{
     agenda::{AgendaEntry, AgendaPlace},
-    auditor::{Auditor, Finding, WholeAudit, audit},
+    audit::{Finding, WholeAudit, audit},
+    auditor::Auditor,
     board::Board,
     catalogue::check_catalogue,
     context::{LOG_BYTES_MAX, RunContext, Stream},
@@ -167,6 +169,15 @@ impl Engine {
     /// Figures of this process that are in no table.
     pub fn board(&self) -> &Board {
         &self.inner.board
+    }
+
+    /// The task's schedule, or one without slots where it can no longer be read: so that such a task
+    /// can still be paused, mended and deleted.
+    pub(crate) fn schedule_or_none(&self, task: &Task) -> Result<Schedule> {
+        self.schedule_of(task).or_else(|_| {
+            let none = crate::domain::schedule::ScheduleSpec::default();
+            Schedule::parse(&none, task.name.as_str(), self.default_zone())
+        })
     }
 
     /// The task's schedule, read once for each revision.

@@ -146,7 +146,7 @@ impl Engine {
             .collect();
         if max < slots.len() {
             let what = format!(
-                "the span holds more than {max} slots; shorten the span, or raise max_count (to 100,000 at most)"
+                "the span holds more than {max} slots; shorten the span, or raise max_count (to 10,000 at most)"
             );
             return Err(Error::invalid("max_count", what));
         }

@@ -83,7 +83,7 @@ impl Engine {
         self.decide_everything_due().await?;
         let mut tx = self.store().begin().await?;
         let pause = pause_by(who, reason, until, tx.now())?;
-        if let Some(pause) = tx.global_pause_locked().await? {
+        if let Some(pause) = tx.global_pause_to_set().await? {
             return Err(Error::conflict(
                 "PAUSED",
                 "scheduler",
@@ -113,7 +113,7 @@ impl Engine {
         remember: Option<Remember<'_, u64>>,
     ) -> Result<u64> {
         let mut tx = self.store().begin().await?;
-        let Some(pause) = tx.global_pause_locked().await? else {
+        let Some(pause) = tx.global_pause_to_set().await? else {
             return Err(Error::conflict(
                 "NOT_PAUSED",
                 "scheduler",
@@ -128,9 +128,12 @@ impl Engine {
     }
 
     /// Ends the pause of all at the instant that was set for it.
-    pub(super) async fn end_global_pause(&self) -> Result<()> {
+    pub(super) async fn end_global_pause(&self, until: Timestamp) -> Result<()> {
         let mut tx = self.store().begin().await?;
-        if let Some(pause) = tx.global_pause_locked().await? {
+        if let Some(pause) = tx.global_pause_to_set().await?
+            // Another may have ended it meanwhile, and someone begun a new one.
+            && pause.until == Some(until)
+        {
             self.leave_global_pause(&mut tx, &pause).await?;
         }
         tx.commit().await
@@ -145,15 +148,18 @@ impl Engine {
             "scheduler".to_owned(),
             pause,
         ));
-        let names = self.store().tasks_all().await?;
-        let ids: Vec<_> = names.iter().map(|task| task.id).collect();
         let (mut rows, mut moved, mut count) = (Vec::new(), Vec::new(), 0);
-        for mut task in tx.tasks_locked(&ids).await? {
-            // One that is paused by itself stays so; its own row is written when that ends.
-            if task.pause.is_some() {
-                continue;
+        for mut task in tx.tasks_all_locked().await? {
+            // One that is paused by itself for longer stays so; its own row is written when that ends.
+            match &task.pause {
+                Some(own) if own.until.is_none_or(|until| upto < until) => continue,
+                Some(_) => {
+                    task.pause = None;
+                    self.touch(tx, &mut task, EventKind::TaskResumed).await?;
+                }
+                None => {}
             }
-            let schedule = self.schedule_of(&task)?;
+            let schedule = self.schedule_or_none(&task)?;
             let facts = self.facts(&schedule, tx.now());
             let from = task.cursor_at;
             if let Some(row) = decide::close_pause(&mut task, &facts, pause, upto) {
@@ -187,7 +193,7 @@ impl Engine {
         task: &mut Task,
         pause: &Pause,
     ) -> Result<()> {
-        let schedule = self.schedule_of(task)?;
+        let schedule = self.schedule_or_none(task)?;
         let facts = self.facts(&schedule, tx.now());
         let row = decide::close_pause(task, &facts, pause, pause.ends_at(tx.now()));
         if let Some(row) = row {

@@ -57,7 +57,7 @@ impl Runner {
         }
         let end = self.judge(run, joined, why);
         if why != Some(Stop::LeaseLost) {
-            let lines = hosted.feed.take_lines();
+            let lines = hosted.feed.all_lines();
             self.finisher
                 .record(ended(run, self.engine.replica().id, end), lines)
                 .await;

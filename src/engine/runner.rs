@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, info_span, warn};
+use tracing::{Instrument as _, error, info_span, warn};
 
 use super::{Engine, context::Feed, finisher::Finisher};
 use crate::{
@@ -248,6 +248,7 @@ impl Runner {
     fn host(&self, run: Run) {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             // Places are only taken here, and no more were claimed than were free.
+            error!(run.id = %run.id, "run {} was claimed without a place; its lease will tell", run.id);
             return;
         };
         let hosted = Hosted {

@@ -74,7 +74,7 @@ impl Scheduler {
             if let Some(pause) = store.global_pause().await? {
                 match pause.until {
                     Some(until) if until <= now => {
-                        self.engine.end_global_pause().await?;
+                        self.engine.end_global_pause(until).await?;
                     }
                     // Nothing is decided; the bell rings when the pause ends before its time.
                     until => return Ok(until.unwrap_or(now + LOOK_AGAIN)),
@@ -113,7 +113,15 @@ impl Engine {
         let mut moved = Vec::with_capacity(tasks.len());
         let mut unpaused = Vec::new();
         for mut task in tasks {
-            let schedule = self.schedule_of(&task)?;
+            let schedule = match self.schedule_of(&task) {
+                Ok(schedule) => schedule,
+                Err(error) => {
+                    // One task must not stop the others; the auditor makes it a problem.
+                    warn!(task = %task.name, %error, "the schedule of {} cannot be read", task.name);
+                    tx.task_look_again(task.id, now + LOOK_AGAIN).await?;
+                    continue;
+                }
+            };
             let facts = Facts {
                 schedule: &schedule,
                 now,
@@ -191,6 +199,7 @@ impl Engine {
                 end: AttemptEnd::because(RunState::Expired, reason::SUPERSEDED_BY_SLOT, message),
             })
             .collect();
+        // Their rows are locked since they were read as queued: each is ended.
         tx.runs_end(&ended, &[RunState::Queued]).await?;
         Ok(())
     }

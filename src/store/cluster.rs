@@ -145,10 +145,20 @@ impl Store {
 impl Tx {
     /// The pause of all, locked until this write is over so that nothing is decided beside it.
     pub async fn global_pause_locked(&mut self) -> Result<GlobalPause> {
+        self.pause_locked(" FOR SHARE").await
+    }
+
+    /// The same for whoever will set it: to begin with the lesser lock and ask for the greater would
+    /// let two of them wait for each other.
+    pub async fn global_pause_to_set(&mut self) -> Result<GlobalPause> {
+        self.pause_locked(" FOR UPDATE").await
+    }
+
+    async fn pause_locked(&mut self, lock: &str) -> Result<GlobalPause> {
         let found = self
             .sql("SELECT key, value FROM cluster WHERE key = ")
             .bind(PAUSE)
-            .postgres(" FOR SHARE")
+            .postgres(lock)
             .done();
         let found: Option<cluster::Model> = self.one(found).await?;
         Ok(found

@@ -82,6 +82,16 @@ impl Tx {
         Ok(done)
     }
 
+    /// Puts off a task that cannot be decided now.
+    pub async fn task_look_again(&mut self, id: TaskId, at: Timestamp) -> Result<()> {
+        let update = task::Entity::update_many()
+            .col_expr(task::Column::WakeAt, Expr::value(micros(at)))
+            .filter(task::Column::Id.eq(id.0));
+        let done = update.exec(self.open()?).await;
+        self.check(done)?;
+        Ok(())
+    }
+
     /// Moves the auditor's own mark.
     pub async fn audited(&mut self, id: TaskId, upto: Timestamp) -> Result<()> {
         let update = task::Entity::update_many()

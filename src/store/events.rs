@@ -17,6 +17,7 @@ use crate::{
 };
 
 const PRUNED: &str = "log_pruned_upto";
+const PRUNED_AT_ONCE: i64 = 20_000;
 
 #[derive(FromQueryResult)]
 struct Number {
@@ -39,7 +40,7 @@ impl Store {
     }
 
     /// The highest number in the table; 0 where there is none.
-    pub(super) async fn events_highest(&self) -> Result<i64> {
+    pub async fn events_highest(&self) -> Result<i64> {
         let highest: Option<Number> = self
             .one(
                 self.sql("SELECT max(sequence) AS number FROM events")
@@ -48,6 +49,12 @@ impl Store {
             .await?;
         let highest = highest.and_then(|row| row.number);
         Ok(highest.unwrap_or(0).max(self.events_pruned_upto().await?))
+    }
+
+    async fn events_lowest(&self) -> Result<i64> {
+        let select = "SELECT min(sequence) AS number FROM events";
+        let lowest: Option<Number> = self.one(self.sql(select).done()).await?;
+        Ok(lowest.and_then(|row| row.number).unwrap_or(0))
     }
 
     /// Numbers up to this one are no longer in the table.
@@ -89,14 +96,21 @@ impl Store {
         if upto <= self.events_pruned_upto().await? {
             return Ok(0);
         }
-        let mut tx = self.begin().await?;
-        let delete = tx
-            .sql("DELETE FROM events WHERE sequence <= ")
-            .bind(upto)
-            .done();
-        let gone = tx.run(delete).await?;
-        tx.set_value(PRUNED, &upto).await?;
-        tx.commit().await?;
+        let mut gone = 0;
+        let mut from = self.events_pruned_upto().await?;
+        // A transaction for each some thousand: a whole day's at once would hold up everybody.
+        while from < upto {
+            let to = upto.min(from.max(self.events_lowest().await?) + PRUNED_AT_ONCE);
+            let mut tx = self.begin().await?;
+            let delete = tx
+                .sql("DELETE FROM events WHERE sequence <= ")
+                .bind(to)
+                .done();
+            gone += tx.run(delete).await?;
+            tx.set_value(PRUNED, &to).await?;
+            tx.commit().await?;
+            from = to;
+        }
         Ok(gone)
     }
 }

@@ -21,6 +21,7 @@ mod migration;
 mod open;
 mod page;
 mod problems;
+mod queue;
 mod replicas;
 mod requests;
 mod runs;
@@ -53,10 +54,10 @@ pub use self::{
     log::LogLine,
     open::Location,
     page::{Page, PageOf},
+    queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::StoredReply,
     runs::{LiveRun, RunFilter},
-    runs_claim::{QueueCounts, QueueOutlook},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
     tail::Tail,
@@ -311,7 +312,9 @@ fn is_away(error: &DbErr) -> bool {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
+        | sqlx::Error::WorkerCrashed
+        // SQLite rolled back by itself, and the connection does not know: the next one will.
+        | sqlx::Error::InvalidSavePointStatement => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| is_away_code(&code)),
         _ => false,
     }
@@ -322,7 +325,8 @@ fn is_away(error: &DbErr) -> bool {
 /// open.
 fn is_away_code(code: &str) -> bool {
     if code.len() == 5 {
-        return ["08", "53", "57P", "40", "58"]
+        // Besides: a lock or a statement that took too long, and a server that only reads (failover).
+        return ["08", "53", "57P", "57014", "55P03", "25006", "40", "58"]
             .iter()
             .any(|class| code.starts_with(class));
     }

@@ -76,6 +76,16 @@ impl Tx {
         Ok(())
     }
 
+    /// Forgets every problem of a subject that is no more.
+    pub async fn problems_clear_of(&mut self, subject: &str) -> Result<()> {
+        let delete = self
+            .sql("DELETE FROM problems WHERE subject = ")
+            .bind(subject)
+            .done();
+        self.run(delete).await?;
+        Ok(())
+    }
+
     /// Closes a problem; says whether it was open.
     pub async fn problem_clear(&mut self, kind: &str, subject: &str) -> Result<bool> {
         let delete = self

@@ -50,10 +50,8 @@ struct LiveRow {
     catch_up: bool,
     attempt: i64,
     trigger_by: String,
+    due_at: i64,
 }
-
-/// The states of runs that have not ended, as the partial indexes have them.
-const LIVE: &str = "('queued', 'running', 'retry_wait')";
 
 impl Store {
     /// # Errors
@@ -137,7 +135,7 @@ impl Store {
 
     /// Runs that have not ended, oldest first.
     pub async fn runs_live(&self, task: Option<TaskId>, limit: u64) -> Result<Vec<Run>> {
-        let mut select = self.sql("SELECT * FROM runs WHERE state IN ").push(LIVE);
+        let mut select = self.sql("SELECT * FROM runs WHERE ").push(LIVE);
         if let Some(task) = task {
             select = select.push(" AND task_id = ").bind(task.0);
         }
@@ -176,13 +174,16 @@ impl Tx {
         let mut live = Vec::new();
         for chunk in tasks.chunks(CHUNK) {
             let select = self
-                .sql("SELECT id, task_id, state, catch_up, attempt, trigger_by FROM runs WHERE state IN ")
+                .sql("SELECT id, task_id, state, catch_up, attempt, trigger_by, due_at FROM runs WHERE ")
                 .push(LIVE)
                 .push(" AND task_id IN ")
                 .list(chunk.iter().map(|id| id.0))
-                .push(" ORDER BY due_at, id")
+                .push(" ORDER BY id")
+                // What was read as queued must not be claimed before it is decided about.
+                .postgres(" FOR UPDATE")
                 .done();
-            let rows: Vec<LiveRow> = self.all(select).await?;
+            let mut rows: Vec<LiveRow> = self.all(select).await?;
+            rows.sort_by_key(|row| (row.due_at, row.id));
             for row in rows {
                 live.push(LiveRun {
                     id: RunId(row.id),
@@ -213,6 +214,21 @@ impl Tx {
             .done();
         let row: Option<run::Model> = self.one(select).await?;
         row.ok_or_else(|| Error::not_found("run", id))?.try_into()
+    }
+
+    /// PostgreSQL: locks runs in the one order, before a statement that changes many of them at once
+    /// in an order of its own.
+    pub(super) async fn runs_lock(&mut self, runs: impl Iterator<Item = RunId>) -> Result<()> {
+        if !self.is_postgres() {
+            return Ok(());
+        }
+        let lock = self
+            .sql("SELECT id FROM runs WHERE id IN ")
+            .list(runs.map(|id| id.0))
+            .push(" ORDER BY id FOR UPDATE")
+            .done();
+        self.run(lock).await?;
+        Ok(())
     }
 
     /// Notes that a run is wanted to stop. Where it is under way, rings for its replica.
@@ -246,10 +262,12 @@ impl Tx {
                 .bind(now)
                 .push(
                     " WHERE claim_at IS NULL AND state = 'queued' AND id IN (SELECT (SELECT q.id FROM runs q \
-                     WHERE q.task_id = v.id AND q.state = 'queued' ORDER BY q.due_at, q.id LIMIT 1) FROM v) \
-                     AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = runs.task_id AND o.id <> runs.id \
-                     AND (o.state IN ('running', 'retry_wait') OR (o.state = 'queued' AND o.claim_at IS NOT NULL)))",
+                     WHERE q.task_id = v.id AND q.state = 'queued' AND q.finished_at IS NULL \
+                     ORDER BY q.due_at, q.id LIMIT 1) FROM v) AND NOT EXISTS ",
                 )
+                .push(&under_way("runs.task_id"))
+                .push(" AND NOT EXISTS ")
+                .push(&may_start("runs.task_id"))
                 .done();
             promoted += self.run(update).await?;
         }
@@ -265,6 +283,25 @@ impl Tx {
             run,
         ));
     }
+}
+
+/// Runs that have not ended: said so that the index of the live ones holds, and is chosen.
+pub(super) const LIVE: &str =
+    "finished_at IS NULL AND state IN ('queued', 'running', 'retry_wait')";
+
+/// A subquery: a run of the task that is under way, or waits for its retry.
+pub(super) fn under_way(task: &str) -> String {
+    format!(
+        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL \
+         AND o.state IN ('running', 'retry_wait'))"
+    )
+}
+
+/// A subquery: a run of the task that may be claimed.
+pub(super) fn may_start(task: &str) -> String {
+    format!(
+        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.state = 'queued' AND o.claim_at IS NOT NULL)"
+    )
 }
 
 fn row_of(run: &Run) -> Result<run::Model> {

@@ -2,158 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::{CHUNK, Store, Tx, convert, convert::micros, entity::run};
+use super::{CHUNK, Tx, convert, convert::micros, entity::run, runs::under_way};
 use crate::{
-    domain::{EventKind, ReplicaId, Run, RunId, TaskId, retry::later, run::Progress},
+    domain::{EventKind, ReplicaId, Run, RunId, retry::later, run::Progress},
     error::Result,
 };
 
 /// Any number will do, as long as every server takes the same.
 const CLAIM_LOCK: i64 = 0x5761_7463_6863_6c6d;
 
-/// What the queue holds, and when to look at it again.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct QueueOutlook {
-    /// A run may be claimed.
-    pub ready: bool,
-    /// The next retry is due.
-    pub retry_at: Option<Timestamp>,
-    /// The next start deadline passes.
-    pub deadline_at: Option<Timestamp>,
-    /// The next lease of another replica runs out.
-    pub lease_at: Option<Timestamp>,
-}
-
-/// How full the queue is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct QueueCounts {
-    pub queued: i64,
-    pub retry_wait: i64,
-    pub running: i64,
-    pub oldest_due_at: Option<Timestamp>,
-}
-
-#[derive(FromQueryResult)]
-struct Outlook {
-    ready: Option<i64>,
-    retry_at: Option<i64>,
-    deadline_at: Option<i64>,
-    lease_at: Option<i64>,
-}
-
-#[derive(FromQueryResult)]
-struct Counts {
-    queued: i64,
-    retry_wait: i64,
-    running: i64,
-    oldest_due_at: Option<i64>,
-}
-
 #[derive(FromQueryResult)]
 struct Id {
     id: uuid::Uuid,
-}
-
-impl Store {
-    pub async fn queue_outlook(&self, replica: ReplicaId) -> Result<QueueOutlook> {
-        let select = self
-            .sql(
-                "SELECT (SELECT min(claim_at) FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) AS ready, \
-                 (SELECT min(claim_at) FROM runs WHERE state = 'retry_wait') AS retry_at, \
-                 (SELECT min(start_deadline_at) FROM runs WHERE state = 'queued' AND started_at IS NULL \
-                 AND start_deadline_at IS NOT NULL) AS deadline_at, \
-                 (SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> ",
-            )
-            .bind(replica.0)
-            .push(") AS lease_at")
-            .done();
-        let row: Option<Outlook> = self.one(select).await?;
-        let Some(row) = row else {
-            return Ok(QueueOutlook::default());
-        };
-        Ok(QueueOutlook {
-            ready: row.ready.is_some(),
-            retry_at: convert::instant_of(row.retry_at)?,
-            deadline_at: convert::instant_of(row.deadline_at)?,
-            lease_at: convert::instant_of(row.lease_at)?,
-        })
-    }
-
-    pub async fn queue_counts(&self) -> Result<QueueCounts> {
-        let select = self.sql(
-            "SELECT (SELECT count(*) FROM runs WHERE state = 'queued') AS queued, \
-             (SELECT count(*) FROM runs WHERE state = 'retry_wait') AS retry_wait, \
-             (SELECT count(*) FROM runs WHERE state = 'running') AS running, \
-             (SELECT min(due_at) FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) AS oldest_due_at",
-        );
-        let row: Option<Counts> = self.one(select.done()).await?;
-        let Some(row) = row else {
-            return Ok(QueueCounts::default());
-        };
-        Ok(QueueCounts {
-            queued: row.queued,
-            retry_wait: row.retry_wait,
-            running: row.running,
-            oldest_due_at: convert::instant_of(row.oldest_due_at)?,
-        })
-    }
-
-    /// Runs whose start deadline has passed before an attempt began; at most `limit`.
-    pub async fn runs_past_deadline(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>> {
-        let select = self
-            .sql(
-                "SELECT * FROM runs WHERE state = 'queued' AND started_at IS NULL \
-                 AND start_deadline_at IS NOT NULL AND start_deadline_at <= ",
-            )
-            .bind(micros(now));
-        self.some_runs(select, limit).await
-    }
-
-    /// Runs whose lease has run out; where `all_others`, also all that another replica holds: on SQLite
-    /// the lock of the data directory proves that no other process lives. At most `limit`.
-    pub async fn runs_lost(
-        &self,
-        now: Timestamp,
-        replica: ReplicaId,
-        all_others: bool,
-        limit: usize,
-    ) -> Result<Vec<Run>> {
-        let mut select = self
-            .sql("SELECT * FROM runs WHERE state = 'running' AND (lease_until <= ")
-            .bind(micros(now));
-        if all_others {
-            select = select.push(" OR lease_owner <> ").bind(replica.0);
-        }
-        self.some_runs(select.push(")"), limit).await
-    }
-
-    /// Tasks with runs in line and none before them; at most 1,000.
-    pub async fn lines_halted(&self) -> Result<Vec<TaskId>> {
-        let select = "SELECT DISTINCT r.task_id AS id FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id AND (o.state IN ('running', 'retry_wait') \
-             OR (o.state = 'queued' AND o.claim_at IS NOT NULL))) LIMIT 1000";
-        let rows: Vec<Id> = self.all(self.sql(select).done()).await?;
-        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
-    }
-
-    /// Runs of this replica that someone wants to stop.
-    pub async fn runs_to_stop(&self, replica: ReplicaId) -> Result<Vec<RunId>> {
-        let select = self
-            .sql("SELECT id FROM runs WHERE state = 'running' AND cancellation IS NOT NULL AND lease_owner = ")
-            .bind(replica.0)
-            .done();
-        let rows: Vec<Id> = self.all(select).await?;
-        Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
-    }
-
-    async fn some_runs(&self, select: super::sql::Sql, limit: usize) -> Result<Vec<Run>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<run::Model> = self.all(select.push(" LIMIT ").bind(limit).done()).await?;
-        rows.into_iter().map(Run::try_from).collect()
-    }
 }
 
 impl Tx {
@@ -176,27 +38,21 @@ impl Tx {
         }
         let now = micros(self.now);
         let until = micros(later(self.now, lease));
+        // Chosen once, and apart: a subquery under the UPDATE may be run again after each row.
         let mut claim = self
-            .sql("UPDATE runs SET state = 'running', attempt = attempt + 1, attempts_charged = attempts_charged + 1, \
-                 claim_at = NULL, version = version + 1, progress = NULL, reason = '', message = '', lease_owner = ")
-            .bind(replica.0)
-            .push(", lease_until = ")
-            .bind(until)
-            .push(", attempt_started_at = ")
-            .bind(now)
-            .push(", started_at = COALESCE(started_at, ")
-            .bind(now)
-            .push(
-                ") WHERE state = 'queued' AND id IN (SELECT r.id FROM runs r WHERE r.state = 'queued' \
+            .sql(
+                "WITH chosen AS MATERIALIZED (SELECT r.id FROM runs r WHERE r.state = 'queued' \
                  AND r.claim_at IS NOT NULL AND (r.started_at IS NOT NULL OR r.start_deadline_at IS NULL \
                  OR r.start_deadline_at > ",
             )
             .bind(now)
             .push(") AND r.kind IN ")
             .list(kinds.iter().copied())
+            .push(" AND (NOT r.solo OR (NOT EXISTS ")
+            .push(&under_way("r.task_id"))
             .push(
-                " AND (NOT r.solo OR NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id \
-                 AND o.state IN ('running', 'retry_wait')))",
+                " AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id AND o.state = 'queued' \
+                 AND o.claim_at IS NOT NULL AND (o.due_at, o.id) < (r.due_at, r.id))))",
             );
         if !hosted.is_empty() {
             claim = claim
@@ -206,7 +62,21 @@ impl Tx {
         let claim = claim
             .push(" ORDER BY r.priority DESC, r.due_at, r.id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .push(") RETURNING *")
+            // Whoever holds one is about to end it, or rings once it is free: never wait for a row.
+            .postgres(" FOR UPDATE OF r SKIP LOCKED")
+            .push(
+                ") UPDATE runs SET state = 'running', attempt = attempt + 1, \
+                 attempts_charged = attempts_charged + 1, claim_at = NULL, version = version + 1, \
+                 progress = NULL, reason = '', message = '', lease_owner = ",
+            )
+            .bind(replica.0)
+            .push(", lease_until = ")
+            .bind(until)
+            .push(", attempt_started_at = ")
+            .bind(now)
+            .push(", started_at = COALESCE(started_at, ")
+            .bind(now)
+            .push(") WHERE state = 'queued' AND id IN (SELECT id FROM chosen) RETURNING *")
             .done();
         let rows: Vec<run::Model> = self.all(claim).await?;
         let mut runs = rows
@@ -224,11 +94,15 @@ impl Tx {
     pub async fn retries_queue(&mut self) -> Result<usize> {
         let update = self
             .sql(
-                "UPDATE runs SET state = 'queued', version = version + 1 WHERE state = 'retry_wait' \
-                 AND claim_at <= ",
+                "WITH due AS MATERIALIZED (SELECT id FROM runs WHERE state = 'retry_wait' AND claim_at <= ",
             )
             .bind(micros(self.now))
-            .push(" RETURNING *")
+            .push(" ORDER BY id")
+            .postgres(" FOR UPDATE")
+            .push(
+                ") UPDATE runs SET state = 'queued', version = version + 1 \
+                 WHERE state = 'retry_wait' AND id IN (SELECT id FROM due) RETURNING *",
+            )
             .done();
         let rows: Vec<run::Model> = self.all(update).await?;
         for row in &rows {
@@ -249,6 +123,7 @@ impl Tx {
         let until = micros(later(self.now, lease));
         let mut kept = Vec::with_capacity(held.len());
         for chunk in held.chunks(CHUNK) {
+            self.runs_lock(chunk.iter().map(|(id, _)| *id)).await?;
             let rows = chunk
                 .iter()
                 .map(|(id, token)| vec![id.0.into(), (*token).into()]);
@@ -273,6 +148,7 @@ impl Tx {
     /// Notes how far runs are, and tells of it.
     pub async fn runs_progress(&mut self, news: &[(RunId, i64, Progress)]) -> Result<()> {
         for chunk in news.chunks(CHUNK) {
+            self.runs_lock(chunk.iter().map(|(id, ..)| *id)).await?;
             let rows = chunk
                 .iter()
                 .map(|(id, token, progress)| {

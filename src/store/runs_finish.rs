@@ -93,7 +93,7 @@ impl Tx {
         let mut freed: Vec<TaskId> = Vec::new();
         for run in &runs {
             self.tell_run(told_of(run.state), run);
-            if run.state.is_terminal() && run.solo {
+            if run.state.is_terminal() {
                 freed.push(run.task_id);
             }
             // A run that is queued again, or whose retry is due at another time.
@@ -107,6 +107,7 @@ impl Tx {
     }
 
     async fn end_chunk(&mut self, chunk: &[Ended], from: &[RunState]) -> Result<Vec<Run>> {
+        self.runs_lock(chunk.iter().map(|ended| ended.run)).await?;
         let now = micros(self.now);
         let rows = chunk
             .iter()

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Store;
-use crate::{domain::Event, error::Result};
+use crate::{clock::Stopwatch, domain::Event, error::Result};
 
 const PAGE: u64 = 1000;
 const RING_EVENTS: usize = 16_384;
@@ -27,6 +27,8 @@ const GAP_WAIT_MIN: Duration = Duration::from_millis(2);
 const GAP_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Between two looks where no bell rang: a bell of another replica can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A start that waits for longer says why.
+const TELL_AFTER: Duration = Duration::from_secs(2);
 
 /// The newest events of the log, as far as they are final.
 #[derive(Clone, Debug, Default)]
@@ -102,13 +104,24 @@ impl Tail {
 
 impl Store {
     /// Finds where the log ends for good, so that followers can begin.
-    pub async fn start_tail(&self) -> Result<()> {
+    ///
+    /// On PostgreSQL this waits for the transactions that are under way on that server, of any
+    /// database; a `stop` ends the wait.
+    pub async fn start_tail(&self, stop: &CancellationToken) -> Result<()> {
         let last = self.events_highest().await?;
         if self.inner.backend == DbBackend::Postgres {
             let transaction_id = self.draw_transaction_id().await?;
             let mut wait = GAP_WAIT_MIN;
-            while self.oldest_transaction_id().await? <= transaction_id {
-                tokio::time::sleep(wait).await;
+            let watch = Stopwatch::start();
+            let mut told = false;
+            while self.oldest_transaction_id().await? <= transaction_id && !stop.is_cancelled() {
+                if TELL_AFTER < watch.elapsed() && !told {
+                    told = true;
+                    warn!(
+                        "waiting for a transaction that someone holds open on this PostgreSQL server"
+                    );
+                }
+                stop.run_until_cancelled(tokio::time::sleep(wait)).await;
                 wait = (wait * 2).min(GAP_WAIT_MAX);
             }
         }

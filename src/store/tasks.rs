@@ -189,19 +189,8 @@ impl Store {
     }
 
     async fn no_such_task(&self, name: &TaskName) -> Result<Error> {
-        let select = "SELECT name FROM tasks WHERE deleted_at IS NULL ORDER BY name LIMIT 5000";
-        let names: Vec<Name> = self.all(self.sql(select).done()).await?;
-        let mut near: Vec<(usize, String)> = names
-            .into_iter()
-            .map(|row| (distance(name.as_str(), &row.name), row.name))
-            .filter(|(far, other)| *far <= 3 || other.contains(name.as_str()))
-            .collect();
-        near.sort();
-        Ok(Error::NotFound {
-            what: "task",
-            id: name.to_string(),
-            near: near.into_iter().take(3).map(|(_, name)| name).collect(),
-        })
+        let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
+        Ok(no_such_task(name, names))
     }
 }
 
@@ -219,8 +208,22 @@ impl Tx {
         let row: Option<task::Model> = self.one(select).await?;
         match row {
             Some(row) => row.try_into(),
-            None => Err(self.store.clone().no_such_task(name).await?),
+            None => {
+                // By this connection: with another, many at once would wait for each other's.
+                let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
+                Err(no_such_task(name, names))
+            }
         }
+    }
+
+    /// Every task that is not deleted, locked in the one order.
+    pub async fn tasks_all_locked(&mut self) -> Result<Vec<Task>> {
+        let select = self
+            .sql("SELECT * FROM tasks WHERE deleted_at IS NULL ORDER BY id")
+            .postgres(" FOR UPDATE")
+            .done();
+        let rows: Vec<task::Model> = self.all(select).await?;
+        rows.into_iter().map(Task::try_from).collect()
     }
 
     /// These tasks, locked in the one order; deleted ones are left out.
@@ -302,6 +305,24 @@ impl Tx {
         let done = update.exec(self.open()?).await;
         self.check(done)?;
         Ok(())
+    }
+}
+
+const NAMES: &str = "SELECT name FROM tasks WHERE deleted_at IS NULL ORDER BY name LIMIT 5000";
+
+fn no_such_task(name: &TaskName, names: Vec<Name>) -> Error {
+    // Of a short name, three edits make anything.
+    let far_at_most = (name.as_str().len() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, String)> = names
+        .into_iter()
+        .map(|row| (distance(name.as_str(), &row.name), row.name))
+        .filter(|(far, other)| *far <= far_at_most || other.contains(name.as_str()))
+        .collect();
+    near.sort();
+    Error::NotFound {
+        what: "task",
+        id: name.to_string(),
+        near: near.into_iter().take(3).map(|(_, name)| name).collect(),
     }
 }
 

@@ -53,6 +53,11 @@ impl Kind for HttpRequest {
             .url
             .parse::<reqwest::Url>()
             .map_err(|error| wrong(format!("url: {error}")))?;
+        if config.follow_redirects && !config.secret_headers.is_empty() {
+            let reason = "follow_redirects and secret_headers exclude each other: the secret would go to \
+                          wherever the answer points";
+            return Err(wrong(reason.to_owned()));
+        }
         let names = config.headers.keys().chain(config.secret_headers.keys());
         for name in names {
             name.parse::<HeaderName>()
@@ -153,20 +158,24 @@ fn headers(
 
 /// The answer's beginning, made fit to be shown.
 async fn excerpt(response: Response, secrets: &[Secret]) -> String {
+    let longest = secrets.iter().map(|secret| secret.expose().len()).max();
+    let longest = longest.unwrap_or(0);
     let mut bytes: Vec<u8> = Vec::new();
     let mut body = response.bytes_stream();
     // What breaks off is shown as far as it came: the status has told already.
     while let Some(Ok(part)) = body.next().await {
         bytes.extend_from_slice(&part);
-        if EXCERPT_BYTES <= bytes.len() {
-            bytes.truncate(EXCERPT_BYTES);
+        if EXCERPT_BYTES + longest <= bytes.len() {
             break;
         }
     }
+    // Masked before it is cut: the end must not show the beginning of a secret.
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for secret in secrets {
         text = text.replace(secret.expose(), "***");
     }
+    let whole = text.len().min(EXCERPT_BYTES);
+    text.truncate(text.floor_char_boundary(whole));
     let shown = |c: char| {
         if c.is_control() && c != '\n' {
             '\u{fffd}'

@@ -13,6 +13,8 @@ on_both!(
     another_zone_of_the_organisation_replans_what_names_none,
     drift_lists_overrides_idle_kinds_and_double_work,
     a_task_that_does_not_fit_refuses_the_start_and_changes_nothing,
+    a_schedule_that_can_no_longer_be_read_stops_no_other_task,
+    an_override_that_no_longer_fits_does_not_stop_the_start,
 );
 
 const FILE: &str = r#"
@@ -263,5 +265,110 @@ async fn a_task_that_does_not_fit_refuses_the_start_and_changes_nothing(database
     site.configure(FILE);
     let server = site.start().await;
     assert_eq!(server.task("from-file").await.revision, 1);
+    server.stop().await;
+}
+
+async fn a_schedule_that_can_no_longer_be_read_stops_no_other_task(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for name in ["broken", "healthy"] {
+        server.create(name, instant().cron("*/10 * * * *")).await;
+    }
+    server.stop().await;
+    // Another program took it, or a tz database that knew more.
+    let fate = site.database.connect(site.data()).await;
+    for table in ["tasks", "task_revisions"] {
+        let task = if table == "tasks" { "id" } else { "task_id" };
+        let damage = format!(
+            "UPDATE {table} SET spec = replace(spec, 'UTC', 'Mars/Olympus') \
+             WHERE {task} IN (SELECT id FROM tasks WHERE name = 'broken')"
+        );
+        sea_orm::ConnectionTrait::execute_unprepared(&fate, &damage)
+            .await
+            .unwrap();
+    }
+    let server = site.start().await;
+
+    server.advance(600);
+
+    server.decided("healthy", server.now()).await;
+    server.advance(31);
+    let problem = server.problem("schedule.unreadable").await;
+    assert_eq!(problem.subject, "tasks/broken");
+    assert!(
+        problem.message.contains("Mars/Olympus"),
+        "{}",
+        problem.message
+    );
+    let pause = pb::PauseTaskRequest {
+        name: "tasks/broken".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().pause_task(pause).await.unwrap();
+    let resume = pb::ResumeTaskRequest {
+        name: "tasks/broken".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().resume_task(resume).await.unwrap();
+    let agenda = pb::GetAgendaRequest::default();
+    server.client.scheduler().get_agenda(agenda).await.unwrap();
+    let mended = pb::Task {
+        name: "tasks/broken".to_owned(),
+        ..pb::Task::default()
+    };
+    let mut mended = mended.cron("*/10 * * * *");
+    mended.schedule.as_mut().unwrap().time_zone = "UTC".to_owned();
+    update(&server, mended, &["schedule"]).await;
+    server.advance(600);
+    let ledger = server
+        .decided("broken", "2026-03-02T12:20:00Z".parse().unwrap())
+        .await;
+    assert_eq!(ledger.last().unwrap(), &("DISPATCHED".to_owned(), 1));
+    let delete = pb::DeleteTaskRequest {
+        name: "tasks/broken".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().delete_task(delete).await.unwrap();
+    server.stop().await;
+}
+
+async fn an_override_that_no_longer_fits_does_not_stop_the_start(database: Database) {
+    let with_window = FILE.replace(
+        "[tasks.from-file]",
+        "[tasks.from-file]\ncatch_up = { mode = \"all\", window = \"1h\", max_count = 3 }",
+    );
+    let mut site = Site::configured(database, &with_window);
+    let server = site.start().await;
+    let mut change = pb::Task {
+        name: "tasks/from-file".to_owned(),
+        ..pb::Task::default()
+    };
+    change.catch_up.get_or_insert_default().max_count = 5;
+    update(&server, change, &["catch_up.max_count"]).await;
+    server.stop().await;
+
+    // Without the mode, what the API has set means nothing.
+    site.configure(FILE);
+    let server = site.start().await;
+
+    let problem = server.problem("task.override_misfit").await;
+    assert_eq!(problem.subject, "tasks/from-file");
+    assert!(problem.message.contains("catch_up"), "{}", problem.message);
+    let before = server.task("from-file").await;
+    assert_eq!(
+        before.catch_up.unwrap().mode(),
+        pb::CatchUpMode::All,
+        "as it was"
+    );
+    let after = reset(&server, "from-file").await;
+    assert_eq!(after.catch_up.unwrap().mode(), pb::CatchUpMode::Latest);
+    crate::support::until("the problem to be over", async || {
+        let problems = server.status().await.problems;
+        let mut kinds = problems.iter().map(|problem| problem.r#type.as_str());
+        kinds
+            .all(|kind| kind != "task.override_misfit")
+            .then_some(())
+    })
+    .await;
     server.stop().await;
 }

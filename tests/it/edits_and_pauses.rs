@@ -15,6 +15,7 @@ on_both!(
     a_pause_with_an_end_ends_by_itself,
     a_slot_at_the_very_end_of_a_pause_runs,
     a_schedule_that_lies_in_the_past_is_refused,
+    a_pause_that_ends_within_that_of_all_catches_nothing_up,
     a_global_pause_stops_every_task_and_resumes_them,
     a_paused_task_is_not_triggered_unless_one_insists,
     runs_queued_before_a_pause_proceed,
@@ -196,6 +197,27 @@ async fn a_slot_at_the_very_end_of_a_pause_runs(database: Database) {
             "{name}"
         );
     }
+    server.stop().await;
+}
+
+async fn a_pause_that_ends_within_that_of_all_catches_nothing_up(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", instant().cron("*/10 * * * *")).await;
+    pause(&server, "task", Some(minutes(20))).await;
+    let request = pb::PauseAllRequest {
+        until_time: Some(stamp(minutes(60))),
+        ..Default::default()
+    };
+    server.client.scheduler().pause_all(request).await.unwrap();
+
+    server.advance(65 * 60);
+
+    let ledger = server.decided("task", minutes(60)).await;
+    assert_eq!(ledger, [row("SKIPPED_PAUSED", 5), row("DISPATCHED", 1)]);
+    let run = server.runs_of("task").await.remove(0);
+    assert_eq!(run.coalesced, None, "nobody missed a slot");
+    assert_eq!(server.task("task").await.pause, None);
     server.stop().await;
 }
 

@@ -154,6 +154,8 @@ async fn slots_of_a_killed_server_are_decided_by_the_next(database: Database) {
     server.create("task", instant().cron("* * * * *")).await;
     server.advance(60);
     server.decided("task", server.now()).await;
+    let run = server.runs_of("task").await.remove(0);
+    server.ended(&run.name).await;
     server.kill().await;
     site.clock.advance(SignedDuration::from_mins(10));
 

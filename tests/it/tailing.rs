@@ -9,6 +9,7 @@ on_both!(
     the_log_of_a_run_is_followed_and_resumed,
     a_log_without_following_gives_all_lines_there_are,
     a_log_is_cut_at_its_bound_and_says_so,
+    empty_lines_count_too,
 );
 
 async fn the_log_of_a_run_is_followed_and_resumed(database: Database) {
@@ -146,8 +147,28 @@ async fn a_log_is_cut_at_its_bound_and_says_so(database: Database) {
 
     let lines = whole_log(&server, &run.name).await;
 
-    assert_eq!(lines.len(), 128 + 1);
+    assert_eq!(lines.len(), 127 + 1);
     assert!(lines.iter().all(|line| line.text.len() <= 8 << 10));
+    assert!(lines.last().unwrap().text.contains("was cut"));
+    server.stop().await;
+}
+
+async fn empty_lines_count_too(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let run = server.trigger("task").await;
+    let entered = stage.enters().await;
+    for _ in 0..100_000 {
+        entered.context.log("");
+    }
+    entered.succeeds();
+    server.ended(&run.name).await;
+
+    let lines = whole_log(&server, &run.name).await;
+
+    assert!(lines.len() < 20_000, "{}", lines.len());
     assert!(lines.last().unwrap().text.contains("was cut"));
     server.stop().await;
 }

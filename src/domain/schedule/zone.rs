@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 
 /// Rules are laid out up to 2200-01-01; nobody knows them beyond, so the last offset stays.
 const HORIZON: i64 = 7_258_118_400;
@@ -52,7 +55,9 @@ impl Zone {
     /// # Errors
     /// A sentence that says what was expected.
     pub(super) fn find(name: &str) -> Result<Arc<Self>, String> {
-        let Ok(time_zone) = TimeZone::get(name) else {
+        // A system may have fewer names than there are, such as those that Debian keeps apart.
+        let found = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
+        let Ok(time_zone) = found else {
             return Err(unknown(name));
         };
         let name = time_zone.iana_name().unwrap_or(name).to_owned();

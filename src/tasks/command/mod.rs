@@ -72,7 +72,7 @@ impl Kind for Command {
             tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
         }
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let reading = tokio::spawn(output::read_both(out, err, {
+        let mut reading = tokio::spawn(output::read_both(out, err, {
             let context = context.clone();
             move |stream, line| context.log_from(stream, line)
         }));
@@ -95,7 +95,8 @@ impl Kind for Command {
         let status = status.context("could not wait for the command")?;
         // Whatever it left behind in its group ends with it, and frees the pipes.
         group.end();
-        if tokio::time::timeout(DRY_GRACE, reading).await.is_err() {
+        if tokio::time::timeout(DRY_GRACE, &mut reading).await.is_err() {
+            reading.abort();
             context.log_from(
                 Stream::Log,
                 "a process outside the group still holds the output open; it is no longer read",

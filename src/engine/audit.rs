@@ -1,0 +1,208 @@
+//! Compares a task's ledger with what its revisions say it should be: the auditor's eyes, and the
+//! command `watchbell audit-slots`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        Task,
+        ledger::{SlotOutcome, SlotRow},
+        retry::later,
+        schedule::Schedule,
+    },
+    error::Result,
+    store::{Revision, Store},
+};
+
+/// Ledger rows of one task looked at in one go.
+const ROWS: u64 = 1000;
+
+/// A row is missing, or says another number of slots than there are.
+pub(super) const HOLE: &str = "ledger.hole";
+/// A slot was decided later than its grace.
+pub(super) const LATE: &str = "slot.late";
+/// A slot is overdue and not decided.
+pub(super) const UNDECIDED: &str = "slot.undecided";
+
+/// Something wrong with a task's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// `ledger.hole`, `slot.late` or `slot.undecided`.
+    pub kind: &'static str,
+    pub message: String,
+}
+
+/// What one look at a task's ledger brought.
+#[derive(Debug)]
+pub(super) struct Audit {
+    pub(super) findings: Vec<Finding>,
+    /// The ledger is checked up to here.
+    pub(super) upto: Timestamp,
+    /// A slot was decided on time in the rows that were looked at.
+    pub(super) on_time: bool,
+    /// There are more rows to look at.
+    pub(super) more: bool,
+    rows: u64,
+    slots: i64,
+}
+
+/// What a whole audit brought.
+#[derive(Clone, Debug, Default)]
+pub struct WholeAudit {
+    /// What is wrong, by task.
+    pub tasks: BTreeMap<String, Vec<Finding>>,
+    pub task_count: usize,
+    pub row_count: u64,
+    pub slot_count: i64,
+}
+
+/// Everything that is wrong with the ledger, from each task's creation on: `watchbell audit-slots`.
+///
+/// # Errors
+/// Where the database is away.
+pub async fn audit(
+    store: &Store,
+    default_zone: &str,
+    now: Timestamp,
+    grace: Duration,
+) -> Result<WholeAudit> {
+    let mut whole = WholeAudit::default();
+    for tear in store.ledger_tears().await? {
+        let finding = Finding {
+            kind: HOLE,
+            message: tear.message,
+        };
+        whole.tasks.entry(tear.task).or_default().push(finding);
+    }
+    let paused = store.global_pause().await?.is_some();
+    for mut task in store.tasks_all().await? {
+        task.audited_at = task.created_at;
+        whole.task_count += 1;
+        loop {
+            let audit = audit_since(store, &task, default_zone, now, grace, paused).await?;
+            whole.row_count += audit.rows;
+            whole.slot_count += audit.slots;
+            // Late is no fault of the ledger: what is late is accounted for.
+            let found: Vec<Finding> = audit
+                .findings
+                .into_iter()
+                .filter(|finding| finding.kind != LATE)
+                .collect();
+            if !found.is_empty() {
+                let name = task.name.to_string();
+                whole.tasks.entry(name).or_default().extend(found);
+            }
+            if !audit.more {
+                break;
+            }
+            task.audited_at = audit.upto;
+        }
+    }
+    Ok(whole)
+}
+
+pub(super) async fn audit_since(
+    store: &Store,
+    task: &Task,
+    default_zone: &str,
+    now: Timestamp,
+    grace: Duration,
+    paused: bool,
+) -> Result<Audit> {
+    let revisions = store.revisions_since(task.id, task.audited_at).await?;
+    let rows = store.slots_since(task.id, task.audited_at, ROWS).await?;
+    let more = rows.len() as u64 == ROWS;
+    let mut audit = Audit {
+        findings: Vec::new(),
+        upto: task.audited_at,
+        on_time: false,
+        more,
+        rows: rows.len() as u64,
+        slots: rows.iter().map(|row| row.count).sum(),
+    };
+    let mut schedules: BTreeMap<i64, Schedule> = BTreeMap::new();
+    for row in &rows {
+        let known = !schedules.contains_key(&row.revision);
+        if known && let Some(schedule) = schedule_of(&revisions, row.revision, task, default_zone) {
+            schedules.insert(row.revision, schedule);
+        }
+        check_row(row, schedules.get(&row.revision), grace, &mut audit);
+        audit.upto = row.upto_at;
+    }
+    if more || paused || task.pause.is_some() {
+        return Ok(audit);
+    }
+    let newest = schedule_of(&revisions, task.revision, task, default_zone);
+    // Read together, the task and its rows agree but for what was decided between the two reads.
+    let decided_upto = audit.upto.max(task.cursor_at);
+    if let Some(schedule) = newest
+        && let Some(slot) = schedule.next_after(decided_upto)
+        && later(schedule.due_at(slot), grace) < now
+    {
+        audit.findings.push(Finding {
+            kind: UNDECIDED,
+            message: format!(
+                "slot {slot} was due at {} and is not decided",
+                schedule.due_at(slot)
+            ),
+        });
+    }
+    Ok(audit)
+}
+
+fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit: &mut Audit) {
+    if row.outcome == SlotOutcome::Pruned {
+        return;
+    }
+    if row.after_at != audit.upto {
+        audit.findings.push(Finding {
+            kind: HOLE,
+            message: format!(
+                "the row up to {} begins at {}, but the one before it ends at {}",
+                row.upto_at, row.after_at, audit.upto
+            ),
+        });
+    }
+    // With other rules of the zone the same instants need not be slots.
+    let Some(schedule) = schedule.filter(|_| row.tzdb == crate::domain::schedule::tzdb_version())
+    else {
+        return;
+    };
+    let expected = schedule.count(row.after_at, row.upto_at);
+    if u64::try_from(row.count).ok() != Some(expected) {
+        audit.findings.push(Finding {
+            kind: HOLE,
+            message: format!(
+                "({}, {}] holds {expected} slots, but the ledger has {} as {}",
+                row.after_at, row.upto_at, row.count, row.outcome
+            ),
+        });
+    }
+    if row.outcome == SlotOutcome::Dispatched {
+        let due_at = schedule.due_at(row.upto_at);
+        if later(due_at, grace) < row.decided_at {
+            audit.findings.push(Finding {
+                kind: LATE,
+                message: format!(
+                    "slot {} was due at {due_at} and decided at {}",
+                    row.upto_at, row.decided_at
+                ),
+            });
+        } else {
+            audit.findings.retain(|finding| finding.kind != LATE);
+            audit.on_time = true;
+        }
+    }
+}
+
+fn schedule_of(
+    revisions: &[Revision],
+    revision: i64,
+    task: &Task,
+    default_zone: &str,
+) -> Option<Schedule> {
+    let revision = revisions.iter().find(|known| known.revision == revision)?;
+    Schedule::parse(&revision.spec.schedule, task.name.as_str(), default_zone).ok()
+}

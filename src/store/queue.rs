@@ -1,0 +1,236 @@
+//! The queue as it stands: how full it is, what of it has to be seen to, and when to look again.
+
+use jiff::Timestamp;
+use sea_orm::FromQueryResult;
+
+use super::{
+    Store, convert,
+    convert::micros,
+    entity::run,
+    runs::{may_start, under_way},
+};
+use crate::{
+    domain::{ReplicaId, Run, RunId, TaskId},
+    error::Result,
+};
+
+/// What the queue holds, and when to look at it again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueOutlook {
+    /// A run may be claimed.
+    pub ready: bool,
+    /// The next retry is due.
+    pub retry_at: Option<Timestamp>,
+    /// The next start deadline passes.
+    pub deadline_at: Option<Timestamp>,
+    /// The next lease of another replica runs out.
+    pub lease_at: Option<Timestamp>,
+}
+
+/// How full the queue is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueCounts {
+    pub queued: i64,
+    pub retry_wait: i64,
+    pub running: i64,
+    pub oldest_due_at: Option<Timestamp>,
+}
+
+#[derive(FromQueryResult)]
+struct Outlook {
+    ready: Option<i64>,
+    retry_at: Option<i64>,
+    deadline_at: Option<i64>,
+    lease_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct Counts {
+    queued: i64,
+    retry_wait: i64,
+    running: i64,
+    oldest_due_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: uuid::Uuid,
+}
+
+impl Store {
+    pub async fn queue_outlook(&self, replica: ReplicaId) -> Result<QueueOutlook> {
+        let select = self
+            .sql(
+                "SELECT CASE WHEN EXISTS (SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) \
+                 THEN CAST(1 AS BIGINT) END AS ready, \
+                 (SELECT min(claim_at) FROM runs WHERE state = 'retry_wait') AS retry_at, \
+                 (SELECT min(start_deadline_at) FROM runs WHERE state = 'queued' AND started_at IS NULL \
+                 AND start_deadline_at IS NOT NULL) AS deadline_at, \
+                 (SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> ",
+            )
+            .bind(replica.0)
+            .push(") AS lease_at")
+            .done();
+        let row: Option<Outlook> = self.one(select).await?;
+        let Some(row) = row else {
+            return Ok(QueueOutlook::default());
+        };
+        Ok(QueueOutlook {
+            ready: row.ready.is_some(),
+            retry_at: convert::instant_of(row.retry_at)?,
+            deadline_at: convert::instant_of(row.deadline_at)?,
+            lease_at: convert::instant_of(row.lease_at)?,
+        })
+    }
+
+    pub async fn queue_counts(&self) -> Result<QueueCounts> {
+        let select = self.sql(
+            "SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'queued') AS queued, \
+             (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'retry_wait') AS retry_wait, \
+             (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'running') AS running, \
+             (SELECT min(due_at) FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) AS oldest_due_at",
+        );
+        let row: Option<Counts> = self.one(select.done()).await?;
+        let Some(row) = row else {
+            return Ok(QueueCounts::default());
+        };
+        Ok(QueueCounts {
+            queued: row.queued,
+            retry_wait: row.retry_wait,
+            running: row.running,
+            oldest_due_at: convert::instant_of(row.oldest_due_at)?,
+        })
+    }
+
+    /// Runs whose start deadline has passed before an attempt began; at most `limit`.
+    pub async fn runs_past_deadline(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        let select = self
+            .sql(
+                "SELECT * FROM runs WHERE state = 'queued' AND started_at IS NULL \
+                 AND start_deadline_at IS NOT NULL AND start_deadline_at <= ",
+            )
+            .bind(micros(now));
+        self.some_runs(select, limit).await
+    }
+
+    /// Runs whose lease has run out; where `all_others`, also all that another replica holds: on SQLite
+    /// the lock of the data directory proves that no other process lives. At most `limit`.
+    pub async fn runs_lost(
+        &self,
+        now: Timestamp,
+        replica: ReplicaId,
+        all_others: bool,
+        limit: usize,
+    ) -> Result<Vec<Run>> {
+        let mut select = self
+            .sql("SELECT * FROM runs WHERE state = 'running' AND (lease_until <= ")
+            .bind(micros(now));
+        if all_others {
+            select = select.push(" OR lease_owner <> ").bind(replica.0);
+        }
+        self.some_runs(select.push(")"), limit).await
+    }
+
+    /// Tasks with runs in line and none before them; at most 1,000.
+    pub async fn lines_halted(&self) -> Result<Vec<TaskId>> {
+        let select = self
+            .sql(
+                "SELECT r.task_id AS id FROM (SELECT DISTINCT task_id FROM runs WHERE state = 'queued' \
+                 AND claim_at IS NULL) r WHERE NOT EXISTS ",
+            )
+            .push(&under_way("r.task_id"))
+            .push(" AND NOT EXISTS ")
+            .push(&may_start("r.task_id"))
+            .push(" LIMIT 1000")
+            .done();
+        let rows: Vec<Id> = self.all(select).await?;
+        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
+    }
+
+    /// Runs of this replica that someone wants to stop.
+    pub async fn runs_to_stop(&self, replica: ReplicaId) -> Result<Vec<RunId>> {
+        let select = self
+            .sql("SELECT id FROM runs WHERE state = 'running' AND cancellation IS NOT NULL AND lease_owner = ")
+            .bind(replica.0)
+            .done();
+        let rows: Vec<Id> = self.all(select).await?;
+        Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
+    }
+
+    async fn some_runs(&self, select: super::sql::Sql, limit: usize) -> Result<Vec<Run>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<run::Model> = self.all(select.push(" LIMIT ").bind(limit).done()).await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        store::{Location, runs::LIVE},
+    };
+
+    /// History grows without end: what runs all the time must not read it.
+    #[tokio::test]
+    async fn the_hot_paths_read_what_is_live_and_no_history() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(dir.path().join("watchbell.db"));
+        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let store = Store::open(&location, clock).await.unwrap();
+        let live = "runs WHERE finished_at IS NULL";
+        let queries = [
+            "SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL".to_owned(),
+            "SELECT min(claim_at) FROM runs WHERE state = 'retry_wait'".to_owned(),
+            "SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> x''".to_owned(),
+            format!("SELECT count(*) FROM {live} AND state = 'queued'"),
+            format!("SELECT id FROM runs WHERE {LIVE} AND task_id IN (x'', x'01') ORDER BY id"),
+            "SELECT DISTINCT task_id FROM runs WHERE state = 'queued' AND claim_at IS NULL".to_owned(),
+            format!("SELECT 1 WHERE EXISTS {}", under_way("x''")),
+            format!("SELECT 1 WHERE EXISTS {}", may_start("x''")),
+            "SELECT q.id FROM runs q WHERE q.task_id = x'' AND q.state = 'queued' AND q.finished_at IS NULL \
+             ORDER BY q.due_at, q.id LIMIT 1"
+                .to_owned(),
+            "SELECT r.id FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL \
+             ORDER BY r.priority DESC, r.due_at, r.id LIMIT 10"
+                .to_owned(),
+        ];
+        let of_the_live = [
+            "runs_claim",
+            "runs_waiting",
+            "runs_lease",
+            "runs_state",
+            "runs_live",
+            "runs_line",
+            "runs_ready",
+        ];
+        for query in queries {
+            let explain = format!("EXPLAIN QUERY PLAN {query}");
+            let statement = Statement::from_string(DbBackend::Sqlite, explain);
+            let rows = store.inner.read.query_all_raw(statement).await.unwrap();
+            let plan: Vec<String> = rows
+                .iter()
+                .map(|row| row.try_get::<String>("", "detail").unwrap())
+                .filter(|step| {
+                    step.contains(" runs")
+                        || step.contains(" q ")
+                        || step.contains(" r ")
+                        || step.contains(" o ")
+                })
+                .collect();
+            assert!(!plan.is_empty(), "{query}");
+            for step in &plan {
+                assert!(
+                    of_the_live.iter().any(|index| step.contains(index)),
+                    "{query}: {plan:?}"
+                );
+            }
+        }
+    }
+}
