@@ -1,6 +1,10 @@
 //! What each command does.
 
-use std::{io::Read as _, path::Path, sync::Arc};
+use std::{
+    io::{Read as _, Write as _},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -43,7 +47,7 @@ pub(super) fn serve(flags: &Flags) -> Done {
 }
 
 pub(super) fn config(flags: &Flags) -> Done {
-    print!("{}", config::explain(flags).map_err(Failed::Configuration)?);
+    say(&config::explain(flags).map_err(Failed::Configuration)?)?;
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     app::check(&config, &ports()).map_err(Failed::Configuration)?;
     Ok(())
@@ -61,10 +65,10 @@ pub(super) fn migrate(flags: &Flags) -> Done {
         let store = Store::connect(&app::location(&config), clock()).await?;
         let steps = store.migrate().await?;
         if steps.is_empty() {
-            println!("the schema is up to date");
+            return say("the schema is up to date\n");
         }
         for step in steps {
-            println!("taken: {step}");
+            say(&format!("taken: {step}\n"))?;
         }
         Ok(())
     })
@@ -82,13 +86,16 @@ pub(super) fn audit_slots(flags: &Flags) -> Done {
         for (task, found) in &audit.tasks {
             for finding in found {
                 findings += 1;
-                println!("tasks/{task}: {}: {}", finding.kind, finding.message);
+                say(&format!(
+                    "tasks/{task}: {}: {}\n",
+                    finding.kind, finding.message
+                ))?;
             }
         }
-        println!(
-            "{} tasks, {} ledger rows, {} slots audited: {findings} findings",
+        say(&format!(
+            "{} tasks, {} ledger rows, {} slots audited: {findings} findings\n",
             audit.task_count, audit.row_count, audit.slot_count
-        );
+        ))?;
         if 0 < findings {
             Err(Failed::Findings)
         } else {
@@ -98,6 +105,16 @@ pub(super) fn audit_slots(flags: &Flags) -> Done {
 }
 
 pub(super) fn import_crontab(import: ImportCrontab) -> Done {
+    if let Some(zone) = import
+        .time_zone
+        .as_deref()
+        .filter(|zone| !crontab::is_time_zone(zone))
+    {
+        let error = anyhow::anyhow!(
+            "--time-zone: there is no zone {zone:?}; expected an IANA name such as Europe/Paris"
+        );
+        return Err(Failed::Configuration(error));
+    }
     let mut files = Vec::new();
     for path in import.files {
         let text = if path == Path::new("-") {
@@ -125,7 +142,7 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
         current_user: user.ok().flatten().map(|user| user.name),
     };
     let done = crontab::import(&files, &options);
-    print!("{}", done.toml);
+    say(&done.toml)?;
     for left in &done.left {
         eprintln!(
             "left out: {}:{}: {}",
@@ -140,6 +157,18 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
         done.left.len()
     );
     Ok(())
+}
+
+/// Prints to standard output. A reader that has gone, such as `head`, has read enough.
+fn say(text: &str) -> Done {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error)
+                .context("could not write the output")
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn ports() -> Ports {

@@ -6,6 +6,20 @@ use figment::{Figment, value::Value};
 
 use super::raw::{self, Flags};
 
+/// What names of secrets hold, without their dashes.
+const SECRET_LIKE: [&str; 11] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "cookie",
+];
 /// Keys whose values are never shown.
 const MASKED: [&str; 2] = ["body", "stdin"];
 
@@ -39,6 +53,12 @@ fn lines(figment: &Figment, path: &str, value: &Value, text: &mut String) {
         |metadata| match &metadata.source {
             Some(figment::Source::File(file)) => format!("file {}", file.display()),
             _ if metadata.name.contains("Raw") => "default".to_owned(),
+            _ if metadata.name.contains("environment") => {
+                format!(
+                    "variable WATCHBELL_{}",
+                    path.to_uppercase().replace('.', "__")
+                )
+            }
             _ => metadata.name.to_string(),
         },
     );
@@ -47,24 +67,10 @@ fn lines(figment: &Figment, path: &str, value: &Value, text: &mut String) {
 
 fn shown(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
-    let secret_like = [
-        "password",
-        "passwd",
-        "passphrase",
-        "secret",
-        "token",
-        "authorization",
-        "credential",
-        "apikey",
-        "accesskey",
-        "privatekey",
-        "cookie",
-    ];
-    let name = last.to_ascii_lowercase().replace(['-', '_'], "");
     let hidden = MASKED.contains(&last)
         || (path != "secrets"
             && !path.starts_with("secrets.")
-            && secret_like.iter().any(|word| name.contains(word))
+            && is_secret_like(last)
             && !path.contains("secret_headers"));
     if hidden {
         return "\"***\"".to_owned();
@@ -72,8 +78,38 @@ fn shown(path: &str, value: &Value) -> String {
     match value {
         Value::String(_, text) if text.contains("://") => format!("{:?}", without_password(text)),
         Value::Dict(..) => "{…}".to_owned(),
+        Value::Array(_, words) if last == "argv" => arguments(words),
         value => serde_json::to_string(value).unwrap_or_else(|_| "?".to_owned()),
     }
+}
+
+/// Whether a name speaks of a secret.
+fn is_secret_like(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace(['-', '_'], "");
+    SECRET_LIKE.iter().any(|word| name.contains(word))
+}
+
+/// Arguments of a command, of which some may carry a secret although it is no place for one.
+fn arguments(words: &[Value]) -> String {
+    let mut hides_next = false;
+    let shown: Vec<String> = words
+        .iter()
+        .map(|word| {
+            let word = word.as_str().unwrap_or("?");
+            let hidden = std::mem::take(&mut hides_next);
+            match word.split_once('=') {
+                _ if hidden => "***".to_owned(),
+                Some((name, _)) if is_secret_like(name) => format!("{name}=***"),
+                None if word.starts_with('-') && is_secret_like(word) => {
+                    hides_next = true;
+                    word.to_owned()
+                }
+                _ if word.contains("://") => without_password(word),
+                _ => word.to_owned(),
+            }
+        })
+        .collect();
+    serde_json::to_string(&shown).unwrap_or_else(|_| "?".to_owned())
 }
 
 /// A URL as it may be shown.
@@ -95,6 +131,23 @@ pub(crate) fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_among_arguments_is_masked() {
+        let words = [
+            "/bin/x",
+            "--password=s3",
+            "--api-key",
+            "s3",
+            "http://a:s3@h/",
+            "name=b",
+        ];
+        let words: Vec<Value> = words.into_iter().map(Value::from).collect();
+        assert_eq!(
+            arguments(&words),
+            r#"["/bin/x","--password=***","--api-key","***","http://a:***@h/","name=b"]"#
+        );
+    }
 
     #[test]
     fn a_password_is_never_shown() {

@@ -27,6 +27,8 @@ mod fixtures;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+pub use self::settings::is_zone_name as is_time_zone;
+
 /// A crontab: where it was found, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrontabFile {

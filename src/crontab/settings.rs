@@ -1,5 +1,6 @@
 //! What a crontab's settings have made of the environment so far, and which of them mean nothing here.
 
+use crate::domain::schedule::{Schedule, ScheduleSpec};
 use std::collections::BTreeMap;
 
 use super::Reason;
@@ -96,14 +97,14 @@ impl Settings {
     }
 }
 
-/// The shape of an IANA name; whether there is such a zone is for the configuration's check to say. A
-/// POSIX rule as `CET-1CEST,M3.5.0` has a digit before any slash, a comma, or both.
-fn is_zone_name(value: &str) -> bool {
-    let is_named = value
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b));
-    let has_area = value.contains('/') || !value.bytes().any(|b| b.is_ascii_digit());
-    is_named && has_area && value.starts_with(|c: char| c.is_ascii_alphabetic())
+/// Whether the server will know the zone: what it would refuse is not carried over.
+pub fn is_zone_name(value: &str) -> bool {
+    let spec = ScheduleSpec {
+        cron: Some("@daily".to_owned()),
+        time_zone: Some(value.to_owned()),
+        ..ScheduleSpec::default()
+    };
+    Schedule::parse(&spec, "crontab", "UTC").is_ok()
 }
 
 fn random_delay(value: &str) -> Reason {
@@ -169,7 +170,14 @@ mod tests {
         for zone in ["Europe/Paris", "UTC", "Etc/GMT+5", "America/Port-au-Prince"] {
             assert_eq!(set("CRON_TZ", zone).0.zone, Zone::Named(zone.into()));
         }
-        for zone in ["CET-1CEST", "CET-1CEST,M3.5.0,M10.5.0/3", ":UTC", "a b"] {
+        for zone in [
+            "CET-1CEST",
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            ":UTC",
+            "a b",
+            "Mars/X",
+            "nonsense",
+        ] {
             let (settings, effect) = set("CRON_TZ", zone);
             assert_eq!(settings.zone, Zone::Unknown { line: 3 });
             assert!(matches!(effect, Effect::Left(_)), "{zone}");

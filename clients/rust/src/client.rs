@@ -40,6 +40,12 @@ pub enum ConnectError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// The scheme is not `http`, the only one there is until TLS: nothing was sent.
+    #[error("`{endpoint}` does not begin with http://")]
+    Scheme {
+        /// As it was given.
+        endpoint: String,
+    },
     /// The token cannot be sent in a header: get the right one.
     #[error("the token holds characters that no token has")]
     Token,
@@ -139,6 +145,12 @@ impl Interceptor for Bearer {
 }
 
 fn describe(endpoint: &str) -> Result<Endpoint, ConnectError> {
+    // There is no TLS yet: any other scheme would send the token in clear where that is not expected.
+    if !endpoint.starts_with("http://") {
+        return Err(ConnectError::Scheme {
+            endpoint: endpoint.to_owned(),
+        });
+    }
     let described =
         Endpoint::from_shared(endpoint.to_owned()).map_err(|source| ConnectError::Endpoint {
             endpoint: endpoint.to_owned(),
@@ -180,6 +192,14 @@ mod tests {
     async fn an_endpoint_without_a_server_is_unreachable() {
         let connected = Client::connect("http://127.0.0.1:1", "t").await;
         assert!(matches!(connected, Err(ConnectError::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_in_clear_where_tls_is_asked_for() {
+        for endpoint in ["https://127.0.0.1:1", "ftp://127.0.0.1:1", "127.0.0.1:1"] {
+            let error = Client::connect(endpoint, "t").await.unwrap_err();
+            assert!(matches!(error, ConnectError::Scheme { .. }), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -22,8 +22,11 @@ fn a_flag_stands_over_the_environment_and_that_over_the_file() {
         line("listen ="),
         "listen = \"127.0.0.1:3\"  # flag --listen"
     );
-    assert!(line("max_running =").starts_with("max_running = 2  # `WATCHBELL_` environment"));
-    assert!(line("log.filter =").starts_with("log.filter = \"debug\"  # `WATCHBELL_` environment"));
+    assert!(line("max_running =").starts_with("max_running = 2  # variable WATCHBELL_MAX_RUNNING"));
+    assert!(
+        line("log.filter =")
+            .starts_with("log.filter = \"debug\"  # variable WATCHBELL_LOG__FILTER")
+    );
     assert!(line("lease =").starts_with("lease = \"20s\"  # file "));
     assert!(line("lease =").ends_with("watchbell.toml"));
     assert_eq!(

@@ -37,7 +37,9 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::File { .. } | Self::Connect(ConnectError::Endpoint { .. }) => {
+            Self::Usage(_)
+            | Self::File { .. }
+            | Self::Connect(ConnectError::Endpoint { .. } | ConnectError::Scheme { .. }) => {
                 Exit::Usage
             }
             Self::Token { .. } | Self::Connect(ConnectError::Token) => Exit::NotAllowed,
@@ -83,6 +85,9 @@ impl Failure {
             Self::GaveUp(_) => return Some(unreachable_hint(endpoint)),
             Self::Connect(ConnectError::Endpoint { .. }) => {
                 "see --endpoint and WATCHBELL_ENDPOINT; the default is http://127.0.0.1:7420"
+            }
+            Self::Connect(ConnectError::Scheme { .. }) => {
+                "bellctl speaks plain HTTP/2 until there is TLS: use http://, through a tunnel where it must be safe"
             }
             Self::Connect(ConnectError::Token) => "is --token-file the file that the server wrote?",
             Self::Answer(status) => return answer_hint(status, endpoint),

@@ -27,7 +27,7 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the token and connects.
     pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
-        let token = read_token(&globals.token_file)?;
+        let token = read_token(&globals.token_file())?;
         Ok(Self {
             client: Client::connect(&globals.endpoint(), &token).await?,
             output: Output::new(globals.output, globals.color),

@@ -1,6 +1,6 @@
 //! Aligned columns without lines, which people can read and `awk` can cut.
 
-use comfy_table::{Attribute, Cell, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, presets};
 use watchbell_client::pb::{RunOutcome, RunState, Severity};
 
 use crate::{label::Labelled as _, output::Tint, text::plain};
@@ -9,7 +9,36 @@ use crate::{label::Labelled as _, output::Tint, text::plain};
 #[derive(Debug)]
 pub(crate) struct Table {
     inner: comfy_table::Table,
+    /// Columns that are never broken: what people copy.
+    whole: Vec<usize>,
+    last: Last,
 }
+
+/// What the last column does where the terminal is narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// All columns share what there is.
+    Shares,
+    /// It wraps, and the others are left whole.
+    Wraps,
+    /// It is cut: the whole of it is to be seen elsewhere.
+    IsCut,
+}
+
+/// Below this, a last column is not worth its place.
+const LAST_AT_LEAST: u16 = 16;
+
+/// Titles of columns that hold names and instants.
+const WHOLE: [&str; 8] = [
+    "RUN",
+    "TASK",
+    "SUBJECT",
+    "KIND",
+    "REPLICA",
+    "LOCAL TIME",
+    "UTC",
+    "ROUND",
+];
 
 /// A cell: safe text in a tint.
 #[derive(Clone, Debug)]
@@ -27,6 +56,16 @@ impl Table {
                 .iter()
                 .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
         );
+        let whole = header
+            .iter()
+            .enumerate()
+            .filter(|(_, title)| WHOLE.contains(title));
+        table.whole = whole.map(|(index, _)| index).collect();
+        table.last = match header.last() {
+            Some(&("MESSAGE" | "DESCRIPTION")) => Last::IsCut,
+            Some(&("NOTES" | "WHY")) => Last::Wraps,
+            _ => Last::Shares,
+        };
         table
     }
 
@@ -34,7 +73,11 @@ impl Table {
     pub(crate) fn list() -> Self {
         let mut inner = comfy_table::Table::new();
         inner.load_style(presets::NOTHING);
-        Self { inner }
+        Self {
+            inner,
+            whole: Vec::new(),
+            last: Last::Shares,
+        }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, fields: [Field; N]) {
@@ -53,22 +96,53 @@ impl Table {
 
     /// The text: as wide as the terminal if it goes there, and unbroken elsewhere.
     pub(crate) fn render(mut self, terminal: bool, colored: bool) -> String {
+        self.inner
+            .set_content_arrangement(ContentArrangement::Disabled);
         if let Some(width) = self.inner.width().filter(|_| terminal) {
-            self.inner.set_width(width);
-            self.inner
-                .set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            self.inner
-                .set_content_arrangement(ContentArrangement::Disabled);
+            self.fit(width);
         }
         self.inner.force_no_tty();
         if colored {
             self.inner.enforce_styling();
         }
-        for column in self.inner.column_iter_mut() {
+        for (index, column) in self.inner.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
+            if self.whole.contains(&index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         self.inner.trim_fmt()
+    }
+}
+
+impl Table {
+    /// Makes the table as wide as the terminal, where that leaves it readable.
+    fn fit(&mut self, width: u16) {
+        let widths = self.inner.column_max_content_widths();
+        let others = widths.len().saturating_sub(1);
+        let taken: u16 = widths.iter().take(others).map(|width| width + 2).sum();
+        let left = width.saturating_sub(taken);
+        match self.last {
+            Last::Shares => {}
+            // The terminal wraps whole lines: better than a column of single letters.
+            Last::Wraps if left < LAST_AT_LEAST => return,
+            Last::Wraps => self.whole = (0..others).collect(),
+            Last::IsCut => {
+                self.whole = (0..others).collect();
+                if left < LAST_AT_LEAST
+                    && let Some(column) = self.inner.column_mut(others)
+                {
+                    column.set_constraint(ColumnConstraint::Hidden);
+                }
+                self.inner.set_truncation_indicator("…");
+                for row in self.inner.row_iter_mut() {
+                    row.max_height(1);
+                }
+            }
+        }
+        self.inner.set_width(width.max(taken));
+        self.inner
+            .set_content_arrangement(ContentArrangement::Dynamic);
     }
 }
 

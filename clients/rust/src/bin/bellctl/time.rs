@@ -2,9 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use jiff::{
-    SignedDuration, Span, SpanRelativeTo, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone,
-};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 /// A point in time that may depend on now and on a zone.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,10 +210,11 @@ pub(crate) fn local_zone() -> TimeZone {
     TimeZone::system()
 }
 
-/// Now, to the second: what is derived from it is read and compared by people.
+/// Now, to the second that has begun: what is derived from it is read and compared by people, and `now`
+/// must not lie in the future.
 pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
-    now.round(Unit::Second).unwrap_or(now)
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod schedule;
 mod spec;
 mod task;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -23,6 +23,9 @@ pub(crate) use self::{
     },
 };
 use crate::{exit, time::Length, time::Moment};
+
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7420";
+const DEFAULT_TOKEN_FILE: &str = "./watchbell-data/token";
 
 /// Controls a Watchbell server.
 #[derive(Debug, Parser)]
@@ -44,7 +47,7 @@ pub(crate) struct Globals {
         long,
         global = true,
         env = "WATCHBELL_ENDPOINT",
-        default_value = "http://127.0.0.1:7420",
+        default_value = DEFAULT_ENDPOINT,
         value_name = "URL"
     )]
     endpoint: String,
@@ -53,10 +56,10 @@ pub(crate) struct Globals {
         long,
         global = true,
         env = "WATCHBELL_TOKEN_FILE",
-        default_value = "./watchbell-data/token",
+        default_value = DEFAULT_TOKEN_FILE,
         value_name = "FILE"
     )]
-    pub(crate) token_file: PathBuf,
+    token_file: OsString,
     /// A table for people, or canonical proto JSON for programs.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -139,6 +142,8 @@ pub(crate) struct AgendaArgs {
     /// How many hours ahead, at most 744.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=744))]
     pub(crate) hours: u32,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
 }
 
 /// How long a pause lasts, and why.
@@ -153,7 +158,7 @@ pub(crate) struct PauseArgs {
     )]
     pub(crate) until: Option<Moment>,
     /// How long it lasts, such as `2h`.
-    #[arg(long = "for", id = "length", value_name = "LENGTH")]
+    #[arg(long = "for", id = "length", value_name = "LENGTH", value_parser = some_length)]
     pub(crate) length: Option<Length>,
     /// Why, for the record.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -180,8 +185,19 @@ pub(crate) struct PageArgs {
 }
 
 impl Globals {
+    /// The file that holds the token. A variable that is set to nothing is as if it were not there.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        if self.token_file.is_empty() {
+            return DEFAULT_TOKEN_FILE.into();
+        }
+        PathBuf::from(&self.token_file)
+    }
+
     /// The endpoint; `host:port` means plain HTTP/2.
     pub(crate) fn endpoint(&self) -> String {
+        if self.endpoint.is_empty() {
+            return DEFAULT_ENDPOINT.to_owned();
+        }
         if self.endpoint.contains("://") {
             return self.endpoint.clone();
         }
@@ -205,6 +221,15 @@ impl PageArgs {
         }
         self.page_size
     }
+}
+
+/// A pause of no length is a slip.
+fn some_length(text: &str) -> Result<Length, String> {
+    let length: Length = text.parse()?;
+    if length.0.is_zero() {
+        return Err("expected a length above zero, such as `2h`".to_owned());
+    }
+    Ok(length)
 }
 
 fn help_after_all() -> String {

@@ -115,7 +115,7 @@ pub(crate) struct WaitArgs {
 pub(crate) struct CancelArgs {
     /// The run.
     pub(crate) name: RunName,
-    /// Wait until the run has ended, and exit with what it became.
+    /// Wait until the run has ended. Exits with 0 once it is cancelled, with 8 where it was quicker and succeeded.
     #[arg(long)]
     pub(crate) wait: bool,
     /// Why, for the record.

@@ -1,6 +1,6 @@
 //! The flags that say what a task is.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use watchbell_client::pb::{CatchUpMode, Execution, OverlapPolicy};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 #[command(next_help_heading = "Schedule")]
 pub(crate) struct TimingArgs {
     /// A cron line of 5 fields, or of 6 with leading seconds, or a macro such as @daily.
-    #[arg(long, group = "when", value_name = "LINE")]
+    #[arg(long, group = "when", value_name = "LINE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cron: Option<String>,
     /// Every so long, such as `15m`.
     #[arg(long, group = "when", value_name = "LENGTH")]
@@ -24,6 +24,9 @@ pub(crate) struct TimingArgs {
     /// Once, at this time.
     #[arg(long, group = "when", value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) at: Option<Moment>,
+    /// No schedule: the task runs only when it is triggered.
+    #[arg(long, group = "when")]
+    pub(crate) by_hand: bool,
     /// The zone of the schedule, such as Europe/Paris. Times without an offset are read in it.
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<String>,

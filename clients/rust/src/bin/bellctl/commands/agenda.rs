@@ -11,12 +11,12 @@ use crate::{
     failure::Failure,
     name::short,
     output::Tint,
-    session::{LARGEST_PAGE, Session, pages},
+    session::{Session, pages, tell_more},
     table::{Field, Table},
     time::{Moment, to_proto},
 };
 
-/// Shows all entries, which the number of hours bounds.
+/// Shows what fires in the coming hours, a page or all of it.
 pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, Failure> {
     let length = Duration::from_secs(u64::from(args.hours) * 3_600);
     let end = SignedDuration::try_from(length).map(Moment::FromNow).ok();
@@ -24,10 +24,11 @@ pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, F
         // Both ends are told, so that they fit whatever the server's clock says meanwhile.
         after_time: Some(to_proto(session.clock.now)),
         until_time: session.instant(end.as_ref(), None)?,
-        page_size: LARGEST_PAGE,
+        page_size: args.page.bite(),
         page_token: String::new(),
     };
-    let (entries, _) = pages(true, String::new(), async |page_token| {
+    let first = args.page.page_token.clone();
+    let (entries, next) = pages(args.page.all, first, async |page_token| {
         let request = GetAgendaRequest {
             page_token,
             ..request.clone()
@@ -41,7 +42,7 @@ pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, F
     })
     .await?;
     if session.output.format == Format::Json {
-        session.output.json_list("entries", &entries, "")?;
+        session.output.json_list("entries", &entries, &next)?;
     } else if entries.is_empty() {
         let hours = args.hours;
         session
@@ -49,6 +50,7 @@ pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, F
             .line(&format!("nothing fires in the next {hours} h"))?;
     } else {
         session.output.table(table(session, &entries))?;
+        tell_more(&next);
     }
     Ok(Exit::Good)
 }

@@ -27,6 +27,10 @@ pub(super) fn lay_timing(
     timing: &TimingArgs,
     instant: &ReadInstant<'_>,
 ) -> Result<(), Failure> {
+    if timing.by_hand {
+        *schedule = Schedule::default();
+        return Ok(());
+    }
     if timing.cron.is_some() || timing.every.is_some() || timing.at.is_some() {
         // One way of saying when takes the place of another.
         schedule.cron.clear();
@@ -143,7 +147,8 @@ fn set_length(flag: Option<Length>, field: &mut Option<prost_types::Duration>) {
 }
 
 pub(super) fn touches_timing(timing: &TimingArgs) -> bool {
-    timing.cron.is_some()
+    timing.by_hand
+        || timing.cron.is_some()
         || timing.every.is_some()
         || timing.phase.is_some()
         || timing.at.is_some()
