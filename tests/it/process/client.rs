@@ -36,10 +36,19 @@ fn the_status_exits_as_monitors_expect() {
     becomes(0, &["OK: no problems"]);
     let trigger = ["task", "trigger", "bad", "--wait"];
     assert_eq!(server.bellctl(&trigger).code(), 1);
-    becomes(1, &["WARNING: its last run has failed", "tasks/bad"]);
+    becomes(
+        1,
+        &["WARNING: tasks/bad: its last run has failed", "tasks/bad"],
+    );
     server.bellctl(&trigger);
     server.bellctl(&trigger);
-    becomes(2, &["CRITICAL: 3 runs in a row have failed", "tasks/bad"]);
+    becomes(
+        2,
+        &[
+            "CRITICAL: tasks/bad: 3 runs in a row have failed",
+            "tasks/bad",
+        ],
+    );
 
     let elsewhere = server.bellctl(&["status", "--endpoint", "127.0.0.1:1"]);
     assert_eq!(elsewhere.code(), 3, "{elsewhere:?}");

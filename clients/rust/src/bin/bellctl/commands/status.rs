@@ -53,21 +53,29 @@ fn show_table(session: &Session, status: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is wrong, and with what.
+fn told(problem: &Problem) -> String {
+    if problem.subject.is_empty() {
+        return problem.message.clone();
+    }
+    format!("{}: {}", problem.subject, problem.message)
+}
+
 /// Begins with the severity in capitals, as monitors show the first line.
 fn headline(clock: &Clock, status: &Status) -> String {
     let severity = match status.overall() {
         Severity::Unspecified => "UNKNOWN".to_owned(),
-        told @ (Severity::Ok | Severity::Warning | Severity::Critical) => {
-            told.label().to_uppercase()
+        known @ (Severity::Ok | Severity::Warning | Severity::Critical) => {
+            known.label().to_uppercase()
         }
     };
-    let told = match status.problems.as_slice() {
+    let problems = match status.problems.as_slice() {
         [] => "no problems".to_owned(),
-        [only] => only.message.clone(),
-        [first, rest @ ..] => format!("{} (and {} more)", first.message, rest.len()),
+        [only] => told(only),
+        [first, rest @ ..] => format!("{} (and {} more)", told(first), rest.len()),
     };
     let checked = clock.show(status.check_time.as_ref());
-    plain(&format!("{severity}: {told}; checked {checked}"))
+    plain(&format!("{severity}: {problems}; checked {checked}"))
 }
 
 fn problems(clock: &Clock, problems: &[Problem]) -> Table {
