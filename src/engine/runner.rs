@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ use crate::{
 /// Runs claimed, expired or moved on in one transaction.
 const BATCH: usize = 256;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// Where something was passed over, real time.
+const LOOK_SOON: Duration = Duration::from_millis(250);
 /// After an error, real time: the clock of the schedule may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -55,6 +60,9 @@ pub struct Runner {
     pub(super) finisher: Finisher,
     places: Arc<Semaphore>,
     running: TaskTracker,
+    /// The last claim took nothing although there was something: another transaction may have held it,
+    /// and one that is given up rings no bell.
+    passed_over: Arc<AtomicBool>,
 }
 
 impl Hosts {
@@ -120,6 +128,7 @@ impl Runner {
             hosts,
             places: Arc::new(Semaphore::new(places)),
             running: TaskTracker::new(),
+            passed_over: Arc::default(),
             engine,
         }
     }
@@ -148,6 +157,7 @@ impl Runner {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
                 _ = bell.changed() => {}
+                () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::Relaxed) => {}
             }
         }
         self.running.close();
@@ -179,6 +189,7 @@ impl Runner {
             if passed(outlook.deadline_at) && self.expire(now).await? {
                 continue;
             }
+            self.passed_over.store(false, Ordering::Relaxed);
             if outlook.ready && self.claim().await? {
                 continue;
             }
@@ -235,6 +246,7 @@ impl Runner {
             )
             .await?;
         if runs.is_empty() {
+            self.passed_over.store(true, Ordering::Relaxed);
             return Ok(false);
         }
         tx.commit().await?;

@@ -199,6 +199,10 @@ impl Tx {
                 });
             }
         }
+        // A claim passes over what is locked here: it has to look again.
+        self.rings.queue |= live
+            .iter()
+            .any(|run: &LiveRun| run.state == RunState::Queued);
         Ok(live)
     }
 
