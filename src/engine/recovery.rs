@@ -80,6 +80,8 @@ impl Recovery {
             let mut lost = store.runs_lost(now, replica, all_others, BATCH).await?;
             // While its handler lives here, a run is ours whatever the lease says.
             lost.retain(|run| !self.hosts.contains(run.id));
+            // Locked one after another, in the one order.
+            lost.sort_by_key(|run| run.id);
             if lost.is_empty() {
                 return Ok(());
             }
