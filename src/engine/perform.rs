@@ -88,10 +88,10 @@ impl Runner {
                 }
             }
         }
+        // Counted from before the handler hears of it.
+        let grace_over_at = later(clock.now(), run.policy.cancel_grace);
         cancel.cancel();
-        clock
-            .sleep_until(later(clock.now(), run.policy.cancel_grace))
-            .await;
+        clock.sleep_until(grace_over_at).await;
     }
 
     /// When the handler will have been quiet for too long.
