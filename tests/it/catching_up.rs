@@ -53,7 +53,8 @@ async fn after_a_downtime_the_newest_slot_stands_for_the_others(database: Databa
 }
 
 async fn after_a_downtime_all_runs_what_its_window_and_maximum_allow(database: Database) {
-    let mut task = instant().catch_up(pb::CatchUpMode::All);
+    let task = instant().overlap(pb::OverlapPolicy::Skip);
+    let mut task = task.catch_up(pb::CatchUpMode::All);
     let catch_up = task.catch_up.as_mut().unwrap();
     catch_up.window = Some(seconds(60 * 60));
     catch_up.max_count = 3;

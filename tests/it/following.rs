@@ -263,7 +263,7 @@ async fn a_deadline_ends_a_watch_with_a_token(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
     let mut request = tonic::Request::new(pb::WatchRunsRequest::default());
-    request.set_timeout(std::time::Duration::from_millis(700));
+    request.set_timeout(std::time::Duration::from_secs(2));
     let opened = server.client.runs().watch_runs(request).await;
     let mut watch = opened.unwrap().into_inner();
     loop {
