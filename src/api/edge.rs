@@ -11,7 +11,6 @@ use tonic::{
     codegen::{Body as HttpBody, Bytes, Service, StdError, http},
     server::NamedService,
 };
-
 use tracing::{Instrument as _, debug, field::Empty, info_span};
 
 use super::{deadline, status};

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::{
     domain::{
         TaskName,
-        schedule::{Fire, Schedule, preview},
+        schedule::{Fire, Schedule, just_before, preview},
     },
     error::Result,
 };
@@ -70,8 +70,9 @@ impl Engine {
                 continue;
             };
             heap.extend(entry(index, schedule.next_after(slot)));
-            let tick = jiff::SignedDuration::from_micros(1);
-            let fire = preview(schedule, slot - tick, None, 1).into_iter().next();
+            let fire = preview(schedule, just_before(slot), None, 1)
+                .into_iter()
+                .next();
             entries.extend(fire.map(|fire| AgendaEntry {
                 task: task.clone(),
                 fire,
@@ -94,9 +95,8 @@ fn first_behind(
         return schedule.next_after(after);
     };
     // The last slot up to there may be due later, by its spread.
-    let tick = jiff::SignedDuration::from_micros(1);
     let last = schedule.last_between(after, place.due_at);
-    let mut slot = schedule.next_after(last.map_or(after, |slot| slot - tick))?;
+    let mut slot = schedule.next_after(last.map_or(after, just_before))?;
     while (schedule.due_at(slot), name) <= (place.due_at, &place.task) {
         slot = schedule.next_after(slot)?;
     }

@@ -7,7 +7,10 @@ use serde::Deserialize;
 
 use super::Env;
 use crate::{
-    domain::{Task, schedule::Schedule},
+    domain::{
+        Task,
+        schedule::{Schedule, just_before},
+    },
     engine::{Done, Failure, Kind, RunContext},
 };
 
@@ -157,9 +160,7 @@ fn two_periods_ago(task: &Task, now: Timestamp) -> Timestamp {
     }
     let mut at = now;
     for _ in 0..3 {
-        let tick = SignedDuration::from_micros(1);
-        let earlier = at.saturating_sub(tick).unwrap_or(Timestamp::MIN);
-        match schedule.last_between(task.created_at, earlier) {
+        match schedule.last_between(task.created_at, just_before(at)) {
             Some(slot) => at = slot,
             // There were fewer: all of it is within two periods.
             None => return task.created_at,

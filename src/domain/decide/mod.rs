@@ -10,13 +10,13 @@ mod tests;
 use jiff::Timestamp;
 
 pub use self::rows::{close, close_pause};
-use self::rows::{just_before, skip, span_row};
+use self::rows::{skip, span_row};
 use super::{
     id::RunId,
     ledger::{SlotOutcome, SlotRow},
     retry::later,
     run::{Coalesced, Run, RunState, Trigger},
-    schedule::Schedule,
+    schedule::{Schedule, just_before},
     span,
     task::{CatchUpMode, Overlap, Task},
 };

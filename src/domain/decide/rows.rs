@@ -81,8 +81,3 @@ pub(super) fn span_row(
         decided_at: facts.now,
     }
 }
-
-pub(super) fn just_before(slot: Timestamp) -> Timestamp {
-    let tick = jiff::SignedDuration::from_micros(1);
-    slot.saturating_sub(tick).unwrap_or(Timestamp::MIN)
-}

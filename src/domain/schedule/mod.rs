@@ -27,7 +27,7 @@ mod zone;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use self::{
     preview::{Fire, preview, tzdb_version},
@@ -35,6 +35,13 @@ pub use self::{
 };
 use self::{rule::Rule, zone::Zone};
 use crate::error::Result;
+
+/// The last instant before this one, of those that are kept: where a span that is open at this end
+/// closes.
+pub fn just_before(instant: Timestamp) -> Timestamp {
+    let tick = SignedDuration::from_micros(1);
+    instant.saturating_sub(tick).unwrap_or(Timestamp::MIN)
+}
 
 /// A parsed specification: cheap to clone, and equal to another one parsed from the same text for
 /// the same task.

@@ -13,7 +13,7 @@ pub use self::layers::{Layers, Origin, Override};
 use super::{
     id::{RunId, TaskId, TaskName},
     run::{Outcome, RunPolicy, RunState},
-    schedule::ScheduleSpec,
+    schedule::{ScheduleSpec, just_before},
     span,
     text::text_enum,
 };
@@ -186,9 +186,8 @@ pub struct Pause {
 impl Pause {
     /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
     pub fn ends_at(&self, now: Timestamp) -> Timestamp {
-        let tick = jiff::SignedDuration::from_micros(1);
         match self.until {
-            Some(until) if until <= now => until.saturating_sub(tick).unwrap_or(until),
+            Some(until) if until <= now => just_before(until),
             _ => now,
         }
     }
