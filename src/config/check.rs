@@ -73,6 +73,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         lease: raw.lease,
         shutdown_grace: raw.shutdown_grace,
         audit_grace: raw.audit_grace,
+        bench_kinds: raw.bench_kinds,
         log: LogConfig {
             filter: raw.log.filter.clone(),
             json,

@@ -57,6 +57,8 @@ pub struct Config {
     pub lease: Duration,
     pub shutdown_grace: Duration,
     pub audit_grace: Duration,
+    /// Whether there are kinds of task for measuring.
+    pub bench_kinds: bool,
     pub log: LogConfig,
     pub history: HistoryConfig,
     pub health: HealthThresholds,

@@ -37,6 +37,7 @@ pub(super) struct Raw {
     pub(super) shutdown_grace: Duration,
     #[serde(with = "span::required")]
     pub(super) audit_grace: Duration,
+    pub(super) bench_kinds: bool,
     pub(super) log: RawLog,
     pub(super) history: RawHistory,
     pub(super) health: HealthThresholds,
@@ -202,6 +203,7 @@ impl Default for Raw {
             lease: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),
             audit_grace: Duration::from_secs(60),
+            bench_kinds: false,
             log: RawLog::default(),
             history: RawHistory::default(),
             health: HealthThresholds::default(),

@@ -1,5 +1,6 @@
 //! The kinds of task: a file for each, and a line for each here; and the tasks that ship.
 
+mod bench;
 mod command;
 mod health_check;
 mod http_request;
@@ -26,6 +27,7 @@ pub struct Env {
 #[derive(Debug)]
 struct Shared {
     data: PathBuf,
+    bench_kinds: bool,
     health: HealthThresholds,
     history: HistoryConfig,
     commands: BTreeMap<String, CommandConfig>,
@@ -38,6 +40,7 @@ impl Env {
         Self {
             shared: Arc::new(Shared {
                 data: config.data.clone(),
+                bench_kinds: config.bench_kinds,
                 health: config.health.clone(),
                 history: config.history.clone(),
                 commands: config.commands.clone(),
@@ -58,7 +61,14 @@ pub async fn end_left(data: &std::path::Path) -> anyhow::Result<usize> {
 
 /// Every kind, and the tasks that ship.
 pub fn registry(env: &Env) -> Registry {
-    Registry::default()
+    let mut registry = Registry::default();
+    if env.shared.bench_kinds {
+        registry = registry
+            .with::<bench::Noop>(env.clone())
+            .with::<bench::Sleep>(env.clone())
+            .with::<bench::Token>(env.clone());
+    }
+    registry
         .with::<command::Command>(env.clone())
         .with::<health_check::HealthCheck>(env.clone())
         .with::<http_request::HttpRequest>(env.clone())

@@ -1,0 +1,73 @@
+//! The machine: what it is, how busy it is, and what one process takes of it.
+
+use std::{fs, time::Duration};
+
+use anyhow::Context as _;
+
+/// Ticks of /proc in a second: fixed on Linux, whatever the kernel's own are.
+const TICKS: f64 = 100.0;
+
+/// Load averages of 1, 5 and 15 minutes.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The load average of one minute.
+pub(crate) fn load_now() -> f64 {
+    let load = load();
+    let first = load.split(' ').next().and_then(|first| first.parse().ok());
+    first.unwrap_or(0.0)
+}
+
+/// A line on processor, cores, memory and kernel.
+pub(crate) fn describe() -> String {
+    let find = |file: &str, key: &str| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(key));
+        let value = line
+            .and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim());
+        value.unwrap_or("unknown").to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory: f64 = find("/proc/meminfo", "MemTotal")
+        .split(' ')
+        .next()
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(0.0);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{cores} cores ({}), {:.0} GiB, Linux {}",
+        find("/proc/cpuinfo", "model name"),
+        memory / 1024.0 / 1024.0,
+        kernel.trim()
+    )
+}
+
+/// Resident memory of a process, in MiB.
+pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+    Ok(kib.context("no VmRSS")? / 1024.0)
+}
+
+/// Processor time that a process has used, in user and system mode.
+pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+    // The name, in parentheses, may hold blanks.
+    let after = text.rsplit_once(") ").context("no name")?.1;
+    let fields: Vec<&str> = after.split(' ').collect();
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<f64>().ok())
+    };
+    let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
+        anyhow::bail!("{path} has no times");
+    };
+    Ok(Duration::from_secs_f64((user + system) / TICKS))
+}

@@ -1,0 +1,108 @@
+//! `make bench`: starts the real server as a process, drives it over gRPC, and writes down what it saw.
+//!
+//! Each workload is a file in `workload`; it runs on SQLite and on PostgreSQL, several times, and adds
+//! its figures to a [`report::Report`]. The targets stand beside the figures, so that a figure that falls
+//! short shows itself.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program that measures asks for the time, and prints"
+)]
+
+mod calls;
+mod database;
+mod empty;
+mod figures;
+mod machine;
+mod report;
+mod server;
+mod subscriber;
+mod workload;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::{report::Report, workload::Workload};
+
+/// Measures Watchbell.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Only these workloads, with commas between them [default: all].
+    #[arg(long, value_delimiter = ',')]
+    workloads: Vec<Workload>,
+    /// Only these databases [default: both; PostgreSQL where WATCHBELL_TEST_DATABASE names a server].
+    #[arg(long, value_delimiter = ',')]
+    databases: Vec<database::Kind>,
+    /// Fewer and shorter repeats: to see that it works, not how quick it is.
+    #[arg(long)]
+    quick: bool,
+    /// How often each measurement is repeated [default: the workload's own number].
+    #[arg(long)]
+    repeats: Option<usize>,
+    /// The server [default: beside this program].
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Where the figures go, as JSON.
+    #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
+    out: PathBuf,
+    /// Serve empty replies until killed: what GetStatus is compared with.
+    #[arg(long, hide = true)]
+    serve_empty: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let done = runtime
+        .context("could not start the runtime")
+        .and_then(|runtime| runtime.block_on(run(args)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    if args.serve_empty {
+        return empty::serve().await;
+    }
+    let scene = workload::Scene {
+        program: server::program(args.server)?,
+        quick: args.quick,
+        repeats: args.repeats,
+    };
+    let mut kinds = args.databases;
+    if kinds.is_empty() {
+        kinds = database::Kind::available();
+    }
+    let mut workloads = args.workloads;
+    if workloads.is_empty() {
+        workloads = Workload::ALL.to_vec();
+    }
+    let mut report = Report::default();
+    for workload in workloads {
+        for kind in workload.databases(&kinds) {
+            eprintln!("── {workload} on {kind}, load average {}", machine::load());
+            workload
+                .measure(&scene, kind, &mut report)
+                .await
+                .with_context(|| format!("{workload} on {kind}"))?;
+            report.print_newest();
+            // What is known is kept, should a later one fail.
+            report.write(&args.out)?;
+        }
+    }
+    println!("{}", report.table());
+    println!("{}", report.missed());
+    Ok(())
+}

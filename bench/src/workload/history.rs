@@ -1,0 +1,225 @@
+//! Pages of ListRuns over a million runs, each found by an index.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use watchbell_client::pb;
+
+use super::{Scene, noop_tasks};
+use crate::{
+    calls::{Client, stamp},
+    database::Kind,
+    figures,
+    report::{Goal, Report},
+    server::Site,
+};
+
+const TASKS: usize = 100;
+
+pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
+    let runs = scene.size(1_000_000, 20_000);
+    let pages = scene.size(400, 40);
+    let fields = "schedule = { cron = \"0 0 1 1 *\" }";
+    let site = Site::new(&scene.program, kind, &noop_tasks("history", TASKS, fields)).await?;
+    let server = site.start().await?;
+    let client = server.connect().await?;
+    let run = client.trigger("history-00000").await?;
+    client.ended(&run.name).await?;
+    server.stop().await?;
+    let newest = Timestamp::now();
+    let database = site.database.connect(&site.data()).await?;
+    fill(&database, kind, runs, newest)
+        .await
+        .context("could not make history")?;
+
+    let server = site.start().await?;
+    let client = server.connect().await?;
+    let scans_before = table_scans(&database, kind).await?;
+    let name = format!("history, {runs} runs");
+    for (what, size, goal, request) in walks(newest, runs) {
+        let mut p99s = Vec::new();
+        for _ in 0..scene.repeats(3) {
+            let walked = walk(&client, &request, size, pages.min(20_000 / size)).await?;
+            p99s.push(figures::percentile(&walked, 99.0));
+        }
+        let metric = format!("ListRuns, {what}, pages of {size}, p99");
+        report.add(&name, kind, (&metric, "ms"), &p99s, goal);
+    }
+    let mut p99s = Vec::new();
+    for _ in 0..scene.repeats(3) {
+        let jumped = jumps(&client, newest, runs, pages).await?;
+        p99s.push(figures::percentile(&jumped, 99.0));
+    }
+    let metric = "ListRuns, at any instant, pages of 50, p99";
+    report.add(&name, kind, (metric, "ms"), &p99s, Goal::AtMost(10.0));
+    if kind == Kind::Postgresql {
+        let scans = table_scans(&database, kind).await? - scans_before;
+        report.never(&name, kind, "scans of the table", &[scans]);
+    }
+    database.close().await?;
+    server.stop().await?;
+    site.remove().await
+}
+
+/// What is asked for, by pages of what size, and what it must reach.
+fn walks(newest: Timestamp, runs: usize) -> Vec<(&'static str, usize, Goal, pb::ListRunsRequest)> {
+    let goal = Goal::AtMost(10.0);
+    let all = pb::ListRunsRequest::default();
+    let of_task = pb::ListRunsRequest {
+        task: "tasks/history-00007".to_owned(),
+        ..all.clone()
+    };
+    let in_state = |state: pb::RunState| pb::ListRunsRequest {
+        states: vec![state.into()],
+        ..all.clone()
+    };
+    let half = SignedDuration::from_secs(runs as i64 / 2);
+    let old = pb::ListRunsRequest {
+        queued_before_time: Some(stamp(newest - half)),
+        ..in_state(pb::RunState::Failed)
+    };
+    vec![
+        ("all", 50, goal, all.clone()),
+        ("all", 1_000, Goal::None, all.clone()),
+        ("of a task", 50, goal, of_task.clone()),
+        ("failed", 50, goal, in_state(pb::RunState::Failed)),
+        ("failed, of long ago", 50, goal, old),
+        (
+            "none in this state",
+            50,
+            goal,
+            in_state(pb::RunState::Abandoned),
+        ),
+        (
+            "failed, of a task",
+            50,
+            goal,
+            pb::ListRunsRequest {
+                states: vec![pb::RunState::Failed.into()],
+                ..of_task
+            },
+        ),
+    ]
+}
+
+/// Milliseconds of each page of a walk from the newest on.
+async fn walk(
+    client: &Client,
+    request: &pb::ListRunsRequest,
+    size: usize,
+    pages: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut request = pb::ListRunsRequest {
+        page_size: i32::try_from(size)?,
+        ..request.clone()
+    };
+    let mut took = Vec::with_capacity(pages);
+    while took.len() < pages {
+        let began = Instant::now();
+        let page = client.runs().list_runs(request.clone()).await?.into_inner();
+        took.push(began.elapsed().as_secs_f64() * 1000.0);
+        // Where there is no more, again from the beginning.
+        request.page_token = page.next_page_token;
+    }
+    Ok(took)
+}
+
+/// Milliseconds of pages that begin anywhere.
+async fn jumps(
+    client: &Client,
+    newest: Timestamp,
+    runs: usize,
+    pages: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut took = Vec::with_capacity(pages);
+    for jump in 0..pages {
+        // Scattered over the whole, and the same in each session.
+        let back = (jump * 7_919_993) % runs;
+        let before = newest - SignedDuration::from_secs(back as i64);
+        let request = pb::ListRunsRequest {
+            queued_before_time: Some(stamp(before)),
+            ..Default::default()
+        };
+        let began = Instant::now();
+        client.runs().list_runs(request).await?;
+        took.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(took)
+}
+
+/// Copies the one run there is: a run each second into the past, one of a hundred failed.
+async fn fill(
+    database: &DatabaseConnection,
+    kind: Kind,
+    runs: usize,
+    newest: Timestamp,
+) -> anyhow::Result<()> {
+    let newest = newest.as_microsecond();
+    let at = format!("({newest} - n.n * 1000000)");
+    let hex = |width: usize, value: &str| match kind {
+        Kind::Sqlite => format!("printf('%0{width}x', {value})"),
+        Kind::Postgresql => format!("lpad(to_hex(({value})::bigint), {width}, '0')"),
+    };
+    // Like those that the server makes: ordered by time.
+    let digits = format!(
+        "{} || '7' || {} || '8' || {}",
+        hex(12, &format!("{at} / 1000")),
+        hex(3, "n.n % 4096"),
+        hex(15, "n.n")
+    );
+    let (id, task, numbers) = match kind {
+        Kind::Sqlite => (
+            format!("unhex({digits})"),
+            format!("printf('history-%05d', n.n % {TASKS})"),
+            format!(
+                "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {runs}) SELECT n FROM c)"
+            ),
+        ),
+        Kind::Postgresql => (
+            format!("({digits})::uuid"),
+            format!("'history-' || lpad((n.n % {TASKS})::text, 5, '0')"),
+            format!("(SELECT generate_series(1::bigint, {runs}) AS n)"),
+        ),
+    };
+    let insert = format!(
+        "INSERT INTO runs (id, task_id, task, kind, trigger_by, state, outcome, reason, message, counters, \
+         attempt, attempts_charged, priority, parameters, policy, dry_run, solo, slot_at, nominal_at, due_at, \
+         queued_at, started_at, attempt_started_at, finished_at, catch_up, principal, request_reason, revision, \
+         version) SELECT {id}, t.id, t.name, r.kind, 'schedule', \
+         CASE WHEN n.n % 100 = 0 THEN 'failed' ELSE 'succeeded' END, \
+         CASE WHEN n.n % 100 = 0 THEN NULL ELSE r.outcome END, r.reason, r.message, r.counters, \
+         r.attempt, r.attempts_charged, r.priority, r.parameters, r.policy, r.dry_run, r.solo, {at}, {at}, {at}, \
+         {at}, {at}, {at}, {at} + 1000, r.catch_up, r.principal, r.request_reason, r.revision, r.version \
+         FROM {numbers} n, (SELECT * FROM runs LIMIT 1) r JOIN tasks t ON t.name = {task}"
+    );
+    // PostgreSQL joins in another order than commas suggest.
+    let insert = match kind {
+        Kind::Sqlite => insert,
+        Kind::Postgresql => insert.replace(
+            &format!(" JOIN tasks t ON t.name = {task}"),
+            &format!(", tasks t WHERE t.name = {task}"),
+        ),
+    };
+    database.execute_unprepared(&insert).await?;
+    if kind == Kind::Postgresql {
+        database.execute_unprepared("VACUUM ANALYZE runs").await?;
+    }
+    Ok(())
+}
+
+/// How often PostgreSQL has read the whole table of runs.
+async fn table_scans(database: &DatabaseConnection, kind: Kind) -> anyhow::Result<f64> {
+    if kind == Kind::Sqlite {
+        return Ok(0.0);
+    }
+    // Sessions hand in their counts within a second or so.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let statement = sea_orm::Statement::from_string(
+        sea_orm::DbBackend::Postgres,
+        "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'runs'",
+    );
+    let row = database.query_one_raw(statement).await?.context("a row")?;
+    Ok(row.try_get::<i64>("", "seq_scan")? as f64)
+}

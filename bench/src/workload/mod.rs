@@ -1,0 +1,119 @@
+//! What is measured: a file for each workload.
+
+mod burst;
+mod footprint;
+mod history;
+mod status;
+mod steady;
+mod throughput;
+mod trigger;
+mod watch;
+
+use std::{fmt, path::PathBuf};
+
+use crate::{database::Kind, report::Report};
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Workload {
+    /// Many tasks that are due in one second.
+    Burst,
+    /// 200 tasks every second.
+    Steady,
+    /// A backfill of 100 tasks by 1,000 slots.
+    Throughput,
+    /// Triggers, one after another.
+    Trigger,
+    /// GetStatus beside an empty reply.
+    Status,
+    /// Pages of ListRuns over a million runs.
+    History,
+    /// Events to thousands of subscribers.
+    Watch,
+    /// Memory, processor time and start with 1,000 tasks.
+    Footprint,
+}
+
+/// What all workloads share.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) program: PathBuf,
+    pub(crate) quick: bool,
+    pub(crate) repeats: Option<usize>,
+}
+
+impl Scene {
+    /// How often to repeat what is usually repeated so often.
+    fn repeats(&self, usual: usize) -> usize {
+        let usual = if self.quick { 1 } else { usual };
+        self.repeats.unwrap_or(usual)
+    }
+
+    /// A size, or a smaller one where only a quick look is wanted.
+    fn size(&self, usual: usize, quick: usize) -> usize {
+        if self.quick { quick } else { usual }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Burst => "burst",
+            Self::Steady => "steady",
+            Self::Throughput => "throughput",
+            Self::Trigger => "trigger",
+            Self::Status => "status",
+            Self::History => "history",
+            Self::Watch => "watch",
+            Self::Footprint => "footprint",
+        })
+    }
+}
+
+impl Workload {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Footprint,
+        Self::Trigger,
+        Self::Burst,
+        Self::Throughput,
+        Self::Status,
+        Self::Watch,
+        Self::History,
+        Self::Steady,
+    ];
+
+    /// On which of these databases it says something.
+    pub(crate) fn databases(self, kinds: &[Kind]) -> Vec<Kind> {
+        kinds.to_vec()
+    }
+
+    pub(crate) async fn measure(
+        self,
+        scene: &Scene,
+        kind: Kind,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Burst => burst::measure(scene, kind, report).await,
+            Self::Steady => steady::measure(scene, kind, report).await,
+            Self::Throughput => throughput::measure(scene, kind, report).await,
+            Self::Trigger => trigger::measure(scene, kind, report).await,
+            Self::Status => status::measure(scene, kind, report).await,
+            Self::History => history::measure(scene, kind, report).await,
+            Self::Watch => watch::measure(scene, kind, report).await,
+            Self::Footprint => footprint::measure(scene, kind, report).await,
+        }
+    }
+}
+
+/// A configuration of tasks that do nothing: `{name}-0000` and so on, each with these fields.
+fn noop_tasks(name: &str, count: usize, fields: &str) -> String {
+    let mut toml = String::from("bench_kinds = true\n");
+    toml.push_str("[log]\nfilter = \"warn,watchbell::engine::scheduler=debug\"\n");
+    for number in 0..count {
+        toml.push_str(&format!(
+            "[tasks.{name}-{number:05}]\nkind = \"bench-noop\"\n{fields}\n"
+        ));
+    }
+    toml
+}

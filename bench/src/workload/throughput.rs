@@ -1,0 +1,89 @@
+//! A backfill of 100 tasks by 1,000 slots: durable runs per second, from the first call to the end of
+//! the last run.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use watchbell_client::pb;
+
+use super::{Scene, noop_tasks};
+use crate::{
+    calls::{Client, stamp},
+    database::Kind,
+    report::{Goal, Report},
+    server::Site,
+};
+
+/// Backfills that are asked for at one time.
+const AT_ONCE: usize = 4;
+
+pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
+    let tasks = scene.size(100, 20);
+    let slots = scene.size(1_000, 100);
+    // By each policy: runs of one task one after another, which is the default, and side by side.
+    for (policy, goal) in [
+        ("skip", Goal::AtLeast(5_000.0)),
+        ("allow", Goal::AtLeast(5_000.0)),
+    ] {
+        let (mut rates, mut lost) = (Vec::new(), Vec::new());
+        for _ in 0..scene.repeats(3) {
+            let fields =
+                format!("schedule = {{ every = \"1h\", phase = \"30m\" }}\noverlap = \"{policy}\"");
+            let site = Site::new(&scene.program, kind, &noop_tasks("fill", tasks, &fields)).await?;
+            let server = site.start().await?;
+            let client = server.connect().await?;
+            let before = Timestamp::now();
+            let began = Instant::now();
+            let asked = stream::iter(0..tasks).map(|task| backfill(&client, task, slots));
+            let queued: Vec<u64> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+            client.idle(Duration::from_secs(300)).await?;
+            let took = began.elapsed();
+            let all = tasks * slots;
+            if queued.iter().sum::<u64>() != all as u64 {
+                bail!("{queued:?} runs were queued, not {all}");
+            }
+            rates.push(all as f64 / took.as_secs_f64());
+            lost.push((all - succeeded(&client, before).await?) as f64);
+            server.stop().await?;
+            site.audit()?;
+            site.remove().await?;
+        }
+        let name = format!("throughput, overlap {policy}");
+        report.add(&name, kind, ("durable runs", "runs/s"), &rates, goal);
+        report.never(&name, kind, "lost", &lost);
+    }
+    Ok(())
+}
+
+async fn backfill(client: &Client, task: usize, slots: usize) -> anyhow::Result<u64> {
+    // The slots lie at half past; the newest is at least half an hour old.
+    let hour = Timestamp::now().as_second() / 3600 * 3600;
+    let end = Timestamp::from_second(hour)?;
+    let start = end - SignedDuration::from_hours(slots as i64);
+    let request = pb::BackfillTaskRequest {
+        name: format!("tasks/fill-{task:05}"),
+        start_time: Some(stamp(start)),
+        end_time: Some(stamp(end)),
+        max_count: i32::try_from(slots)?,
+        ..Default::default()
+    };
+    let answer = client.tasks().backfill_task(request).await?.into_inner();
+    Ok(u64::try_from(answer.run_count)?)
+}
+
+/// How many different slots have a run that succeeded.
+async fn succeeded(client: &Client, since: Timestamp) -> anyhow::Result<usize> {
+    let runs = client.runs_since(since).await?;
+    let done = runs
+        .iter()
+        .filter(|run| run.state() == pb::RunState::Succeeded);
+    let slots: HashSet<(&str, i64)> = done
+        .filter_map(|run| Some((run.task.as_str(), run.nominal_time?.seconds)))
+        .collect();
+    Ok(slots.len())
+}
