@@ -88,7 +88,7 @@ def _celery() -> Peer:
         client=[python, "celery_client.py"],
         needs_redis=True,
         # For each schedule that beat sends, it compares all of them with those of the time before: for
-        # 1,000 that takes 10 s, and for 10,000 a hundred times as long.
+        # 1,000 that takes 3 s at best, and for 10,000 a hundred times as long.
         most_schedules=2500,
         lead_seconds_per_thousand=2.5,
         notes={"*": "Redis fsyncs once a second: a crash of the machine may lose the last second"},
