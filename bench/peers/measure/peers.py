@@ -12,7 +12,10 @@ from pathlib import Path
 from .processes import PeerFailed
 
 HERE = Path(__file__).resolve().parent.parent
-INSTALLED = Path(os.environ.get("WATCHBELL_PEERS") or Path(tempfile.gettempdir()) / "watchbell-peers")
+# Absolute, since the peers' programs run in directories of their own.
+INSTALLED = Path(
+    os.environ.get("WATCHBELL_PEERS") or Path(tempfile.gettempdir()) / "watchbell-peers"
+).absolute()
 
 
 @dataclass(frozen=True)
