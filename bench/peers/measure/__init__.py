@@ -1,0 +1,1 @@
+"""Measures a scheduler other than Watchbell: what `bench/peers/run` is made of."""
