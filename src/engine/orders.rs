@@ -215,6 +215,7 @@ impl Engine {
                 token: run.attempt,
                 replica: None,
                 end: AttemptEnd::because(RunState::Cancelled, reason::CANCEL_REQUESTED, message),
+                known: None,
             };
             let from = [RunState::Queued, RunState::RetryWait];
             if let Some(ended) = tx.runs_end(&[ended], &from).await?.pop() {

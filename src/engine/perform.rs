@@ -1,5 +1,7 @@
 //! One attempt: start the handler, watch over it, and say what became of it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ const MESSAGE_MAX: usize = 2000;
 
 impl Runner {
     /// Runs the handler to its end and records it. Returns only when the handler has really ended.
-    pub(super) async fn perform(&self, run: &Run, hosted: Hosted) {
+    pub(super) async fn perform(&self, run: &Arc<Run>, hosted: Hosted) {
         let cancel = CancellationToken::new();
         let context = RunContext {
             task: run.task.clone(),

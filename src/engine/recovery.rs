@@ -141,5 +141,6 @@ fn end_of(run: &Run, now: jiff::Timestamp) -> Ended {
             claim_at: (state == RunState::Queued).then_some(now),
             ..AttemptEnd::because(state, reason, message)
         },
+        known: None,
     }
 }

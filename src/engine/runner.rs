@@ -16,7 +16,7 @@ use tracing::{Instrument as _, error, info_span, warn};
 
 use super::{Engine, context::Feed, finisher::Finisher};
 use crate::{
-    domain::{Run, RunId, RunState, TaskId, run::reason},
+    domain::{Run, RunId, RunState, run::reason},
     error::Result,
     store::{AttemptEnd, Ended},
 };
@@ -215,6 +215,7 @@ impl Runner {
                     reason::START_DEADLINE,
                     "no attempt started before its start deadline",
                 ),
+                known: None,
             })
             .collect();
         let mut tx = self.engine.store().begin().await?;
@@ -273,6 +274,7 @@ impl Runner {
         let span =
             info_span!("run", run.id = %run.id, run.task = %run.task, run.attempt = run.attempt);
         let this = self.clone();
+        let run = Arc::new(run);
         let work = async move {
             this.perform(&run, hosted).await;
             this.hosts.remove(run.id);
@@ -285,13 +287,14 @@ impl Runner {
     }
 }
 
-/// Which task a hosted run belongs to is told with its end.
-pub(super) fn ended(run: &Run, replica: crate::domain::ReplicaId, end: AttemptEnd) -> Ended {
+/// The end of an attempt of a run that is hosted here.
+pub(super) fn ended(run: &Arc<Run>, replica: crate::domain::ReplicaId, end: AttemptEnd) -> Ended {
     Ended {
         run: run.id,
-        task: TaskId(run.task_id.0),
+        task: run.task_id,
         token: run.attempt,
         replica: Some(replica),
         end,
+        known: Some(run.clone()),
     }
 }

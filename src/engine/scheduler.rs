@@ -197,6 +197,7 @@ impl Engine {
                 token,
                 replica: None,
                 end: AttemptEnd::because(RunState::Expired, reason::SUPERSEDED_BY_SLOT, message),
+                known: None,
             })
             .collect();
         // Their rows are locked since they were read as queued: each is ended.

@@ -7,9 +7,10 @@ use sea_orm::{
 };
 
 use super::{
-    CHUNK, Store, Tx, convert,
+    Store, Tx, convert,
     convert::{micros, micros_of},
     entity::task,
+    rows::{CHUNK, Column, Type, column},
 };
 use crate::{
     domain::{Task, TaskId},
@@ -48,13 +49,13 @@ impl Tx {
     /// Moves the cursors of tasks that the caller holds locked: the scheduler's hot path. A cursor
     /// that was moved meanwhile is not moved again; says how many were.
     pub async fn cursors_move(&mut self, moved: &[(Timestamp, Task)]) -> Result<u64> {
-        const COLUMNS: &[(&str, &str)] = &[
-            ("id", "uuid"),
-            ("from_at", "bigint"),
-            ("cursor_at", "bigint"),
-            ("next_slot_at", "bigint"),
-            ("next_due_at", "bigint"),
-            ("wake_at", "bigint"),
+        const COLUMNS: &[Column] = &[
+            column("id", Type::Uuid),
+            column("from_at", Type::Big),
+            column("cursor_at", Type::Big),
+            column("next_slot_at", Type::Big).or_null(),
+            column("next_due_at", Type::Big).or_null(),
+            column("wake_at", Type::Big).or_null(),
         ];
         let mut done = 0;
         for chunk in moved.chunks(CHUNK) {

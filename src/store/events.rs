@@ -5,12 +5,13 @@
 //! only the prefix that can no longer change; no reader may go past it.
 
 use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    EntityTrait as _, FromQueryResult,
-};
+use sea_orm::FromQueryResult;
 
-use super::{CHUNK, Store, Tx, convert, entity::event};
+use super::{
+    Store, Tx, convert,
+    entity::event,
+    rows::{Column, Type, column},
+};
 use crate::{
     domain::{Event, EventKind, NewEvent, TaskId},
     error::{Error, Result},
@@ -18,6 +19,14 @@ use crate::{
 
 const PRUNED: &str = "log_pruned_upto";
 const PRUNED_AT_ONCE: i64 = 20_000;
+
+const COLUMNS: &[Column] = &[
+    column("at", Type::Big),
+    column("kind", Type::Text),
+    column("task_id", Type::Uuid).or_null(),
+    column("subject", Type::Text),
+    column("payload", Type::Text),
+];
 
 #[derive(FromQueryResult)]
 struct Number {
@@ -77,6 +86,27 @@ impl Store {
         self.number(self.sql(text).done()).await
     }
 
+    /// The number up to which events are older than `before`. They are about in the order of time, so that
+    /// halving finds it, and no index is needed.
+    async fn events_older_than(&self, before: Timestamp) -> Result<i64> {
+        let before = convert::micros(before);
+        let (mut older, mut newer) = (self.events_lowest().await? - 1, self.tail().last() + 1);
+        while older + 1 < newer {
+            let middle = older + (newer - older) / 2;
+            let next = self
+                .sql("SELECT at AS number FROM events WHERE sequence >= ")
+                .bind(middle)
+                .push(" ORDER BY sequence LIMIT 1")
+                .done();
+            let next: Option<Number> = self.one(next).await?;
+            match next.and_then(|row| row.number) {
+                Some(at) if at < before => older = middle,
+                _ => newer = middle,
+            }
+        }
+        Ok(older.max(0))
+    }
+
     async fn number(&self, statement: sea_orm::Statement) -> Result<i64> {
         let row: Option<Number> = self.one(statement).await?;
         let number = row.and_then(|row| row.number);
@@ -85,12 +115,7 @@ impl Store {
 
     /// Drops what is older than `before` and what is beyond `keep` events; says how many went.
     pub async fn events_prune(&self, before: Timestamp, keep: i64) -> Result<u64> {
-        let old = self
-            .sql("SELECT max(sequence) AS number FROM events WHERE at < ")
-            .bind(convert::micros(before))
-            .done();
-        let old: Option<Number> = self.one(old).await?;
-        let upto = old.and_then(|row| row.number).unwrap_or(0);
+        let upto = self.events_older_than(before).await?;
         // Never past what the tail has delivered.
         let upto = upto.max(self.tail().last() - keep).min(self.tail().last());
         if upto <= self.events_pruned_upto().await? {
@@ -120,21 +145,18 @@ impl Tx {
     /// when the numbers are drawn: the tail's rule rests on that.
     pub(super) async fn append(&mut self, told: Vec<NewEvent>) -> Result<()> {
         let at = convert::micros(self.now);
-        let mut told = told.into_iter().peekable();
-        while told.peek().is_some() {
-            let rows = told.by_ref().take(CHUNK).map(|new| event::ActiveModel {
-                sequence: NotSet,
-                at: Set(at),
-                kind: Set(new.kind.as_str().to_owned()),
-                task_id: Set(new.task_id.map(|id| id.0)),
-                subject: Set(new.subject),
-                payload: Set(new.payload),
-            });
-            let insert = event::Entity::insert_many(rows.collect::<Vec<_>>());
-            let done = insert.exec_without_returning(self.open()?).await;
-            self.check(done)?;
-        }
-        Ok(())
+        let rows = told.into_iter().map(|new| {
+            vec![
+                at.into(),
+                new.kind.as_str().into(),
+                new.task_id.map(|id| id.0).into(),
+                new.subject.into(),
+                new.payload.into(),
+            ]
+        });
+        // The numbers are drawn in the order of the rows.
+        self.insert("events", COLUMNS, &[], rows.collect(), "")
+            .await
     }
 }
 

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
 use super::{
-    CHUNK, Page, PageOf, Store, Tx, convert,
+    Page, PageOf, Store, Tx, convert,
     convert::{micros, micros_of, uuid_of},
     entity::slot,
+    rows::{Column, Type, column},
 };
 use crate::{
     domain::{
@@ -41,6 +42,21 @@ struct EndRow {
     upto_at: Option<i64>,
     created_at: i64,
 }
+
+const COLUMNS: &[Column] = &[
+    column("task_id", Type::Uuid),
+    column("after_at", Type::Big),
+    column("upto_at", Type::Big),
+    column("outcome", Type::Text),
+    column("reason", Type::Text),
+    column("count", Type::Big),
+    column("first_at", Type::Big).or_null(),
+    column("last_at", Type::Big).or_null(),
+    column("run_id", Type::Uuid).or_null(),
+    column("revision", Type::Big),
+    column("tzdb", Type::Text),
+    column("decided_at", Type::Big),
+];
 
 /// Rows of the ledger that are merged in one transaction.
 const PRUNED_AT_ONCE: u64 = 5000;
@@ -139,26 +155,24 @@ impl Store {
 impl Tx {
     /// Adds rows to the ledger. The caller holds the tasks' locks.
     pub async fn slots_insert(&mut self, rows: &[SlotRow]) -> Result<()> {
-        for chunk in rows.chunks(CHUNK) {
-            let rows = chunk.iter().map(|row| slot::ActiveModel {
-                task_id: Set(row.task_id.0),
-                after_at: Set(micros(row.after_at)),
-                upto_at: Set(micros(row.upto_at)),
-                outcome: Set(row.outcome.as_str().to_owned()),
-                reason: Set(row.reason.clone()),
-                count: Set(row.count),
-                first_at: Set(micros_of(row.first_at)),
-                last_at: Set(micros_of(row.last_at)),
-                run_id: Set(uuid_of(row.run_id)),
-                revision: Set(row.revision),
-                tzdb: Set(row.tzdb.clone()),
-                decided_at: Set(micros(row.decided_at)),
-            });
-            let insert = slot::Entity::insert_many(rows);
-            let done = insert.exec_without_returning(self.open()?).await;
-            self.check(done)?;
-        }
-        Ok(())
+        let values = |row: &SlotRow| {
+            vec![
+                row.task_id.0.into(),
+                micros(row.after_at).into(),
+                micros(row.upto_at).into(),
+                row.outcome.as_str().into(),
+                row.reason.as_str().into(),
+                row.count.into(),
+                micros_of(row.first_at).into(),
+                micros_of(row.last_at).into(),
+                uuid_of(row.run_id).into(),
+                row.revision.into(),
+                row.tzdb.as_str().into(),
+                micros(row.decided_at).into(),
+            ]
+        };
+        let rows = rows.iter().map(values).collect();
+        self.insert("slots", COLUMNS, &[], rows, "").await
     }
 
     /// Merges rows of a task that end at or before `upto`, the oldest `PRUNED_AT_ONCE` of them, into

@@ -2,11 +2,16 @@
 
 use jiff::Timestamp;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, sea_query::OnConflict,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
-use super::{CHUNK, Store, Tx, convert, convert::micros, entity::run_log};
+use super::{
+    Store, Tx, convert,
+    convert::micros,
+    entity::run_log,
+    rows::{Column, Type, column},
+};
 use crate::{domain::RunId, error::Result};
 
 /// A line of a run's log.
@@ -20,6 +25,15 @@ pub struct LogLine {
     pub stream: String,
     pub text: String,
 }
+
+const COLUMNS: &[Column] = &[
+    column("run_id", Type::Uuid),
+    column("attempt", Type::Big),
+    column("line", Type::Big),
+    column("at", Type::Big),
+    column("stream", Type::Text),
+    column("text", Type::Text),
+];
 
 impl Store {
     /// Lines of a run after (attempt, line), in order.
@@ -62,25 +76,18 @@ impl Store {
 impl Tx {
     /// Adds lines. One that is there already stays: a flush whose end was not heard is repeated.
     pub async fn log_insert(&mut self, lines: &[LogLine]) -> Result<()> {
-        for chunk in lines.chunks(CHUNK) {
-            let rows = chunk.iter().map(|line| run_log::ActiveModel {
-                run_id: Set(line.run.0),
-                attempt: Set(line.attempt),
-                line: Set(line.line),
-                at: Set(micros(line.at)),
-                stream: Set(line.stream.clone()),
-                text: Set(line.text.clone()),
-            });
-            let key = [
-                run_log::Column::RunId,
-                run_log::Column::Attempt,
-                run_log::Column::Line,
-            ];
-            let insert = run_log::Entity::insert_many(rows)
-                .on_conflict(OnConflict::columns(key).do_nothing().to_owned());
-            let done = insert.exec_without_returning(self.open()?).await;
-            self.check(done)?;
-        }
-        Ok(())
+        let values = |line: &LogLine| {
+            vec![
+                line.run.0.into(),
+                line.attempt.into(),
+                line.line.into(),
+                micros(line.at).into(),
+                line.stream.as_str().into(),
+                line.text.as_str().into(),
+            ]
+        };
+        let rows = lines.iter().map(values).collect();
+        let tail = " ON CONFLICT (run_id, attempt, line) DO NOTHING";
+        self.insert("run_log", COLUMNS, &[], rows, tail).await
     }
 }

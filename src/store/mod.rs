@@ -24,6 +24,7 @@ mod problems;
 mod queue;
 mod replicas;
 mod requests;
+mod rows;
 mod runs;
 mod runs_claim;
 mod runs_finish;
@@ -44,9 +45,10 @@ use jiff::Timestamp;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait as _, sqlx,
+    TransactionTrait as _, Value, sqlx,
 };
 
+use self::rows::Column;
 pub use self::{
     bell::Bells,
     cluster::GlobalPause,
@@ -68,9 +70,6 @@ use crate::{
     domain::{NewEvent, RunId},
     error::{Error, Result},
 };
-
-/// Rows in one statement at the most: well below every bind limit.
-pub(crate) const CHUNK: usize = 500;
 
 /// A handle on the database; cheap to clone.
 #[derive(Clone, Debug)]
@@ -243,6 +242,22 @@ impl Tx {
 
     fn is_postgres(&self) -> bool {
         self.store.inner.backend == DbBackend::Postgres
+    }
+
+    /// Inserts rows; `constants` are further columns, and what stands in all of them.
+    async fn insert(
+        &mut self,
+        table: &str,
+        columns: &[Column],
+        constants: &[(&str, &str)],
+        rows: Vec<Vec<Value>>,
+        tail: &str,
+    ) -> Result<()> {
+        let backend = self.store.inner.backend;
+        for insert in rows::inserts(backend, table, columns, constants, rows, tail) {
+            self.run(insert).await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement; says how many rows it touched.

@@ -295,7 +295,14 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
         .map_sqlx_postgres_opts(|options: PgConnectOptions| {
             options
                 .application_name("watchbell")
-                .options([("statement_timeout", "60s"), ("lock_timeout", "30s")])
+                .options([
+                    ("statement_timeout", "60s"),
+                    ("lock_timeout", "30s"),
+                    // Every statement of ours has an index. A table that has just grown from nothing to
+                    // a hundred thousand rows has no statistics yet, and its plans are made for nothing.
+                    ("enable_seqscan", "off"),
+                    ("jit", "off"),
+                ])
                 .disable_statement_logging()
         });
     Database::connect(options).await

@@ -7,7 +7,7 @@ use super::{
     Store, convert,
     convert::micros,
     entity::run,
-    runs::{may_start, under_way},
+    runs::{first_in_line, occupies},
 };
 use crate::{
     domain::{ReplicaId, Run, RunId, TaskId},
@@ -46,7 +46,7 @@ struct Outlook {
 
 #[derive(FromQueryResult)]
 struct Counts {
-    queued: i64,
+    live: i64,
     retry_wait: i64,
     running: i64,
     oldest_due_at: Option<i64>,
@@ -56,6 +56,23 @@ struct Counts {
 struct Id {
     id: uuid::Uuid,
 }
+
+/// Each is counted in an index that holds nothing else. What is due longest is the first of one of the
+/// ten priorities.
+const COUNTS: &str = "SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS live, \
+     (SELECT count(*) FROM runs WHERE state = 'retry_wait') AS retry_wait, \
+     (SELECT count(*) FROM runs WHERE state = 'running') AS running, \
+     (SELECT min(first_due.at) FROM (SELECT (SELECT r.due_at FROM runs r WHERE r.state = 'queued' \
+     AND r.claim_at IS NOT NULL AND r.priority = p.priority ORDER BY r.due_at LIMIT 1) AS at \
+     FROM (SELECT 0 AS priority UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 \
+     UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) p) \
+     first_due) AS oldest_due_at";
+
+/// The tasks of the runs that have not ended, each found by a step in the index.
+const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT r.task_id FROM runs r \
+     WHERE r.finished_at IS NULL ORDER BY r.task_id LIMIT 1) UNION ALL SELECT (SELECT r.task_id FROM runs r \
+     WHERE r.finished_at IS NULL AND r.task_id > live.id ORDER BY r.task_id LIMIT 1) FROM live \
+     WHERE live.id IS NOT NULL) ";
 
 impl Store {
     pub async fn queue_outlook(&self, replica: ReplicaId) -> Result<QueueOutlook> {
@@ -84,18 +101,12 @@ impl Store {
     }
 
     pub async fn queue_counts(&self) -> Result<QueueCounts> {
-        let select = self.sql(
-            "SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'queued') AS queued, \
-             (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'retry_wait') AS retry_wait, \
-             (SELECT count(*) FROM runs WHERE finished_at IS NULL AND state = 'running') AS running, \
-             (SELECT min(due_at) FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) AS oldest_due_at",
-        );
-        let row: Option<Counts> = self.one(select.done()).await?;
+        let row: Option<Counts> = self.one(self.sql(COUNTS).done()).await?;
         let Some(row) = row else {
             return Ok(QueueCounts::default());
         };
         Ok(QueueCounts {
-            queued: row.queued,
+            queued: row.live - row.retry_wait - row.running,
             retry_wait: row.retry_wait,
             running: row.running,
             oldest_due_at: convert::instant_of(row.oldest_due_at)?,
@@ -134,14 +145,12 @@ impl Store {
     /// Tasks with runs in line and none before them; at most 1,000.
     pub async fn lines_halted(&self) -> Result<Vec<TaskId>> {
         let select = self
-            .sql(
-                "SELECT r.task_id AS id FROM (SELECT DISTINCT task_id FROM runs WHERE state = 'queued' \
-                 AND claim_at IS NULL) r WHERE NOT EXISTS ",
-            )
-            .push(&under_way("r.task_id"))
-            .push(" AND NOT EXISTS ")
-            .push(&may_start("r.task_id"))
-            .push(" LIMIT 1000")
+            .sql(LIVE_TASKS)
+            .push("SELECT id FROM live WHERE id IS NOT NULL AND NOT EXISTS ")
+            .push(&occupies("live.id"))
+            .push(" AND EXISTS (")
+            .push(&first_in_line("live.id"))
+            .push(") LIMIT 1000")
             .done();
         let rows: Vec<Id> = self.all(select).await?;
         Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
@@ -188,28 +197,24 @@ mod tests {
         let queries = [
             "SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL".to_owned(),
             "SELECT min(claim_at) FROM runs WHERE state = 'retry_wait'".to_owned(),
-            "SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> x''".to_owned(),
-            format!("SELECT count(*) FROM {live} AND state = 'queued'"),
-            format!("SELECT id FROM runs WHERE {LIVE} AND task_id IN (x'', x'01') ORDER BY id"),
-            "SELECT DISTINCT task_id FROM runs WHERE state = 'queued' AND claim_at IS NULL".to_owned(),
-            format!("SELECT 1 WHERE EXISTS {}", under_way("x''")),
-            format!("SELECT 1 WHERE EXISTS {}", may_start("x''")),
-            "SELECT q.id FROM runs q WHERE q.task_id = x'' AND q.state = 'queued' AND q.finished_at IS NULL \
-             ORDER BY q.due_at, q.id LIMIT 1"
+            "SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> x''"
                 .to_owned(),
+            format!("SELECT count(*) FROM {live}"),
+            COUNTS.to_owned(),
+            format!(
+                "SELECT id FROM runs INDEXED BY runs_live WHERE {LIVE} AND task_id IN (x'', x'01') ORDER BY id"
+            ),
+            format!(
+                "{LIVE_TASKS} SELECT id FROM live WHERE NOT EXISTS {}",
+                occupies("live.id")
+            ),
+            format!("SELECT 1 WHERE EXISTS {}", occupies("x''")),
+            first_in_line("x''"),
             "SELECT r.id FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL \
              ORDER BY r.priority DESC, r.due_at, r.id LIMIT 10"
                 .to_owned(),
         ];
-        let of_the_live = [
-            "runs_claim",
-            "runs_waiting",
-            "runs_lease",
-            "runs_state",
-            "runs_live",
-            "runs_line",
-            "runs_ready",
-        ];
+        let of_the_live = ["runs_claim", "runs_waiting", "runs_lease", "runs_live"];
         for query in queries {
             let explain = format!("EXPLAIN QUERY PLAN {query}");
             let statement = Statement::from_string(DbBackend::Sqlite, explain);

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, FromQueryResult, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Value,
 };
 
 use super::{
-    CHUNK, Page, PageOf, Store, Tx, convert,
+    Page, PageOf, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
+    rows::{CHUNK, Column, Type, column},
 };
 use crate::{
     domain::{
@@ -150,18 +151,10 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds runs, tells of them, and rings for those that may start.
+    /// Adds runs that nothing has happened to yet, tells of them, and rings for those that may start.
     pub async fn runs_insert(&mut self, runs: &[Run]) -> Result<()> {
-        for chunk in runs.chunks(CHUNK) {
-            let rows: Vec<run::ActiveModel> = chunk
-                .iter()
-                .map(|run| Ok(row_of(run)?.into_active_model()))
-                .collect::<Result<_>>()?;
-            let done = run::Entity::insert_many(rows)
-                .exec_without_returning(self.open()?)
-                .await;
-            self.check(done)?;
-        }
+        let rows = runs.iter().map(row_of).collect::<Result<_>>()?;
+        self.insert("runs", COLUMNS, UNTOUCHED, rows, "").await?;
         for run in runs {
             self.tell_run(EventKind::RunQueued, run);
         }
@@ -174,10 +167,13 @@ impl Tx {
         let mut live = Vec::new();
         for chunk in tasks.chunks(CHUNK) {
             let select = self
-                .sql("SELECT id, task_id, state, catch_up, attempt, trigger_by, due_at FROM runs WHERE ")
+                .sql("SELECT id, task_id, state, catch_up, attempt, trigger_by, due_at FROM runs")
+                // It would rather read the task's history, in which all have a task too.
+                .sqlite(" INDEXED BY runs_live")
+                .push(" WHERE ")
                 .push(LIVE)
-                .push(" AND task_id IN ")
-                .list(chunk.iter().map(|id| id.0))
+                .push(" AND task_id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
                 .push(" ORDER BY id")
                 // What was read as queued must not be claimed before it is decided about.
                 .postgres(" FOR UPDATE")
@@ -227,8 +223,8 @@ impl Tx {
             return Ok(());
         }
         let lock = self
-            .sql("SELECT id FROM runs WHERE id IN ")
-            .list(runs.map(|id| id.0))
+            .sql("SELECT id FROM runs WHERE id")
+            .one_of(Type::Uuid, runs.map(|id| id.0))
             .push(" ORDER BY id FOR UPDATE")
             .done();
         self.run(lock).await?;
@@ -253,25 +249,25 @@ impl Tx {
         Ok(run)
     }
 
-    /// Lets the first in line of each of these tasks be claimed, where no other run of the task is
-    /// under way, waits for its retry, or may be claimed already. The caller holds the tasks' locks.
+    /// Lets the first in line of each of these tasks be claimed, where nothing else of the task may be
+    /// claimed, is under way, or waits for its retry. The caller holds the tasks' locks.
     pub async fn runs_promote(&mut self, tasks: &[TaskId]) -> Result<u64> {
         let mut promoted = 0;
         let now = micros(self.now);
         for chunk in tasks.chunks(CHUNK) {
             let update = self
                 .sql("")
-                .with_values(&[("id", "uuid")], chunk.iter().map(|id| vec![id.0.into()]))
+                .with_values(
+                    &[column("id", Type::Uuid)],
+                    chunk.iter().map(|id| vec![id.0.into()]),
+                )
                 .push("UPDATE runs SET claim_at = ")
                 .bind(now)
-                .push(
-                    " WHERE claim_at IS NULL AND state = 'queued' AND id IN (SELECT (SELECT q.id FROM runs q \
-                     WHERE q.task_id = v.id AND q.state = 'queued' AND q.finished_at IS NULL \
-                     ORDER BY q.due_at, q.id LIMIT 1) FROM v) AND NOT EXISTS ",
-                )
-                .push(&under_way("runs.task_id"))
-                .push(" AND NOT EXISTS ")
-                .push(&may_start("runs.task_id"))
+                .push(" WHERE id IN (SELECT (")
+                .push(&first_in_line("v.id"))
+                .push(") FROM v WHERE NOT EXISTS ")
+                .push(&occupies("v.id"))
+                .push(")")
                 .done();
             promoted += self.run(update).await?;
         }
@@ -293,59 +289,84 @@ impl Tx {
 pub(super) const LIVE: &str =
     "finished_at IS NULL AND state IN ('queued', 'running', 'retry_wait')";
 
-/// A subquery: a run of the task that is under way, or waits for its retry.
-pub(super) fn under_way(task: &str) -> String {
+/// A subquery: a run of the task that may be claimed, is under way, or waits for its retry. Only those
+/// have a `claim_at`; a comparison finds them in the index, where IS NOT NULL would read all.
+pub(super) fn occupies(task: &str) -> String {
     format!(
-        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL \
-         AND o.state IN ('running', 'retry_wait'))"
+        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL AND o.claim_at > 0)"
     )
 }
 
-/// A subquery: a run of the task that may be claimed.
-pub(super) fn may_start(task: &str) -> String {
+/// The first run of the task that stands in line. Ordered as the index is, in which all that have no
+/// `claim_at` stand together.
+pub(super) fn first_in_line(task: &str) -> String {
     format!(
-        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.state = 'queued' AND o.claim_at IS NOT NULL)"
+        "SELECT q.id FROM runs q WHERE q.task_id = {task} AND q.finished_at IS NULL \
+         AND q.claim_at IS NULL ORDER BY q.claim_at, q.due_at, q.id LIMIT 1"
     )
 }
 
-fn row_of(run: &Run) -> Result<run::Model> {
-    Ok(run::Model {
-        id: run.id.0,
-        task_id: run.task_id.0,
-        task: run.task.to_string(),
-        kind: run.kind.clone(),
-        trigger_by: run.trigger.as_str().to_owned(),
-        state: run.state.as_str().to_owned(),
-        outcome: run.outcome.map(|outcome| outcome.as_str().to_owned()),
-        reason: run.reason.clone(),
-        message: run.message.clone(),
-        counters: json(&run.counters)?,
-        attempt: run.attempt,
-        attempts_charged: run.attempts_charged,
-        priority: run.priority,
-        parameters: json(&run.parameters)?,
-        policy: json(&run.policy)?,
-        dry_run: run.dry_run,
-        solo: run.solo,
-        slot_at: micros_of(run.slot_at),
-        nominal_at: micros_of(run.nominal_at),
-        due_at: micros(run.due_at),
-        queued_at: micros(run.queued_at),
-        claim_at: micros_of(run.claim_at),
-        start_deadline_at: micros_of(run.start_deadline_at),
-        started_at: micros_of(run.started_at),
-        attempt_started_at: micros_of(run.attempt_started_at),
-        finished_at: micros_of(run.finished_at),
-        lease_owner: uuid_of(run.lease_owner),
-        lease_until: micros_of(run.lease_until),
-        coalesced: json_of(run.coalesced.as_ref())?,
-        catch_up: run.catch_up,
-        retry_of: uuid_of(run.retry_of),
-        principal: run.principal.clone(),
-        request_reason: run.request_reason.clone(),
-        cancellation: json_of(run.cancellation.as_ref())?,
-        progress: json_of(run.progress.as_ref())?,
-        revision: run.revision,
-        version: run.version,
-    })
+const COLUMNS: &[Column] = &[
+    column("id", Type::Uuid),
+    column("task_id", Type::Uuid),
+    column("task", Type::Text),
+    column("kind", Type::Text),
+    column("trigger_by", Type::Text),
+    column("priority", Type::Small),
+    column("parameters", Type::Text),
+    column("policy", Type::Text),
+    column("dry_run", Type::Bool),
+    column("solo", Type::Bool),
+    column("slot_at", Type::Big).or_null(),
+    column("nominal_at", Type::Big).or_null(),
+    column("due_at", Type::Big),
+    column("queued_at", Type::Big),
+    column("claim_at", Type::Big).or_null(),
+    column("start_deadline_at", Type::Big).or_null(),
+    column("coalesced", Type::Text).or_null(),
+    column("catch_up", Type::Bool),
+    column("retry_of", Type::Uuid).or_null(),
+    column("principal", Type::Text),
+    column("request_reason", Type::Text),
+    column("revision", Type::Big),
+    column("version", Type::Big),
+];
+
+/// What a run begins with; its other columns are null.
+const UNTOUCHED: &[(&str, &str)] = &[
+    ("state", "'queued'"),
+    ("reason", "''"),
+    ("message", "''"),
+    ("counters", "'{}'"),
+    ("attempt", "0"),
+    ("attempts_charged", "0"),
+];
+
+/// The values of [`COLUMNS`].
+fn row_of(run: &Run) -> Result<Vec<Value>> {
+    Ok(vec![
+        run.id.0.into(),
+        run.task_id.0.into(),
+        run.task.as_str().into(),
+        run.kind.as_str().into(),
+        run.trigger.as_str().into(),
+        run.priority.into(),
+        json(&run.parameters)?.into(),
+        json(&run.policy)?.into(),
+        run.dry_run.into(),
+        run.solo.into(),
+        micros_of(run.slot_at).into(),
+        micros_of(run.nominal_at).into(),
+        micros(run.due_at).into(),
+        micros(run.queued_at).into(),
+        micros_of(run.claim_at).into(),
+        micros_of(run.start_deadline_at).into(),
+        json_of(run.coalesced.as_ref())?.into(),
+        run.catch_up.into(),
+        uuid_of(run.retry_of).into(),
+        run.principal.as_str().into(),
+        run.request_reason.as_str().into(),
+        run.revision.into(),
+        run.version.into(),
+    ])
 }

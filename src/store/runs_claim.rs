@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use sea_orm::FromQueryResult;
 
-use super::{CHUNK, Tx, convert, convert::micros, entity::run, runs::under_way};
+use super::{
+    Tx, convert,
+    convert::micros,
+    entity::run,
+    rows::{CHUNK, Type, column},
+};
 use crate::{
     domain::{EventKind, ReplicaId, Run, RunId, retry::later, run::Progress},
     error::Result,
@@ -46,18 +51,17 @@ impl Tx {
                  OR r.start_deadline_at > ",
             )
             .bind(now)
-            .push(") AND r.kind IN ")
-            .list(kinds.iter().copied())
-            .push(" AND (NOT r.solo OR (NOT EXISTS ")
-            .push(&under_way("r.task_id"))
+            .push(") AND r.kind")
+            .one_of(Type::Text, kinds.iter().copied())
             .push(
-                " AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id AND o.state = 'queued' \
-                 AND o.claim_at IS NOT NULL AND (o.due_at, o.id) < (r.due_at, r.id))))",
+                " AND (NOT r.solo OR NOT EXISTS (SELECT 1 FROM runs o WHERE o.task_id = r.task_id \
+                 AND o.finished_at IS NULL AND o.claim_at > 0 AND o.id <> r.id \
+                 AND (o.state <> 'queued' OR (o.due_at, o.id) < (r.due_at, r.id))))",
             );
         if !hosted.is_empty() {
             claim = claim
-                .push(" AND r.id NOT IN ")
-                .list(hosted.iter().map(|id| id.0));
+                .push(" AND NOT r.id")
+                .one_of(Type::Uuid, hosted.iter().map(|id| id.0));
         }
         let claim = claim
             .push(" ORDER BY r.priority DESC, r.due_at, r.id LIMIT ")
@@ -66,7 +70,7 @@ impl Tx {
             .postgres(" FOR UPDATE OF r SKIP LOCKED")
             .push(
                 ") UPDATE runs SET state = 'running', attempt = attempt + 1, \
-                 attempts_charged = attempts_charged + 1, claim_at = NULL, version = version + 1, \
+                 attempts_charged = attempts_charged + 1, version = version + 1, \
                  progress = NULL, reason = '', message = '', lease_owner = ",
             )
             .bind(replica.0)
@@ -129,7 +133,7 @@ impl Tx {
                 .map(|(id, token)| vec![id.0.into(), (*token).into()]);
             let update = self
                 .sql("")
-                .with_values(&[("id", "uuid"), ("token", "bigint")], rows)
+                .with_values(&[column("id", Type::Uuid), column("token", Type::Big)], rows)
                 .push("UPDATE runs SET lease_until = ")
                 .bind(until)
                 .push(
@@ -162,7 +166,11 @@ impl Tx {
             let update = self
                 .sql("")
                 .with_values(
-                    &[("id", "uuid"), ("token", "bigint"), ("progress", "text")],
+                    &[
+                        column("id", Type::Uuid),
+                        column("token", Type::Big),
+                        column("progress", Type::Text),
+                    ],
                     rows,
                 )
                 .push(

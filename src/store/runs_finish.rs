@@ -1,14 +1,15 @@
 //! The ends of attempts: many in one statement, each only where its token still holds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, EntityTrait as _};
+use sea_orm::{ActiveValue::Set, EntityTrait as _, FromQueryResult};
 
 use super::{
-    CHUNK, Tx,
+    Tx, convert,
     convert::{json, json_of, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
+    rows::{CHUNK, Column, Type, column},
 };
 use crate::{
     domain::{
@@ -41,6 +42,24 @@ pub struct Ended {
     /// The replica that ran it, where one did.
     pub replica: Option<ReplicaId>,
     pub end: AttemptEnd,
+    /// The run as the attempt began with it, where the caller has that: then only what can have changed
+    /// since is read.
+    pub known: Option<Arc<Run>>,
+}
+
+/// What an end changes, and what may have changed since the attempt began.
+#[derive(FromQueryResult)]
+struct Moved {
+    id: uuid::Uuid,
+    state: String,
+    outcome: Option<String>,
+    reason: String,
+    claim_at: Option<i64>,
+    finished_at: Option<i64>,
+    attempts_charged: i64,
+    cancellation: Option<String>,
+    progress: Option<String>,
+    version: i64,
 }
 
 impl AttemptEnd {
@@ -58,17 +77,17 @@ impl AttemptEnd {
     }
 }
 
-const COLUMNS: &[(&str, &str)] = &[
-    ("id", "uuid"),
-    ("token", "bigint"),
-    ("state", "text"),
-    ("outcome", "text"),
-    ("reason", "text"),
-    ("message", "text"),
-    ("counters", "text"),
-    ("claim_at", "bigint"),
-    ("finished_at", "bigint"),
-    ("refund", "bigint"),
+const COLUMNS: &[Column] = &[
+    column("id", Type::Uuid),
+    column("token", Type::Big),
+    column("state", Type::Text),
+    column("outcome", Type::Text).or_null(),
+    column("reason", Type::Text),
+    column("message", Type::Text),
+    column("counters", Type::Text),
+    column("claim_at", Type::Big).or_null(),
+    column("finished_at", Type::Big).or_null(),
+    column("refund", Type::Big),
 ];
 
 impl Tx {
@@ -81,9 +100,7 @@ impl Tx {
         let mut tasks: Vec<TaskId> = ended.iter().map(|ended| ended.task).collect();
         tasks.sort();
         tasks.dedup();
-        if self.is_postgres() {
-            self.tasks_locked(&tasks).await?;
-        }
+        self.tasks_lock(&tasks).await?;
         let mut runs = Vec::with_capacity(ended.len());
         for chunk in ended.chunks(CHUNK) {
             runs.extend(self.end_chunk(chunk, from).await?);
@@ -156,13 +173,34 @@ impl Tx {
             .push(
                 " ELSE v.finished_at END, attempts_charged = attempts_charged - v.refund, lease_owner = NULL, \
                  lease_until = NULL, version = version + 1 FROM v WHERE runs.id = v.id \
-                 AND runs.attempt = v.token AND runs.state IN ",
+                 AND runs.attempt = v.token AND runs.state",
             )
-            .list(from.iter().map(|state| state.as_str()))
-            .returning_all("runs")
+            .one_of(Type::Text, from.iter().map(|state| state.as_str()))
+            .push(MOVED)
             .done();
-        let rows: Vec<run::Model> = self.all(update).await?;
-        rows.into_iter().map(Run::try_from).collect()
+        let moved: Vec<Moved> = self.all(update).await?;
+        let by_id: BTreeMap<RunId, &Ended> = chunk.iter().map(|ended| (ended.run, ended)).collect();
+        let mut runs = Vec::with_capacity(moved.len());
+        let mut unknown = Vec::new();
+        for row in moved {
+            let ended = by_id.get(&RunId(row.id));
+            match ended.and_then(|ended| Some((ended.known.as_deref()?, &ended.end))) {
+                Some((known, end)) => runs.push(row.onto(known, end)?),
+                None => unknown.push(row.id),
+            }
+        }
+        if !unknown.is_empty() {
+            let select = self
+                .sql("SELECT * FROM runs WHERE id")
+                .one_of(Type::Uuid, unknown)
+                .push(" ORDER BY id")
+                .done();
+            let rows: Vec<run::Model> = self.all(select).await?;
+            for row in rows {
+                runs.push(row.try_into()?);
+            }
+        }
+        Ok(runs)
     }
 
     /// Keeps what is known of attempts after which there is more to come.
@@ -210,13 +248,13 @@ impl Tx {
             .iter()
             .map(|(task, runs)| fold_health(*task, runs, self.now))
             .collect::<Result<Vec<_>>>()?;
-        const COLUMNS: &[(&str, &str)] = &[
-            ("id", "uuid"),
-            ("last_run", "text"),
-            ("success_at", "bigint"),
-            ("failure_at", "bigint"),
-            ("failures", "integer"),
-            ("healed", "integer"),
+        const COLUMNS: &[Column] = &[
+            column("id", Type::Uuid),
+            column("last_run", Type::Text),
+            column("success_at", Type::Big).or_null(),
+            column("failure_at", Type::Big).or_null(),
+            column("failures", Type::Big),
+            column("healed", Type::Big),
         ];
         for chunk in rows.chunks(CHUNK) {
             let update = self
@@ -239,10 +277,40 @@ impl Tx {
     }
 }
 
+const MOVED: &str = " RETURNING runs.id AS id, runs.state AS state, runs.outcome AS outcome, \
+     runs.reason AS reason, runs.claim_at AS claim_at, runs.finished_at AS finished_at, \
+     runs.attempts_charged AS attempts_charged, runs.cancellation AS cancellation, \
+     runs.progress AS progress, runs.version AS version";
+
+impl Moved {
+    /// The whole run, from what was known of it.
+    fn onto(self, known: &Run, end: &AttemptEnd) -> Result<Run> {
+        let outcome = self.outcome.as_deref();
+        Ok(Run {
+            state: convert::word("run state", &self.state, RunState::parse(&self.state))?,
+            outcome: outcome
+                .map(|text| convert::word("outcome", text, Outcome::parse(text)))
+                .transpose()?,
+            reason: self.reason,
+            message: end.message.clone(),
+            counters: end.counters.clone(),
+            claim_at: convert::instant_of(self.claim_at)?,
+            finished_at: convert::instant_of(self.finished_at)?,
+            attempts_charged: self.attempts_charged,
+            cancellation: convert::read_of(self.cancellation.as_deref())?,
+            progress: convert::read_of(self.progress.as_deref())?,
+            version: self.version,
+            lease_owner: None,
+            lease_until: None,
+            ..known.clone()
+        })
+    }
+}
+
 /// What these ends, in their order, do to their task's health.
 fn fold_health(task: TaskId, runs: &[&Run], now: Timestamp) -> Result<Vec<sea_orm::Value>> {
     let at = micros(now);
-    let (mut success_at, mut failure_at, mut failures, mut healed) = (None, None, 0_i32, 0_i32);
+    let (mut success_at, mut failure_at, mut failures, mut healed) = (None, None, 0_i64, 0_i64);
     for run in runs {
         if run.state.is_failure() {
             failures += 1;

@@ -5,7 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::{CHUNK, Store, Tx, convert, convert::micros};
+use super::{
+    Store, Tx, convert,
+    convert::micros,
+    rows::{CHUNK, Type},
+};
 use crate::{
     domain::{RunId, RunState, TaskId, run::reason},
     error::Result,
@@ -35,9 +39,10 @@ struct Row {
     state: String,
     outcome: Option<String>,
     reason: String,
+    dry_run: bool,
     due_at: i64,
     started_at: Option<i64>,
-    finished_at: i64,
+    finished_at: Option<i64>,
 }
 
 #[derive(FromQueryResult)]
@@ -55,22 +60,29 @@ impl Store {
     pub async fn figures(&self, task: TaskId, since: Timestamp) -> Result<Figures> {
         let select = self
             .sql(
-                "SELECT state, outcome, reason, due_at, started_at, finished_at FROM runs \
-                 WHERE finished_at IS NOT NULL AND NOT dry_run AND task_id = ",
+                "SELECT state, outcome, reason, dry_run, due_at, started_at, finished_at FROM runs WHERE task_id = ",
             )
             .bind(task.0)
-            .push(" AND finished_at >= ")
-            .bind(micros(since))
-            .push(" ORDER BY finished_at DESC, id DESC LIMIT ")
-            .bind(SAMPLE as i64 + 1)
+            .push(" ORDER BY queued_at DESC, id DESC LIMIT ")
+            .bind(SAMPLE as i64)
             .done();
         let mut rows: Vec<Row> = self.all(select).await?;
+        let since = micros(since);
+        // They are read by when they were queued. Where the oldest of a full sample ended within the
+        // span, there may be more that did.
+        let full = rows.len() == SAMPLE;
         let mut figures = Figures {
-            sampled: SAMPLE < rows.len(),
+            sampled: full
+                && rows
+                    .last()
+                    .is_some_and(|row| row.finished_at.is_none_or(|at| since <= at)),
             ..Figures::default()
         };
-        rows.truncate(SAMPLE);
-        rows.retain(|row| row.reason != reason::SUPERSEDED_BY_SLOT);
+        rows.retain(|row| {
+            row.finished_at.is_some_and(|at| since <= at)
+                && !row.dry_run
+                && row.reason != reason::SUPERSEDED_BY_SLOT
+        });
         for row in &rows {
             let state = convert::word("run state", &row.state, RunState::parse(&row.state))?;
             figures.runs += 1;
@@ -87,25 +99,26 @@ impl Store {
             }
         }
         let started = || rows.iter().filter_map(|row| Some((row, row.started_at?)));
-        figures.durations = spread(started().map(|(row, at)| row.finished_at - at));
+        let ended = |(row, at): (&Row, i64)| Some(row.finished_at? - at);
+        figures.durations = spread(started().filter_map(ended));
         figures.latencies = spread(started().map(|(row, at)| at - row.due_at));
         Ok(figures)
     }
 
-    /// When the `keep`th newest finished run of a task ended: those before it are beyond the count.
+    /// When the `keep`th newest run of a task was queued: those before it are beyond the count.
     pub async fn history_cutoff(&self, task: TaskId, keep: u32) -> Result<Option<Timestamp>> {
         let select = self
-            .sql("SELECT finished_at AS at FROM runs WHERE finished_at IS NOT NULL AND task_id = ")
+            .sql("SELECT queued_at AS at FROM runs WHERE task_id = ")
             .bind(task.0)
-            .push(" ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET ")
+            .push(" ORDER BY queued_at DESC, id DESC LIMIT 1 OFFSET ")
             .bind(i64::from(keep.saturating_sub(1)))
             .done();
         let row: Option<At> = self.one(select).await?;
         convert::instant_of(row.and_then(|row| row.at))
     }
 
-    /// Finished runs of a task that ended before `before`, oldest first, but for its newest success
-    /// and newest failure.
+    /// Runs of a task that were queued and ended before `before`, oldest first, but for its newest
+    /// success and newest failure.
     pub async fn history_old(
         &self,
         task: TaskId,
@@ -118,12 +131,14 @@ impl Store {
                  AND {filter} AND task_id = "
             )
         };
-        let end = " ORDER BY finished_at DESC, id DESC LIMIT 1) newest)";
+        let end = " ORDER BY queued_at DESC, id DESC LIMIT 1) newest)";
         let success = newest("state = 'succeeded' AND outcome <> 'partial'");
         let failure = newest("state IN ('failed', 'timed_out', 'expired', 'abandoned')");
         let select = self
-            .sql("SELECT id FROM runs WHERE finished_at IS NOT NULL AND task_id = ")
+            .sql("SELECT id FROM runs WHERE task_id = ")
             .bind(task.0)
+            .push(" AND queued_at < ")
+            .bind(micros(before))
             .push(" AND finished_at < ")
             .bind(micros(before))
             .push(&success)
@@ -132,7 +147,7 @@ impl Store {
             .push(&failure)
             .bind(task.0)
             .push(end)
-            .push(" ORDER BY finished_at, id LIMIT ")
+            .push(" ORDER BY queued_at, id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
         let rows: Vec<Id> = self.all(select).await?;
@@ -166,8 +181,7 @@ impl Tx {
                 let delete = self
                     .sql("DELETE FROM ")
                     .push(table)
-                    .push(" IN ")
-                    .list(chunk.iter().map(|id| id.0))
+                    .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
                     .done();
                 gone = self.run(delete).await?;
             }

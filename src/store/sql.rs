@@ -1,11 +1,14 @@
-//! Statements written by hand, for what must be set-based: the same text on both databases.
+//! Statements written by hand, for what must be set-based: the same text on both databases, but for
+//! how sets of values are given (see [`super::rows`]).
 //!
-//! Placeholders are `$1`, `$2`, … on both. PostgreSQL has to be told the types inside `VALUES`;
-//! SQLite must not be.
+//! Placeholders are placed in the order in which they are bound: `$1`, `$2`, … on PostgreSQL, and `?` on
+//! SQLite, which looks for a named one by comparing it with each before it.
 
 use std::fmt::Write as _;
 
 use sea_orm::{DbBackend, Statement, Value};
+
+use super::rows::{Column, Type, length_for};
 
 /// A statement in the making: text and the values bound to it.
 #[derive(Debug)]
@@ -37,52 +40,99 @@ impl Sql {
         self
     }
 
+    /// Text that only SQLite understands, or needs.
+    pub(super) fn sqlite(self, text: &str) -> Self {
+        if self.backend == DbBackend::Sqlite {
+            return self.push(text);
+        }
+        self
+    }
+
     /// A placeholder, and what it stands for.
     pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.place(value.into());
         self
     }
 
-    /// `($1, $2, …)`; of nothing, a list that nothing is in.
-    pub(super) fn list<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
-        self.text.push('(');
-        let mut any = false;
-        for value in values {
-            if any {
-                self.text.push_str(", ");
-            }
-            any = true;
-            self.place(value.into());
+    /// That what stands before it is one of these; of nothing, nothing is.
+    pub(super) fn one_of<V: Into<Value>>(
+        mut self,
+        holds: Type,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        if self.backend == DbBackend::Postgres {
+            let array = holds.array(values);
+            return self
+                .push(" = ANY (")
+                .bind(array)
+                .push("::")
+                .push(holds.of_array())
+                .push(")");
         }
-        if !any {
-            self.text.push_str("NULL");
-        }
-        self.text.push(')');
+        let Some(last) = values.last().cloned() else {
+            return self.push(" IN (NULL)");
+        };
+        values.resize(length_for(values.len()), last);
+        self.text.push_str(" IN ");
+        self.tuple("", values);
         self
     }
 
-    /// `WITH v(a, b) AS (VALUES ($1, $2), …)`. `columns` are names and PostgreSQL types.
+    /// `WITH v(…) AS (…)`: these rows, of which one may stand several times. There must be at least one
+    /// row, and at most [`super::rows::CHUNK`].
     pub(super) fn with_values(
         mut self,
-        columns: &[(&str, &str)],
+        columns: &[Column],
         rows: impl IntoIterator<Item = Vec<Value>>,
     ) -> Self {
-        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let _ = write!(self.text, "WITH v({}) AS (VALUES ", names.join(", "));
-        for (index, row) in rows.into_iter().enumerate() {
-            self.text.push_str(if index == 0 { "(" } else { ", (" });
-            for (column, value) in row.into_iter().enumerate() {
-                if 0 < column {
-                    self.text.push_str(", ");
-                }
-                self.place(value);
-                if self.backend == DbBackend::Postgres {
-                    let _ = write!(self.text, "::{}", columns[column].1);
-                }
-            }
-            self.text.push(')');
+        let mut rows: Vec<Vec<Value>> = rows.into_iter().collect();
+        let _ = write!(self.text, "WITH v({}) AS (", names(columns));
+        if self.backend == DbBackend::Postgres {
+            self.text.push_str("SELECT ");
+            return self.elements(columns, "", rows).push(") ");
         }
-        self.text.push_str(") ");
+        if let Some(last) = rows.last().cloned() {
+            rows.resize(length_for(rows.len()), last);
+        }
+        self.push("VALUES ").tuples("", rows).push(") ")
+    }
+
+    /// SQLite: `(?, …), (?, …)`; `constants` end each.
+    pub(super) fn tuples(mut self, constants: &str, rows: Vec<Vec<Value>>) -> Self {
+        for (index, row) in rows.into_iter().enumerate() {
+            if 0 < index {
+                self.text.push_str(", ");
+            }
+            self.tuple(constants, row);
+        }
+        self
+    }
+
+    /// PostgreSQL: what the arrays of these columns hold; `constants` end each row.
+    pub(super) fn elements(
+        mut self,
+        columns: &[Column],
+        constants: &str,
+        rows: Vec<Vec<Value>>,
+    ) -> Self {
+        let elements: Vec<String> = columns.iter().map(Column::of_element).collect();
+        let _ = write!(self.text, "{}{constants} FROM unnest(", elements.join(", "));
+        let mut arrays: Vec<Vec<Value>> = Vec::new();
+        arrays.resize_with(columns.len(), || Vec::with_capacity(rows.len()));
+        for row in rows {
+            for (array, value) in arrays.iter_mut().zip(row) {
+                array.push(value);
+            }
+        }
+        for (index, (column, array)) in columns.iter().zip(arrays).enumerate() {
+            if 0 < index {
+                self.text.push_str(", ");
+            }
+            self.place(column.holds.array(array));
+            let _ = write!(self.text, "::{}", column.holds.of_array());
+        }
+        let _ = write!(self.text, ") AS u({})", names(columns));
         self
     }
 
@@ -98,36 +148,79 @@ impl Sql {
         Statement::from_sql_and_values(self.backend, self.text, self.values)
     }
 
+    fn tuple(&mut self, constants: &str, values: Vec<Value>) {
+        self.text.push('(');
+        for (index, value) in values.into_iter().enumerate() {
+            if 0 < index {
+                self.text.push_str(", ");
+            }
+            self.place(value);
+        }
+        self.text.push_str(constants);
+        self.text.push(')');
+    }
+
     fn place(&mut self, value: Value) {
         self.values.push(value);
-        let _ = write!(self.text, "${}", self.values.len());
+        match self.backend {
+            DbBackend::Postgres => {
+                let _ = write!(self.text, "${}", self.values.len());
+            }
+            _ => self.text.push('?'),
+        }
     }
+}
+
+fn names(columns: &[Column]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::rows::column;
 
     #[test]
-    fn only_postgres_is_told_the_types() {
+    fn a_set_of_values_is_a_list_on_sqlite_and_arrays_on_postgresql() {
         let make = |backend| {
             Sql::new(backend, "")
                 .with_values(
-                    &[("id", "bigint")],
+                    &[column("id", Type::Big)],
                     [vec![1_i64.into()], vec![2_i64.into()]],
                 )
-                .push("SELECT id FROM v WHERE id IN ")
-                .list([3_i64])
+                .push("SELECT id FROM v WHERE id")
+                .one_of(Type::Big, [3_i64])
+                .push(" AND id < ")
+                .bind(4_i64)
+                .done()
+        };
+        let sqlite = make(DbBackend::Sqlite);
+        assert_eq!(
+            sqlite.sql,
+            format!(
+                "WITH v(id) AS (VALUES (?){}) SELECT id FROM v WHERE id IN (?) AND id < ?",
+                ", (?)".repeat(7)
+            )
+        );
+        assert_eq!(sqlite.values.map(|values| values.0.len()), Some(10));
+        assert_eq!(
+            make(DbBackend::Postgres).sql,
+            "WITH v(id) AS (SELECT id FROM unnest($1::bigint[]) AS u(id)) \
+             SELECT id FROM v WHERE id = ANY ($2::bigint[]) AND id < $3"
+        );
+    }
+
+    #[test]
+    fn nothing_is_one_of_nothing() {
+        let make = |backend| {
+            let none = Vec::<i64>::new();
+            Sql::new(backend, "SELECT id")
+                .one_of(Type::Big, none)
                 .done()
                 .sql
         };
-        assert_eq!(
-            make(DbBackend::Sqlite),
-            "WITH v(id) AS (VALUES ($1), ($2)) SELECT id FROM v WHERE id IN ($3)"
-        );
-        assert_eq!(
-            make(DbBackend::Postgres),
-            "WITH v(id) AS (VALUES ($1::bigint), ($2::bigint)) SELECT id FROM v WHERE id IN ($3)"
-        );
+        assert_eq!(make(DbBackend::Sqlite), "SELECT id IN (NULL)");
+        assert_eq!(make(DbBackend::Postgres), "SELECT id = ANY ($1::bigint[])");
     }
 }

@@ -9,9 +9,10 @@ use sea_orm::{
 };
 
 use super::{
-    CHUNK, Page, PageOf, Store, Tx, convert,
+    Page, PageOf, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of},
     entity::{task, task_revision},
+    rows::{CHUNK, Type},
 };
 use crate::{
     domain::{Task, TaskId, TaskName, TaskSpec},
@@ -233,8 +234,8 @@ impl Tx {
         ids.sort();
         for chunk in ids.chunks(CHUNK) {
             let select = self
-                .sql("SELECT * FROM tasks WHERE deleted_at IS NULL AND id IN ")
-                .list(chunk.iter().map(|id| id.0))
+                .sql("SELECT * FROM tasks WHERE deleted_at IS NULL AND id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
                 .push(" ORDER BY id")
                 .postgres(" FOR UPDATE")
                 .done();
@@ -244,6 +245,20 @@ impl Tx {
             }
         }
         Ok(tasks)
+    }
+
+    /// PostgreSQL: locks tasks in the one order, and reads nothing of them.
+    pub(super) async fn tasks_lock(&mut self, ids: &[TaskId]) -> Result<()> {
+        if !self.is_postgres() {
+            return Ok(());
+        }
+        let lock = self
+            .sql("SELECT id FROM tasks WHERE id")
+            .one_of(Type::Uuid, ids.iter().map(|id| id.0))
+            .push(" ORDER BY id FOR UPDATE")
+            .done();
+        self.run(lock).await?;
+        Ok(())
     }
 
     /// Adds a task and its first revision.
