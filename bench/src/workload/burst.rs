@@ -31,8 +31,8 @@ struct Burst {
 
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let goals = [
-        (1_000, 30, Goal::AtMost(25.0), 250.0),
-        (10_000, 60, Goal::None, 3_000.0),
+        (1_000, 10, Goal::AtMost(25.0), 250.0),
+        (10_000, 30, Goal::None, 3_000.0),
     ];
     for (count, every, decided, started) in goals {
         if scene.quick && 1_000 < count {
