@@ -1,16 +1,23 @@
-//! Records the ends of attempts, many in one transaction.
+//! Records the ends of attempts, many in one transaction, and gives the places they leave to the next
+//! runs in the same one.
 //!
 //! It collects for a moment and writes with set statements. While the database is away it holds what
 //! it has: a result is lost only with the process, or where that must end now, and then the lease
 //! tells.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::Engine;
+use super::{
+    Engine,
+    runner::{Runner, Taken},
+};
 use crate::{
     domain::RunState,
     error::Result,
@@ -18,7 +25,7 @@ use crate::{
 };
 
 const COLLECT_FOR: Duration = Duration::from_millis(2);
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 const WAITING_MAX: usize = 4096;
 const AFTER_ERROR: Duration = Duration::from_millis(250);
 /// Tries that are left once the server must end.
@@ -28,6 +35,8 @@ const LAST_TRIES: u32 = 2;
 struct Order {
     ended: Ended,
     lines: Vec<LogLine>,
+    /// Where the handler has really ended: its place is free once this is recorded.
+    place: Option<OwnedSemaphorePermit>,
     recorded: oneshot::Sender<()>,
 }
 
@@ -49,13 +58,19 @@ impl Finisher {
         }
     }
 
-    /// Hands in the end of an attempt, with what is left of its log; returns once it is recorded, or
-    /// known to be another's.
-    pub(super) async fn record(&self, ended: Ended, lines: Vec<LogLine>) {
+    /// Hands in the end of an attempt, with what is left of its log and the place it leaves; returns once
+    /// it is recorded, or known to be another's.
+    pub(super) async fn record(
+        &self,
+        ended: Ended,
+        lines: Vec<LogLine>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let (recorded, done) = oneshot::channel();
         let order = Order {
             ended,
             lines,
+            place,
             recorded,
         };
         self.engine.board().note(|notes| notes.unrecorded += 1);
@@ -65,11 +80,19 @@ impl Finisher {
         }
         self.engine.board().note(|notes| notes.unrecorded -= 1);
     }
+}
 
-    /// Records until `over`; what has been handed in by then is still recorded. From `cut` on, a
-    /// database that is away is no longer waited for.
-    pub(super) async fn run(self, over: CancellationToken, cut: CancellationToken) {
-        let mut inbox = self.inbox.lock().await;
+impl Runner {
+    /// Records until `over`; what has been handed in by then is still recorded. From `stop` on, places are
+    /// given to nobody; from `cut` on, a database that is away is no longer waited for.
+    pub(super) async fn finish(
+        self,
+        stop: CancellationToken,
+        over: CancellationToken,
+        cut: CancellationToken,
+    ) {
+        let finisher = self.finisher.clone();
+        let mut inbox = finisher.inbox.lock().await;
         loop {
             let first = tokio::select! {
                 biased;
@@ -79,7 +102,8 @@ impl Finisher {
             let Some(first) = first else { return };
             let mut batch = vec![first];
             let collect = async {
-                while batch.len() < BATCH {
+                // Nobody else can come once all that is under way is here.
+                while batch.len() < BATCH.min(self.hosts.len()) {
                     let Some(order) = inbox.recv().await else {
                         return;
                     };
@@ -88,14 +112,19 @@ impl Finisher {
             };
             // Time over or full: either way the batch is ready.
             let _ = tokio::time::timeout(COLLECT_FOR, collect).await;
-            self.write(batch, &cut).await;
+            self.write(batch, &stop, &cut).await;
         }
     }
 
-    async fn write(&self, mut batch: Vec<Order>, cut: &CancellationToken) {
+    async fn write(
+        &self,
+        mut batch: Vec<Order>,
+        stop: &CancellationToken,
+        cut: &CancellationToken,
+    ) {
         let mut tries_left = LAST_TRIES;
         loop {
-            match self.try_write(&batch).await {
+            match self.try_write(&mut batch, stop).await {
                 Ok(()) => {
                     for order in batch {
                         // Nobody waits where the attempt was cut off.
@@ -115,7 +144,7 @@ impl Finisher {
                 Err(error) if 1 < batch.len() => {
                     warn!(%error, "could not record a batch; recording one by one");
                     for order in std::mem::take(&mut batch) {
-                        Box::pin(self.write(vec![order], cut)).await;
+                        Box::pin(self.write(vec![order], stop, cut)).await;
                     }
                     return;
                 }
@@ -128,22 +157,40 @@ impl Finisher {
         }
     }
 
-    async fn try_write(&self, batch: &[Order]) -> Result<()> {
-        let mut tx = self.engine.store().begin().await?;
+    async fn try_write(&self, batch: &mut [Order], stop: &CancellationToken) -> Result<()> {
         let lines: Vec<LogLine> = batch.iter().flat_map(|order| order.lines.clone()).collect();
-        tx.log_insert(&lines).await?;
         let ended: Vec<Ended> = batch.iter().map(|order| order.ended.clone()).collect();
-        let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
-        tx.commit().await?;
-        for order in batch {
-            if !moved.iter().any(|run| run.id == order.ended.run) {
-                let run = order.ended.run;
-                warn!(
-                    "run {run} had been taken away from attempt {}: its result was dropped",
-                    order.ended.token
-                );
+        let left = batch.iter().filter(|order| order.place.is_some()).count();
+        let mut places = Vec::new();
+        let mut avoid = Vec::new();
+        loop {
+            let mut tx = self.engine.store().begin().await?;
+            tx.log_insert(&lines).await?;
+            let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
+            let mut next = Vec::new();
+            if !stop.is_cancelled() && (tx.promoted() || self.backlog.load(Ordering::Relaxed)) {
+                places.extend(self.free_places(BATCH.saturating_sub(left + places.len())));
+                match self.take(&mut tx, left + places.len(), &avoid).await? {
+                    Taken::Runs(runs) => next = runs,
+                    Taken::Hosted => {
+                        avoid = self.hosts.ids();
+                        continue;
+                    }
+                }
             }
+            tx.commit().await?;
+            places.extend(batch.iter_mut().filter_map(|order| order.place.take()));
+            self.host_all(next, places);
+            for order in batch.iter() {
+                if !moved.iter().any(|run| run.id == order.ended.run) {
+                    let run = order.ended.run;
+                    warn!(
+                        "run {run} had been taken away from attempt {}: its result was dropped",
+                        order.ended.token
+                    );
+                }
+            }
+            return Ok(());
         }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::task::JoinError;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,8 +27,14 @@ type Joined = Result<Result<Done, Failure>, JoinError>;
 const MESSAGE_MAX: usize = 2000;
 
 impl Runner {
-    /// Runs the handler to its end and records it. Returns only when the handler has really ended.
-    pub(super) async fn perform(&self, run: &Arc<Run>, hosted: Hosted) {
+    /// Runs the handler to its end and records it. Returns only when the handler has really ended, and holds
+    /// its place for as long.
+    pub(super) async fn perform(
+        &self,
+        run: &Arc<Run>,
+        hosted: Hosted,
+        place: OwnedSemaphorePermit,
+    ) {
         let cancel = CancellationToken::new();
         let context = RunContext {
             task: run.task.clone(),
@@ -58,11 +64,15 @@ impl Runner {
             handler.abort();
         }
         let end = self.judge(run, joined, why);
+        let (left, kept) = if forced {
+            (None, Some(place))
+        } else {
+            (Some(place), None)
+        };
         if why != Some(Stop::LeaseLost) {
             let lines = hosted.feed.all_lines();
-            self.finisher
-                .record(ended(run, self.engine.replica().id, end), lines)
-                .await;
+            let ended = ended(run, self.engine.replica().id, end);
+            self.finisher.record(ended, lines, left).await;
         }
         if forced
             && let Err(error) = handler.await
@@ -70,6 +80,7 @@ impl Runner {
         {
             warn!("run {} panicked while it was being cut off", run.id);
         }
+        drop(kept);
     }
 
     /// Completes when the handler's time is over for good: it was asked to stop, and has not.

@@ -10,15 +10,15 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, error, info_span, warn};
+use tracing::{Instrument as _, info_span, warn};
 
 use super::{Engine, context::Feed, finisher::Finisher};
 use crate::{
     domain::{Run, RunId, RunState, run::reason},
     error::Result,
-    store::{AttemptEnd, Ended},
+    store::{AttemptEnd, Ended, Tx},
 };
 
 /// Runs claimed, expired or moved on in one transaction.
@@ -26,6 +26,8 @@ const BATCH: usize = 256;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Where something was passed over, real time.
 const LOOK_SOON: Duration = Duration::from_millis(250);
+/// Between two looks while there is no place, real time.
+const WHILE_FULL: Duration = Duration::from_millis(50);
 /// After an error, real time: the clock of the schedule may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -60,9 +62,19 @@ pub struct Runner {
     pub(super) finisher: Finisher,
     places: Arc<Semaphore>,
     running: TaskTracker,
+    /// The queue held more than there were places for: who frees places takes from it.
+    pub(super) backlog: Arc<AtomicBool>,
     /// The last claim took nothing although there was something: another transaction may have held it,
     /// and one that is given up rings no bell.
     passed_over: Arc<AtomicBool>,
+}
+
+/// What was taken from the queue.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Runs(Vec<Run>),
+    /// One whose handler of an earlier attempt still lives here: the transaction must be given up.
+    Hosted,
 }
 
 impl Hosts {
@@ -70,10 +82,12 @@ impl Hosts {
         self.lock().insert(run, hosted);
     }
 
-    pub(super) fn remove(&self, run: RunId) -> usize {
-        let mut hosts = self.lock();
-        hosts.remove(&run);
-        hosts.len()
+    pub(super) fn remove(&self, run: RunId) {
+        self.lock().remove(&run);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     pub(super) fn ids(&self) -> Vec<RunId> {
@@ -129,6 +143,7 @@ impl Runner {
             places: Arc::new(Semaphore::new(places)),
             running: TaskTracker::new(),
             passed_over: Arc::default(),
+            backlog: Arc::default(),
             engine,
         }
     }
@@ -138,7 +153,7 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken, cut: CancellationToken) {
         let helpers = TaskTracker::new();
         let over = CancellationToken::new();
-        helpers.spawn(self.finisher.clone().run(over.clone(), cut.clone()));
+        helpers.spawn(self.clone().finish(stop.clone(), over.clone(), cut.clone()));
         helpers.spawn(self.clone().keep(over.clone()));
 
         let mut bell = self.engine.store().bells().queue();
@@ -156,7 +171,7 @@ impl Runner {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
-                _ = bell.changed() => {}
+                _ = bell.changed() => self.wait_for_a_place(&stop).await,
                 () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::Relaxed) => {}
             }
         }
@@ -168,6 +183,16 @@ impl Runner {
         over.cancel();
         helpers.close();
         helpers.wait().await;
+    }
+
+    /// Where there is no place, who frees one takes from the queue: a look each time that the queue's bell
+    /// rings would be for nothing.
+    async fn wait_for_a_place(&self, stop: &CancellationToken) {
+        if self.places.available_permits() == 0 {
+            self.backlog.store(true, Ordering::Relaxed);
+            stop.run_until_cancelled(tokio::time::sleep(WHILE_FULL))
+                .await;
+        }
     }
 
     /// Does all there is to do in the queue now; says when to look again.
@@ -226,44 +251,63 @@ impl Runner {
 
     /// Takes as many runs as there are places; says whether to look for more at once.
     async fn claim(&self) -> Result<bool> {
-        let free = self.places.available_permits().min(BATCH);
-        if free == 0 {
-            return Ok(false);
+        let mut avoid = Vec::new();
+        loop {
+            let places = self.free_places(BATCH);
+            if places.is_empty() {
+                self.backlog.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+            let mut tx = self.engine.store().begin().await?;
+            let runs = match self.take(&mut tx, places.len(), &avoid).await? {
+                Taken::Runs(runs) => runs,
+                Taken::Hosted => {
+                    avoid = self.hosts.ids();
+                    continue;
+                }
+            };
+            if runs.is_empty() {
+                self.passed_over.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+            tx.commit().await?;
+            let more = runs.len() == places.len();
+            self.host_all(runs, places);
+            return Ok(more);
         }
+    }
+
+    /// Takes up to `limit` runs from the queue, within a transaction.
+    pub(super) async fn take(&self, tx: &mut Tx, limit: usize, avoid: &[RunId]) -> Result<Taken> {
         let kinds: Vec<&str> = self
             .engine
             .registry()
             .kinds()
             .map(|(name, _)| name)
             .collect();
-        let mut tx = self.engine.store().begin().await?;
-        let runs = tx
-            .runs_claim(
-                self.engine.replica().id,
-                &kinds,
-                &self.hosts.ids(),
-                self.engine.settings().lease,
-                free,
-            )
-            .await?;
-        if runs.is_empty() {
-            self.passed_over.store(true, Ordering::Relaxed);
-            return Ok(false);
+        let (replica, lease) = (self.engine.replica().id, self.engine.settings().lease);
+        let runs = tx.runs_claim(replica, &kinds, avoid, lease, limit).await?;
+        self.backlog.store(runs.len() == limit, Ordering::Relaxed);
+        if runs.iter().any(|run| self.hosts.contains(run.id)) {
+            return Ok(Taken::Hosted);
         }
-        tx.commit().await?;
-        let more = runs.len() == free;
-        for run in runs {
-            self.host(run);
-        }
-        Ok(more)
+        Ok(Taken::Runs(runs))
     }
 
-    fn host(&self, run: Run) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            // Places are only taken here, and no more were claimed than were free.
-            error!(run.id = %run.id, "run {} was claimed without a place; its lease will tell", run.id);
-            return;
-        };
+    /// Places that are free now, at most so many.
+    pub(super) fn free_places(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
+        let take = || self.places.clone().try_acquire_owned().ok();
+        std::iter::from_fn(take).take(most).collect()
+    }
+
+    /// Starts runs, each in one of these places, of which there are enough.
+    pub(super) fn host_all(&self, runs: Vec<Run>, places: Vec<OwnedSemaphorePermit>) {
+        for (run, place) in runs.into_iter().zip(places) {
+            self.host(run, place);
+        }
+    }
+
+    fn host(&self, run: Run, place: OwnedSemaphorePermit) {
         let hosted = Hosted {
             token: run.attempt,
             stop: watch::Sender::new(None),
@@ -276,9 +320,8 @@ impl Runner {
         let this = self.clone();
         let run = Arc::new(run);
         let work = async move {
-            this.perform(&run, hosted).await;
+            this.perform(&run, hosted, place).await;
             this.hosts.remove(run.id);
-            drop(place);
             this.engine.board().note(|notes| notes.running -= 1);
             // A place is free, and the line behind the run may have moved up.
             this.engine.store().bells().ring_queue();

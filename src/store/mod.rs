@@ -100,6 +100,7 @@ pub struct Tx {
     told: Vec<NewEvent>,
     rings: bell::Rings,
     fence: Option<(RunId, i64)>,
+    promoted: bool,
     failed: bool,
 }
 
@@ -125,6 +126,7 @@ impl Store {
             told: Vec::new(),
             rings: bell::Rings::default(),
             fence: None,
+            promoted: false,
             failed: false,
         })
     }

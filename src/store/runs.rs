@@ -271,6 +271,7 @@ impl Tx {
                 .done();
             promoted += self.run(update).await?;
         }
+        self.promoted |= 0 < promoted;
         self.rings.queue |= 0 < promoted;
         Ok(promoted)
     }

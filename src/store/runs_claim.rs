@@ -94,6 +94,11 @@ impl Tx {
         Ok(runs)
     }
 
+    /// Whether this write has let a run be claimed that stood in line.
+    pub fn promoted(&self) -> bool {
+        self.promoted
+    }
+
     /// Brings runs whose retry is due back into the queue; says how many.
     pub async fn retries_queue(&mut self) -> Result<usize> {
         let update = self
