@@ -7,6 +7,9 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 # The tests to run, by a part of their names: make test TESTS=daylight
 TESTS ?=
+# Lines in each window of the evaluator's test, and the seed they are drawn from: make evaluate SEED=7
+COUNT ?= 200
+SEED ?= 1
 
 CARGO_FLAGS := --workspace --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -18,7 +21,7 @@ BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build test check fmt lint docs lint-proto release install clean needs
+.PHONY: help run build test evaluate check fmt lint docs lint-proto release install clean needs
 
 help: ## Show this list
 	@echo 'Watchbell: make TARGET, where TARGET is one of'
@@ -49,7 +52,11 @@ build: needs ## Build the server and bellctl, unoptimised
 
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
-	scripts/test-postgres -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+	scripts/test-postgres -- scripts/test-cronsim -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+
+evaluate: needs ## Try the schedule evaluator on more lines, COUNT=200 and SEED=1 unless you say so
+	WATCHBELL_TEST_LINES='$(COUNT)' WATCHBELL_TEST_SEED='$(SEED)' scripts/test-cronsim -- \
+		$(CARGO) test --locked --package watchbell --test it evaluator::every_change
 
 check: fmt lint docs lint-proto ## Check formatting, lints, documentation and the API's definition
 

@@ -13,6 +13,7 @@ mod bad_fields;
 mod catalogue;
 mod catching_up;
 mod edits_and_pauses;
+mod evaluator;
 mod firing;
 mod following;
 mod kinds;
