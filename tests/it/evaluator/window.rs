@@ -131,8 +131,9 @@ impl Window {
     ///   Where the clock is set by half an hour, or at 00:01 as in St John's, or at 02:45 as on Chatham,
     ///   it lands beyond minutes that match, or comes back to the same minute for ever.
     /// - From day to day it leaps to midnight. One that does not exist it takes for the gap's end, and
-    ///   sees hour 0 there: `*/30 0 * * 5` runs at 01:00 in Cairo. Only a line that leaves out days
-    ///   leaps there.
+    ///   sees hour 0 there: `*/30 0 * * 5` runs at 01:00 in Cairo. Where the clock is set back over
+    ///   midnight, as at Casey station in 2010, it leaps from the evening that returns to the same
+    ///   midnight for ever. Only a line that leaves out days leaps there.
     pub(super) fn beyond_cronsim(&self, line: &Line) -> Option<&'static str> {
         if !line.is_elapsed() {
             return None;
@@ -144,8 +145,10 @@ impl Window {
         if self.changes.iter().any(odd) {
             return Some("elapsed time over a change that is not from full hour to full hour");
         }
-        if self.skips_a_midnight() && !line.is_of_every_day() {
-            return Some("elapsed time on some days, over a midnight that does not exist");
+        if !line.is_of_every_day() && (self.skips_a_midnight() || self.repeats_a_midnight()) {
+            return Some(
+                "elapsed time on some days, over a midnight that is skipped or comes again",
+            );
         }
         None
     }
@@ -159,6 +162,15 @@ impl Window {
             let midnight = date.to_datetime(Time::midnight());
             let found = self.zone.time_zone.to_ambiguous_timestamp(midnight);
             matches!(found.offset(), AmbiguousOffset::Gap { .. })
+        })
+    }
+
+    fn repeats_a_midnight(&self) -> bool {
+        self.changes.iter().any(|change| {
+            let [before, after] = change.faces();
+            // What it showed last before it was set.
+            let before = before - jiff::ToSpan::second(1);
+            after.date() < before.date()
         })
     }
 
