@@ -16,6 +16,7 @@ mod edits_and_pauses;
 mod evaluator;
 mod firing;
 mod following;
+mod fuzzing;
 mod kinds;
 mod leases;
 mod overlapping;
