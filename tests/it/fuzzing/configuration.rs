@@ -1,11 +1,13 @@
 //! What holds for any text as a configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use watchbell::{
     clock::Stopwatch,
-    config::{Config, Flags, explain},
+    config::{Config, explain},
 };
+
+use super::file::written;
 
 /// On any machine, however busy.
 const ENOUGH: Duration = Duration::from_secs(10);
@@ -56,16 +58,4 @@ pub(crate) fn check(bytes: &[u8]) {
         (loaded, explained) => panic!("loaded {loaded:?}, explained {explained:?}"),
     }
     assert!(watch.elapsed() < ENOUGH, "{:?}", watch.elapsed());
-}
-
-/// The text in a file, and the flags that name it. The file goes with what holds its place.
-pub(crate) fn written(bytes: &[u8]) -> (tempfile::TempDir, Flags) {
-    let place = tempfile::tempdir().unwrap();
-    let file: PathBuf = place.path().join("watchbell.toml");
-    std::fs::write(&file, bytes).unwrap();
-    let flags = Flags {
-        config: Some(file),
-        ..Flags::default()
-    };
-    (place, flags)
 }

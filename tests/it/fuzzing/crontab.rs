@@ -8,7 +8,7 @@ use watchbell::{
     crontab::{CrontabFile, Form, Options, import},
 };
 
-use super::configuration::written;
+use super::file::written;
 
 /// On any machine, however busy.
 const ENOUGH: Duration = Duration::from_secs(10);

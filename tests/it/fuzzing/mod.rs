@@ -8,6 +8,7 @@
 mod configuration;
 mod cron;
 mod crontab;
+mod file;
 mod mutate;
 mod secrets;
 mod tokens;

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 use watchbell::config::Config;
 
-use super::configuration::written;
+use super::file::written;
 
 const SECRET: &str = "hunter2";
 /// A file with one value that is a secret, or holds one.
