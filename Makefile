@@ -7,6 +7,12 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 # The tests to run, by a part of their names: make test TESTS=daylight
 TESTS ?=
+# Lines in each window of the evaluator's test, and the seed they are drawn from: make evaluate SEED=7
+COUNT ?= 200
+SEED ?= 1
+# What is fuzzed, and for how many seconds: make fuzz FUZZ=crontab SECONDS_EACH=600
+FUZZ ?= cron configuration crontab
+SECONDS_EACH ?= 120
 
 CARGO_FLAGS := --workspace --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -18,7 +24,7 @@ BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build test check fmt lint docs lint-proto release install clean needs
+.PHONY: help run build test evaluate fuzz check fmt lint docs lint-proto release install clean needs
 
 help: ## Show this list
 	@echo 'Watchbell: make TARGET, where TARGET is one of'
@@ -49,7 +55,21 @@ build: needs ## Build the server and bellctl, unoptimised
 
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
-	scripts/test-postgres -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+	scripts/test-postgres -- scripts/test-cronsim -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+
+evaluate: needs ## Try the schedule evaluator on more lines, COUNT=200 and SEED=1 unless you say so
+	WATCHBELL_TEST_LINES='$(COUNT)' WATCHBELL_TEST_SEED='$(SEED)' scripts/test-cronsim -- \
+		$(CARGO) test --locked --package watchbell --test it evaluator::every_change
+
+# Without a sanitizer, since there is no unsafe code of ours; so the stable compiler does.
+fuzz: needs ## Fuzz what reads text from outside, guided by coverage, for some minutes
+	@cargo-fuzz --version >/dev/null 2>&1 || { \
+		echo 'Fuzzing needs cargo-fuzz, and it is not here: cargo install cargo-fuzz'; exit 1; }
+	for target in $(FUZZ); do \
+		mkdir -p fuzz/corpus/$$target && \
+		$(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target tests/corpus/$$target -- \
+			-max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=20 || exit 1; \
+	done
 
 check: fmt lint docs lint-proto ## Check formatting, lints, documentation and the API's definition
 

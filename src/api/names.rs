@@ -71,10 +71,16 @@ pub(super) fn reason(text: String) -> Result<String> {
         let what = format!("{length} characters; expected at most {REASON_MAX}");
         return Err(Error::invalid("reason", what));
     }
-    if text.contains('\0') {
-        return Err(Error::invalid("reason", "it holds a NUL character"));
-    }
+    without_nul("reason", &text)?;
     Ok(text)
+}
+
+/// PostgreSQL takes no text with a NUL, not even to compare with.
+pub(super) fn without_nul(field: &str, text: &str) -> Result<()> {
+    match text.contains('\0') {
+        true => Err(Error::invalid(field, "it holds a NUL character")),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -67,16 +67,24 @@ pub(super) fn key(scope: &str, token: &str) -> Result<Option<String>> {
     let text = bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(wrong)?;
-    let key = text
+    let after = text
         .strip_prefix('1')
-        .and_then(|text| text.strip_prefix(scope));
-    Ok(Some(key.ok_or_else(wrong)?.to_owned()))
+        .and_then(|text| text.strip_prefix(scope))
+        .ok_or_else(wrong)?;
+    // A byte can be spelt in more ways than the one in which it was given.
+    if token != self::token(scope, after) {
+        return Err(wrong());
+    }
+    Ok(Some(after.to_owned()))
 }
 
 /// A key in parts.
 pub(super) fn read<T: std::str::FromStr>(key: &str) -> Result<T> {
-    key.parse()
-        .map_err(|_| Error::invalid("page_token", "it is damaged; begin without a page_token"))
+    key.parse().map_err(|_| damaged())
+}
+
+pub(super) fn damaged() -> Error {
+    Error::invalid("page_token", "it is damaged; begin without a page_token")
 }
 
 /// Cuts a page before it grows too large; says after how many.
@@ -98,11 +106,16 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_list_only() {
         let here = scope(&["ListTasks", "kind"]);
-        let token = token(&here, "backup-daily");
-        assert_eq!(key(&here, &token).unwrap().as_deref(), Some("backup-daily"));
+        let token = token(&here, "backup-daily\n");
+        assert_eq!(
+            key(&here, &token).unwrap().as_deref(),
+            Some("backup-daily\n")
+        );
         assert_eq!(key(&here, "").unwrap(), None);
         assert!(key(&scope(&["ListTasks", "other"]), &token).is_err());
-        for wrong in ["x", "zz", "31", "ä", &token[1..]] {
+        let (shouted, signed) = (token.to_uppercase(), format!("+1{}", &token[2..]));
+        assert_ne!(shouted, token);
+        for wrong in ["x", "zz", "31", "ä", &token[1..], &shouted, &signed] {
             assert!(key(&here, wrong).is_err(), "{wrong}");
         }
     }

@@ -117,6 +117,9 @@ impl SchedulerService for Api {
                     let after = page::read(part())?;
                     let due_at = page::read(part())?;
                     let task = page::read(part())?;
+                    if parts.next().is_some() {
+                        return Err(page::damaged().into());
+                    }
                     (after, Some(AgendaPlace { due_at, task }))
                 }
                 None => (
@@ -125,10 +128,19 @@ impl SchedulerService for Api {
                 ),
             };
         let until = time::instant_of("until_time", request.until_time.as_ref())?;
-        let until = until.unwrap_or(after + AGENDA_DEFAULT);
+        // Time has an end, after which there is nothing to show.
+        let until = until.or_else(|| after.checked_add(AGENDA_DEFAULT).ok());
+        let until = until.unwrap_or(Timestamp::MAX);
         if until < after || AGENDA_MAX < until.duration_since(after) {
-            let what = format!("expected an instant after {after}, and at most 31 days after it");
-            return Err(Error::invalid("until_time", what).into());
+            // Of a token, the instant is not the caller's.
+            return Err(match place {
+                Some(_) => page::damaged(),
+                None => Error::invalid(
+                    "until_time",
+                    format!("expected an instant after {after}, and at most 31 days after it"),
+                ),
+            }
+            .into());
         }
         let place = place.as_ref();
         let mut entries = self.engine.agenda(after, until, size + 1, place).await?;
@@ -183,7 +195,8 @@ impl SchedulerService for Api {
         let own = self.engine.replica().id;
         // At most 1,000, and few at any time: sliced here.
         let rows = self.engine.store().replicas().await?;
-        let more = offset + size < rows.len();
+        let next = offset.saturating_add(size);
+        let more = next < rows.len();
         let replicas = rows
             .into_iter()
             .skip(offset)
@@ -202,7 +215,7 @@ impl SchedulerService for Api {
         Ok(Response::new(pb::ListReplicasResponse {
             replicas: replicas.collect(),
             next_page_token: if more {
-                page::token(&scope, &(offset + size).to_string())
+                page::token(&scope, &next.to_string())
             } else {
                 String::new()
             },

@@ -130,7 +130,7 @@ fn line(line: LogLine) -> pb::LogLine {
 fn message(message: Message, run: RunId, (attempt, line): (i64, i64)) -> pb::TailRunLogResponse {
     pb::TailRunLogResponse {
         message: Some(message),
-        resume_token: format!("{}.{attempt}.{line}", run.0.simple()),
+        resume_token: token(run, (attempt, line)),
     }
 }
 
@@ -138,19 +138,24 @@ fn end(reason: &str, run: RunId, after: (i64, i64)) -> pb::TailRunLogResponse {
     message(Message::End(stream_end(reason)), run, after)
 }
 
-fn read_token(run: RunId, token: &str) -> Result<(i64, i64)> {
-    if token.is_empty() {
+fn token(run: RunId, (attempt, line): (i64, i64)) -> String {
+    format!("{}.{attempt}.{line}", run.0.simple())
+}
+
+fn read_token(run: RunId, given: &str) -> Result<(i64, i64)> {
+    if given.is_empty() {
         return Ok((0, 0));
     }
-    let own = format!("{}.", run.0.simple());
-    let place = token
-        .strip_prefix(&own)
-        .and_then(|rest| rest.split_once('.'));
-    let place = place.and_then(|(attempt, line)| Some((attempt.parse().ok()?, line.parse().ok()?)));
-    place.ok_or_else(|| {
-        Error::invalid(
-            "resume_token",
-            "it is not one of this run's log; begin without one",
-        )
-    })
+    let mut numbers = given.split('.').skip(1);
+    let mut number = || numbers.next().and_then(|number| number.parse().ok());
+    let place = number().zip(number());
+    // Compared as a whole: it is this run's, and spelt as it was given.
+    place
+        .filter(|place| token(run, *place) == given)
+        .ok_or_else(|| {
+            Error::invalid(
+                "resume_token",
+                "it is not one of this run's log; begin without one",
+            )
+        })
 }

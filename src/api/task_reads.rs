@@ -6,6 +6,7 @@ use tonic::Response;
 use super::{Api, Reply, convert, convert::time, names, page};
 use crate::{
     domain::{
+        TaskName,
         schedule::{Schedule, preview},
         task::Pause,
     },
@@ -23,6 +24,7 @@ impl Api {
         request: pb::ListTasksRequest,
     ) -> Reply<pb::ListTasksResponse> {
         let size = page::default_size(request.page_size)?;
+        names::without_nul("kind", &request.kind)?;
         let flags = format!("{:?} {:?}", request.paused, request.failing);
         let scope = page::scope(&["ListTasks", &request.kind, &request.category, &flags]);
         let filter = TaskFilter {
@@ -36,7 +38,10 @@ impl Api {
         } else {
             convert::task_basic
         };
-        let mut after = page::key(&scope, &request.page_token)?;
+        let after: Option<TaskName> = page::key(&scope, &request.page_token)?
+            .map(|name| page::read(&name))
+            .transpose()?;
+        let mut after = after.map(|name| name.to_string());
         let mut tasks: Vec<pb::Task> = Vec::new();
         let mut names: Vec<String> = Vec::new();
         loop {

@@ -69,13 +69,15 @@ impl Tokens {
                 oldest: String::new(),
             });
         }
-        if *place == "s" {
-            return Ok(Some(Place::Snapshot));
-        }
-        let sequence: i64 = place
-            .parse()
-            .map_err(|_| wrong("it is damaged; begin without one"))?;
-        Ok(Some(Place::After(sequence)))
+        let place = match *place {
+            "s" => Some(Place::Snapshot),
+            number => number.parse().ok().map(Place::After),
+        };
+        // A number can be spelt in more ways than the one in which it was given.
+        place
+            .filter(|place| self.make(*place) == token)
+            .map(Some)
+            .ok_or_else(|| wrong("it is damaged; begin without one"))
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
-use super::{Config, DatabaseUrl, HistoryConfig, LogConfig, raw::Raw};
+use super::{Config, DatabaseUrl, HistoryConfig, LogConfig, explain::argument, raw::Raw};
 use crate::domain::{TaskName, span};
 
 pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
@@ -52,6 +52,9 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         "json" => true,
         other => bail!("log.format: {other:?} given; expected text or json"),
     };
+    check_names("commands", raw.commands.keys())?;
+    check_names("http_requests", raw.http_requests.keys())?;
+    check_names("secrets", raw.secrets.keys())?;
     check_commands(raw)?;
     check_requests(raw)?;
     for (name, source) in &raw.secrets {
@@ -61,7 +64,9 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     }
     let mut tasks = BTreeMap::new();
     for (name, fields) in &raw.tasks {
-        let parsed: TaskName = name.parse().with_context(|| format!("tasks.{name}"))?;
+        let parsed: TaskName = name
+            .parse()
+            .with_context(|| format!("tasks.{}", name.escape_debug()))?;
         tasks.insert(parsed, fields.clone().into_iter().collect::<Map<_, _>>());
     }
     Ok(Config {
@@ -122,6 +127,16 @@ fn listen(text: &str) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
+/// Names are shown in lists, logs and errors.
+fn check_names<'a>(table: &str, names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    for name in names {
+        if name.is_empty() || name.contains(char::is_control) {
+            bail!("{table}: {name:?} is no name; expected text without control characters");
+        }
+    }
+    Ok(())
+}
+
 fn check_commands(raw: &Raw) -> anyhow::Result<()> {
     for (name, command) in &raw.commands {
         let Some(program) = command.argv.first() else {
@@ -129,7 +144,8 @@ fn check_commands(raw: &Raw) -> anyhow::Result<()> {
         };
         if !program.starts_with('/') {
             bail!(
-                "commands.{name}.argv: {program:?} is not an absolute path; no shell and no PATH finds it"
+                "commands.{name}.argv: {:?} is not an absolute path; no shell and no PATH finds it",
+                argument(program)
             );
         }
         let parts = command.argv.iter().chain(&command.inherit_environment);
@@ -145,7 +161,12 @@ fn check_commands(raw: &Raw) -> anyhow::Result<()> {
             .keys()
             .find(|key| key.is_empty() || key.contains('='))
         {
-            bail!("commands.{name}.environment: {key:?} is no name of a variable");
+            // What follows the sign is meant as the value, which may be a secret.
+            let (start, _) = key.split_once('=').unwrap_or((key, ""));
+            bail!(
+                "commands.{name}.environment: a name of a variable is neither empty nor holds =; one \
+                 begins {start:?}"
+            );
         }
     }
     Ok(())
@@ -177,9 +198,13 @@ fn check_requests(raw: &Raw) -> anyhow::Result<()> {
         }
         for (header, value) in &request.secret_headers {
             if !raw.secrets.contains_key(&value.secret) {
+                // What was given is not shown: it may be the secret itself.
+                let known: Vec<&str> = raw.secrets.keys().map(String::as_str).collect();
                 bail!(
-                    "http_requests.{name}.secret_headers.{header}: there is no [secrets.{}]",
-                    value.secret
+                    "http_requests.{name}.secret_headers.{}.secret: expected the name of a table \
+                     of [secrets], of which there are: {}",
+                    header.escape_debug(),
+                    known.join(", ")
                 );
             }
         }

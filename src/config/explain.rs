@@ -62,7 +62,8 @@ fn lines(figment: &Figment, path: &str, value: &Value, text: &mut String) {
             _ => metadata.name.to_string(),
         },
     );
-    let _ = writeln!(text, "{path} = {}  # {from}", shown(path, value));
+    let line = format!("{path} = {}  # {from}", shown(path, value));
+    let _ = writeln!(text, "{}", printable(&line));
 }
 
 fn shown(path: &str, value: &Value) -> String {
@@ -96,20 +97,36 @@ fn arguments(words: &[Value]) -> String {
         .iter()
         .map(|word| {
             let word = word.as_str().unwrap_or("?");
-            let hidden = std::mem::take(&mut hides_next);
-            match word.split_once('=') {
-                _ if hidden => "***".to_owned(),
-                Some((name, _)) if is_secret_like(name) => format!("{name}=***"),
-                None if word.starts_with('-') && is_secret_like(word) => {
-                    hides_next = true;
-                    word.to_owned()
-                }
-                _ if word.contains("://") => without_password(word),
-                _ => word.to_owned(),
+            let hidden = hides_next;
+            hides_next = word.starts_with('-') && !word.contains('=') && is_secret_like(word);
+            match hidden {
+                true => "***".to_owned(),
+                false => argument(word),
             }
         })
         .collect();
     serde_json::to_string(&shown).unwrap_or_else(|_| "?".to_owned())
+}
+
+/// One argument by itself.
+pub(super) fn argument(word: &str) -> String {
+    match word.split_once('=') {
+        Some((name, _)) if is_secret_like(name) => format!("{name}=***"),
+        _ if word.contains("://") => without_password(word),
+        _ => word.to_owned(),
+    }
+}
+
+/// A text on one line, with no character that moves the cursor: a key may hold anything.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A URL as it may be shown.

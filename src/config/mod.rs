@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod raw;
+mod refusal;
 mod secret;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};

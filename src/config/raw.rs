@@ -10,7 +10,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::secret::SecretSource;
+use super::{refusal::refusal, secret::SecretSource};
 use crate::domain::span;
 
 /// What the command line may say; over everything else.
@@ -328,11 +328,5 @@ impl figment::Provider for Flag {
 /// # Errors
 /// Every wrong setting: its name, where it was written, and what was expected.
 pub(super) fn extract(figment: &Figment) -> anyhow::Result<Raw> {
-    figment.extract::<Raw>().map_err(|errors| {
-        let lines: Vec<String> = errors
-            .into_iter()
-            .map(|error| format!("  {error}"))
-            .collect();
-        anyhow::anyhow!("the configuration is wrong:\n{}", lines.join("\n"))
-    })
+    figment.extract::<Raw>().map_err(refusal)
 }

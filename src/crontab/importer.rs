@@ -185,6 +185,13 @@ impl<'a> Importer<'a> {
     fn entry(&mut self, place: Place<'_>, settings: &Settings, entry: Entry<'_>) {
         let shell = settings.shell.as_deref();
         let command = command::resolve(entry.command, shell, settings.has_startup_file());
+        if let Some(shell) = command.argv.first().filter(|first| !first.starts_with('/')) {
+            let shell = toml::quoted(shell);
+            return self.leave(
+                place,
+                format!("SHELL is {shell}, which is not an absolute path"),
+            );
+        }
         let program = program::of_line(&command.line);
         let file = form::cron_d_name(place.path);
         let name = self.names.give(file, program.as_deref());

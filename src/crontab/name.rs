@@ -1,6 +1,6 @@
 //! Gives each entry a name: lower case letters, digits and hyphens, unique within the import.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The longest name.
 const NAME_MAX: usize = 63;
@@ -12,20 +12,29 @@ const SUFFIXES: [&str; 7] = [".sh", ".bash", ".py", ".pl", ".php", ".rb", ".js"]
 #[derive(Debug, Default)]
 pub(super) struct Names {
     taken: HashSet<String>,
+    /// The last number that was given to a name made the same way.
+    counts: HashMap<String, usize>,
 }
 
 impl Names {
     /// A name made of the cron.d file's, if there is one, and the program's.
     pub(super) fn give(&mut self, file: Option<&str>, program: Option<&str>) -> String {
         let base = base(file, program);
-        let mut name = base.clone();
-        let mut count = 1_usize;
-        while !self.taken.insert(name.clone()) {
-            count += 1;
-            let suffix = format!("-{count}");
-            name = cut(&base, NAME_MAX - suffix.len()) + &suffix;
+        // Looked for from the last one on: a crontab may have thousands of one name.
+        let count = self.counts.entry(base.clone()).or_default();
+        loop {
+            *count += 1;
+            let name = match *count {
+                1 => base.clone(),
+                number => {
+                    let suffix = format!("-{number}");
+                    cut(&base, NAME_MAX - suffix.len()) + &suffix
+                }
+            };
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
         }
-        name
     }
 }
 

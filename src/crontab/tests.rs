@@ -1,5 +1,7 @@
 //! The import as a whole: places, comments, several files, and text that means harm.
 
+use std::time::Duration;
+
 use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::Value;
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 
 use super::line::{Line, classify};
 use super::*;
+use crate::clock::Stopwatch;
 
 /// Imports one file of the given form.
 fn import_text(path: &str, text: &str, form: Form) -> Import {
@@ -118,6 +121,33 @@ fn entries_under_a_zone_that_is_unknown_are_left_out() {
     assert_eq!(
         import.left[1].reason,
         "the time zone of line 1 could not be carried over"
+    );
+}
+
+#[test]
+fn entries_under_a_shell_that_cannot_be_started_are_left_out() {
+    let import = user(
+        "SHELL=bash\n@daily cd /tmp && a\n@daily /b c\nSHELL=/bin/bash\n@daily cd /tmp && d\n",
+    );
+    let lines: Vec<usize> = import.left.iter().map(|left| left.line).collect();
+    assert_eq!((import.carried, lines), (2, vec![2]));
+    let reason = &import.left[0].reason;
+    assert!(reason.contains("SHELL is `bash`"), "{reason}");
+    let figment = parsed(&import);
+    assert_eq!(argv_of(&figment, "b"), ["/b", "c"]);
+}
+
+#[test]
+fn many_entries_of_one_name_are_named_soon() {
+    let text = "@daily /a\n".repeat(20_000);
+    let watch = Stopwatch::start();
+    let import = user(&text);
+    assert_eq!(import.carried, 20_000);
+    assert!(import.toml.contains("[tasks.a-20000]"));
+    assert!(
+        watch.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        watch.elapsed()
     );
 }
 

@@ -52,6 +52,29 @@ fn two_tasks_of_one_name_are_refused() {
 }
 
 #[test]
+fn a_refusal_shows_the_place_and_no_secret() {
+    for (configuration, says) in [
+        (
+            "database = \"postgres://ada:hunter2@db/watchbell\n",
+            &["line 1, column ", ".toml"][..],
+        ),
+        (
+            "[secrets]\nvault = \"hunter2\"\n",
+            &["secrets.vault", "found a string", ".toml"],
+        ),
+        (
+            "[commands.job]\nargv = [\"DB_PASSWORD=hunter2\", \"/bin/true\"]\n",
+            &["commands.job.argv", "DB_PASSWORD=***"],
+        ),
+    ] {
+        let place = Place::new(configuration);
+        let refused = place.refused(&[]);
+        assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+        refused.assert_failed(3, says);
+    }
+}
+
+#[test]
 fn a_setting_that_is_not_known_is_refused_with_those_that_are() {
     let says = ["found `max_runing`", "`max_running`", "watchbell.toml"];
     refuses("max_runing = 3\n", &says);

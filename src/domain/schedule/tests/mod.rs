@@ -1,6 +1,5 @@
-//! What the evaluator promises, by form, by zone and by property.
+//! What the evaluator promises, by form, by zone and by property; `tests/it/evaluator` tries it at scale.
 
-mod brute_force;
 mod daylight_saving;
 mod forms;
 mod previews;
