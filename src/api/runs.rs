@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
 use prost::Message as _;
 use tonic::{Request, Response};
 
@@ -11,7 +10,7 @@ use super::{
     Api, Feed, Reply, convert, convert::time, deadline, names, names::RunName, page, request::Asked,
 };
 use crate::{
-    domain::{Run, RunId},
+    domain::Run,
     error::{Error, Result},
     journal,
     pb::{self, run_service_server::RunService},
@@ -41,7 +40,7 @@ impl RunService for Api {
             ),
         ]);
         let after = match page::key(&scope, &request.page_token)? {
-            Some(key) => Some(read_key(&key)?),
+            Some(key) => Some(page::read(&key)?),
             None => None,
         };
         let filter = self.run_filter(&request).await?;
@@ -54,11 +53,11 @@ impl RunService for Api {
         let mut runs: Vec<pb::Run> = items.iter().map(encode).collect();
         let kept = page::fit(&runs);
         let next = match items.get(kept.saturating_sub(1)) {
-            Some(last) if kept < runs.len() => Some((last.queued_at, last.id)),
+            Some(last) if kept < runs.len() => Some(last.id),
             _ => next,
         };
         runs.truncate(kept);
-        let token = next.map(|(at, id)| page::token(&scope, &format!("{at} {id}")));
+        let token = next.map(|id| page::token(&scope, &id.to_string()));
         Ok(Response::new(pb::ListRunsResponse {
             runs,
             next_page_token: token.unwrap_or_default(),
@@ -241,9 +240,4 @@ impl Api {
         }
         Ok(filter)
     }
-}
-
-fn read_key(key: &str) -> Result<(Timestamp, RunId)> {
-    let (at, id) = key.split_once(' ').unwrap_or((key, ""));
-    Ok((page::read(at)?, page::read(id)?))
 }

@@ -1,7 +1,15 @@
 //! Identifiers that cannot be mistaken for one another.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,10 +54,40 @@ id!(
     "uid"
 );
 id!(
-    /// A run.
+    /// A run. Its first 48 bits are the millisecond in which it was queued, so that runs sort by that.
     RunId,
     "name"
 );
+
+/// Runs that this process has made, from somewhere on.
+static RUNS: LazyLock<AtomicU64> = LazyLock::new(|| {
+    // The low bits of a new id are random: another process begins elsewhere.
+    AtomicU64::new(Uuid::now_v7().as_u128() as u64 & u64::from(u32::MAX))
+});
+/// Bits of an id that count the runs of a process.
+const COUNT_BITS: u8 = 42;
+
+impl RunId {
+    /// A new id of a run that is queued at `now`. Those of one millisecond sort in the order in which this
+    /// process makes them.
+    pub fn at(now: Timestamp) -> Self {
+        let millis = millis(now);
+        let count = RUNS.fetch_add(1, Ordering::Relaxed) & ((1 << COUNT_BITS) - 1);
+        let nanos = u32::try_from(millis % 1000 * 1_000_000).unwrap_or(0);
+        let at = uuid::Timestamp::from_unix_time(millis / 1000, nanos, count.into(), COUNT_BITS);
+        Self(Uuid::new_v7(at))
+    }
+
+    /// The least id that a run queued in this millisecond, or later, can have.
+    pub fn first_from(instant: Timestamp) -> Self {
+        Self(Uuid::from_u128(u128::from(millis(instant)) << 80))
+    }
+}
+
+/// Since the Unix epoch, as many as an id holds; before it, none.
+fn millis(instant: Timestamp) -> u64 {
+    u64::try_from(instant.as_millisecond()).unwrap_or(0) & ((1 << 48) - 1)
+}
 id!(
     /// A server process.
     ReplicaId,
@@ -111,5 +149,21 @@ impl TryFrom<String> for TaskName {
 impl From<TaskName> for String {
     fn from(name: TaskName) -> Self {
         name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_sort_by_when_they_were_queued_and_within_a_millisecond_as_they_were_made() {
+        let at = |millis: i64| Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap();
+        let made: Vec<RunId> = [0, 0, 0, 1, 1, 7]
+            .map(|millis| RunId::at(at(millis)))
+            .to_vec();
+        assert!(made.is_sorted(), "{made:?}");
+        assert!(made[2] < RunId::first_from(at(1)) && RunId::first_from(at(1)) <= made[3]);
+        assert_eq!(made[0].0.get_version_num(), 7);
     }
 }

@@ -9,7 +9,7 @@
 //!   └── at-most-once, end unknown ─▶ ABANDONED
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     id::{ReplicaId, RunId, TaskId, TaskName},
     span,
-    task::{Execution, RetryPolicy},
+    task::{Execution, RetryPolicy, TaskSpec},
 };
 use crate::domain::text::text_enum;
 
@@ -97,16 +97,34 @@ pub mod reason {
 }
 
 /// The policies of a run, as they were when it was queued: a later edit does not reach it.
+///
+/// The usual ones, which most runs have, are not written out where runs are kept and told: what is missing
+/// is as it is by default. So a default that changes needs a migration of the runs that have not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunPolicy {
     pub retry: RetryPolicy,
     #[serde(with = "span::required")]
     pub attempt_timeout: Duration,
-    #[serde(with = "span::optional", default)]
+    #[serde(with = "span::optional")]
     pub progress_deadline: Option<Duration>,
     #[serde(with = "span::required")]
     pub cancel_grace: Duration,
     pub execution: Execution,
+}
+
+impl Default for RunPolicy {
+    fn default() -> Self {
+        TaskSpec::default().run_policy()
+    }
+}
+
+impl RunPolicy {
+    /// Whether it is what tasks have by default.
+    pub fn is_usual(&self) -> bool {
+        static USUAL: LazyLock<RunPolicy> = LazyLock::new(RunPolicy::default);
+        *self == *USUAL
+    }
 }
 
 /// Missed slots for which a run stands.
@@ -170,7 +188,9 @@ pub struct Run {
     pub priority: i16,
     #[serde(skip)]
     pub parameters: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "RunPolicy::is_usual")]
     pub policy: RunPolicy,
+    #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
     /// Whether it may not run beside another run of its task.
     pub solo: bool,
@@ -199,6 +219,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesced: Option<Coalesced>,
     /// Whether it was queued for a missed slot.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub catch_up: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
@@ -224,4 +245,8 @@ impl Run {
     pub fn counts(&self) -> bool {
         !self.dry_run && self.reason != reason::SUPERSEDED_BY_SLOT
     }
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }

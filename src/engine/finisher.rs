@@ -168,7 +168,8 @@ impl Runner {
             tx.log_insert(&lines).await?;
             let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
             let mut next = Vec::new();
-            if !stop.is_cancelled() && (tx.promoted() || self.backlog.load(Ordering::Relaxed)) {
+            let wait = tx.lines_wait().await? || self.backlog.load(Ordering::Relaxed);
+            if wait && !stop.is_cancelled() {
                 places.extend(self.free_places(BATCH.saturating_sub(left + places.len())));
                 match self.take(&mut tx, left + places.len(), &avoid).await? {
                     Taken::Runs(runs) => next = runs,

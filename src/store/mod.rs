@@ -16,6 +16,7 @@ mod entity;
 mod events;
 mod fence;
 mod ledger;
+mod lines;
 mod log;
 mod migration;
 mod open;
@@ -34,6 +35,7 @@ mod tail;
 mod tasks;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -67,7 +69,7 @@ pub use self::{
 };
 use crate::{
     clock::SharedClock,
-    domain::{NewEvent, RunId},
+    domain::{NewEvent, RunId, TaskId},
     error::{Error, Result},
 };
 
@@ -100,7 +102,9 @@ pub struct Tx {
     told: Vec<NewEvent>,
     rings: bell::Rings,
     fence: Option<(RunId, i64)>,
-    promoted: bool,
+    /// Tasks of which a run has ended in this write, and who stands first in the lines behind such.
+    freed: BTreeSet<TaskId>,
+    heads: BTreeMap<TaskId, RunId>,
     failed: bool,
 }
 
@@ -126,7 +130,8 @@ impl Store {
             told: Vec::new(),
             rings: bell::Rings::default(),
             fence: None,
-            promoted: false,
+            freed: BTreeSet::new(),
+            heads: BTreeMap::new(),
             failed: false,
         })
     }
@@ -226,6 +231,7 @@ impl Tx {
     /// [`Error::Aborted`] where a handler's right to write has ended meanwhile; nothing is written.
     pub async fn commit(mut self) -> Result<()> {
         self.check_fence().await?;
+        self.move_lines().await?;
         let told = std::mem::take(&mut self.told);
         self.rings.log = !told.is_empty();
         self.append(told).await?;

@@ -267,12 +267,17 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
                 .pragma("temp_store", "MEMORY")
+                // Pages that many writes touch are copied into the file once for all of them. The log is
+                // then some 16 MiB, and is cut to that where a long read has made it larger.
+                .pragma("wal_autocheckpoint", "4000")
+                .pragma("journal_size_limit", "33554432")
                 .statement_cache_capacity(200)
                 .disable_statement_logging();
             if reader {
                 options.pragma("query_only", "ON")
             } else {
-                options
+                // KiB, as the sign says; taken only as it is needed.
+                options.pragma("cache_size", "-8192")
             }
         });
     Database::connect(options).await

@@ -7,7 +7,7 @@ use super::{
     Store, convert,
     convert::micros,
     entity::run,
-    runs::{first_in_line, occupies},
+    lines::{first_in_line, occupies},
 };
 use crate::{
     domain::{ReplicaId, Run, RunId, TaskId},

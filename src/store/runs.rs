@@ -1,9 +1,9 @@
-//! Runs: reading them, adding them, and the line in which runs of one task stand.
+//! Runs: reading them and adding them.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Value,
+    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Value,
 };
 
 use super::{
@@ -19,6 +19,8 @@ use crate::{
     },
     error::{Error, Result},
 };
+
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 
 /// Which runs a list holds.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +86,7 @@ impl Store {
     }
 
     /// A page of runs, the newest queued first.
-    pub async fn runs(
-        &self,
-        filter: &RunFilter,
-        page: &Page<(Timestamp, RunId)>,
-    ) -> Result<PageOf<Run, (Timestamp, RunId)>> {
+    pub async fn runs(&self, filter: &RunFilter, page: &Page<RunId>) -> Result<PageOf<Run, RunId>> {
         let mut select = run::Entity::find();
         if let Some(task) = filter.task {
             select = select.filter(run::Column::TaskId.eq(task.0));
@@ -104,34 +102,28 @@ impl Store {
             let triggers = filter.triggers.iter().map(|trigger| trigger.as_str());
             select = select.filter(run::Column::TriggerBy.is_in(triggers));
         }
+        // The id's first bits find the place, to the millisecond.
         if let Some(since) = filter.queued_since {
-            select = select.filter(run::Column::QueuedAt.gte(micros(since)));
+            select = select
+                .filter(run::Column::Id.gte(RunId::first_from(since).0))
+                .filter(run::Column::QueuedAt.gte(micros(since)));
         }
         if let Some(before) = filter.queued_before {
-            select = select.filter(run::Column::QueuedAt.lt(micros(before)));
+            let next = before.saturating_add(MILLISECOND).unwrap_or(Timestamp::MAX);
+            select = select
+                .filter(run::Column::Id.lt(RunId::first_from(next).0))
+                .filter(run::Column::QueuedAt.lt(micros(before)));
         }
-        if let Some((at, id)) = page.after {
-            let at = micros(at);
-            let later = Condition::all()
-                .add(run::Column::QueuedAt.eq(at))
-                .add(run::Column::Id.lt(id.0));
-            // The first condition lets the index find the place; the second breaks ties.
-            select = select.filter(run::Column::QueuedAt.lte(at)).filter(
-                Condition::any()
-                    .add(run::Column::QueuedAt.lt(at))
-                    .add(later),
-            );
+        if let Some(after) = page.after {
+            select = select.filter(run::Column::Id.lt(after.0));
         }
         let rows = select
-            .order_by_desc(run::Column::QueuedAt)
             .order_by_desc(run::Column::Id)
             .limit(page.size + 1)
             .all(&self.inner.read)
             .await?;
         let runs = rows.into_iter().map(Run::try_from).collect::<Result<_>>()?;
-        Ok(PageOf::cut(runs, page.size, |run: &Run| {
-            (run.queued_at, run.id)
-        }))
+        Ok(PageOf::cut(runs, page.size, |run: &Run| run.id))
     }
 
     /// Runs that have not ended, oldest first.
@@ -141,10 +133,7 @@ impl Store {
             select = select.push(" AND task_id = ").bind(task.0);
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let select = select
-            .push(" ORDER BY queued_at, id LIMIT ")
-            .bind(limit)
-            .done();
+        let select = select.push(" ORDER BY id LIMIT ").bind(limit).done();
         let rows: Vec<run::Model> = self.all(select).await?;
         rows.into_iter().map(Run::try_from).collect()
     }
@@ -216,8 +205,7 @@ impl Tx {
         row.ok_or_else(|| Error::not_found("run", id))?.try_into()
     }
 
-    /// PostgreSQL: locks runs in the one order, before a statement that changes many of them at once
-    /// in an order of its own.
+    /// PostgreSQL: locks runs in the one order, before a statement that may come upon them in another.
     pub(super) async fn runs_lock(&mut self, runs: impl Iterator<Item = RunId>) -> Result<()> {
         if !self.is_postgres() {
             return Ok(());
@@ -249,33 +237,6 @@ impl Tx {
         Ok(run)
     }
 
-    /// Lets the first in line of each of these tasks be claimed, where nothing else of the task may be
-    /// claimed, is under way, or waits for its retry. The caller holds the tasks' locks.
-    pub async fn runs_promote(&mut self, tasks: &[TaskId]) -> Result<u64> {
-        let mut promoted = 0;
-        let now = micros(self.now);
-        for chunk in tasks.chunks(CHUNK) {
-            let update = self
-                .sql("")
-                .with_values(
-                    &[column("id", Type::Uuid)],
-                    chunk.iter().map(|id| vec![id.0.into()]),
-                )
-                .push("UPDATE runs SET claim_at = ")
-                .bind(now)
-                .push(" WHERE id IN (SELECT (")
-                .push(&first_in_line("v.id"))
-                .push(") FROM v WHERE NOT EXISTS ")
-                .push(&occupies("v.id"))
-                .push(")")
-                .done();
-            promoted += self.run(update).await?;
-        }
-        self.promoted |= 0 < promoted;
-        self.rings.queue |= 0 < promoted;
-        Ok(promoted)
-    }
-
     pub(super) fn tell_run(&mut self, kind: EventKind, run: &Run) {
         self.tell(NewEvent::new(
             kind,
@@ -289,23 +250,6 @@ impl Tx {
 /// Runs that have not ended: said so that the index of the live ones holds, and is chosen.
 pub(super) const LIVE: &str =
     "finished_at IS NULL AND state IN ('queued', 'running', 'retry_wait')";
-
-/// A subquery: a run of the task that may be claimed, is under way, or waits for its retry. Only those
-/// have a `claim_at`; a comparison finds them in the index, where IS NOT NULL would read all.
-pub(super) fn occupies(task: &str) -> String {
-    format!(
-        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL AND o.claim_at > 0)"
-    )
-}
-
-/// The first run of the task that stands in line. Ordered as the index is, in which all that have no
-/// `claim_at` stand together.
-pub(super) fn first_in_line(task: &str) -> String {
-    format!(
-        "SELECT q.id FROM runs q WHERE q.task_id = {task} AND q.finished_at IS NULL \
-         AND q.claim_at IS NULL ORDER BY q.claim_at, q.due_at, q.id LIMIT 1"
-    )
-}
 
 const COLUMNS: &[Column] = &[
     column("id", Type::Uuid),
@@ -345,6 +289,10 @@ const UNTOUCHED: &[(&str, &str)] = &[
 
 /// The values of [`COLUMNS`].
 fn row_of(run: &Run) -> Result<Vec<Value>> {
+    let policy = match run.policy.is_usual() {
+        true => "{}".to_owned(),
+        false => json(&run.policy)?,
+    };
     Ok(vec![
         run.id.0.into(),
         run.task_id.0.into(),
@@ -353,7 +301,7 @@ fn row_of(run: &Run) -> Result<Vec<Value>> {
         run.trigger.as_str().into(),
         run.priority.into(),
         json(&run.parameters)?.into(),
-        json(&run.policy)?.into(),
+        policy.into(),
         run.dry_run.into(),
         run.solo.into(),
         micros_of(run.slot_at).into(),

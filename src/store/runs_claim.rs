@@ -23,14 +23,21 @@ struct Id {
     id: uuid::Uuid,
 }
 
+/// That no start deadline of the run `r` has passed at the instant that is bound next.
+const MAY_START: &str =
+    "(r.started_at IS NOT NULL OR r.start_deadline_at IS NULL OR r.start_deadline_at > ";
+
 impl Tx {
     /// Takes up to `limit` runs of these kinds, the most urgent first, each with the next token and a
-    /// lease. One claimer at a time in the cluster: so no two can both see a task as free.
+    /// lease; none of `avoid`. One claimer at a time in the cluster: so no two can both see a task as free.
+    ///
+    /// Where runs have ended in this write, those that stand first in the lines behind them are taken from
+    /// there.
     pub async fn runs_claim(
         &mut self,
         replica: ReplicaId,
         kinds: &[&str],
-        hosted: &[RunId],
+        avoid: &[RunId],
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Run>> {
@@ -41,15 +48,15 @@ impl Tx {
                 .push(")");
             self.run(lock.done()).await?;
         }
+        self.lines_wait().await?;
+        let heads: Vec<RunId> = self.heads.values().copied().collect();
         let now = micros(self.now);
         let until = micros(later(self.now, lease));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // Chosen once, and apart: a subquery under the UPDATE may be run again after each row.
         let mut claim = self
-            .sql(
-                "WITH chosen AS MATERIALIZED (SELECT r.id FROM runs r WHERE r.state = 'queued' \
-                 AND r.claim_at IS NOT NULL AND (r.started_at IS NOT NULL OR r.start_deadline_at IS NULL \
-                 OR r.start_deadline_at > ",
-            )
+            .sql("WITH ready AS MATERIALIZED (SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL AND ")
+            .push(MAY_START)
             .bind(now)
             .push(") AND r.kind")
             .one_of(Type::Text, kinds.iter().copied())
@@ -58,18 +65,39 @@ impl Tx {
                  AND o.finished_at IS NULL AND o.claim_at > 0 AND o.id <> r.id \
                  AND (o.state <> 'queued' OR (o.due_at, o.id) < (r.due_at, r.id))))",
             );
-        if !hosted.is_empty() {
+        if !avoid.is_empty() {
             claim = claim
                 .push(" AND NOT r.id")
-                .one_of(Type::Uuid, hosted.iter().map(|id| id.0));
+                .one_of(Type::Uuid, avoid.iter().map(|id| id.0));
         }
-        let claim = claim
+        claim = claim
             .push(" ORDER BY r.priority DESC, r.due_at, r.id LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(limit)
             // Whoever holds one is about to end it, or rings once it is free: never wait for a row.
             .postgres(" FOR UPDATE OF r SKIP LOCKED")
+            .push(")");
+        claim = if heads.is_empty() {
+            claim.push(", chosen AS MATERIALIZED (SELECT id FROM ready)")
+        } else {
+            // The locks of their tasks keep them as they are.
+            claim
+                .push(", heads AS MATERIALIZED (SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.id")
+                .one_of(Type::Uuid, heads.iter().map(|head| head.0))
+                .push(" AND ")
+                .push(MAY_START)
+                .bind(now)
+                .push(") AND r.kind")
+                .one_of(Type::Text, kinds.iter().copied())
+                .push(
+                    "), chosen AS MATERIALIZED (SELECT id FROM (SELECT * FROM ready UNION ALL SELECT * FROM heads) \
+                     both_of ORDER BY priority DESC, due_at, id LIMIT ",
+                )
+                .bind(limit)
+                .push(")")
+        };
+        let claim = claim
             .push(
-                ") UPDATE runs SET state = 'running', attempt = attempt + 1, \
+                " UPDATE runs SET state = 'running', attempt = attempt + 1, \
                  attempts_charged = attempts_charged + 1, version = version + 1, \
                  progress = NULL, reason = '', message = '', lease_owner = ",
             )
@@ -80,6 +108,8 @@ impl Tx {
             .bind(now)
             .push(", started_at = COALESCE(started_at, ")
             .bind(now)
+            .push("), claim_at = COALESCE(claim_at, ")
+            .bind(now)
             .push(") WHERE state = 'queued' AND id IN (SELECT id FROM chosen) RETURNING *")
             .done();
         let rows: Vec<run::Model> = self.all(claim).await?;
@@ -89,14 +119,12 @@ impl Tx {
             .collect::<Result<Vec<_>>>()?;
         runs.sort_by_key(|run| (-run.priority, run.due_at, run.id));
         for run in &runs {
+            if self.heads.get(&run.task_id) == Some(&run.id) {
+                self.heads.remove(&run.task_id);
+            }
             self.tell_run(EventKind::RunStarted, run);
         }
         Ok(runs)
-    }
-
-    /// Whether this write has let a run be claimed that stood in line.
-    pub fn promoted(&self) -> bool {
-        self.promoted
     }
 
     /// Brings runs whose retry is due back into the queue; says how many.

@@ -94,37 +94,35 @@ impl Tx {
     /// Ends attempts of runs that are in one of the states `from` and whose token still matches;
     /// returns those runs as they are now. A wish to cancel a running one wins over everything.
     ///
-    /// Each run's task is locked first; then the line behind it moves up, its task's health is
-    /// noted, and the events are told.
+    /// Each run's task is locked first; its health is noted, and the events are told. The line behind a run
+    /// moves up before the commit, unless it is claimed from.
     pub async fn runs_end(&mut self, ended: &[Ended], from: &[RunState]) -> Result<Vec<Run>> {
         let mut tasks: Vec<TaskId> = ended.iter().map(|ended| ended.task).collect();
         tasks.sort();
         tasks.dedup();
         self.tasks_lock(&tasks).await?;
         let mut runs = Vec::with_capacity(ended.len());
-        for chunk in ended.chunks(CHUNK) {
+        // Rows are locked as they come: in the one order.
+        let mut in_order: Vec<&Ended> = ended.iter().collect();
+        in_order.sort_by_key(|ended| ended.run);
+        for chunk in in_order.chunks(CHUNK) {
             runs.extend(self.end_chunk(chunk, from).await?);
         }
         self.note_attempts(ended, &runs).await?;
 
-        let mut freed: Vec<TaskId> = Vec::new();
         for run in &runs {
             self.tell_run(told_of(run.state), run);
             if run.state.is_terminal() {
-                freed.push(run.task_id);
+                self.freed.insert(run.task_id);
             }
             // A run that is queued again, or whose retry is due at another time.
             self.rings.queue |= !run.state.is_terminal();
         }
-        freed.sort();
-        freed.dedup();
-        self.runs_promote(&freed).await?;
         self.note_health(&runs).await?;
         Ok(runs)
     }
 
-    async fn end_chunk(&mut self, chunk: &[Ended], from: &[RunState]) -> Result<Vec<Run>> {
-        self.runs_lock(chunk.iter().map(|ended| ended.run)).await?;
+    async fn end_chunk(&mut self, chunk: &[&Ended], from: &[RunState]) -> Result<Vec<Run>> {
         let now = micros(self.now);
         let rows = chunk
             .iter()
@@ -179,7 +177,8 @@ impl Tx {
             .push(MOVED)
             .done();
         let moved: Vec<Moved> = self.all(update).await?;
-        let by_id: BTreeMap<RunId, &Ended> = chunk.iter().map(|ended| (ended.run, ended)).collect();
+        let by_id: BTreeMap<RunId, &Ended> =
+            chunk.iter().map(|ended| (ended.run, *ended)).collect();
         let mut runs = Vec::with_capacity(moved.len());
         let mut unknown = Vec::new();
         for row in moved {

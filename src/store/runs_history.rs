@@ -63,7 +63,7 @@ impl Store {
                 "SELECT state, outcome, reason, dry_run, due_at, started_at, finished_at FROM runs WHERE task_id = ",
             )
             .bind(task.0)
-            .push(" ORDER BY queued_at DESC, id DESC LIMIT ")
+            .push(" ORDER BY id DESC LIMIT ")
             .bind(SAMPLE as i64)
             .done();
         let mut rows: Vec<Row> = self.all(select).await?;
@@ -110,7 +110,7 @@ impl Store {
         let select = self
             .sql("SELECT queued_at AS at FROM runs WHERE task_id = ")
             .bind(task.0)
-            .push(" ORDER BY queued_at DESC, id DESC LIMIT 1 OFFSET ")
+            .push(" ORDER BY id DESC LIMIT 1 OFFSET ")
             .bind(i64::from(keep.saturating_sub(1)))
             .done();
         let row: Option<At> = self.one(select).await?;
@@ -131,14 +131,14 @@ impl Store {
                  AND {filter} AND task_id = "
             )
         };
-        let end = " ORDER BY queued_at DESC, id DESC LIMIT 1) newest)";
+        let end = " ORDER BY id DESC LIMIT 1) newest)";
         let success = newest("state = 'succeeded' AND outcome <> 'partial'");
         let failure = newest("state IN ('failed', 'timed_out', 'expired', 'abandoned')");
         let select = self
             .sql("SELECT id FROM runs WHERE task_id = ")
             .bind(task.0)
-            .push(" AND queued_at < ")
-            .bind(micros(before))
+            .push(" AND id < ")
+            .bind(RunId::first_from(before).0)
             .push(" AND finished_at < ")
             .bind(micros(before))
             .push(&success)
@@ -147,7 +147,7 @@ impl Store {
             .push(&failure)
             .bind(task.0)
             .push(end)
-            .push(" ORDER BY queued_at, id LIMIT ")
+            .push(" ORDER BY id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
         let rows: Vec<Id> = self.all(select).await?;

@@ -76,7 +76,7 @@ pub fn plan_next(task: &mut Task, schedule: &Schedule) {
 /// A run of this task, to be queued at `now`, that nothing stands before.
 pub fn new_run(task: &Task, trigger: Trigger, due_at: Timestamp, now: Timestamp) -> Run {
     Run {
-        id: RunId::new(),
+        id: RunId::at(now),
         task_id: task.id,
         task: task.name.clone(),
         kind: task.spec.kind.clone(),

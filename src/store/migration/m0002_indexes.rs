@@ -2,8 +2,8 @@
 //! indexes.
 //!
 //! A run keeps its `claim_at` while it is under way, so that whatever occupies its task has one, and what
-//! stands in line has none: one index then answers for both. What has ended is found by when it was
-//! queued. Two decisions of one span are refused by the cursor's compare-and-set and the ledger's key.
+//! stands in line has none: one index then answers for both. A run's id begins with when it was queued, and
+//! finds it by that. Two decisions of one span are refused by the cursor's compare-and-set and the ledger's key.
 
 use sea_orm_migration::prelude::*;
 
@@ -15,6 +15,8 @@ const GONE: &[&str] = &[
     "runs_state",
     "runs_ready",
     "runs_line",
+    "runs_newest",
+    "runs_task",
     "runs_finished",
     "runs_finished_all",
     "slots_after",
@@ -23,7 +25,8 @@ const GONE: &[&str] = &[
 
 const NEW: &[&str] = &[
     "CREATE INDEX runs_live ON runs (task_id, claim_at, due_at, id) WHERE finished_at IS NULL",
-    "CREATE INDEX runs_unsuccessful ON runs (state, queued_at, id) \
+    "CREATE INDEX runs_task ON runs (task_id, id)",
+    "CREATE INDEX runs_unsuccessful ON runs (state, id) \
      WHERE finished_at IS NOT NULL AND state <> 'succeeded'",
 ];
 

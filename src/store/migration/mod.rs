@@ -17,3 +17,55 @@ impl MigratorTrait for Migrator {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use sea_orm_migration::{
+        MigratorTrait as _,
+        sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement},
+    };
+
+    use super::Migrator;
+    use crate::{
+        clock::ManualClock,
+        store::{Location, Store},
+    };
+
+    async fn number(db: &DatabaseConnection, text: &str) -> i64 {
+        let select = Statement::from_string(DbBackend::Sqlite, text);
+        let row = db.query_one_raw(select).await.unwrap().unwrap();
+        row.try_get_by_index(0).unwrap()
+    }
+
+    /// A run that was under way has had no `claim_at`, by which it now occupies its task.
+    #[tokio::test]
+    async fn a_run_that_was_under_way_still_occupies_its_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(dir.path().join("watchbell.db"));
+        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let store = Store::connect(&location, clock).await.unwrap();
+        let db = &store.inner.write;
+        Migrator::up(db, Some(1)).await.unwrap();
+        for (id, state, started_at) in [(1, "running", "7"), (2, "queued", "NULL")] {
+            let insert = format!(
+                "INSERT INTO runs (id, task_id, task, kind, trigger_by, state, reason, message, counters, attempt, \
+                 attempts_charged, priority, parameters, policy, dry_run, solo, due_at, queued_at, \
+                 attempt_started_at, catch_up, principal, request_reason, revision, version) VALUES \
+                 (x'0{id}', x'01', 't', 'k', 'schedule', '{state}', '', '', '{{}}', 1, 1, 5, '{{}}', '{{}}', 0, 1, \
+                 5, 6, {started_at}, 0, 'schedule', '', 1, 1)"
+            );
+            db.execute_unprepared(&insert).await.unwrap();
+        }
+
+        store.migrate().await.unwrap();
+
+        let of = |id: i64| format!("SELECT COALESCE(claim_at, 0) FROM runs WHERE id = x'0{id}'");
+        assert_eq!(number(db, &of(1)).await, 7);
+        assert_eq!(number(db, &of(2)).await, 0, "it stands in line");
+        let gone = "SELECT count(*) FROM sqlite_master WHERE name = 'runs_newest'";
+        assert_eq!(number(db, gone).await, 0);
+    }
+}
