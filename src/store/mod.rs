@@ -25,6 +25,7 @@ mod problems;
 mod queue;
 mod replicas;
 mod requests;
+mod revisions;
 mod rows;
 mod runs;
 mod runs_claim;
@@ -54,6 +55,7 @@ use self::rows::Column;
 pub use self::{
     bell::Bells,
     cluster::GlobalPause,
+    cursors::CourseRow,
     ledger::Tear,
     log::LogLine,
     open::Location,
@@ -61,11 +63,12 @@ pub use self::{
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::StoredReply,
+    revisions::Revision,
     runs::{LiveRun, RunFilter},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
     tail::Tail,
-    tasks::{Revision, TaskCounts, TaskFilter},
+    tasks::{TaskCounts, TaskFilter},
 };
 use crate::{
     clock::SharedClock,
