@@ -12,6 +12,7 @@ mod bell;
 mod cluster;
 mod convert;
 mod cursors;
+mod decided;
 mod entity;
 mod events;
 mod fence;
@@ -56,6 +57,7 @@ pub use self::{
     bell::Bells,
     cluster::GlobalPause,
     cursors::CourseRow,
+    decided::{Decided, ReadyWrite},
     ledger::Tear,
     log::LogLine,
     open::Location,
@@ -251,8 +253,12 @@ impl Tx {
         self.store.sql(text)
     }
 
+    fn backend(&self) -> DbBackend {
+        self.store.inner.backend
+    }
+
     fn is_postgres(&self) -> bool {
-        self.store.inner.backend == DbBackend::Postgres
+        self.backend() == DbBackend::Postgres
     }
 
     /// Inserts rows; `constants` are further columns, and what stands in all of them.
@@ -264,8 +270,7 @@ impl Tx {
         rows: Vec<Vec<Value>>,
         tail: &str,
     ) -> Result<()> {
-        let backend = self.store.inner.backend;
-        for insert in rows::inserts(backend, table, columns, constants, rows, tail) {
+        for insert in rows::inserts(self.backend(), table, columns, constants, rows, tail) {
             self.run(insert).await?;
         }
         Ok(())
