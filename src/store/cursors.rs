@@ -174,16 +174,6 @@ impl Tx {
         self.check(done)?;
         Ok(())
     }
-
-    /// Moves the auditor's own mark.
-    pub async fn audited(&mut self, id: TaskId, upto: Timestamp) -> Result<()> {
-        let update = task::Entity::update_many()
-            .col_expr(task::Column::AuditedAt, Expr::value(micros(upto)))
-            .filter(task::Column::Id.eq(id.0));
-        let done = update.exec(self.open()?).await;
-        self.check(done)?;
-        Ok(())
-    }
 }
 
 /// What moves cursors, and how many each statement must move.

@@ -72,7 +72,7 @@ impl Tx {
                 .with_values(&[column("id", Type::Uuid)], rows)
                 .push("SELECT v.id AS task_id, (")
                 .push(&first_in_line("v.id"))
-                .push(") AS run_id FROM v WHERE ")
+                .push(") AS run_id FROM v WHERE v.id IS NOT NULL AND ")
                 .push(&occupies("v.id"))
                 .push(" IS NULL")
                 .done();
@@ -80,9 +80,6 @@ impl Tx {
             let found = |row: Head| Some((TaskId(row.task_id), RunId(row.run_id?)));
             heads.extend(rows.into_iter().filter_map(found));
         }
-        // A list is filled up by its last value.
-        heads.sort();
-        heads.dedup();
         Ok(heads)
     }
 }

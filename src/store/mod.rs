@@ -8,6 +8,7 @@
 //! one pool. What must be quick is set-based: many rows in one statement and one transaction.
 //! Locks are taken in one order: tasks (by id), then runs.
 
+mod audits;
 mod bell;
 mod cluster;
 mod convert;
@@ -54,6 +55,7 @@ use sea_orm::{
 
 use self::rows::Column;
 pub use self::{
+    audits::Mark,
     bell::Bells,
     cluster::GlobalPause,
     cursors::CourseRow,
@@ -65,7 +67,7 @@ pub use self::{
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::StoredReply,
-    revisions::Revision,
+    revisions::{Revision, SpecOf},
     runs::{LiveRun, RunFilter},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
