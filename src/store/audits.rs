@@ -68,7 +68,7 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Rows of the ledger behind these marks, by task and then oldest first. Of at most [`CHUNK`] tasks.
+    /// Rows of the ledger behind these marks, by task and then oldest first. Of at most 500 tasks.
     pub async fn slots_behind(
         &self,
         marks: &[(TaskId, Timestamp)],
