@@ -7,7 +7,8 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, Reply, convert, convert::time, deadline, names, names::RunName, page, request::Asked,
+    Api, Feed, Reply, Shared, convert, convert::time, deadline, names, names::RunName, page,
+    request::Asked,
 };
 use crate::{
     domain::Run,
@@ -21,7 +22,7 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
 #[tonic::async_trait]
 impl RunService for Api {
-    type WatchRunsStream = Feed<pb::WatchRunsResponse>;
+    type WatchRunsStream = Feed<Shared<pb::WatchRunsResponse>>;
     type TailRunLogStream = Feed<pb::TailRunLogResponse>;
 
     async fn list_runs(
