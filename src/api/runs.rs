@@ -202,28 +202,12 @@ impl Api {
         if !request.task.is_empty() {
             let name = names::task("task", &request.task)?;
             match self.engine.store().task(&name).await {
-                Ok(task) => filter.task = Some(task.id),
+                Ok(task) => filter.tasks = vec![task.id],
                 // A task that is gone may have left runs.
-                Err(Error::NotFound { near, .. }) => {
-                    filter.task_name = Some(name.to_string());
-                    let one = Page {
-                        size: 1,
-                        after: None,
-                    };
-                    if self
-                        .engine
-                        .store()
-                        .runs(&filter, &one)
-                        .await?
-                        .items
-                        .is_empty()
-                    {
-                        let id = name.to_string();
-                        return Err(Error::NotFound {
-                            what: "task",
-                            id,
-                            near,
-                        });
+                Err(error @ Error::NotFound { .. }) => {
+                    filter.tasks = self.engine.store().tasks_gone(&name).await?;
+                    if filter.tasks.is_empty() {
+                        return Err(error);
                     }
                 }
                 Err(error) => return Err(error),

@@ -19,6 +19,7 @@ mod following;
 mod fuzzing;
 mod kinds;
 mod leases;
+mod listing;
 mod overlapping;
 mod process;
 mod serving;
