@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Rows looked at for a page where no index knows which are wanted.
-const WINDOW: i64 = 2000;
+const WINDOW: i64 = 1000;
 /// Deleted tasks of one name whose runs are listed.
 const GONE: i64 = 20;
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
@@ -32,9 +32,9 @@ pub struct RunFilter {
 enum Source {
     All,
     Task(TaskId),
-    /// Ended in this state, which is not success.
-    Unsuccessful(RunState),
-    /// Not ended, of that task or of all: as many as there are, which is bounded by what is under way.
+    /// Of that task or of all, ended in this state, which is not success.
+    Unsuccessful(Option<TaskId>, RunState),
+    /// Of that task or of all, not ended: as many as there are, which is bounded by what is under way.
     Live(Option<TaskId>),
 }
 
@@ -46,24 +46,26 @@ struct Id {
 impl RunFilter {
     fn sources(&self) -> Vec<Source> {
         let live = |state: &RunState| !state.is_terminal();
-        if !self.states.is_empty() && self.states.iter().all(live) {
-            let of = |task: &TaskId| Source::Live(Some(*task));
-            return match self.tasks.as_slice() {
-                [] => vec![Source::Live(None)],
-                tasks => tasks.iter().map(of).collect(),
-            };
-        }
-        if !self.tasks.is_empty() {
-            return self.tasks.iter().copied().map(Source::Task).collect();
-        }
+        let tasks: Vec<Option<TaskId>> = match self.tasks.as_slice() {
+            [] => vec![None],
+            tasks => tasks.iter().copied().map(Some).collect(),
+        };
+        let all_live = !self.states.is_empty() && self.states.iter().all(live);
         let succeeded = self.states.contains(&RunState::Succeeded);
-        if self.states.is_empty() || succeeded || !self.triggers.is_empty() {
-            return vec![Source::All];
-        }
-        let ended = self.states.iter().filter(|state| !live(state));
-        let mut sources: Vec<_> = ended.copied().map(Source::Unsuccessful).collect();
-        if self.states.iter().any(live) {
-            sources.push(Source::Live(None));
+        let known = !self.states.is_empty() && !succeeded && self.triggers.is_empty();
+        let mut sources = Vec::new();
+        for task in tasks {
+            if all_live {
+                sources.push(Source::Live(task));
+            } else if known {
+                let ended = self.states.iter().filter(|state| !live(state));
+                sources.extend(ended.map(|state| Source::Unsuccessful(task, *state)));
+                if self.states.iter().any(live) {
+                    sources.push(Source::Live(task));
+                }
+            } else {
+                sources.push(task.map_or(Source::All, Source::Task));
+            }
         }
         sources
     }
@@ -72,7 +74,7 @@ impl RunFilter {
     fn is_sparse_in(&self, source: Source) -> bool {
         match source {
             Source::All | Source::Task(_) => !self.states.is_empty() || !self.triggers.is_empty(),
-            Source::Unsuccessful(_) | Source::Live(_) => false,
+            Source::Unsuccessful(..) | Source::Live(_) => false,
         }
     }
 
@@ -83,19 +85,20 @@ impl RunFilter {
         let sql = match source {
             Source::All => sql.push(" WHERE true"),
             Source::Task(task) => sql.push(" WHERE task_id = ").bind(task.0),
-            Source::Unsuccessful(state) => sql
-                .sqlite(" INDEXED BY runs_unsuccessful")
-                .push(" WHERE finished_at IS NOT NULL AND state <> 'succeeded' AND state = ")
-                .bind(state.as_str()),
-            Source::Live(task) => {
+            Source::Unsuccessful(task, state) => {
+                let index = match task {
+                    Some(_) => " INDEXED BY runs_unsuccessful_of",
+                    None => " INDEXED BY runs_unsuccessful",
+                };
                 let sql = sql
-                    .sqlite(" INDEXED BY runs_live")
-                    .push(" WHERE ")
-                    .push(LIVE);
-                match task {
-                    Some(task) => sql.push(" AND task_id = ").bind(task.0),
-                    None => sql,
-                }
+                    .sqlite(index)
+                    .push(" WHERE finished_at IS NOT NULL AND state <> 'succeeded' AND state = ")
+                    .bind(state.as_str());
+                of(sql, task)
+            }
+            Source::Live(task) => {
+                let sql = sql.sqlite(" INDEXED BY runs_live").push(" WHERE ");
+                of(sql.push(LIVE), task)
             }
         };
         // The id's first bits find the place, to the millisecond.
@@ -162,6 +165,13 @@ impl RunFilter {
             .push(" ORDER BY id DESC LIMIT 1 OFFSET ")
             .bind(WINDOW - 1)
             .done()
+    }
+}
+
+fn of(sql: Sql, task: Option<TaskId>) -> Sql {
+    match task {
+        Some(task) => sql.push(" AND task_id = ").bind(task.0),
+        None => sql,
     }
 }
 
