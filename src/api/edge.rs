@@ -119,9 +119,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_panics_is_answered() {
-        let panics = service_fn(|_: http::Request<Body>| async {
-            let nothing: Option<http::Response<Body>> = None;
-            Ok::<_, Infallible>(nothing.unwrap())
+        let panics = service_fn(|request: http::Request<Body>| async move {
+            let text = request.uri().query();
+            Ok::<_, Infallible>(http::Response::new(Body::new(text.unwrap().to_owned())))
         });
         let request = http::Request::builder()
             .uri("/watchbell.v1.TaskService/GetTask")
