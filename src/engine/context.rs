@@ -54,7 +54,8 @@ impl RunContext {
         &self.store
     }
 
-    /// A write that commits only while this attempt holds its lease.
+    /// A write that commits only while this attempt holds its lease. It holds locks, so nothing else may be
+    /// waited for until it is committed: PostgreSQL ends it after 5 s without a statement.
     ///
     /// # Errors
     /// Where the database is away.

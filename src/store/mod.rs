@@ -348,10 +348,13 @@ fn is_away(error: &DbErr) -> bool {
 /// open.
 fn is_away_code(code: &str) -> bool {
     if code.len() == 5 {
-        // Besides: a lock or a statement that took too long, and a server that only reads (failover).
-        return ["08", "53", "57P", "57014", "55P03", "25006", "40", "58"]
-            .iter()
-            .any(|class| code.starts_with(class));
+        // Besides: a lock, a statement or a silence that took too long, and a server that only reads
+        // (failover).
+        return [
+            "08", "53", "57P", "57014", "55P03", "25P03", "25006", "40", "58",
+        ]
+        .iter()
+        .any(|class| code.starts_with(class));
     }
     let primary = code.parse::<u32>().map(|code| code & 0xff);
     matches!(primary, Ok(5 | 6 | 8 | 10 | 13 | 14))

@@ -303,6 +303,9 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
                 .options([
                     ("statement_timeout", "60s"),
                     ("lock_timeout", "30s"),
+                    // A replica that was stopped or cut off in the middle of a transaction holds its
+                    // locks, and with them all others. Ours never wait for anything but the database.
+                    ("idle_in_transaction_session_timeout", "5s"),
                     // Every statement of ours has an index. A table that has just grown from nothing to
                     // a hundred thousand rows has no statistics yet, and its plans are made for nothing.
                     ("enable_seqscan", "off"),

@@ -22,6 +22,7 @@ mod leases;
 mod overlapping;
 mod process;
 mod serving;
+mod silent;
 mod support;
 mod tailing;
 mod tidy;
