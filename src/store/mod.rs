@@ -16,6 +16,7 @@ mod entity;
 mod events;
 mod fence;
 mod ledger;
+mod limited;
 mod lines;
 mod log;
 mod migration;
@@ -50,7 +51,6 @@ use sea_orm::{
     TransactionTrait as _, Value, sqlx,
 };
 
-use self::rows::Column;
 pub use self::{
     bell::Bells,
     cluster::GlobalPause,
@@ -67,6 +67,7 @@ pub use self::{
     tail::Tail,
     tasks::{Revision, TaskCounts, TaskFilter},
 };
+use self::{limited::Limited, rows::Column};
 use crate::{
     clock::SharedClock,
     domain::{NewEvent, RunId, TaskId},
@@ -82,7 +83,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     write: DatabaseConnection,
-    read: DatabaseConnection,
+    read: Limited<DatabaseConnection>,
     backend: DbBackend,
     clock: SharedClock,
     bells: Bells,
@@ -96,7 +97,7 @@ struct Inner {
 /// A write in progress. Dropped without [`Tx::commit`], it never happened.
 #[derive(Debug)]
 pub struct Tx {
-    tx: Option<DatabaseTransaction>,
+    tx: Option<Limited<DatabaseTransaction>>,
     store: Store,
     now: Timestamp,
     told: Vec<NewEvent>,
@@ -121,10 +122,11 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let begun = self.inner.write.begin_with_options(options).await;
+        let begun = self.inner.write.begin_with_options(options);
+        let begun = limited::within(self.inner.backend, begun).await;
         let tx = begun.inspect_err(|_| self.suspect_writer())?;
         Ok(Tx {
-            tx: Some(tx),
+            tx: Some(Limited(tx)),
             store: self.clone(),
             now: self.inner.clock.now(),
             told: Vec::new(),
@@ -169,7 +171,7 @@ impl Store {
     /// which then is whole without the log beside it.
     pub async fn close(&self) {
         // The writer last: a reader may not write that.
-        for pool in [&self.inner.read, &self.inner.write] {
+        for pool in [&self.inner.read.0, &self.inner.write] {
             if let Err(error) = pool.close_by_ref().await {
                 tracing::warn!(%error, "could not close the database in order");
             }
@@ -238,7 +240,7 @@ impl Tx {
         let Some(tx) = self.tx.take() else {
             return Err(Error::internal("a transaction that is over was committed"));
         };
-        let committed = tx.commit().await;
+        let committed = limited::within(self.store.inner.backend, tx.0.commit()).await;
         committed.inspect_err(|_| self.store.suspect_writer())?;
         self.store.inner.bells.ring(self.rings);
         Ok(())
@@ -290,7 +292,7 @@ impl Tx {
     }
 
     /// The transaction, unless a statement of it has failed: what follows would not be part of it.
-    fn open(&self) -> Result<&DatabaseTransaction> {
+    fn open(&self) -> Result<&Limited<DatabaseTransaction>> {
         match &self.tx {
             Some(tx) if !self.failed => Ok(tx),
             _ => Err(Error::internal(

@@ -20,7 +20,12 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait as _;
 use tracing::info;
 
-use super::{Bells, Inner, Store, Tail, migration::Migrator, sql::Sql};
+use super::{
+    Bells, Inner, Store, Tail,
+    limited::{Limited, with_limits},
+    migration::Migrator,
+    sql::Sql,
+};
 use crate::{clock::SharedClock, config::without_password};
 
 const READERS: u32 = 8;
@@ -112,7 +117,7 @@ impl Store {
         let inner = Inner {
             backend: write.get_database_backend(),
             write,
-            read,
+            read: Limited(read),
             clock,
             bells: Bells::default(),
             tail: Tail::default(),
@@ -297,6 +302,7 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false)
+        .map_sqlx_postgres_pool_opts(with_limits)
         .map_sqlx_postgres_opts(|options: PgConnectOptions| {
             options
                 .application_name("watchbell")

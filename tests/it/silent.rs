@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use watchbell::store::{Location, Store};
+use watchbell_client::pb;
 
-use crate::support::{Database, Site, TaskExt as _, instant, on_postgresql};
+use crate::support::{Database, Proxy, Server, Site, TaskExt as _, instant, on_postgresql, until};
 
-on_postgresql!(a_transaction_that_falls_silent_holds_nobody_up,);
+on_postgresql!(
+    a_transaction_that_falls_silent_holds_nobody_up,
+    a_server_goes_on_when_its_connections_never_answer_again,
+);
 
 async fn a_transaction_that_falls_silent_holds_nobody_up(database: Database) {
     let site = Site::new(database);
@@ -24,4 +28,31 @@ async fn a_transaction_that_falls_silent_holds_nobody_up(database: Database) {
     let late = silent.commit().await.unwrap_err();
     assert!(late.is_transient(), "who wakes tries again: {late:?}");
     server.stop().await;
+}
+
+async fn a_server_goes_on_when_its_connections_never_answer_again(database: Database) {
+    let site = Site::new(database);
+    let wire = Proxy::to(&site.database.url()).await;
+    let server = site.start_on(&wire.url(&site.database.url())).await;
+    server.create("task", instant().cron("* * * * *")).await;
+
+    wire.stall();
+    server.problem("database.unreachable").await;
+    wire.mend_for_new_connections();
+    reached(&server).await;
+    server.advance(60);
+    server.decided("task", server.now()).await;
+
+    let run = server.trigger("task").await;
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded);
+    server.stop().await;
+}
+
+async fn reached(server: &Server) {
+    until("the database to answer again", async || {
+        let database = server.status().await.database?;
+        database.reachable.then_some(())
+    })
+    .await;
 }
