@@ -7,7 +7,8 @@
 use std::{future::Future, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait as _,
     sqlx::{Connection as _, PgConnection, Postgres, pool::PoolOptions},
 };
 
@@ -42,6 +43,25 @@ pub(super) async fn within<T>(
         let why = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
         Err(DbErr::Conn(RuntimeErr::Internal(why)))
     })
+}
+
+/// A transaction. Whoever asked may go away at any moment, such as a caller of the API. To PostgreSQL it is
+/// begun to the end even so, and dropped then: given up halfway, it would be open in a connection of which the
+/// pool believes that it is in none, for as long as others use it.
+pub(super) async fn begin(
+    write: &DatabaseConnection,
+    options: TransactionOptions,
+) -> Result<DatabaseTransaction, DbErr> {
+    let backend = write.get_database_backend();
+    if backend != DbBackend::Postgres {
+        return write.begin_with_options(options).await;
+    }
+    let write = write.clone();
+    let begun = async move { within(backend, write.begin_with_options(options)).await };
+    match tokio::spawn(begun).await {
+        Ok(begun) => begun,
+        Err(ended) => Err(DbErr::Conn(RuntimeErr::Internal(ended.to_string()))),
+    }
 }
 
 #[async_trait::async_trait]

@@ -47,8 +47,7 @@ use std::{
 use jiff::Timestamp;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait as _, Value, sqlx,
+    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, Value, sqlx,
 };
 
 pub use self::{
@@ -122,8 +121,7 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let begun = self.inner.write.begin_with_options(options);
-        let begun = limited::within(self.inner.backend, begun).await;
+        let begun = limited::begin(&self.inner.write, options).await;
         let tx = begun.inspect_err(|_| self.suspect_writer())?;
         Ok(Tx {
             tx: Some(Limited(tx)),

@@ -1,7 +1,8 @@
 //! What falls silent without a word: a replica in the middle of a transaction, and the database's host.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use sea_orm::{ConnectionTrait as _, Statement};
 use watchbell::store::{Location, Store};
 use watchbell_client::pb;
 
@@ -10,6 +11,7 @@ use crate::support::{Database, Proxy, Server, Site, TaskExt as _, instant, on_po
 on_postgresql!(
     a_transaction_that_falls_silent_holds_nobody_up,
     a_server_goes_on_when_its_connections_never_answer_again,
+    a_begin_that_is_given_up_leaves_no_transaction_open,
 );
 
 async fn a_transaction_that_falls_silent_holds_nobody_up(database: Database) {
@@ -55,4 +57,37 @@ async fn reached(server: &Server) {
         database.reachable.then_some(())
     })
     .await;
+}
+
+async fn a_begin_that_is_given_up_leaves_no_transaction_open(database: Database) {
+    let site = Site::new(database);
+    site.start().await.stop().await;
+    let wire = Proxy::to(&site.database.url()).await;
+    let location = Location::Postgres(wire.url(&site.database.url()));
+    let store = Store::open_existing(&location, Arc::new(site.clock.clone()))
+        .await
+        .unwrap();
+    let database = site.database.connect(site.data()).await;
+
+    // As a caller who goes away in that moment.
+    for _ in 0..3 {
+        store.ping().await.unwrap();
+        wire.stall();
+        let given_up = tokio::time::timeout(Duration::from_millis(200), store.begin()).await;
+        assert!(given_up.is_err(), "the wire holds it back");
+        wire.mend();
+        store.ping().await.unwrap();
+    }
+
+    until("every transaction to be over", async || {
+        // A connection that is used is not idle, and nobody ends what it has open.
+        store.ping().await.unwrap();
+        let open = "SELECT count(*) AS open FROM pg_stat_activity WHERE datname = current_database() \
+                    AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
+        let statement = Statement::from_string(database.get_database_backend(), open);
+        let row = database.query_one_raw(statement).await.unwrap().unwrap();
+        (row.try_get::<i64>("", "open").unwrap() == 0).then_some(())
+    })
+    .await;
+    store.close().await;
 }
