@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectionTrait as _, Statement};
-use watchbell::store::{Location, Store};
+use tokio_util::sync::CancellationToken;
+use watchbell::{
+    error::Error,
+    journal,
+    store::{Location, Store},
+};
 use watchbell_client::pb;
 
 use crate::support::{Database, Proxy, Server, Site, TaskExt as _, instant, on_postgresql, until};
@@ -12,6 +17,7 @@ on_postgresql!(
     a_transaction_that_falls_silent_holds_nobody_up,
     a_server_goes_on_when_its_connections_never_answer_again,
     a_begin_that_is_given_up_leaves_no_transaction_open,
+    a_replica_that_is_behind_says_so_and_not_that_the_log_is_gone,
 );
 
 async fn a_transaction_that_falls_silent_holds_nobody_up(database: Database) {
@@ -90,4 +96,31 @@ async fn a_begin_that_is_given_up_leaves_no_transaction_open(database: Database)
     })
     .await;
     store.close().await;
+}
+
+async fn a_replica_that_is_behind_says_so_and_not_that_the_log_is_gone(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let location = Location::Postgres(site.database.url());
+    let other = Store::open_existing(&location, Arc::new(site.clock.clone()))
+        .await
+        .unwrap();
+    other.start_tail(&CancellationToken::new()).await.unwrap();
+    // Nobody reads on there, as where who reads waits for an answer that never comes.
+    server.create("task", instant()).await;
+    let told = until("the task to be told", async || {
+        let highest = other.events_highest().await.unwrap();
+        (other.tail().last() < highest).then_some(highest)
+    })
+    .await;
+
+    let behind = journal::reach(&other, told).await.unwrap_err();
+    assert!(behind.is_transient(), "another may reach it: {behind:?}");
+    let beyond = journal::reach(&other, told + 1).await.unwrap_err();
+    assert!(
+        matches!(beyond, Error::OutOfRange { .. }),
+        "nobody does: {beyond:?}"
+    );
+    other.close().await;
+    server.stop().await;
 }
