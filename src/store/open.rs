@@ -152,6 +152,11 @@ impl Store {
         // own connection, which is not the one that migrates.
         let pool = db.get_postgres_connection_pool();
         let mut guard = pool.acquire().await.context("could not get a connection")?;
+        // Another server may be at it for long.
+        let wait = sqlx::query("SET lock_timeout = '60s'");
+        wait.execute(&mut *guard)
+            .await
+            .context("could not wait for the migration lock")?;
         let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
         lock.execute(&mut *guard)
             .await
@@ -308,9 +313,11 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
                 .application_name("watchbell")
                 .options([
                     ("statement_timeout", "60s"),
-                    ("lock_timeout", "30s"),
                     // A replica that was stopped or cut off in the middle of a transaction holds its
                     // locks, and with them all others. Ours never wait for anything but the database.
+                    // What waits behind it must give up before, or it would get the lock of the one that
+                    // is ended, fall silent with it in turn, and so on for as many as there are.
+                    ("lock_timeout", "4s"),
                     ("idle_in_transaction_session_timeout", "5s"),
                     // Every statement of ours has an index. A table that has just grown from nothing to
                     // a hundred thousand rows has no statistics yet, and its plans are made for nothing.

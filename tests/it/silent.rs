@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchbell::{
     error::Error,
@@ -24,18 +25,48 @@ async fn a_transaction_that_falls_silent_holds_nobody_up(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", instant().cron("* * * * *")).await;
-    // As a replica that was stopped between two statements.
-    let location = Location::Postgres(site.database.url());
-    let other = Store::open_existing(&location, Arc::new(site.clock.clone()));
-    let mut silent = other.await.unwrap().begin().await.unwrap();
+    let wire = Proxy::to(&site.database.url()).await;
+    let location = Location::Postgres(wire.url(&site.database.url()));
+    let other = Store::open_existing(&location, Arc::new(site.clock.clone()))
+        .await
+        .unwrap();
+    let mut silent = other.begin().await.unwrap();
     silent.global_pause_to_set().await.unwrap();
+    // What else that replica is at waits for this one, and is as silent once it has waited.
+    let behind: Vec<_> = (0..6)
+        .map(|_| tokio::spawn(wait_behind(other.clone())))
+        .collect();
+    let database = site.database.connect(site.data()).await;
+    until("them all to wait", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock'";
+        (6 <= number(&database, waiting).await).then_some(())
+    })
+    .await;
 
+    wire.stall();
     server.advance(60);
     server.decided("task", server.now()).await;
 
+    wire.mend();
     let late = silent.commit().await.unwrap_err();
     assert!(late.is_transient(), "who wakes tries again: {late:?}");
+    behind.iter().for_each(JoinHandle::abort);
     server.stop().await;
+}
+
+async fn wait_behind(store: Store) {
+    let mut tx = store.begin().await.unwrap();
+    let waited = tx.global_pause_to_set().await;
+    std::future::pending::<()>().await;
+    drop((waited, tx));
+}
+
+/// The number that a query gives.
+async fn number(database: &DatabaseConnection, query: &str) -> i64 {
+    let statement = Statement::from_string(database.get_database_backend(), query);
+    let row = database.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
 }
 
 async fn a_server_goes_on_when_its_connections_never_answer_again(database: Database) {
@@ -88,11 +119,9 @@ async fn a_begin_that_is_given_up_leaves_no_transaction_open(database: Database)
     until("every transaction to be over", async || {
         // A connection that is used is not idle, and nobody ends what it has open.
         store.ping().await.unwrap();
-        let open = "SELECT count(*) AS open FROM pg_stat_activity WHERE datname = current_database() \
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                     AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
-        let statement = Statement::from_string(database.get_database_backend(), open);
-        let row = database.query_one_raw(statement).await.unwrap().unwrap();
-        (row.try_get::<i64>("", "open").unwrap() == 0).then_some(())
+        (number(&database, open).await == 0).then_some(())
     })
     .await;
     store.close().await;
