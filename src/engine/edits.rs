@@ -203,7 +203,7 @@ impl Engine {
         let mut task = Task {
             id: TaskId::new(),
             name,
-            spec,
+            spec: spec.into(),
             layers,
             revision: 1,
             version: 1,
@@ -217,7 +217,7 @@ impl Engine {
             audited_at: now,
             health: Health::default(),
         };
-        decide::plan_next(&mut task, &schedule);
+        plan_next(&mut task, &schedule);
         Ok(task)
     }
 
@@ -233,10 +233,10 @@ impl Engine {
     ) -> Result<()> {
         let spec = merged(&layers, self.default_zone())?;
         tx.problem_clear(MISFIT, &task.resource_name()).await?;
-        if layers == task.layers && spec == task.spec {
+        if layers == task.layers && spec == *task.spec {
             return Ok(());
         }
-        if spec == task.spec {
+        if spec == *task.spec {
             task.layers = layers;
             return self.touch(tx, task, EventKind::TaskUpdated).await;
         }
@@ -244,11 +244,11 @@ impl Engine {
         let why = format!("edited by {principal}");
         self.close_span(tx, task, SlotOutcome::SkippedEdited, why)
             .await?;
-        task.spec = spec;
+        task.spec = spec.into();
         task.layers = layers;
         task.revision += 1;
         tx.revision_insert(task, principal, reason).await?;
-        decide::plan_next(task, &schedule);
+        plan_next(task, &schedule);
         self.touch(tx, task, EventKind::TaskUpdated).await
     }
 
@@ -269,12 +269,14 @@ impl Engine {
         }
         let schedule = self.schedule_or_none(task)?;
         let facts = self.facts(&schedule, tx.now());
-        if let Some(row) = decide::close(task, &facts, tx.now(), outcome, why) {
+        let mut course = task.course();
+        if let Some(row) = decide::close(&mut course, &facts, tx.now(), outcome, why) {
             if 0 < row.count {
-                tx.tell(skipped(task, &row));
+                tx.tell(skipped(&course, &row));
             }
             tx.slots_insert(&[row]).await?;
         }
+        task.follow(course);
         Ok(())
     }
 
@@ -282,6 +284,12 @@ impl Engine {
     pub(super) fn check_spec(&self, name: &TaskName, spec: &TaskSpec) -> Result<Schedule> {
         self.registry().check_spec(name, spec, self.default_zone())
     }
+}
+
+fn plan_next(task: &mut Task, schedule: &Schedule) {
+    let mut course = task.course();
+    decide::plan_next(&mut course, schedule);
+    task.follow(course);
 }
 
 fn by(who: &Caller, value: Value, reason: &str, at: jiff::Timestamp) -> Override {

@@ -16,6 +16,7 @@ mod edits;
 mod finisher;
 mod keeper;
 mod kind;
+mod known;
 mod orders;
 mod pauses;
 mod perform;
@@ -25,10 +26,7 @@ mod runner;
 mod scheduler;
 mod status;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 pub use self::{
     agenda::{AgendaEntry, AgendaPlace},
@@ -48,13 +46,9 @@ pub use self::{
 };
 use crate::{
     clock::SharedClock,
-    domain::{Task, TaskId, schedule::Schedule},
     error::Result,
     store::{ReplicaRow, Store, StoredReply, Tx},
 };
-
-/// Parsed schedules kept at the most.
-const SCHEDULES_MAX: usize = 20_000;
 
 /// What others may ask of the engine; cheap to clone.
 #[derive(Clone, Debug)]
@@ -70,7 +64,7 @@ struct Inner {
     replica: ReplicaRow,
     settings: Settings,
     tzdb: String,
-    schedules: Mutex<HashMap<(TaskId, i64), Schedule>>,
+    known: known::KnownTasks,
     board: Board,
     status: status::StatusCache,
 }
@@ -128,7 +122,7 @@ impl Engine {
             replica,
             settings,
             tzdb: crate::domain::schedule::tzdb_version(),
-            schedules: Mutex::default(),
+            known: known::KnownTasks::default(),
             board,
             status: status::StatusCache::default(),
         };
@@ -169,40 +163,6 @@ impl Engine {
     /// Figures of this process that are in no table.
     pub fn board(&self) -> &Board {
         &self.inner.board
-    }
-
-    /// The task's schedule, or one without slots where it can no longer be read: so that such a task
-    /// can still be paused, mended and deleted.
-    pub(crate) fn schedule_or_none(&self, task: &Task) -> Result<Schedule> {
-        self.schedule_of(task).or_else(|_| {
-            let none = crate::domain::schedule::ScheduleSpec::default();
-            Schedule::parse(&none, task.name.as_str(), self.default_zone())
-        })
-    }
-
-    /// The task's schedule, read once for each revision.
-    ///
-    /// # Errors
-    /// Where the stored specification no longer suits this program.
-    pub fn schedule_of(&self, task: &Task) -> Result<Schedule> {
-        let key = (task.id, task.revision);
-        let lock = || {
-            self.inner
-                .schedules
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if let Some(schedule) = lock().get(&key) {
-            return Ok(schedule.clone());
-        }
-        let schedule =
-            Schedule::parse(&task.spec.schedule, task.name.as_str(), self.default_zone())?;
-        let mut schedules = lock();
-        if SCHEDULES_MAX <= schedules.len() {
-            schedules.clear();
-        }
-        schedules.insert(key, schedule.clone());
-        Ok(schedule)
     }
 }
 

@@ -63,7 +63,7 @@ impl Engine {
         let pause = tx.global_pause_locked().await?;
         let task = tx.task_locked(name).await?;
         refuse_pause(&task, pause, Some(order.ignore_pause))?;
-        let mut run = decide::new_run(&task, Trigger::Manual, tx.now(), tx.now());
+        let mut run = decide::new_run(&task.course(), Trigger::Manual, tx.now(), tx.now());
         run.parameters.extend(order.parameters);
         self.registry().check(&run.kind, &run.parameters)?;
         run.dry_run = order.dry_run;
@@ -99,7 +99,7 @@ impl Engine {
         let pause = tx.global_pause_locked().await?;
         let task = tx.task_locked(&old.task).await?;
         refuse_pause(&task, pause, Some(ignore_pause))?;
-        let mut run = decide::new_run(&task, Trigger::Retry, tx.now(), tx.now());
+        let mut run = decide::new_run(&task.course(), Trigger::Retry, tx.now(), tx.now());
         run.parameters = old.parameters;
         self.registry().check(&run.kind, &run.parameters)?;
         run.dry_run = old.dry_run;
@@ -154,7 +154,7 @@ impl Engine {
         let mut in_line = live.contains_key(&task.id);
         let mut runs = Vec::with_capacity(slots.len());
         for slot in slots {
-            let mut run = decide::new_run(&task, Trigger::Backfill, now, now);
+            let mut run = decide::new_run(&task.course(), Trigger::Backfill, now, now);
             run.nominal_at = Some(slot);
             run.dry_run = order.dry_run;
             // A backfill may take long: what was meant for the schedule does not expire its runs.
@@ -193,7 +193,7 @@ impl Engine {
     ) -> Result<Run> {
         let task = self.store().run(id).await?.task_id;
         let mut tx = self.store().begin().await?;
-        tx.tasks_locked(&[task]).await?;
+        tx.tasks_lock(&[task]).await?;
         let mut run = tx.run_locked(id).await?;
         if run.state.is_terminal() {
             let message = format!("run {id} has ended: it is {}", run.state);

@@ -162,13 +162,14 @@ impl Engine {
             let schedule = self.schedule_or_none(&task)?;
             let facts = self.facts(&schedule, tx.now());
             let from = task.cursor_at;
-            if let Some(row) = decide::close_pause(&mut task, &facts, pause, upto) {
+            let mut course = task.course();
+            if let Some(row) = decide::close_pause(&mut course, &facts, pause, upto) {
                 count += u64::from(0 < row.count);
-                tx.tell(skipped(&task, &row));
+                tx.tell(skipped(&course, &row));
                 rows.push(row);
             }
-            decide::plan_next(&mut task, &schedule);
-            moved.push((from, task));
+            decide::plan_next(&mut course, &schedule);
+            moved.push((from, course));
         }
         tx.slots_insert(&rows).await?;
         tx.cursors_move(&moved).await?;
@@ -182,7 +183,7 @@ impl Engine {
         if paused || task.wake_at().is_none_or(|at| tx.now() < at) {
             return Ok(task);
         }
-        self.decide(tx, vec![task]).await?;
+        self.decide(tx, vec![task.course()]).await?;
         tx.task_locked(name).await
     }
 
@@ -195,12 +196,14 @@ impl Engine {
     ) -> Result<()> {
         let schedule = self.schedule_or_none(task)?;
         let facts = self.facts(&schedule, tx.now());
-        let row = decide::close_pause(task, &facts, pause, pause.ends_at(tx.now()));
+        let mut course = task.course();
+        let row = decide::close_pause(&mut course, &facts, pause, pause.ends_at(tx.now()));
         if let Some(row) = row {
-            tx.tell(skipped(task, &row));
+            tx.tell(skipped(&course, &row));
             tx.slots_insert(&[row]).await?;
         }
-        decide::plan_next(task, &schedule);
+        decide::plan_next(&mut course, &schedule);
+        task.follow(course);
         Ok(())
     }
 

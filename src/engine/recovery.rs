@@ -89,7 +89,7 @@ impl Recovery {
             let mut tasks: Vec<TaskId> = lost.iter().map(|run| run.task_id).collect();
             tasks.sort();
             tasks.dedup();
-            tx.tasks_locked(&tasks).await?;
+            tx.tasks_lock(&tasks).await?;
             let mut ended = Vec::with_capacity(lost.len());
             for run in &lost {
                 let seen = tx.run_locked(run.id).await?;
@@ -119,7 +119,7 @@ impl Recovery {
             return Ok(());
         }
         let mut tx = self.engine.store().begin().await?;
-        tx.tasks_locked(&halted).await?;
+        tx.tasks_lock(&halted).await?;
         let mended = tx.runs_promote(&halted).await?;
         tx.commit().await?;
         if 0 < mended {

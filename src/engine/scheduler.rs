@@ -13,10 +13,11 @@ use tracing::{debug, warn};
 use super::Engine;
 use crate::{
     domain::{
-        EventKind, NewEvent, RunId, RunState, Task, TaskId,
+        EventKind, NewEvent, RunId, RunState, TaskId,
         decide::{self, Decision, Facts, Live},
         ledger::SlotRow,
         run::reason,
+        task::Course,
     },
     error::Result,
     store::{AttemptEnd, Ended, Tx},
@@ -25,7 +26,7 @@ use crate::{
 /// Tasks decided in one transaction.
 const BATCH: u64 = 1000;
 /// How long to sleep at the most, should a bell have been missed.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// After an error, real time: the clock of the schedule may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -80,20 +81,21 @@ impl Scheduler {
                     until => return Ok(until.unwrap_or(now + LOOK_AGAIN)),
                 }
             }
-            let due = store.tasks_due(now, BATCH).await?;
-            if due.is_empty() {
-                let latest = now + LOOK_AGAIN;
-                let next = store.next_wake().await?;
-                return Ok(next.map_or(latest, |next| next.min(latest)));
+            let latest = now + LOOK_AGAIN;
+            let next = store.next_wake().await?.unwrap_or(latest);
+            if now < next {
+                return Ok(next.min(latest));
             }
             let mut tx = store.begin().await?;
             if tx.global_pause_locked().await?.is_some() {
                 continue;
             }
-            let tasks = tx.tasks_locked(&due).await?;
-            let count = self.engine.decide(&mut tx, tasks).await?;
+            let due = tx.courses_due(BATCH).await?;
+            let count = due.len();
+            let courses = self.engine.courses(&mut tx, due).await?;
+            let runs = self.engine.decide(&mut tx, courses).await?;
             tx.commit().await?;
-            debug!(tasks = due.len(), runs = count, "decided what was due");
+            debug!(tasks = count, runs, "decided what was due");
         }
     }
 }
@@ -101,8 +103,7 @@ impl Scheduler {
 impl Engine {
     /// Decides every slot of these tasks that is due, in this transaction; says how many runs were
     /// queued. The caller holds the tasks' locks.
-    pub(super) async fn decide(&self, tx: &mut Tx, tasks: Vec<Task>) -> Result<usize> {
-        let mut tasks = tasks;
+    pub(super) async fn decide(&self, tx: &mut Tx, mut tasks: Vec<Course>) -> Result<usize> {
         let now = tx.now();
         tasks.retain(|task| task.wake_at().is_some_and(|at| at <= now));
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
@@ -113,7 +114,7 @@ impl Engine {
         let mut moved = Vec::with_capacity(tasks.len());
         let mut unpaused = Vec::new();
         for mut task in tasks {
-            let schedule = match self.schedule_of(&task) {
+            let schedule = match self.schedule_on(&task) {
                 Ok(schedule) => schedule,
                 Err(error) => {
                     // One task must not stop the others; the auditor makes it a problem.
@@ -142,8 +143,6 @@ impl Engine {
             all.rows.extend(decision.rows);
             all.runs.extend(decision.runs);
             if was_paused && task.pause.is_none() {
-                task.version += 1;
-                task.updated_at = now;
                 unpaused.push(task);
             } else {
                 moved.push((from, task));
@@ -153,15 +152,10 @@ impl Engine {
         tx.runs_insert(&all.runs).await?;
         tx.slots_insert(&all.rows).await?;
         tx.cursors_move(&moved).await?;
-        for task in unpaused {
-            tx.task_update(&task).await?;
-            let subject = task.resource_name();
-            tx.tell(NewEvent::new(
-                EventKind::TaskResumed,
-                Some(task.id),
-                subject,
-                &task,
-            ));
+        for course in unpaused {
+            let mut task = tx.task_locked(&course.name).await?;
+            task.follow(course);
+            self.touch(tx, &mut task, EventKind::TaskResumed).await?;
         }
         Ok(all.runs.len())
     }
@@ -207,7 +201,7 @@ impl Engine {
 }
 
 /// The event of slots that did not run.
-pub(super) fn skipped(task: &Task, row: &SlotRow) -> NewEvent {
+pub(super) fn skipped(task: &Course, row: &SlotRow) -> NewEvent {
     NewEvent::new(
         EventKind::SlotSkipped,
         Some(task.id),

@@ -161,7 +161,7 @@ impl Engine {
             pause,
             last_tick_at: notes.last_tick_at,
             next_due_at: store.next_wake().await?,
-            undecided: store.tasks_due(now, 1000).await?.len() as i64,
+            undecided: store.due_count(now, 1000).await?,
             running: notes.running,
             max_running: self.board().max_running(),
             queue: store.queue_counts().await?,

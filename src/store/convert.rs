@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::entity::{run, slot, task};
+use super::entity::{run, slot};
 use crate::{
     domain::{
-        Outcome, ReplicaId, Run, RunId, RunState, Task, TaskId, Trigger,
+        Outcome, ReplicaId, Run, RunId, RunState, TaskId, Trigger,
         ledger::{SlotOutcome, SlotRow},
-        task::Health,
     },
     error::{Error, Result},
 };
@@ -49,36 +48,6 @@ pub(super) fn read_of<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<
 /// A word of ours that the database holds; another one is a newer server's, or damage.
 pub(super) fn word<T>(what: &str, text: &str, parsed: Option<T>) -> Result<T> {
     parsed.ok_or_else(|| Error::internal(format!("the database holds an unknown {what}: {text:?}")))
-}
-
-impl TryFrom<task::Model> for Task {
-    type Error = Error;
-
-    fn try_from(row: task::Model) -> Result<Self> {
-        Ok(Self {
-            id: TaskId(row.id),
-            name: row.name.parse()?,
-            spec: read(&row.spec)?,
-            layers: read(&row.layers)?,
-            revision: row.revision,
-            version: row.version,
-            cursor_at: instant(row.cursor_at)?,
-            next_slot_at: instant_of(row.next_slot_at)?,
-            next_due_at: instant_of(row.next_due_at)?,
-            pause: read_of(row.pause.as_deref())?,
-            created_at: instant(row.created_at)?,
-            updated_at: instant(row.updated_at)?,
-            deleted_at: instant_of(row.deleted_at)?,
-            audited_at: instant(row.audited_at)?,
-            health: Health {
-                last_run: read_of(row.last_run.as_deref())?,
-                last_success_at: instant_of(row.last_success_at)?,
-                last_failure_at: instant_of(row.last_failure_at)?,
-                consecutive_failures: row.consecutive_failures,
-                failing_since: instant_of(row.failing_since)?,
-            },
-        })
-    }
 }
 
 impl TryFrom<run::Model> for Run {

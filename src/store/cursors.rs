@@ -1,9 +1,11 @@
-//! Cursors: which tasks are due, and moving them on. The scheduler's hot path.
+//! Cursors: which tasks are due, and moving them on. The scheduler's hot path, which reads and writes no
+//! more of a task than that takes.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, sea_query::Expr,
+    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, sea_query::Expr,
 };
 
 use super::{
@@ -13,13 +15,60 @@ use super::{
     rows::{CHUNK, Column, Type, column},
 };
 use crate::{
-    domain::{Task, TaskId},
-    error::Result,
+    domain::{
+        TaskId, TaskName, TaskSpec,
+        task::{Course, Pause},
+    },
+    error::{Error, Result},
 };
+
+/// A task's course, but for what its revision says.
+#[derive(Clone, Debug)]
+pub struct CourseRow {
+    pub id: TaskId,
+    pub name: TaskName,
+    pub revision: i64,
+    pub cursor_at: Timestamp,
+    pub next_slot_at: Option<Timestamp>,
+    pub next_due_at: Option<Timestamp>,
+    pub pause: Option<Pause>,
+}
+
+impl CourseRow {
+    /// The course; `spec` is that of its revision.
+    pub fn with(self, spec: Arc<TaskSpec>) -> Course {
+        Course {
+            id: self.id,
+            name: self.name,
+            revision: self.revision,
+            spec,
+            cursor_at: self.cursor_at,
+            next_slot_at: self.next_slot_at,
+            next_due_at: self.next_due_at,
+            pause: self.pause,
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: uuid::Uuid,
+    name: String,
+    revision: i64,
+    cursor_at: i64,
+    next_slot_at: Option<i64>,
+    next_due_at: Option<i64>,
+    pause: Option<String>,
+}
 
 #[derive(FromQueryResult)]
 struct Wake {
     wake_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    count: i64,
 }
 
 impl Store {
@@ -30,25 +79,55 @@ impl Store {
         convert::instant_of(wake.and_then(|wake| wake.wake_at))
     }
 
-    /// The ids of tasks that have to be looked at by `now`, the longest overdue first.
-    pub async fn tasks_due(&self, now: Timestamp, limit: u64) -> Result<Vec<TaskId>> {
-        let ids: Vec<uuid::Uuid> = task::Entity::find()
-            .select_only()
-            .column(task::Column::Id)
-            .filter(task::Column::WakeAt.lte(micros(now)))
-            .order_by_asc(task::Column::WakeAt)
-            .limit(limit)
-            .into_tuple()
-            .all(&self.inner.read)
-            .await?;
-        Ok(ids.into_iter().map(TaskId).collect())
+    /// How many tasks have to be looked at by `now`; counted up to `most`.
+    pub async fn due_count(&self, now: Timestamp, most: i64) -> Result<i64> {
+        let select = self
+            .sql("SELECT count(*) AS count FROM (SELECT 1 FROM tasks WHERE wake_at <= ")
+            .bind(micros(now))
+            .push(" LIMIT ")
+            .bind(most)
+            .push(") due")
+            .done();
+        let count: Option<Count> = self.one(select).await?;
+        Ok(count.map_or(0, |row| row.count))
     }
 }
 
 impl Tx {
-    /// Moves the cursors of tasks that the caller holds locked: the scheduler's hot path. A cursor
-    /// that was moved meanwhile is not moved again; says how many were.
-    pub async fn cursors_move(&mut self, moved: &[(Timestamp, Task)]) -> Result<u64> {
+    /// The courses of tasks that have to be looked at by now, the longest overdue first to be chosen, locked in
+    /// the one order.
+    pub async fn courses_due(&mut self, limit: u64) -> Result<Vec<CourseRow>> {
+        let select = self
+            .sql(
+                "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, pause FROM tasks \
+                 WHERE deleted_at IS NULL AND id IN (SELECT id FROM tasks WHERE wake_at <= ",
+            )
+            .bind(micros(self.now))
+            .push(" ORDER BY wake_at LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .push(") ORDER BY id")
+            .postgres(" FOR UPDATE")
+            .done();
+        let rows: Vec<Row> = self.all(select).await?;
+        let read = |row: Row| {
+            Ok(CourseRow {
+                id: TaskId(row.id),
+                name: row.name.parse()?,
+                revision: row.revision,
+                cursor_at: convert::instant(row.cursor_at)?,
+                next_slot_at: convert::instant_of(row.next_slot_at)?,
+                next_due_at: convert::instant_of(row.next_due_at)?,
+                pause: convert::read_of(row.pause.as_deref())?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Moves the cursors of tasks that the caller holds locked.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] where one was moved meanwhile: then nothing of this write may stay.
+    pub async fn cursors_move(&mut self, moved: &[(Timestamp, Course)]) -> Result<()> {
         const COLUMNS: &[Column] = &[
             column("id", Type::Uuid),
             column("from_at", Type::Big),
@@ -59,14 +138,14 @@ impl Tx {
         ];
         let mut done = 0;
         for chunk in moved.chunks(CHUNK) {
-            let rows = chunk.iter().map(|(from, task)| {
+            let rows = chunk.iter().map(|(from, course)| {
                 vec![
-                    task.id.0.into(),
+                    course.id.0.into(),
                     micros(*from).into(),
-                    micros(task.cursor_at).into(),
-                    micros_of(task.next_slot_at).into(),
-                    micros_of(task.next_due_at).into(),
-                    micros_of(task.wake_at()).into(),
+                    micros(course.cursor_at).into(),
+                    micros_of(course.next_slot_at).into(),
+                    micros_of(course.next_due_at).into(),
+                    micros_of(course.wake_at()).into(),
                 ]
             });
             let update = self
@@ -80,7 +159,15 @@ impl Tx {
                 .done();
             done += self.run(update).await?;
         }
-        Ok(done)
+        if done == moved.len() as u64 {
+            return Ok(());
+        }
+        self.failed = true;
+        Err(Error::Aborted {
+            reason: "CURSOR_MOVED",
+            message: "slots were decided by another at this moment: they are looked at again"
+                .to_owned(),
+        })
     }
 
     /// Puts off a task that cannot be decided now.

@@ -26,6 +26,7 @@ mod problems;
 mod queue;
 mod replicas;
 mod requests;
+mod revisions;
 mod rows;
 mod runs;
 mod runs_claim;
@@ -53,6 +54,7 @@ use sea_orm::{
 pub use self::{
     bell::Bells,
     cluster::GlobalPause,
+    cursors::CourseRow,
     ledger::Tear,
     log::LogLine,
     open::Location,
@@ -60,11 +62,12 @@ pub use self::{
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::StoredReply,
+    revisions::Revision,
     runs::{LiveRun, RunFilter},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
     tail::Tail,
-    tasks::{Revision, TaskCounts, TaskFilter},
+    tasks::{TaskCounts, TaskFilter},
 };
 use self::{limited::Limited, rows::Column};
 use crate::{

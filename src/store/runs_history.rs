@@ -196,6 +196,7 @@ impl Tx {
         for table in [
             "slots WHERE task_id",
             "task_revisions WHERE task_id",
+            "task_layers WHERE task_id",
             "tasks WHERE id",
         ] {
             let delete = self

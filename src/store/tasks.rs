@@ -1,21 +1,20 @@
-//! Tasks and their revisions.
+//! Tasks: the row that is written all the time, and with what they are told to do, the whole.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+
 use sea_orm::{
-    ActiveModelTrait as _,
-    ActiveValue::{NotSet, Set},
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::NotSet, ColumnTrait as _, EntityTrait as _,
+    FromQueryResult, IntoActiveModel as _, QueryFilter as _,
 };
 
 use super::{
     Page, PageOf, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of},
-    entity::{task, task_revision},
+    entity::task,
     rows::{CHUNK, Type},
 };
 use crate::{
-    domain::{Task, TaskId, TaskName, TaskSpec},
+    domain::{Task, TaskId, TaskName, task::Health},
     error::{Error, Result},
 };
 
@@ -25,14 +24,6 @@ pub struct TaskFilter {
     pub kind: Option<String>,
     pub paused: Option<bool>,
     pub failing: Option<bool>,
-}
-
-/// A specification and since when it holds.
-#[derive(Clone, Debug)]
-pub struct Revision {
-    pub revision: i64,
-    pub effective_from: Timestamp,
-    pub spec: TaskSpec,
 }
 
 #[derive(FromQueryResult)]
@@ -55,17 +46,46 @@ pub struct TaskCounts {
     pub failing: i64,
 }
 
+/// A task's row, with what its revision says and its layers.
+#[derive(FromQueryResult)]
+struct Whole {
+    id: uuid::Uuid,
+    name: String,
+    spec: String,
+    layers: String,
+    revision: i64,
+    version: i64,
+    cursor_at: i64,
+    next_slot_at: Option<i64>,
+    next_due_at: Option<i64>,
+    pause: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+    audited_at: i64,
+    last_run: Option<String>,
+    last_success_at: Option<i64>,
+    last_failure_at: Option<i64>,
+    consecutive_failures: i32,
+    failing_since: Option<i64>,
+}
+
+const WHOLE: &str = "SELECT t.*, r.spec AS spec, l.layers AS layers FROM tasks t \
+     JOIN task_revisions r ON r.task_id = t.id AND r.revision = t.revision \
+     JOIN task_layers l ON l.task_id = t.id WHERE ";
+
 impl Store {
     /// The task of that name.
     ///
     /// # Errors
     /// [`Error::NotFound`] with names that are near.
     pub async fn task(&self, name: &TaskName) -> Result<Task> {
-        let row = task::Entity::find()
-            .filter(task::Column::Name.eq(name.as_str()))
-            .filter(task::Column::DeletedAt.is_null())
-            .one(&self.inner.read)
-            .await?;
+        let select = self
+            .sql(WHOLE)
+            .push("t.deleted_at IS NULL AND t.name = ")
+            .bind(name.as_str())
+            .done();
+        let row: Option<Whole> = self.one(select).await?;
         match row {
             Some(row) => row.try_into(),
             None => Err(self.no_such_task(name).await?),
@@ -96,32 +116,28 @@ impl Store {
         filter: &TaskFilter,
         page: &Page<String>,
     ) -> Result<PageOf<Task, String>> {
-        let mut select = task::Entity::find().filter(task::Column::DeletedAt.is_null());
+        let mut select = self.sql(WHOLE).push("t.deleted_at IS NULL");
         if let Some(kind) = &filter.kind {
-            select = select.filter(task::Column::Kind.eq(kind));
+            select = select.push(" AND t.kind = ").bind(kind.as_str());
         }
         select = match filter.paused {
-            Some(true) => select.filter(task::Column::Pause.is_not_null()),
-            Some(false) => select.filter(task::Column::Pause.is_null()),
+            Some(true) => select.push(" AND t.pause IS NOT NULL"),
+            Some(false) => select.push(" AND t.pause IS NULL"),
             None => select,
         };
         select = match filter.failing {
-            Some(true) => select.filter(task::Column::ConsecutiveFailures.gt(0)),
-            Some(false) => select.filter(task::Column::ConsecutiveFailures.eq(0)),
+            Some(true) => select.push(" AND t.consecutive_failures > 0"),
+            Some(false) => select.push(" AND t.consecutive_failures = 0"),
             None => select,
         };
         if let Some(after) = &page.after {
-            select = select.filter(task::Column::Name.gt(after));
+            select = select.push(" AND t.name > ").bind(after.as_str());
         }
-        let rows = select
-            .order_by_asc(task::Column::Name)
-            .limit(page.size + 1)
-            .all(&self.inner.read)
-            .await?;
-        let tasks = rows
-            .into_iter()
-            .map(Task::try_from)
-            .collect::<Result<_>>()?;
+        let limit = i64::try_from(page.size)
+            .unwrap_or(i64::MAX)
+            .saturating_add(1);
+        let select = select.push(" ORDER BY t.name LIMIT ").bind(limit).done();
+        let tasks = whole(self.all(select).await?)?;
         Ok(PageOf::cut(tasks, page.size, |task: &Task| {
             task.name.to_string()
         }))
@@ -129,13 +145,12 @@ impl Store {
 
     /// Tasks that were deleted and not yet erased, the longest gone first.
     pub async fn tasks_deleted(&self, limit: u64) -> Result<Vec<Task>> {
-        let rows = task::Entity::find()
-            .filter(task::Column::DeletedAt.is_not_null())
-            .order_by_asc(task::Column::DeletedAt)
-            .limit(limit)
-            .all(&self.inner.read)
-            .await?;
-        rows.into_iter().map(Task::try_from).collect()
+        let select = self
+            .sql(WHOLE)
+            .push("t.deleted_at IS NOT NULL ORDER BY t.deleted_at LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        whole(self.all(select).await?)
     }
 
     pub async fn task_counts(&self) -> Result<TaskCounts> {
@@ -154,39 +169,12 @@ impl Store {
 
     /// Tasks whose last runs failed, the longest first.
     pub async fn tasks_failing(&self, limit: u64) -> Result<Vec<Task>> {
-        let rows = task::Entity::find()
-            .filter(task::Column::DeletedAt.is_null())
-            .filter(task::Column::ConsecutiveFailures.gt(0))
-            .order_by_asc(task::Column::FailingSince)
-            .limit(limit)
-            .all(&self.inner.read)
-            .await?;
-        rows.into_iter().map(Task::try_from).collect()
-    }
-
-    /// The revisions in force at or after `since`, oldest first.
-    pub async fn revisions_since(&self, id: TaskId, since: Timestamp) -> Result<Vec<Revision>> {
-        let mut rows = task_revision::Entity::find()
-            .filter(task_revision::Column::TaskId.eq(id.0))
-            .order_by_desc(task_revision::Column::Revision)
-            .limit(1000)
-            .all(&self.inner.read)
-            .await?;
-        rows.sort_by_key(|row| row.revision);
-        let since = micros(since);
-        let first = rows
-            .iter()
-            .rposition(|row| row.effective_from <= since)
-            .unwrap_or(0);
-        rows.drain(..first);
-        let read = |row: task_revision::Model| {
-            Ok(Revision {
-                revision: row.revision,
-                effective_from: convert::instant(row.effective_from)?,
-                spec: convert::read(&row.spec)?,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        let select = self
+            .sql(WHOLE)
+            .push("t.deleted_at IS NULL AND t.consecutive_failures > 0 ORDER BY t.failing_since LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        whole(self.all(select).await?)
     }
 
     async fn no_such_task(&self, name: &TaskName) -> Result<Error> {
@@ -202,11 +190,12 @@ impl Tx {
     /// [`Error::NotFound`] with names that are near.
     pub async fn task_locked(&mut self, name: &TaskName) -> Result<Task> {
         let select = self
-            .sql("SELECT * FROM tasks WHERE deleted_at IS NULL AND name = ")
+            .sql(WHOLE)
+            .push("t.deleted_at IS NULL AND t.name = ")
             .bind(name.as_str())
-            .postgres(" FOR UPDATE")
+            .postgres(" FOR UPDATE OF t")
             .done();
-        let row: Option<task::Model> = self.one(select).await?;
+        let row: Option<Whole> = self.one(select).await?;
         match row {
             Some(row) => row.try_into(),
             None => {
@@ -220,44 +209,28 @@ impl Tx {
     /// Every task that is not deleted, locked in the one order.
     pub async fn tasks_all_locked(&mut self) -> Result<Vec<Task>> {
         let select = self
-            .sql("SELECT * FROM tasks WHERE deleted_at IS NULL ORDER BY id")
-            .postgres(" FOR UPDATE")
+            .sql(WHOLE)
+            .push("t.deleted_at IS NULL ORDER BY t.id")
+            .postgres(" FOR UPDATE OF t")
             .done();
-        let rows: Vec<task::Model> = self.all(select).await?;
-        rows.into_iter().map(Task::try_from).collect()
+        whole(self.all(select).await?)
     }
 
-    /// These tasks, locked in the one order; deleted ones are left out.
-    pub async fn tasks_locked(&mut self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let mut tasks = Vec::with_capacity(ids.len());
-        let mut ids = ids.to_vec();
-        ids.sort();
-        for chunk in ids.chunks(CHUNK) {
-            let select = self
-                .sql("SELECT * FROM tasks WHERE deleted_at IS NULL AND id")
-                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
-                .push(" ORDER BY id")
-                .postgres(" FOR UPDATE")
-                .done();
-            let rows: Vec<task::Model> = self.all(select).await?;
-            for row in rows {
-                tasks.push(row.try_into()?);
-            }
-        }
-        Ok(tasks)
-    }
-
-    /// PostgreSQL: locks tasks in the one order, and reads nothing of them.
-    pub(super) async fn tasks_lock(&mut self, ids: &[TaskId]) -> Result<()> {
+    /// Locks tasks in the one order until this write is over. SQLite has one writer, who has them all.
+    pub async fn tasks_lock(&mut self, ids: &[TaskId]) -> Result<()> {
         if !self.is_postgres() {
             return Ok(());
         }
-        let lock = self
-            .sql("SELECT id FROM tasks WHERE id")
-            .one_of(Type::Uuid, ids.iter().map(|id| id.0))
-            .push(" ORDER BY id FOR UPDATE")
-            .done();
-        self.run(lock).await?;
+        let mut ids = ids.to_vec();
+        ids.sort();
+        for chunk in ids.chunks(CHUNK) {
+            let lock = self
+                .sql("SELECT id FROM tasks WHERE id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .push(" ORDER BY id FOR UPDATE")
+                .done();
+            self.run(lock).await?;
+        }
         Ok(())
     }
 
@@ -279,31 +252,24 @@ impl Tx {
         }
         self.check(done)?;
         self.rings.schedule = true;
+        self.layers_write(task).await?;
         self.revision_insert(task, principal, reason).await
     }
 
-    /// Writes the specification of a task as a new revision in force from its cursor on.
-    pub async fn revision_insert(
-        &mut self,
-        task: &Task,
-        principal: &str,
-        reason: &str,
-    ) -> Result<()> {
-        let row = task_revision::ActiveModel {
-            task_id: Set(task.id.0),
-            revision: Set(task.revision),
-            effective_from: Set(micros(task.cursor_at)),
-            spec: Set(json(&task.spec)?),
-            principal: Set(principal.to_owned()),
-            reason: Set(reason.to_owned()),
-        };
-        let insert = task_revision::Entity::insert(row);
-        let done = insert.exec_without_returning(self.open()?).await;
-        self.check(done)?;
+    async fn layers_write(&mut self, task: &Task) -> Result<()> {
+        let upsert = self
+            .sql("INSERT INTO task_layers (task_id, layers) VALUES (")
+            .bind(task.id.0)
+            .push(", ")
+            .bind(json(&task.layers)?)
+            .push(") ON CONFLICT (task_id) DO UPDATE SET layers = excluded.layers")
+            .done();
+        self.run(upsert).await?;
         Ok(())
     }
 
-    /// Writes all of a task but what its runs leave on it. The caller holds its lock.
+    /// Writes all of a task but its specification, which is its revision's, and what its runs leave on it.
+    /// The caller holds its lock.
     pub async fn task_update(&mut self, task: &Task) -> Result<()> {
         self.rings.schedule = true;
         let row = task::ActiveModel {
@@ -319,7 +285,41 @@ impl Tx {
             .filter(task::Column::Id.eq(task.id.0));
         let done = update.exec(self.open()?).await;
         self.check(done)?;
-        Ok(())
+        self.layers_write(task).await
+    }
+}
+
+fn whole(rows: Vec<Whole>) -> Result<Vec<Task>> {
+    rows.into_iter().map(Task::try_from).collect()
+}
+
+impl TryFrom<Whole> for Task {
+    type Error = Error;
+
+    fn try_from(row: Whole) -> Result<Self> {
+        Ok(Self {
+            id: TaskId(row.id),
+            name: row.name.parse()?,
+            spec: Arc::new(convert::read(&row.spec)?),
+            layers: convert::read(&row.layers)?,
+            revision: row.revision,
+            version: row.version,
+            cursor_at: convert::instant(row.cursor_at)?,
+            next_slot_at: convert::instant_of(row.next_slot_at)?,
+            next_due_at: convert::instant_of(row.next_due_at)?,
+            pause: convert::read_of(row.pause.as_deref())?,
+            created_at: convert::instant(row.created_at)?,
+            updated_at: convert::instant(row.updated_at)?,
+            deleted_at: convert::instant_of(row.deleted_at)?,
+            audited_at: convert::instant(row.audited_at)?,
+            health: Health {
+                last_run: convert::read_of(row.last_run.as_deref())?,
+                last_success_at: convert::instant_of(row.last_success_at)?,
+                last_failure_at: convert::instant_of(row.last_failure_at)?,
+                consecutive_failures: row.consecutive_failures,
+                failing_since: convert::instant_of(row.failing_since)?,
+            },
+        })
     }
 }
 
@@ -346,8 +346,6 @@ fn row_of(task: &Task) -> Result<task::Model> {
         id: task.id.0,
         name: task.name.to_string(),
         kind: task.spec.kind.clone(),
-        spec: json(&task.spec)?,
-        layers: json(&task.layers)?,
         revision: task.revision,
         version: task.version,
         cursor_at: micros(task.cursor_at),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const LATE_AFTER: SignedDuration = SignedDuration::from_secs(60);
-const LATE_LOOKED_AT: u64 = 10_000;
+const LATE_LOOKED_AT: i64 = 10_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,8 +133,8 @@ async fn measure(env: &Env, context: &RunContext) -> Vec<Measure> {
     let now = context.clock.now();
     let queue = store.queue_counts().await;
     let late = match now.checked_sub(LATE_AFTER) {
-        Ok(before) => store.tasks_due(before, LATE_LOOKED_AT).await,
-        Err(_) => Ok(Vec::new()),
+        Ok(before) => store.due_count(before, LATE_LOOKED_AT).await,
+        Err(_) => Ok(0),
     };
     let offset = store
         .clock_reading()
@@ -200,7 +200,7 @@ async fn measure(env: &Env, context: &RunContext) -> Vec<Measure> {
             "late_slots",
             "scheduler",
             "tasks",
-            late.map(|late| late.len() as f64).map_err(Into::into),
+            late.map(|late| late as f64).map_err(Into::into),
             bounds.late_slots,
             "see whether the scheduler ticks: the status says when it last did",
         ),

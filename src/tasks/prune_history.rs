@@ -123,7 +123,7 @@ async fn prune_slots(context: &RunContext, task: &Task, upto: Timestamp) -> Resu
     let mut gone = 0;
     while !context.cancel.is_cancelled() {
         let mut tx = context.begin().await?;
-        tx.tasks_locked(&[task.id]).await?;
+        tx.tasks_lock(&[task.id]).await?;
         let merged = tx.slots_prune(task.id, upto).await?;
         tx.commit().await?;
         if merged == 0 {

@@ -18,7 +18,7 @@ use super::{
     run::{Coalesced, Run, RunState, Trigger},
     schedule::{Schedule, just_before},
     span,
-    task::{CatchUpMode, Overlap, Task},
+    task::{CatchUpMode, Course, Overlap},
 };
 
 /// A run of the task that has not ended, as far as a decision needs it.
@@ -49,7 +49,7 @@ pub struct Decision {
 }
 
 /// Decides every slot of the task that is due, and moves its cursor and what comes next.
-pub fn decide(task: &mut Task, facts: &Facts<'_>) -> Decision {
+pub fn decide(task: &mut Course, facts: &Facts<'_>) -> Decision {
     let mut decision = Decision::default();
     if let Some(pause) = task.pause.clone() {
         match pause.until {
@@ -68,13 +68,13 @@ pub fn decide(task: &mut Task, facts: &Facts<'_>) -> Decision {
 }
 
 /// Works out the next slot after the cursor.
-pub fn plan_next(task: &mut Task, schedule: &Schedule) {
+pub fn plan_next(task: &mut Course, schedule: &Schedule) {
     task.next_slot_at = schedule.next_after(task.cursor_at);
     task.next_due_at = task.next_slot_at.map(|slot| schedule.due_at(slot));
 }
 
 /// A run of this task, to be queued at `now`, that nothing stands before.
-pub fn new_run(task: &Task, trigger: Trigger, due_at: Timestamp, now: Timestamp) -> Run {
+pub fn new_run(task: &Course, trigger: Trigger, due_at: Timestamp, now: Timestamp) -> Run {
     Run {
         id: RunId::at(now),
         task_id: task.id,
@@ -133,7 +133,7 @@ pub fn overlap_reason(overlap: Overlap, live: &[Live]) -> Option<String> {
     }
 }
 
-fn decide_due(task: &mut Task, facts: &Facts<'_>, decision: &mut Decision) {
+fn decide_due(task: &mut Course, facts: &Facts<'_>, decision: &mut Decision) {
     let Facts { schedule, now, .. } = *facts;
     let Some(newest) = newest_due(task, facts) else {
         return;
@@ -236,7 +236,7 @@ fn decide_due(task: &mut Task, facts: &Facts<'_>, decision: &mut Decision) {
 }
 
 /// The newest slot that is due. Only the last one up to now may still wait for its spread.
-fn newest_due(task: &Task, facts: &Facts<'_>) -> Option<Timestamp> {
+fn newest_due(task: &Course, facts: &Facts<'_>) -> Option<Timestamp> {
     let Facts { schedule, now, .. } = *facts;
     let last = schedule.last_between(task.cursor_at, now)?;
     if schedule.due_at(last) <= now {
@@ -247,7 +247,7 @@ fn newest_due(task: &Task, facts: &Facts<'_>) -> Option<Timestamp> {
 
 /// Catch-up ALL: closes what is older than the window, then what is beyond the maximum.
 fn drop_old(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     newest: Timestamp,
     newest_missed: bool,
@@ -304,7 +304,7 @@ fn drop_old(
 }
 
 fn dispatch(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     slot: Timestamp,
     catch_up: bool,

@@ -6,13 +6,13 @@ use super::{Decision, Facts};
 use crate::domain::{
     id::TaskId,
     ledger::{SlotOutcome, SlotRow},
-    task::{Pause, Task},
+    task::{Course, Pause},
 };
 
 /// Closes (cursor, `upto`] as one row, and moves the cursor there; nothing where it is there already.
 /// A clock that was set back never moves a cursor back.
 pub fn close(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     upto: Timestamp,
     outcome: SlotOutcome,
@@ -28,7 +28,7 @@ pub fn close(
 
 /// Closes a pause as one row up to `upto`.
 pub fn close_pause(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     pause: &Pause,
     upto: Timestamp,
@@ -41,7 +41,7 @@ pub fn close_pause(
 }
 
 pub(super) fn skip(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     upto: Timestamp,
     outcome: SlotOutcome,
@@ -55,7 +55,7 @@ pub(super) fn skip(
 
 /// A row over (cursor, `upto`].
 pub(super) fn span_row(
-    task: &Task,
+    task: &Course,
     facts: &Facts<'_>,
     upto: Timestamp,
     outcome: SlotOutcome,

@@ -12,7 +12,7 @@ use crate::domain::{
     ledger::{SlotOutcome, SlotRow},
     run::RunState,
     schedule::{Schedule, ScheduleSpec},
-    task::{CatchUp, CatchUpMode, Health, Layers, Overlap, Pause, Task, TaskSpec},
+    task::{CatchUp, CatchUpMode, Course, Overlap, Pause, TaskSpec},
 };
 
 /// Something that happens to a task.
@@ -96,24 +96,17 @@ fn begin() -> Timestamp {
     "2026-03-28T23:17:05Z".parse().unwrap()
 }
 
-fn task(spec: TaskSpec) -> (Task, Schedule) {
+fn task(spec: TaskSpec) -> (Course, Schedule) {
     let schedule = Schedule::parse(&spec.schedule, "task", "UTC").unwrap();
-    let mut task = Task {
+    let mut task = Course {
         id: TaskId::new(),
         name: "task".parse().unwrap(),
-        spec,
-        layers: Layers::default(),
+        spec: spec.into(),
         revision: 1,
-        version: 1,
         cursor_at: begin(),
         next_slot_at: None,
         next_due_at: None,
         pause: None,
-        created_at: begin(),
-        updated_at: begin(),
-        deleted_at: None,
-        audited_at: begin(),
-        health: Health::default(),
     };
     plan_next(&mut task, &schedule);
     (task, schedule)
@@ -125,14 +118,14 @@ fn later(at: Timestamp, seconds: i64) -> Timestamp {
 
 /// What the engine does with a step; the rows that come of it.
 fn take(
-    task: &mut Task,
+    task: &mut Course,
     facts: &Facts<'_>,
     step: &Step,
     runs: &mut Vec<Timestamp>,
 ) -> Vec<SlotRow> {
-    let due = |task: &Task| task.wake_at().is_some_and(|at| at <= facts.now);
+    let due = |task: &Course| task.wake_at().is_some_and(|at| at <= facts.now);
     let mut rows = Vec::new();
-    let settle = |task: &mut Task, rows: &mut Vec<SlotRow>, runs: &mut Vec<Timestamp>| {
+    let settle = |task: &mut Course, rows: &mut Vec<SlotRow>, runs: &mut Vec<Timestamp>| {
         if due(task) {
             let decision = decide(task, facts);
             runs.extend(decision.runs.iter().filter_map(|run| run.slot_at));

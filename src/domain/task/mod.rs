@@ -1,15 +1,19 @@
 //! A catalogue entry: what is run, when, and by which policies.
 
 mod check;
+mod course;
 mod layers;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::layers::{Layers, Origin, Override};
+pub use self::{
+    course::Course,
+    layers::{Layers, Origin, Override},
+};
 use super::{
     id::{RunId, TaskId, TaskName},
     run::{Outcome, RunPolicy, RunState},
@@ -218,7 +222,7 @@ pub struct Health {
 pub struct Task {
     pub id: TaskId,
     pub name: TaskName,
-    pub spec: TaskSpec,
+    pub spec: Arc<TaskSpec>,
     pub layers: Layers,
     /// Counts changes of the specification, from 1.
     pub revision: i64,
@@ -244,12 +248,9 @@ impl Task {
         format!("tasks/{}", self.name)
     }
 
-    /// When the scheduler has to look at it next: its slot, or the end of its pause.
+    /// When the scheduler has to look at it next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        match &self.pause {
-            Some(pause) => pause.until,
-            None => self.next_due_at,
-        }
+        course::wake_at(self.pause.as_ref(), self.next_due_at)
     }
 
     pub fn etag(&self) -> String {

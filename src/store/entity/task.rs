@@ -9,8 +9,6 @@ pub(crate) struct Model {
     pub id: Uuid,
     pub name: String,
     pub kind: String,
-    pub spec: String,
-    pub layers: String,
     pub revision: i64,
     pub version: i64,
     pub cursor_at: i64,

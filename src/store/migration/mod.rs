@@ -1,7 +1,7 @@
 //! The schema's history. Never edit a step that has been released: add one.
 
 mod m0001_first;
-mod m0002_indexes;
+mod m0002_lean;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait, async_trait};
 
@@ -13,7 +13,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_first::Migration),
-            Box::new(m0002_indexes::Migration),
+            Box::new(m0002_lean::Migration),
         ]
     }
 }
