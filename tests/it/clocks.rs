@@ -4,13 +4,15 @@ use jiff::SignedDuration;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Server, Site, Stage, instant, noon, on_both, scripted, seconds, within,
+    Database, Proxy, Server, Site, Stage, instant, noon, on_both, on_postgresql, scripted, seconds,
+    within,
 };
 
 on_both!(
     a_clock_that_is_set_forward_cuts_no_attempt_short,
     a_clock_that_is_set_forward_makes_nobody_quiet,
 );
+on_postgresql!(a_clock_that_is_set_forward_takes_no_run_from_who_lives);
 
 /// Something happens from one end to the other, so that what comes of a clock that was set has come.
 async fn something_happens(server: &Server) {
@@ -53,4 +55,35 @@ async fn within_an_hour(database: Database, limit: fn(&mut pb::Task, prost_types
     let run = server.ended(&run.name).await;
     assert_eq!(run.state(), pb::RunState::TimedOut);
     server.stop().await;
+}
+
+async fn a_clock_that_is_set_forward_takes_no_run_from_who_lives(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let wire = Proxy::to(&site.database.url()).await;
+    let far = site.start_on(&wire.url(&site.database.url())).await;
+    far.create("task", scripted(&stage)).await;
+    far.create("other", instant()).await;
+    let run = far.trigger("task").await;
+    let entered = stage.enters().await;
+    let near = site.start().await;
+
+    // The one hears of it a moment later than the other.
+    wire.stall();
+    site.clock.set(noon() + SignedDuration::from_hours(2));
+    something_happens(&near).await;
+    wire.mend();
+    something_happens(&far).await;
+    for _ in 0..6 {
+        site.clock.advance(SignedDuration::from_secs(5));
+        something_happens(&near).await;
+    }
+
+    let run = near.run(&run.name).await;
+    assert_eq!((run.state(), run.attempt), (pb::RunState::Running, 1));
+    entered.succeeds();
+    let run = near.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded);
+    far.stop().await;
+    near.stop().await;
 }
