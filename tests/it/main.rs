@@ -12,6 +12,7 @@ mod auditing;
 mod bad_fields;
 mod catalogue;
 mod catching_up;
+mod chaos;
 mod clocks;
 mod edits_and_pauses;
 mod evaluator;

@@ -1,0 +1,39 @@
+//! How long a story is told: short in `make test`, long in `make chaos`.
+
+/// `make chaos` sets it to `long`.
+const VARIABLE: &str = "WATCHBELL_TEST_CHAOS";
+/// In CI, where nothing may be skipped for want of a tool.
+const STRICT: &str = "WATCHBELL_TEST_STRICT";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Short,
+    Long,
+}
+
+impl Form {
+    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+    pub(super) fn now() -> Self {
+        match std::env::var(VARIABLE) {
+            Ok(word) if word == "long" => Self::Long,
+            Ok(word) if word != "short" => {
+                panic!("{VARIABLE}: {word} given; expected short or long")
+            }
+            _ => Self::Short,
+        }
+    }
+
+    pub(super) fn pick<T>(self, short: T, long: T) -> T {
+        match self {
+            Self::Short => short,
+            Self::Long => long,
+        }
+    }
+}
+
+/// Says what is not tested here and why; in CI that is a failure.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+pub(super) fn skip(what: &str, why: &str) {
+    eprintln!("SKIPPED, {what}: {why}");
+    assert!(std::env::var_os(STRICT).is_none(), "{STRICT} is set");
+}
