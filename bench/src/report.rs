@@ -175,7 +175,7 @@ fn number(value: f64) -> String {
     match value.abs() {
         large if 100.0 <= large => format!("{value:.0}"),
         middle if 10.0 <= middle => format!("{value:.1}"),
-        zero if zero == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         _ => format!("{value:.2}"),
     }
 }

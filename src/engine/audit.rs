@@ -42,8 +42,6 @@ pub(super) struct Audit {
     pub(super) upto: Timestamp,
     /// A slot was decided on time in the rows that were looked at.
     pub(super) on_time: bool,
-    /// There are more rows to look at.
-    pub(super) more: bool,
     rows: u64,
     slots: i64,
 }
@@ -81,7 +79,7 @@ pub async fn audit(
         task.audited_at = task.created_at;
         whole.task_count += 1;
         loop {
-            let audit = audit_since(store, &task, default_zone, now, grace, paused).await?;
+            let (audit, more) = audit_since(store, &task, default_zone, now, grace, paused).await?;
             whole.row_count += audit.rows;
             whole.slot_count += audit.slots;
             // Late is no fault of the ledger: what is late is accounted for.
@@ -94,7 +92,7 @@ pub async fn audit(
                 let name = task.name.to_string();
                 whole.tasks.entry(name).or_default().extend(found);
             }
-            if !audit.more {
+            if !more {
                 break;
             }
             task.audited_at = audit.upto;
@@ -103,53 +101,77 @@ pub async fn audit(
     Ok(whole)
 }
 
-pub(super) async fn audit_since(
+async fn audit_since(
     store: &Store,
     task: &Task,
     default_zone: &str,
     now: Timestamp,
     grace: Duration,
     paused: bool,
-) -> Result<Audit> {
+) -> Result<(Audit, bool)> {
     let revisions = store.revisions_since(task.id, task.audited_at).await?;
     let rows = store.slots_since(task.id, task.audited_at, ROWS).await?;
     let more = rows.len() as u64 == ROWS;
-    let mut audit = Audit {
-        findings: Vec::new(),
-        upto: task.audited_at,
-        on_time: false,
-        more,
-        rows: rows.len() as u64,
-        slots: rows.iter().map(|row| row.count).sum(),
-    };
     let mut schedules: BTreeMap<i64, Schedule> = BTreeMap::new();
     for row in &rows {
-        let known = !schedules.contains_key(&row.revision);
-        if known && let Some(schedule) = schedule_of(&revisions, row.revision, task, default_zone) {
+        let new = !schedules.contains_key(&row.revision);
+        if new && let Some(schedule) = schedule_of(&revisions, row.revision, task, default_zone) {
             schedules.insert(row.revision, schedule);
         }
-        check_row(row, schedules.get(&row.revision), grace, &mut audit);
-        audit.upto = row.upto_at;
     }
-    if more || paused || task.pause.is_some() {
-        return Ok(audit);
-    }
-    let newest = schedule_of(&revisions, task.revision, task, default_zone);
-    // Read together, the task and its rows agree but for what was decided between the two reads.
-    let decided_upto = audit.upto.max(task.cursor_at);
-    if let Some(schedule) = newest
-        && let Some(slot) = schedule.next_after(decided_upto)
-        && later(schedule.due_at(slot), grace) < now
+    let schedule = |revision| schedules.get(&revision);
+    let mut audit = Audit::of(&rows, task.audited_at, schedule, grace);
+    if !(more || paused || task.pause.is_some())
+        && let Some(schedule) = schedule_of(&revisions, task.revision, task, default_zone)
     {
-        audit.findings.push(Finding {
-            kind: UNDECIDED,
-            message: format!(
-                "slot {slot} was due at {} and is not decided",
-                schedule.due_at(slot)
-            ),
-        });
+        audit.look_ahead(&schedule, task.cursor_at, now, grace);
     }
-    Ok(audit)
+    Ok((audit, more))
+}
+
+impl Audit {
+    /// Checks rows that follow `from`, by the schedule of each one's revision.
+    pub(super) fn of<'a>(
+        rows: &[SlotRow],
+        from: Timestamp,
+        schedule: impl Fn(i64) -> Option<&'a Schedule>,
+        grace: Duration,
+    ) -> Self {
+        let mut audit = Self {
+            findings: Vec::new(),
+            upto: from,
+            on_time: false,
+            rows: rows.len() as u64,
+            slots: rows.iter().map(|row| row.count).sum(),
+        };
+        for row in rows {
+            check_row(row, schedule(row.revision), grace, &mut audit);
+            audit.upto = row.upto_at;
+        }
+        audit
+    }
+
+    /// Whether a slot behind what is decided is overdue.
+    pub(super) fn look_ahead(
+        &mut self,
+        schedule: &Schedule,
+        cursor_at: Timestamp,
+        now: Timestamp,
+        grace: Duration,
+    ) {
+        // Read together, the task and its rows agree but for what was decided between the two reads.
+        let decided_upto = self.upto.max(cursor_at);
+        let Some(slot) = schedule.next_after(decided_upto) else {
+            return;
+        };
+        let due_at = schedule.due_at(slot);
+        if later(due_at, grace) < now {
+            self.findings.push(Finding {
+                kind: UNDECIDED,
+                message: format!("slot {slot} was due at {due_at} and is not decided"),
+            });
+        }
+    }
 }
 
 fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit: &mut Audit) {

@@ -2,7 +2,10 @@
 //! independently of the scheduler's loop. It catches a dead scheduler, a torn ledger and a second
 //! scheduler.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -10,16 +13,23 @@ use tracing::{error, warn};
 
 use super::{
     Engine,
-    audit::{Finding, HOLE, LATE, UNDECIDED, audit_since},
+    audit::{Audit, Finding, HOLE, LATE, UNDECIDED},
 };
 use crate::{
     domain::{
-        Task, TaskId,
+        TaskId,
+        ledger::SlotRow,
         problem::{Problem, Severity},
         retry::later,
+        schedule::Schedule,
     },
     error::Result,
+    store::{Mark, SpecOf},
 };
+
+/// Tasks audited, and rows read, in one go.
+const CHUNK: usize = 500;
+const ROWS: usize = 2000;
 
 const EVERY: Duration = Duration::from_secs(30);
 const LOOK_TWICE: Duration = Duration::from_secs(1);
@@ -40,6 +50,25 @@ pub struct Auditor {
     suspects: BTreeSet<TaskId>,
     /// Some of them are new.
     look_twice: bool,
+}
+
+/// What one tick knows beforehand.
+#[derive(Debug)]
+struct Look {
+    suspected: BTreeSet<TaskId>,
+    paused: bool,
+    /// Open problems, and since when.
+    open: HashMap<(String, String), Timestamp>,
+}
+
+/// What an audit of a task changes.
+#[derive(Debug)]
+struct Change {
+    upto: Option<(TaskId, Timestamp)>,
+    subject: String,
+    findings: Vec<Finding>,
+    /// Kinds of problems that are over.
+    over: Vec<&'static str>,
 }
 
 impl Auditor {
@@ -77,124 +106,192 @@ impl Auditor {
     /// # Errors
     /// Where the database is away: the next tick goes on where this one stopped.
     pub async fn tick(&mut self) -> Result<()> {
-        let suspects = std::mem::take(&mut self.suspects);
+        let store = self.engine.store().clone();
+        let suspected = std::mem::take(&mut self.suspects);
         self.look_twice = false;
-        let paused = self.engine.store().global_pause().await?.is_some();
-        let open = self
-            .engine
-            .store()
-            .problems(self.engine.clock().now())
-            .await?;
-        for task in self.engine.store().tasks_all().await? {
-            self.audit_schedule(&task, &open).await?;
-            let suspected = suspects.contains(&task.id);
-            self.audit_task(task, paused, suspected, &open).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether the stored schedule can still be read: another program, or another tz database, may
-    /// know less than the one that took it.
-    async fn audit_schedule(&self, task: &Task, open: &[Problem]) -> Result<()> {
-        let subject = task.resource_name();
-        let is_open = open
-            .iter()
-            .any(|problem| problem.kind == UNREADABLE && problem.subject == subject);
-        match self.engine.schedule_of(task) {
-            Ok(_) if !is_open => Ok(()),
-            Ok(_) => {
-                let mut tx = self.engine.store().begin().await?;
-                tx.problem_clear(UNREADABLE, &subject).await?;
-                tx.commit().await
-            }
-            Err(_) if is_open => Ok(()),
-            Err(error) => {
-                let finding = Finding {
-                    kind: UNREADABLE,
-                    message: format!(
-                        "its schedule cannot be read: {error}; none of its slots is decided"
-                    ),
-                };
-                error!(task = %task.name, "{}", finding.message);
-                let mut tx = self.engine.store().begin().await?;
-                let problem = problem_of(&finding, &subject, self.engine.clock().now());
-                tx.problem_raise(&problem, None).await?;
-                tx.commit().await
-            }
-        }
-    }
-
-    async fn audit_task(
-        &mut self,
-        mut task: Task,
-        paused: bool,
-        suspected: bool,
-        open: &[Problem],
-    ) -> Result<()> {
+        let paused = store.global_pause().await?.is_some();
+        let now = self.engine.clock().now();
+        let open = store.problems(now).await?;
+        let open = open
+            .into_iter()
+            .map(|problem| ((problem.kind, problem.subject), problem.since));
+        let look = Look {
+            suspected,
+            paused,
+            open: open.collect(),
+        };
+        let mut behind = None;
         loop {
-            let now = self.engine.clock().now();
-            let grace = self.engine.settings().audit_grace;
-            let zone = self.engine.default_zone();
-            let mut audit =
-                audit_since(self.engine.store(), &task, zone, now, grace, paused).await?;
-            let is_undecided = |finding: &Finding| finding.kind == UNDECIDED;
-            if audit.findings.iter().any(is_undecided) {
-                self.suspects.insert(task.id);
-                if !suspected {
-                    self.look_twice = true;
-                    audit.findings.retain(|finding| !is_undecided(finding));
-                }
-            }
-            let subject = task.resource_name();
-            let is_open = |kind: &str| {
-                open.iter()
-                    .any(|problem| problem.kind == kind && problem.subject == subject)
-            };
-            let undecided = audit
-                .findings
-                .iter()
-                .any(|finding| finding.kind == UNDECIDED);
-            let late = audit.findings.iter().any(|finding| finding.kind == LATE);
-            let ends_undecided = is_open(UNDECIDED) && !undecided;
-            let caught_up = open.iter().any(|problem| {
-                problem.kind == LATE
-                    && problem.subject == subject
-                    && task
-                        .health
-                        .last_success_at
-                        .is_some_and(|at| problem.since < at)
-            });
-            let ends_late = is_open(LATE) && !late && (audit.on_time || caught_up);
-            let moved = task.audited_at < audit.upto;
-            if moved || !audit.findings.is_empty() || ends_undecided || ends_late {
-                let mut tx = self.engine.store().begin().await?;
-                for finding in &audit.findings {
-                    error!(task = %task.name, "{}: {}", finding.kind, finding.message);
-                    let until = match finding.kind {
-                        LATE => Some(later(now, LATE_STAYS)),
-                        // Each row is looked at once: what was torn stays so.
-                        HOLE => Some(later(now, HOLE_STAYS)),
-                        _ => None,
-                    };
-                    tx.problem_raise(&problem_of(finding, &subject, now), until)
-                        .await?;
-                }
-                if ends_undecided {
-                    tx.problem_clear(UNDECIDED, &subject).await?;
-                }
-                if ends_late {
-                    tx.problem_clear(LATE, &subject).await?;
-                }
-                if moved {
-                    tx.audited(task.id, audit.upto).await?;
-                }
-                tx.commit().await?;
-            }
-            if !audit.more {
+            let marks = store.marks(behind, CHUNK).await?;
+            let Some(last) = marks.last() else {
                 return Ok(());
+            };
+            behind = Some(last.id);
+            let mut left = marks;
+            while !left.is_empty() {
+                left = self.audit_marks(left, &look).await?;
             }
-            task.audited_at = audit.upto;
         }
+    }
+
+    /// Audits what is behind these marks, as far as one read takes it; returns the marks of which there is
+    /// more.
+    async fn audit_marks(&mut self, marks: Vec<Mark>, look: &Look) -> Result<Vec<Mark>> {
+        let engine = self.engine.clone();
+        let (now, grace) = (engine.clock().now(), engine.settings().audit_grace);
+        let of: Vec<_> = marks
+            .iter()
+            .map(|mark| (mark.id, mark.name.clone(), mark.revision))
+            .collect();
+        let schedules = engine.schedules(&of).await?;
+        let unseen = marks.iter().filter(|mark| mark.audited_at < mark.cursor_at);
+        let unseen: Vec<_> = unseen.map(|mark| (mark.id, mark.audited_at)).collect();
+        let rows = engine.store().slots_behind(&unseen, ROWS).await?;
+        // Where the rows end at the limit, the last one's task may have more, and those behind it too.
+        let cut = rows.last().filter(|_| rows.len() == ROWS);
+        let cut = cut.map(|row| row.task_id);
+        let old = self.old_schedules(&marks, &rows).await?;
+
+        let mut changes = Vec::new();
+        let mut more = Vec::new();
+        for mark in marks {
+            let from = rows.partition_point(|row| row.task_id < mark.id);
+            let upto = rows.partition_point(|row| row.task_id <= mark.id);
+            let newest = schedules
+                .get(&mark.id)
+                .and_then(|found| found.as_ref().ok());
+            let schedule = |revision| {
+                if revision == mark.revision {
+                    return newest;
+                }
+                old.get(&(mark.id, revision))
+            };
+            let mut audit = Audit::of(&rows[from..upto], mark.audited_at, schedule, grace);
+            let is_whole = cut.is_none_or(|cut| mark.id < cut);
+            if let Some(schedule) = newest.filter(|_| is_whole && !look.paused && !mark.is_paused) {
+                audit.look_ahead(schedule, mark.cursor_at, now, grace);
+            }
+            self.doubt(&mark, &mut audit, look);
+            let unreadable = match schedules.get(&mark.id) {
+                Some(Err(why)) => Some(why.as_str()),
+                _ => None,
+            };
+            changes.push(Change::of(&mark, &audit, look, unreadable));
+            if !is_whole {
+                more.push(Mark {
+                    audited_at: audit.upto,
+                    ..mark
+                });
+            }
+        }
+        changes.retain(|change| !change.is_nothing());
+        if !changes.is_empty() {
+            self.write(changes, now).await?;
+        }
+        Ok(more)
+    }
+
+    /// An undecided slot is a problem at the second look.
+    fn doubt(&mut self, mark: &Mark, audit: &mut Audit, look: &Look) {
+        let is_undecided = |finding: &Finding| finding.kind == UNDECIDED;
+        if audit.findings.iter().any(is_undecided) {
+            self.suspects.insert(mark.id);
+            if !look.suspected.contains(&mark.id) {
+                self.look_twice = true;
+                audit.findings.retain(|finding| !is_undecided(finding));
+            }
+        }
+    }
+
+    /// The schedules of rows that were decided by an earlier revision than the newest.
+    async fn old_schedules(
+        &self,
+        marks: &[Mark],
+        rows: &[SlotRow],
+    ) -> Result<BTreeMap<(TaskId, i64), Schedule>> {
+        let names: BTreeMap<TaskId, &Mark> = marks.iter().map(|mark| (mark.id, mark)).collect();
+        let is_old = |row: &&SlotRow| {
+            names
+                .get(&row.task_id)
+                .is_some_and(|mark| mark.revision != row.revision)
+        };
+        let old: BTreeSet<(TaskId, i64)> = rows
+            .iter()
+            .filter(is_old)
+            .map(|row| (row.task_id, row.revision))
+            .collect();
+        let old: Vec<_> = old.into_iter().collect();
+        let zone = self.engine.default_zone();
+        let read = |(id, revision, spec): SpecOf| {
+            let name = names.get(&id)?.name.as_str();
+            let schedule = Schedule::parse(&spec.schedule, name, zone).ok()?;
+            Some(((id, revision), schedule))
+        };
+        let specs = self.engine.store().specs(&old).await?;
+        Ok(specs.into_iter().filter_map(read).collect())
+    }
+
+    async fn write(&self, changes: Vec<Change>, now: Timestamp) -> Result<()> {
+        let mut tx = self.engine.store().begin().await?;
+        let marks: Vec<_> = changes.iter().filter_map(|change| change.upto).collect();
+        tx.audited(&marks).await?;
+        for change in changes {
+            for finding in &change.findings {
+                error!(subject = %change.subject, "{}: {}", finding.kind, finding.message);
+                let until = match finding.kind {
+                    LATE => Some(later(now, LATE_STAYS)),
+                    // Each row is looked at once: what was torn stays so.
+                    HOLE => Some(later(now, HOLE_STAYS)),
+                    _ => None,
+                };
+                let problem = problem_of(finding, &change.subject, now);
+                tx.problem_raise(&problem, until).await?;
+            }
+            for kind in change.over {
+                tx.problem_clear(kind, &change.subject).await?;
+            }
+        }
+        tx.commit().await
+    }
+}
+
+impl Change {
+    /// What an audit changes: the mark, problems that are found, and problems that are over.
+    fn of(mark: &Mark, audit: &Audit, look: &Look, unreadable: Option<&str>) -> Self {
+        let subject = format!("tasks/{}", mark.name);
+        let open_since = |kind: &str| look.open.get(&(kind.to_owned(), subject.clone())).copied();
+        let found = |kind| audit.findings.iter().any(|finding| finding.kind == kind);
+        let mut findings = audit.findings.clone();
+        let mut over = Vec::new();
+        if open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
+            over.push(UNDECIDED);
+        }
+        if let Some(since) = open_since(LATE) {
+            let caught_up = mark.last_success_at.is_some_and(|at| since < at);
+            if !found(LATE) && (audit.on_time || caught_up) {
+                over.push(LATE);
+            }
+        }
+        match (unreadable, open_since(UNREADABLE)) {
+            (Some(why), None) => findings.push(Finding {
+                kind: UNREADABLE,
+                message: format!(
+                    "its schedule cannot be read: {why}; none of its slots is decided"
+                ),
+            }),
+            (None, Some(_)) => over.push(UNREADABLE),
+            _ => {}
+        }
+        Self {
+            upto: (mark.audited_at < audit.upto).then_some((mark.id, audit.upto)),
+            subject,
+            findings,
+            over,
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.upto.is_none() && self.findings.is_empty() && self.over.is_empty()
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::{
     Caller, Engine, Remember,
     catalogue::{MISFIT, merged},
+    deciding::skipped,
     keep,
-    scheduler::skipped,
 };
 use crate::{
     domain::{

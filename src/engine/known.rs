@@ -15,7 +15,7 @@ use crate::{
         task::Course,
     },
     error::Result,
-    store::{CourseRow, Tx},
+    store::{CourseRow, SpecOf, Tx},
 };
 
 /// Tasks known at the most.
@@ -37,6 +37,29 @@ impl KnownTasks {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.get(&id)?;
         (found.revision == revision).then(|| found.clone())
+    }
+
+    /// Those of these revisions that are not known.
+    fn missing(&self, of: impl Iterator<Item = (TaskId, i64)>) -> Vec<(TaskId, i64)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = |(id, revision): &(TaskId, i64)| {
+            known
+                .get(id)
+                .is_some_and(|known| known.revision == *revision)
+        };
+        of.filter(|one| !is_known(one)).collect()
+    }
+
+    fn learn(&self, specs: Vec<SpecOf>) {
+        for (id, revision, spec) in specs {
+            let schedule = None;
+            let found = Known {
+                revision,
+                spec,
+                schedule,
+            };
+            self.put(id, found);
+        }
     }
 
     fn put(&self, id: TaskId, found: Known) {
@@ -99,30 +122,12 @@ impl Engine {
     /// revision cannot be read is put off.
     pub(super) async fn courses(&self, tx: &mut Tx, rows: Vec<CourseRow>) -> Result<Vec<Course>> {
         let known = &self.inner.known;
-        let mut specs: HashMap<TaskId, Arc<TaskSpec>> = HashMap::with_capacity(rows.len());
-        let mut unknown = Vec::new();
-        for row in &rows {
-            match known.get(row.id, row.revision) {
-                Some(known) => drop(specs.insert(row.id, known.spec)),
-                None => unknown.push((row.id, row.revision)),
-            }
-        }
-        let revisions: HashMap<TaskId, i64> = unknown.iter().copied().collect();
-        for (id, spec) in tx.specs(&unknown).await? {
-            if let Some(revision) = revisions.get(&id) {
-                let found = Known {
-                    revision: *revision,
-                    spec: spec.clone(),
-                    schedule: None,
-                };
-                known.put(id, found);
-            }
-            specs.insert(id, spec);
-        }
+        let unknown = known.missing(rows.iter().map(|row| (row.id, row.revision)));
+        known.learn(tx.specs(&unknown).await?);
         let mut courses = Vec::with_capacity(rows.len());
         for row in rows {
-            match specs.remove(&row.id) {
-                Some(spec) => courses.push(row.with(spec)),
+            match known.get(row.id, row.revision) {
+                Some(known) => courses.push(row.with(known.spec)),
                 None => {
                     // One task must not stop the others; the auditor makes it a problem.
                     warn!(task = %row.name, "what {} is told to do cannot be read", row.name);
@@ -131,5 +136,25 @@ impl Engine {
             }
         }
         Ok(courses)
+    }
+
+    /// The schedules of these revisions of tasks, or why there is none.
+    pub(super) async fn schedules(
+        &self,
+        of: &[(TaskId, TaskName, i64)],
+    ) -> Result<HashMap<TaskId, Result<Schedule, String>>> {
+        let known = &self.inner.known;
+        let unknown = known.missing(of.iter().map(|(id, _, revision)| (*id, *revision)));
+        known.learn(self.store().specs(&unknown).await?);
+        let schedule = |(id, name, revision): &(TaskId, TaskName, i64)| {
+            let schedule = match known.get(*id, *revision) {
+                Some(found) => self
+                    .schedule_in(*id, name, *revision, &found.spec)
+                    .map_err(|error| error.to_string()),
+                None => Err("what it is told to do cannot be read".to_owned()),
+            };
+            (*id, schedule)
+        };
+        Ok(of.iter().map(schedule).collect())
     }
 }

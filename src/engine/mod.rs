@@ -11,6 +11,7 @@ mod auditor;
 mod board;
 mod catalogue;
 mod context;
+mod deciding;
 mod drift;
 mod edits;
 mod finisher;

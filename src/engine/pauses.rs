@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Caller, Engine, Remember, keep, scheduler::skipped};
+use super::{Caller, Engine, Remember, deciding::skipped, keep};
 use crate::{
     domain::{
         EventKind, NewEvent, Task, TaskName,

@@ -36,13 +36,14 @@ pub struct Rounds {
 
 type Bell = Arc<watch::Sender<()>>;
 
+/// None is on a full minute, nor on a full ten seconds: that is when people's tasks are due.
 impl Rounds {
     /// Look into the database for what is due and what is queued.
-    pub const REFILL: (&'static str, &'static str) = ("refill", "*/10 * * * * *");
+    pub const REFILL: (&'static str, &'static str) = ("refill", "7/10 * * * * *");
     /// Look for lost leases and halted lines.
-    pub const REAP: (&'static str, &'static str) = ("reap-leases", "*/5 * * * * *");
+    pub const REAP: (&'static str, &'static str) = ("reap-leases", "3/5 * * * * *");
     /// Compare the ledger with what it should be.
-    pub const AUDIT: (&'static str, &'static str) = ("audit", "*/30 * * * * *");
+    pub const AUDIT: (&'static str, &'static str) = ("audit", "14/30 * * * * *");
     /// Give a sign of life, and set the clock.
     pub const HOUSE: (&'static str, &'static str) = ("keep-house", "2/5 * * * * *");
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, sea_query::Expr,
+    ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement,
+    sea_query::Expr,
 };
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     convert::{micros, micros_of},
     entity::task,
     rows::{CHUNK, Column, Type, column},
+    sql::Sql,
 };
 use crate::{
     domain::{
@@ -96,13 +98,30 @@ impl Store {
 impl Tx {
     /// The courses of tasks that have to be looked at by now, the longest overdue first to be chosen, locked in
     /// the one order.
-    pub async fn courses_due(&mut self, limit: u64) -> Result<Vec<CourseRow>> {
-        let select = self
+    ///
+    /// With `share` (n, k), only the n-th of k shares of all tasks: so that several writes can decide at
+    /// once, and none waits for another. There are no shares on SQLite, where there is one writer.
+    pub async fn courses_due(
+        &mut self,
+        limit: u64,
+        share: Option<(i64, i64)>,
+    ) -> Result<Vec<CourseRow>> {
+        let mut select = self
             .sql(
                 "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, pause FROM tasks \
                  WHERE deleted_at IS NULL AND id IN (SELECT id FROM tasks WHERE wake_at <= ",
             )
-            .bind(micros(self.now))
+            .bind(micros(self.now));
+        if let Some((number, count)) = share
+            && self.is_postgres()
+        {
+            select = select
+                .push(" AND get_byte(uuid_send(id), 15) % ")
+                .bind(count)
+                .push(" = ")
+                .bind(number);
+        }
+        let select = select
             .push(" ORDER BY wake_at LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .push(") ORDER BY id")
@@ -128,38 +147,14 @@ impl Tx {
     /// # Errors
     /// [`Error::Aborted`] where one was moved meanwhile: then nothing of this write may stay.
     pub async fn cursors_move(&mut self, moved: &[(Timestamp, Course)]) -> Result<()> {
-        const COLUMNS: &[Column] = &[
-            column("id", Type::Uuid),
-            column("from_at", Type::Big),
-            column("cursor_at", Type::Big),
-            column("next_slot_at", Type::Big).or_null(),
-            column("next_due_at", Type::Big).or_null(),
-            column("wake_at", Type::Big).or_null(),
-        ];
-        let mut done = 0;
-        for chunk in moved.chunks(CHUNK) {
-            let rows = chunk.iter().map(|(from, course)| {
-                vec![
-                    course.id.0.into(),
-                    micros(*from).into(),
-                    micros(course.cursor_at).into(),
-                    micros_of(course.next_slot_at).into(),
-                    micros_of(course.next_due_at).into(),
-                    micros_of(course.wake_at()).into(),
-                ]
-            });
-            let update = self
-                .sql("")
-                .with_values(COLUMNS, rows)
-                .push(
-                    "UPDATE tasks SET cursor_at = v.cursor_at, next_slot_at = v.next_slot_at, \
-                     next_due_at = v.next_due_at, wake_at = v.wake_at FROM v \
-                     WHERE tasks.id = v.id AND tasks.cursor_at = v.from_at",
-                )
-                .done();
-            done += self.run(update).await?;
+        for (update, expected) in move_cursors(self.backend(), moved) {
+            self.move_by(update, expected).await?;
         }
-        if done == moved.len() as u64 {
+        Ok(())
+    }
+
+    pub(super) async fn move_by(&mut self, update: Statement, expected: u64) -> Result<()> {
+        if self.run(update).await? == expected {
             return Ok(());
         }
         self.failed = true;
@@ -179,14 +174,42 @@ impl Tx {
         self.check(done)?;
         Ok(())
     }
+}
 
-    /// Moves the auditor's own mark.
-    pub async fn audited(&mut self, id: TaskId, upto: Timestamp) -> Result<()> {
-        let update = task::Entity::update_many()
-            .col_expr(task::Column::AuditedAt, Expr::value(micros(upto)))
-            .filter(task::Column::Id.eq(id.0));
-        let done = update.exec(self.open()?).await;
-        self.check(done)?;
-        Ok(())
+/// What moves cursors, and how many each statement must move.
+pub(super) fn move_cursors(
+    backend: DbBackend,
+    moved: &[(Timestamp, Course)],
+) -> Vec<(Statement, u64)> {
+    const COLUMNS: &[Column] = &[
+        column("id", Type::Uuid),
+        column("from_at", Type::Big),
+        column("cursor_at", Type::Big),
+        column("next_slot_at", Type::Big).or_null(),
+        column("next_due_at", Type::Big).or_null(),
+        column("wake_at", Type::Big).or_null(),
+    ];
+    let mut statements = Vec::new();
+    for chunk in moved.chunks(CHUNK) {
+        let rows = chunk.iter().map(|(from, course)| {
+            vec![
+                course.id.0.into(),
+                micros(*from).into(),
+                micros(course.cursor_at).into(),
+                micros_of(course.next_slot_at).into(),
+                micros_of(course.next_due_at).into(),
+                micros_of(course.wake_at()).into(),
+            ]
+        });
+        let update = Sql::new(backend, "")
+            .with_values(COLUMNS, rows)
+            .push(
+                "UPDATE tasks SET cursor_at = v.cursor_at, next_slot_at = v.next_slot_at, \
+                 next_due_at = v.next_due_at, wake_at = v.wake_at FROM v \
+                 WHERE tasks.id = v.id AND tasks.cursor_at = v.from_at",
+            )
+            .done();
+        statements.push((update, chunk.len() as u64));
     }
+    statements
 }

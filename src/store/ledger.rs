@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Statement,
 };
 
 use super::{
     Page, PageOf, Store, Tx, convert,
     convert::{micros, micros_of, uuid_of},
     entity::slot,
-    rows::{Column, Type, column},
+    rows::{Column, Type, column, inserts},
 };
 use crate::{
     domain::{
@@ -155,24 +155,10 @@ impl Store {
 impl Tx {
     /// Adds rows to the ledger. The caller holds the tasks' locks.
     pub async fn slots_insert(&mut self, rows: &[SlotRow]) -> Result<()> {
-        let values = |row: &SlotRow| {
-            vec![
-                row.task_id.0.into(),
-                micros(row.after_at).into(),
-                micros(row.upto_at).into(),
-                row.outcome.as_str().into(),
-                row.reason.as_str().into(),
-                row.count.into(),
-                micros_of(row.first_at).into(),
-                micros_of(row.last_at).into(),
-                uuid_of(row.run_id).into(),
-                row.revision.into(),
-                row.tzdb.as_str().into(),
-                micros(row.decided_at).into(),
-            ]
-        };
-        let rows = rows.iter().map(values).collect();
-        self.insert("slots", COLUMNS, &[], rows, "").await
+        for insert in insert_slots(self.backend(), rows) {
+            self.run(insert).await?;
+        }
+        Ok(())
     }
 
     /// Merges rows of a task that end at or before `upto`, the oldest `PRUNED_AT_ONCE` of them, into
@@ -206,4 +192,26 @@ impl Tx {
         self.slots_insert(&[merged]).await?;
         Ok(rows.len() as u64 - 1)
     }
+}
+
+/// What adds rows to the ledger.
+pub(super) fn insert_slots(backend: DbBackend, rows: &[SlotRow]) -> Vec<Statement> {
+    let values = |row: &SlotRow| {
+        vec![
+            row.task_id.0.into(),
+            micros(row.after_at).into(),
+            micros(row.upto_at).into(),
+            row.outcome.as_str().into(),
+            row.reason.as_str().into(),
+            row.count.into(),
+            micros_of(row.first_at).into(),
+            micros_of(row.last_at).into(),
+            uuid_of(row.run_id).into(),
+            row.revision.into(),
+            row.tzdb.as_str().into(),
+            micros(row.decided_at).into(),
+        ]
+    };
+    let rows = rows.iter().map(values).collect();
+    inserts(backend, "slots", COLUMNS, &[], rows, "")
 }

@@ -72,25 +72,24 @@ impl Tx {
                 .with_values(&[column("id", Type::Uuid)], rows)
                 .push("SELECT v.id AS task_id, (")
                 .push(&first_in_line("v.id"))
-                .push(") AS run_id FROM v WHERE NOT EXISTS ")
+                .push(") AS run_id FROM v WHERE v.id IS NOT NULL AND ")
                 .push(&occupies("v.id"))
+                .push(" IS NULL")
                 .done();
             let rows: Vec<Head> = self.all(select).await?;
             let found = |row: Head| Some((TaskId(row.task_id), RunId(row.run_id?)));
             heads.extend(rows.into_iter().filter_map(found));
         }
-        // A list is filled up by its last value.
-        heads.sort();
-        heads.dedup();
         Ok(heads)
     }
 }
 
-/// A subquery: a run of the task that may be claimed, is under way, or waits for its retry. Only those
-/// have a `claim_at`; a comparison finds them in the index, where IS NOT NULL would read all.
+/// A subquery: 1 where a run of the task may be claimed, is under way, or waits for its retry, else null.
+/// Only those have a `claim_at`; a comparison finds them in the index, where IS NOT NULL would read all. It is
+/// no EXISTS, which PostgreSQL would make a join of all such runs with all such tasks.
 pub(super) fn occupies(task: &str) -> String {
     format!(
-        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL AND o.claim_at > 0)"
+        "(SELECT 1 FROM runs o WHERE o.task_id = {task} AND o.finished_at IS NULL AND o.claim_at > 0 LIMIT 1)"
     )
 }
 

@@ -8,10 +8,12 @@
 //! one pool. What must be quick is set-based: many rows in one statement and one transaction.
 //! Locks are taken in one order: tasks (by id), then runs.
 
+mod audits;
 mod bell;
 mod cluster;
 mod convert;
 mod cursors;
+mod decided;
 mod entity;
 mod events;
 mod fence;
@@ -52,9 +54,11 @@ use sea_orm::{
 };
 
 pub use self::{
+    audits::Mark,
     bell::Bells,
     cluster::GlobalPause,
     cursors::CourseRow,
+    decided::{Decided, ReadyWrite},
     ledger::Tear,
     log::LogLine,
     open::Location,
@@ -62,7 +66,7 @@ pub use self::{
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::StoredReply,
-    revisions::Revision,
+    revisions::{Revision, SpecOf},
     runs::{LiveRun, RunFilter},
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
@@ -251,8 +255,12 @@ impl Tx {
         self.store.sql(text)
     }
 
+    fn backend(&self) -> DbBackend {
+        self.store.inner.backend
+    }
+
     fn is_postgres(&self) -> bool {
-        self.store.inner.backend == DbBackend::Postgres
+        self.backend() == DbBackend::Postgres
     }
 
     /// Inserts rows; `constants` are further columns, and what stands in all of them.
@@ -264,8 +272,7 @@ impl Tx {
         rows: Vec<Vec<Value>>,
         tail: &str,
     ) -> Result<()> {
-        let backend = self.store.inner.backend;
-        for insert in rows::inserts(backend, table, columns, constants, rows, tail) {
+        for insert in rows::inserts(self.backend(), table, columns, constants, rows, tail) {
             self.run(insert).await?;
         }
         Ok(())

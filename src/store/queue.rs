@@ -146,11 +146,11 @@ impl Store {
     pub async fn lines_halted(&self) -> Result<Vec<TaskId>> {
         let select = self
             .sql(LIVE_TASKS)
-            .push("SELECT id FROM live WHERE id IS NOT NULL AND NOT EXISTS ")
+            .push("SELECT id FROM live WHERE id IS NOT NULL AND ")
             .push(&occupies("live.id"))
-            .push(" AND EXISTS (")
+            .push(" IS NULL AND (")
             .push(&first_in_line("live.id"))
-            .push(") LIMIT 1000")
+            .push(") IS NOT NULL LIMIT 1000")
             .done();
         let rows: Vec<Id> = self.all(select).await?;
         Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
@@ -205,10 +205,10 @@ mod tests {
                 "SELECT id FROM runs INDEXED BY runs_live WHERE {LIVE} AND task_id IN (x'', x'01') ORDER BY id"
             ),
             format!(
-                "{LIVE_TASKS} SELECT id FROM live WHERE NOT EXISTS {}",
+                "{LIVE_TASKS} SELECT id FROM live WHERE {} IS NULL",
                 occupies("live.id")
             ),
-            format!("SELECT 1 WHERE EXISTS {}", occupies("x''")),
+            format!("SELECT 1 WHERE {} IS NOT NULL", occupies("x''")),
             first_in_line("x''"),
             "SELECT r.id FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL \
              ORDER BY r.priority DESC, r.due_at, r.id LIMIT 10"

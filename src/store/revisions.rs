@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveValue::Set, ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     convert::{json, micros},
     entity::task_revision,
     rows::{CHUNK, Column, Type, column},
+    sql::Sql,
 };
 use crate::{
     domain::{Task, TaskId, TaskSpec},
@@ -30,6 +31,7 @@ pub struct Revision {
 #[derive(FromQueryResult)]
 struct SpecRow {
     task_id: uuid::Uuid,
+    revision: i64,
     spec: String,
 }
 
@@ -58,33 +60,48 @@ impl Store {
         };
         rows.into_iter().map(read).collect()
     }
+
+    /// What these revisions of tasks say, but for those that this program cannot read: these must not stop
+    /// the others.
+    pub async fn specs(&self, of: &[(TaskId, i64)]) -> Result<Vec<SpecOf>> {
+        let mut specs = Vec::with_capacity(of.len());
+        for chunk in of.chunks(CHUNK) {
+            let rows: Vec<SpecRow> = self.all(select_specs(self.inner.backend, chunk)).await?;
+            specs.extend(rows.into_iter().filter_map(spec_of));
+        }
+        Ok(specs)
+    }
+}
+
+/// A task, the number of a revision, and what it says.
+pub type SpecOf = (TaskId, i64, Arc<TaskSpec>);
+
+fn select_specs(backend: DbBackend, of: &[(TaskId, i64)]) -> Statement {
+    const COLUMNS: &[Column] = &[column("id", Type::Uuid), column("number", Type::Big)];
+    let rows = of
+        .iter()
+        .map(|(id, revision)| vec![id.0.into(), (*revision).into()]);
+    Sql::new(backend, "")
+        .with_values(COLUMNS, rows)
+        .push(
+            "SELECT r.task_id, r.revision, r.spec FROM v JOIN task_revisions r \
+             ON r.task_id = v.id AND r.revision = v.number",
+        )
+        .done()
+}
+
+fn spec_of(row: SpecRow) -> Option<SpecOf> {
+    let spec = convert::read(&row.spec).ok()?;
+    Some((TaskId(row.task_id), row.revision, Arc::new(spec)))
 }
 
 impl Tx {
-    /// What these revisions of tasks say, but for those that this program cannot read.
-    pub async fn specs(&mut self, of: &[(TaskId, i64)]) -> Result<Vec<(TaskId, Arc<TaskSpec>)>> {
-        const COLUMNS: &[Column] = &[column("id", Type::Uuid), column("number", Type::Big)];
+    /// As [`Store::specs`].
+    pub async fn specs(&mut self, of: &[(TaskId, i64)]) -> Result<Vec<SpecOf>> {
         let mut specs = Vec::with_capacity(of.len());
         for chunk in of.chunks(CHUNK) {
-            let rows = chunk
-                .iter()
-                .map(|(id, revision)| vec![id.0.into(), (*revision).into()]);
-            let select = self
-                .sql("")
-                .with_values(COLUMNS, rows)
-                .push(
-                    "SELECT DISTINCT r.task_id, r.spec FROM v JOIN task_revisions r \
-                     ON r.task_id = v.id AND r.revision = v.number",
-                )
-                .done();
-            let rows: Vec<SpecRow> = self.all(select).await?;
-            // One that cannot be read is for the caller to see to: it must not stop the others.
-            let read = |row: SpecRow| Some((TaskId(row.task_id), convert::read(&row.spec).ok()?));
-            specs.extend(
-                rows.into_iter()
-                    .filter_map(read)
-                    .map(|(id, spec)| (id, Arc::new(spec))),
-            );
+            let rows: Vec<SpecRow> = self.all(select_specs(self.backend(), chunk)).await?;
+            specs.extend(rows.into_iter().filter_map(spec_of));
         }
         Ok(specs)
     }

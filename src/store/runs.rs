@@ -2,15 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Value,
+    ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Statement, Value,
 };
 
 use super::{
     Page, PageOf, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
-    rows::{CHUNK, Column, Type, column},
+    rows::{CHUNK, Column, Type, column, inserts},
 };
 use crate::{
     domain::{
@@ -142,8 +142,9 @@ impl Store {
 impl Tx {
     /// Adds runs that nothing has happened to yet, tells of them, and rings for those that may start.
     pub async fn runs_insert(&mut self, runs: &[Run]) -> Result<()> {
-        let rows = runs.iter().map(row_of).collect::<Result<_>>()?;
-        self.insert("runs", COLUMNS, UNTOUCHED, rows, "").await?;
+        for insert in insert_runs(self.backend(), runs)? {
+            self.run(insert).await?;
+        }
         for run in runs {
             self.tell_run(EventKind::RunQueued, run);
         }
@@ -238,13 +239,18 @@ impl Tx {
     }
 
     pub(super) fn tell_run(&mut self, kind: EventKind, run: &Run) {
-        self.tell(NewEvent::new(
-            kind,
-            Some(run.task_id),
-            run.resource_name(),
-            run,
-        ));
+        self.tell(run_event(kind, run));
     }
+}
+
+pub(super) fn run_event(kind: EventKind, run: &Run) -> NewEvent {
+    NewEvent::new(kind, Some(run.task_id), run.resource_name(), run)
+}
+
+/// What adds runs that nothing has happened to yet.
+pub(super) fn insert_runs(backend: DbBackend, runs: &[Run]) -> Result<Vec<Statement>> {
+    let rows = runs.iter().map(row_of).collect::<Result<_>>()?;
+    Ok(inserts(backend, "runs", COLUMNS, UNTOUCHED, rows, ""))
 }
 
 /// Runs that have not ended: said so that the index of the live ones holds, and is chosen.

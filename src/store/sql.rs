@@ -79,8 +79,8 @@ impl Sql {
         self
     }
 
-    /// `WITH v(…) AS (…)`: these rows, of which one may stand several times. There must be at least one
-    /// row, and at most [`super::rows::CHUNK`].
+    /// `WITH v(…) AS (…)`: these rows, and on SQLite some of nulls. There must be at least one row, and at most
+    /// [`super::rows::CHUNK`].
     pub(super) fn with_values(
         mut self,
         columns: &[Column],
@@ -92,8 +92,9 @@ impl Sql {
             self.text.push_str("SELECT ");
             return self.elements(columns, "", rows).push(") ");
         }
-        if let Some(last) = rows.last().cloned() {
-            rows.resize(length_for(rows.len()), last);
+        if let Some(last) = rows.last() {
+            let nulls = last.iter().map(Value::as_null).collect();
+            rows.resize(length_for(rows.len()), nulls);
         }
         self.push("VALUES ").tuples("", rows).push(") ")
     }

@@ -95,7 +95,10 @@ async fn one(client: &Client, log: &Log, due_at: Timestamp, count: usize) -> any
     tokio::time::sleep(Duration::from_millis(1_500 + count as u64 / 4)).await;
     client.idle(Duration::from_secs(60)).await?;
     let runs = client.runs_since(due_at).await?;
-    let of_burst = |run: &&pb::Run| instant(run.nominal_time.as_ref()) == Some(due_at);
+    // The server's own tasks are due at some full minutes, too.
+    let of_burst = |run: &&pb::Run| {
+        run.task.starts_with("tasks/burst-") && instant(run.nominal_time.as_ref()) == Some(due_at)
+    };
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut started = Vec::with_capacity(count);
     for run in runs.iter().filter(of_burst) {

@@ -1,0 +1,113 @@
+//! What the auditor reads and notes: its own mark on each task, and the ledger behind it.
+
+use jiff::Timestamp;
+use sea_orm::FromQueryResult;
+
+use super::{
+    Store, Tx, convert,
+    convert::micros,
+    entity::slot,
+    rows::{CHUNK, Column, Type, column},
+};
+use crate::{
+    domain::{TaskId, TaskName, ledger::SlotRow},
+    error::Result,
+};
+
+/// How far a task is decided, and how far that was audited.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    pub id: TaskId,
+    pub name: TaskName,
+    pub revision: i64,
+    pub cursor_at: Timestamp,
+    pub audited_at: Timestamp,
+    pub is_paused: bool,
+    pub last_success_at: Option<Timestamp>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: uuid::Uuid,
+    name: String,
+    revision: i64,
+    cursor_at: i64,
+    audited_at: i64,
+    pause: Option<String>,
+    last_success_at: Option<i64>,
+}
+
+const MARKS: &[Column] = &[column("id", Type::Uuid), column("mark_at", Type::Big)];
+
+impl Store {
+    /// The marks of tasks that are not deleted, in the order of their ids, behind one of them.
+    pub async fn marks(&self, behind: Option<TaskId>, limit: usize) -> Result<Vec<Mark>> {
+        let mut select = self.sql(
+            "SELECT id, name, revision, cursor_at, audited_at, pause, last_success_at FROM tasks \
+             WHERE deleted_at IS NULL",
+        );
+        if let Some(behind) = behind {
+            select = select.push(" AND id > ").bind(behind.0);
+        }
+        let select = select
+            .push(" ORDER BY id LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<Row> = self.all(select).await?;
+        let read = |row: Row| {
+            Ok(Mark {
+                id: TaskId(row.id),
+                name: row.name.parse()?,
+                revision: row.revision,
+                cursor_at: convert::instant(row.cursor_at)?,
+                audited_at: convert::instant(row.audited_at)?,
+                is_paused: row.pause.is_some(),
+                last_success_at: convert::instant_of(row.last_success_at)?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Rows of the ledger behind these marks, by task and then oldest first. Of at most 500 tasks.
+    pub async fn slots_behind(
+        &self,
+        marks: &[(TaskId, Timestamp)],
+        limit: usize,
+    ) -> Result<Vec<SlotRow>> {
+        if marks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = marks
+            .iter()
+            .map(|(id, mark_at)| vec![id.0.into(), micros(*mark_at).into()]);
+        let select = self
+            .sql("")
+            .with_values(MARKS, rows)
+            .push(
+                "SELECT s.* FROM v JOIN slots s ON s.task_id = v.id AND s.upto_at > v.mark_at \
+                 ORDER BY s.task_id, s.upto_at LIMIT ",
+            )
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<slot::Model> = self.all(select).await?;
+        rows.into_iter().map(SlotRow::try_from).collect()
+    }
+}
+
+impl Tx {
+    /// Moves the auditor's own marks.
+    pub async fn audited(&mut self, marks: &[(TaskId, Timestamp)]) -> Result<()> {
+        for chunk in marks.chunks(CHUNK) {
+            let rows = chunk
+                .iter()
+                .map(|(id, mark_at)| vec![id.0.into(), micros(*mark_at).into()]);
+            let update = self
+                .sql("")
+                .with_values(MARKS, rows)
+                .push("UPDATE tasks SET audited_at = v.mark_at FROM v WHERE tasks.id = v.id")
+                .done();
+            self.run(update).await?;
+        }
+        Ok(())
+    }
+}
