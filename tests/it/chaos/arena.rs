@@ -16,6 +16,7 @@ use super::{
     pace::{pass, soon},
     postgres::Postgres,
     replica::Replica,
+    report,
     tokens::Tokens,
     verdict::{self, Faults},
     watchers::Watcher,
@@ -32,8 +33,6 @@ const CALM_WITHIN: Duration = Duration::from_secs(60);
 const DECIDED_WITHIN: Duration = Duration::from_secs(60);
 const LEASES_LOST: &str = "SELECT (SELECT count(*) FROM run_attempts WHERE reason = 'LEASE_LOST') \
                            + (SELECT count(*) FROM runs WHERE reason = 'LEASE_LOST')";
-/// What a replica has under way that is gone.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where the cluster keeps its tables.
 #[derive(Debug)]
@@ -247,16 +246,23 @@ impl Arena {
         held.await.0
     }
 
-    /// Waits until all this has begun anew elsewhere.
-    pub(super) async fn taken_over(&mut self, held: &BTreeMap<Uuid, i64>, since: Duration) {
-        for (run, token) in held {
-            let started = soon("a run to be taken over", TAKEN_OVER_WITHIN, async || {
-                self.tokens.started_after(*run, *token)
-            });
-            let (started_at, _) = started.await;
-            let after = started_at.saturating_sub(since);
-            self.figures.taken_over_s.push(after.as_secs_f64());
-        }
+    /// Waits until the others have decided every task, and have begun anew all of this.
+    pub(super) async fn others_go_on(&mut self, held: &BTreeMap<Uuid, i64>, since: Duration) {
+        let taken_over = async {
+            let mut seconds = Vec::with_capacity(held.len());
+            for (run, token) in held {
+                let started = soon("a run to be taken over", CALM_WITHIN, async || {
+                    self.tokens.started_after(*run, *token)
+                });
+                let (started_at, _) = started.await;
+                seconds.push(started_at.saturating_sub(since).as_secs_f64());
+            }
+            seconds
+        };
+        let decided = self.decides("the others to decide alone");
+        let (taken_over, decided) = tokio::join!(taken_over, decided);
+        self.figures.taken_over_s.extend(taken_over);
+        self.figures.decided_by_others_s.push(decided.as_secs_f64());
     }
 
     pub(super) async fn blow_for(&self, span: Duration) {
@@ -313,9 +319,11 @@ impl Arena {
         let leases_lost = look.number(LEASES_LOST).await;
         let figures = &mut self.figures;
         figures.slots = verdict::slots(&tasks, &look.slots().await, &runs, &mut faults);
+        let before = faults.count();
         figures.runs = verdict::runs(&runs, &attempts, &tally, &mut faults);
-        figures.leases_lost = leases_lost.unwrap_or(-1);
         verdict::events(&events, &runs, &mut faults);
+        figures.illegal = faults.count() - before;
+        figures.leases_lost = leases_lost.unwrap_or(-1);
         figures.watchers = self
             .watchers
             .iter()
@@ -342,7 +350,10 @@ impl Arena {
                 figures.tokens
             )
         });
-        self.figures.keep(self.form);
+        for mark in figures.marks(self.form) {
+            faults.add_if(mark.met == Some(false), || format!("{mark:?}"));
+        }
+        report::keep(std::mem::take(figures), self.form);
         faults.assert_none();
         for replica in std::mem::take(&mut self.replicas) {
             replica.stop().await;

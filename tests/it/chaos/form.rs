@@ -31,6 +31,15 @@ impl Form {
     }
 }
 
+/// Whether a story is left to `make chaos`, with a word: others like it are told in the short form.
+pub(super) fn at_length_only(what: &str) -> bool {
+    let is_short = Form::now() == Form::Short;
+    if is_short {
+        eprintln!("LEFT TO `make chaos`: {what}");
+    }
+    is_short
+}
+
 /// Says what is not tested here and why; in CI that is a failure.
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 pub(super) fn skip(what: &str, why: &str) {

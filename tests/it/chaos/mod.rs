@@ -8,7 +8,7 @@
 //! seen every event once, in order; and there must be as many runs by hand as calls were answered.
 //!
 //! In `make test` the stories are short. `make chaos` tells them at length, one after the other, and keeps
-//! what it measured beside what Cargo builds, as `chaos.json` and `chaos.txt`.
+//! what it measured beside what Cargo builds, in `chaos.json` and `chaos.txt`.
 
 mod arena;
 mod door;
@@ -19,6 +19,7 @@ mod look;
 mod pace;
 mod postgres;
 mod replica;
+mod report;
 mod tokens;
 mod verdict;
 mod watchers;

@@ -31,6 +31,10 @@ impl Faults {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     #[track_caller]
     pub(super) fn assert_none(&self) {
         let first: Vec<&String> = self.0.iter().take(20).collect();
@@ -153,7 +157,8 @@ fn whole_seconds(after: i64, upto: i64) -> i64 {
     upto.div_euclid(SECOND) - after.div_euclid(SECOND)
 }
 
-/// Whether each run ended, and what is kept of it agrees with itself and with its handlers.
+/// Whether each run ended, and what is kept of it agrees with itself and with its handlers. Says how many
+/// there are by the state in which they ended.
 pub(super) fn runs(
     runs: &BTreeMap<Uuid, RunRow>,
     attempts: &BTreeMap<Uuid, Vec<i64>>,
@@ -256,7 +261,6 @@ pub(super) fn watched(
         })
         .collect();
     let mut watched = Watched {
-        watcher,
         told: expected.len(),
         seen: notes.seen.len(),
         reconnects: notes.reconnects,
@@ -283,6 +287,6 @@ pub(super) fn watched(
         faults.add(format!("{watcher} was refused: {refused}"));
     }
     let wrong = watched.missed + watched.repeated + watched.out_of_order;
-    faults.add_if(wrong != 0, || format!("{watched:?}"));
+    faults.add_if(wrong != 0, || format!("{watcher}: {watched:?}"));
     watched
 }
