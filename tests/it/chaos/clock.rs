@@ -46,7 +46,9 @@ async fn a_clock_that_jumps_decides_no_slot_twice_on_postgresql() {
 
 async fn there_and_back(mut arena: Arena, clock: &Faketime) {
     arena.begin().await;
-    for _ in 0..arena.form.pick(1, 3) {
+    for turn in 0..arena.form.pick(1, 3) {
+        // Where it is right, and where it is an hour ahead; each turn begins where the last one ended.
+        let (right, ahead) = (turn * HOUR, (turn + 1) * HOUR);
         arena
             .blow_for(
                 arena
@@ -55,7 +57,7 @@ async fn there_and_back(mut arena: Arena, clock: &Faketime) {
             )
             .await;
         let before = newest(&arena).await;
-        clock.set(HOUR);
+        clock.set(ahead);
         arena.figures.blows += 1;
         let jumped = soon("the hour to be decided", SEEN_WITHIN, async || {
             (before + HOUR - 60 < newest(&arena).await).then_some(())
@@ -63,7 +65,7 @@ async fn there_and_back(mut arena: Arena, clock: &Faketime) {
         jumped.await;
         arena.decides("deciding to go on").await;
 
-        clock.set(0);
+        clock.set(right);
         arena.figures.blows += 1;
         let back = soon("a problem that tells of it", SEEN_WITHIN, async || {
             let status = arena
@@ -95,9 +97,8 @@ async fn there_and_back(mut arena: Arena, clock: &Faketime) {
             .await;
         assert_eq!(newest(&arena).await, decided, "nothing fires again");
 
-        clock.set(HOUR);
+        clock.set(ahead);
         arena.decides("deciding to go on where it was").await;
-        clock.set(HOUR);
     }
     arena.settle().await;
 }

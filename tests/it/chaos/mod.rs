@@ -11,6 +11,7 @@
 //! what it measured beside what Cargo builds, in `chaos.json` and `chaos.txt`.
 
 mod arena;
+mod checked;
 mod door;
 mod faketime;
 mod figures;
