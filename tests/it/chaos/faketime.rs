@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use super::form::skip;
+use crate::support::skip;
 
 /// Where `scripts/test-faketime` has found it.
 const VARIABLE: &str = "WATCHBELL_TEST_FAKETIME";

@@ -1,9 +1,9 @@
 //! How long a story is told: short in `make test`, long in `make chaos`.
 
+use crate::support::tell;
+
 /// `make chaos` sets it to `long`.
 const VARIABLE: &str = "WATCHBELL_TEST_CHAOS";
-/// In CI, where nothing may be skipped for want of a tool.
-const STRICT: &str = "WATCHBELL_TEST_STRICT";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -35,14 +35,7 @@ impl Form {
 pub(super) fn at_length_only(what: &str) -> bool {
     let is_short = Form::now() == Form::Short;
     if is_short {
-        eprintln!("LEFT TO `make chaos`: {what}");
+        tell(&format!("LEFT TO `make chaos`: {what}"));
     }
     is_short
-}
-
-/// Says what is not tested here and why; in CI that is a failure.
-#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
-pub(super) fn skip(what: &str, why: &str) {
-    eprintln!("SKIPPED, {what}: {why}");
-    assert!(std::env::var_os(STRICT).is_none(), "{STRICT} is set");
 }

@@ -15,7 +15,8 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::{form::skip, look::Look, pace::soon};
+use super::{look::Look, pace::soon};
+use crate::support::skip;
 
 /// Below the ports that systems hand out for outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
