@@ -47,7 +47,10 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if is_watch(request.uri().path()) {
+            request.headers_mut().remove("grpc-accept-encoding");
+        }
         let method = request.uri().path().trim_start_matches('/');
         let limit = deadline::for_answer(method, request.headers());
         let span = info_span!("rpc", rpc.method = method, rpc.principal = Empty);
@@ -68,6 +71,13 @@ where
         };
         Box::pin(answered.instrument(span))
     }
+}
+
+/// A watch's messages are small and many, and compressed one by one: that costs more than it saves.
+fn is_watch(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|name| name.starts_with("Watch"))
 }
 
 #[cfg(test)]

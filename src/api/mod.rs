@@ -14,6 +14,7 @@ mod page;
 mod request;
 mod runs;
 mod scheduler;
+mod shared;
 mod status;
 mod tail;
 mod task_fields;
@@ -28,10 +29,13 @@ use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codec::CompressionEncoding, service::Routes};
 
-pub use self::health::{Health, HealthHandle};
 use self::{
     auth::{Guard, Token},
     edge::Edge,
+};
+pub use self::{
+    health::{Health, HealthHandle},
+    shared::Shared,
 };
 use crate::{
     engine::{Caller, Engine},

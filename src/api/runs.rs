@@ -7,7 +7,8 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, Reply, convert, convert::time, deadline, names, names::RunName, page, request::Asked,
+    Api, Feed, Reply, Shared, convert, convert::time, deadline, names, names::RunName, page,
+    request::Asked,
 };
 use crate::{
     domain::Run,
@@ -21,7 +22,7 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
 #[tonic::async_trait]
 impl RunService for Api {
-    type WatchRunsStream = Feed<pb::WatchRunsResponse>;
+    type WatchRunsStream = Feed<Shared<pb::WatchRunsResponse>>;
     type TailRunLogStream = Feed<pb::TailRunLogResponse>;
 
     async fn list_runs(
@@ -201,28 +202,12 @@ impl Api {
         if !request.task.is_empty() {
             let name = names::task("task", &request.task)?;
             match self.engine.store().task(&name).await {
-                Ok(task) => filter.task = Some(task.id),
+                Ok(task) => filter.tasks = vec![task.id],
                 // A task that is gone may have left runs.
-                Err(Error::NotFound { near, .. }) => {
-                    filter.task_name = Some(name.to_string());
-                    let one = Page {
-                        size: 1,
-                        after: None,
-                    };
-                    if self
-                        .engine
-                        .store()
-                        .runs(&filter, &one)
-                        .await?
-                        .items
-                        .is_empty()
-                    {
-                        let id = name.to_string();
-                        return Err(Error::NotFound {
-                            what: "task",
-                            id,
-                            near,
-                        });
+                Err(error @ Error::NotFound { .. }) => {
+                    filter.tasks = self.engine.store().tasks_gone(&name).await?;
+                    if filter.tasks.is_empty() {
+                        return Err(error);
                     }
                 }
                 Err(error) => return Err(error),

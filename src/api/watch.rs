@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use async_stream::try_stream;
 use futures_util::StreamExt as _;
+use prost::Message as _;
 use tonic::Status;
 
 use super::{
     Api, Feed, convert,
     convert::time,
     names,
+    shared::Shared,
     watch_token::{Place, Tokens},
 };
 use crate::{
-    domain::{Run, RunId, TaskId},
+    clock::Stopwatch,
+    domain::{Event, Run, RunId, TaskId},
     error::{Error, Result},
     journal, pb,
     pb::watch_runs_response::Message,
@@ -21,6 +24,9 @@ use crate::{
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 const SNAPSHOT_MAX: u64 = 10_000;
+
+/// What a watch sends.
+pub(super) type Told = Shared<pb::WatchRunsResponse>;
 
 /// Which runs a watch shows.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +46,7 @@ impl Api {
         &self,
         request: pb::WatchRunsRequest,
         deadline: Duration,
-    ) -> Result<Feed<pb::WatchRunsResponse>> {
+    ) -> Result<Feed<Told>> {
         let mut filter = Filter::default();
         if !request.task.is_empty() {
             let name = names::task("task", &request.task)?;
@@ -105,13 +111,20 @@ impl Api {
             }
             let mut at = from;
             let mut events = std::pin::pin!(journal::follow(store, from));
-            let mut quiet = tokio::time::interval(HEARTBEAT);
-            quiet.reset();
+            let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
+            let mut spoke = Stopwatch::start();
             let mut over = std::pin::pin!(tokio::time::sleep(deadline));
             loop {
                 let event = tokio::select! {
                     event = events.next() => event,
-                    _ = quiet.tick() => {
+                    () = &mut quiet => {
+                        let rest = HEARTBEAT.saturating_sub(spoke.elapsed());
+                        if !rest.is_zero() {
+                            quiet.set(tokio::time::sleep(rest));
+                            continue;
+                        }
+                        spoke = Stopwatch::start();
+                        quiet.set(tokio::time::sleep(HEARTBEAT));
                         let time = Some(time::stamp(clock.now()));
                         yield message(Message::Heartbeat(pb::Heartbeat { time }), tokens.make(Place::After(at)));
                         continue;
@@ -129,14 +142,8 @@ impl Api {
                 let event = event.map_err(Status::from)?;
                 at = event.sequence;
                 let Some(run) = event.run().filter(|run| filter.wants(run)) else { continue };
-                quiet.reset();
-                let told = pb::RunEvent {
-                    sequence: event.sequence,
-                    time: Some(time::stamp(event.at)),
-                    r#type: event.kind.as_str().to_owned(),
-                    run: Some(convert::run_basic(&run)),
-                };
-                yield message(Message::Event(told), tokens.make(Place::After(at)));
+                spoke = Stopwatch::start();
+                yield told(&event, &run, tokens.make(Place::After(at)));
                 if one_run.is_some() && run.state.is_terminal() {
                     yield end("RUN_ENDED", tokens.make(Place::After(at)));
                     return;
@@ -147,14 +154,38 @@ impl Api {
     }
 }
 
-fn message(message: Message, resume_token: String) -> pb::WatchRunsResponse {
-    pb::WatchRunsResponse {
-        message: Some(message),
+/// An event, encoded once for all who watch; but the token is of this watch.
+fn told(event: &Event, run: &Run, resume_token: String) -> Told {
+    let encode = || {
+        let told = pb::RunEvent {
+            sequence: event.sequence,
+            time: Some(time::stamp(event.at)),
+            r#type: event.kind.as_str().to_owned(),
+            run: Some(convert::run_basic(run)),
+        };
+        let message = Some(Message::Event(told));
+        let resume_token = String::new();
+        pb::WatchRunsResponse {
+            message,
+            resume_token,
+        }
+        .encode_to_vec()
+    };
+    let own = pb::WatchRunsResponse {
+        message: None,
         resume_token,
-    }
+    };
+    Shared::new(event.told(encode), own)
 }
 
-fn end(reason: &str, resume_token: String) -> pb::WatchRunsResponse {
+fn message(message: Message, resume_token: String) -> Told {
+    Shared::own(pb::WatchRunsResponse {
+        message: Some(message),
+        resume_token,
+    })
+}
+
+fn end(reason: &str, resume_token: String) -> Told {
     message(Message::End(stream_end(reason)), resume_token)
 }
 

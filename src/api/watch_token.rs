@@ -20,23 +20,28 @@ pub(super) struct Tokens {
     cluster: String,
     epoch: String,
     filter: String,
+    /// Everything before the place.
+    head: String,
 }
 
 impl Tokens {
     pub(super) fn of(api: &Api, filter: &[&str]) -> Self {
+        let cluster = short(&api.info.cluster_id);
+        let epoch = short(&api.info.log_epoch);
+        let filter = page::scope(filter);
         Self {
-            cluster: short(&api.info.cluster_id),
-            epoch: short(&api.info.log_epoch),
-            filter: page::scope(filter),
+            head: format!("1.{cluster}.{epoch}.{filter}."),
+            cluster,
+            epoch,
+            filter,
         }
     }
 
     pub(super) fn make(&self, place: Place) -> String {
-        let place = match place {
-            Place::Snapshot => "s".to_owned(),
-            Place::After(sequence) => sequence.to_string(),
-        };
-        format!("1.{}.{}.{}.{place}", self.cluster, self.epoch, self.filter)
+        match place {
+            Place::Snapshot => format!("{}s", self.head),
+            Place::After(sequence) => format!("{}{sequence}", self.head),
+        }
     }
 
     /// Where a token points; none of an empty one.

@@ -47,6 +47,7 @@ pub struct Event {
     /// The resource's state and version, as JSON.
     pub payload: String,
     run: OnceLock<Option<Arc<Run>>>,
+    told: OnceLock<Arc<[u8]>>,
 }
 
 impl Event {
@@ -66,7 +67,14 @@ impl Event {
             subject,
             payload,
             run: OnceLock::new(),
+            told: OnceLock::new(),
         }
+    }
+
+    /// The event as it is told outside: `encode` is called for the first of a thousand watchers, the
+    /// others get the same bytes. There is one such form of each event.
+    pub fn told(&self, encode: impl FnOnce() -> Vec<u8>) -> Arc<[u8]> {
+        self.told.get_or_init(|| encode().into()).clone()
     }
 
     /// The run it tells of, where it tells of one; read once however many watchers ask.

@@ -34,6 +34,7 @@ mod runs;
 mod runs_claim;
 mod runs_finish;
 mod runs_history;
+mod runs_list;
 mod sql;
 mod tail;
 mod tasks;
@@ -67,9 +68,10 @@ pub use self::{
     replicas::ReplicaRow,
     requests::StoredReply,
     revisions::{Revision, SpecOf},
-    runs::{LiveRun, RunFilter},
+    runs::LiveRun,
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
+    runs_list::RunFilter,
     tail::Tail,
     tasks::{TaskCounts, TaskFilter},
 };

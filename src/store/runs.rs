@@ -1,13 +1,12 @@
 //! Runs: reading them and adding them.
 
-use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
     ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, Statement, Value,
 };
 
 use super::{
-    Page, PageOf, Store, Tx, convert,
+    Store, Tx, convert,
     convert::{json, json_of, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
     rows::{CHUNK, Column, Type, column, inserts},
@@ -19,20 +18,6 @@ use crate::{
     },
     error::{Error, Result},
 };
-
-const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
-
-/// Which runs a list holds.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    pub task: Option<TaskId>,
-    /// By name, for tasks that are gone.
-    pub task_name: Option<String>,
-    pub states: Vec<RunState>,
-    pub triggers: Vec<Trigger>,
-    pub queued_since: Option<Timestamp>,
-    pub queued_before: Option<Timestamp>,
-}
 
 /// A run of a task that has not ended, in short.
 #[derive(Clone, Debug)]
@@ -83,47 +68,6 @@ impl Store {
             })
         };
         rows.into_iter().map(read).collect()
-    }
-
-    /// A page of runs, the newest queued first.
-    pub async fn runs(&self, filter: &RunFilter, page: &Page<RunId>) -> Result<PageOf<Run, RunId>> {
-        let mut select = run::Entity::find();
-        if let Some(task) = filter.task {
-            select = select.filter(run::Column::TaskId.eq(task.0));
-        }
-        if let Some(name) = &filter.task_name {
-            select = select.filter(run::Column::Task.eq(name));
-        }
-        if !filter.states.is_empty() {
-            let states = filter.states.iter().map(|state| state.as_str());
-            select = select.filter(run::Column::State.is_in(states));
-        }
-        if !filter.triggers.is_empty() {
-            let triggers = filter.triggers.iter().map(|trigger| trigger.as_str());
-            select = select.filter(run::Column::TriggerBy.is_in(triggers));
-        }
-        // The id's first bits find the place, to the millisecond.
-        if let Some(since) = filter.queued_since {
-            select = select
-                .filter(run::Column::Id.gte(RunId::first_from(since).0))
-                .filter(run::Column::QueuedAt.gte(micros(since)));
-        }
-        if let Some(before) = filter.queued_before {
-            let next = before.saturating_add(MILLISECOND).unwrap_or(Timestamp::MAX);
-            select = select
-                .filter(run::Column::Id.lt(RunId::first_from(next).0))
-                .filter(run::Column::QueuedAt.lt(micros(before)));
-        }
-        if let Some(after) = page.after {
-            select = select.filter(run::Column::Id.lt(after.0));
-        }
-        let rows = select
-            .order_by_desc(run::Column::Id)
-            .limit(page.size + 1)
-            .all(&self.inner.read)
-            .await?;
-        let runs = rows.into_iter().map(Run::try_from).collect::<Result<_>>()?;
-        Ok(PageOf::cut(runs, page.size, |run: &Run| run.id))
     }
 
     /// Runs that have not ended, oldest first.

@@ -21,6 +21,7 @@ mod following;
 mod fuzzing;
 mod kinds;
 mod leases;
+mod listing;
 mod overlapping;
 mod process;
 mod serving;

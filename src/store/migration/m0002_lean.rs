@@ -29,6 +29,8 @@ const STEPS: &[&str] = &[
     "CREATE INDEX runs_task ON runs (task_id, id)",
     "CREATE INDEX runs_unsuccessful ON runs (state, id) \
      WHERE finished_at IS NOT NULL AND state <> 'succeeded'",
+    "CREATE INDEX runs_unsuccessful_of ON runs (task_id, state, id) \
+     WHERE finished_at IS NOT NULL AND state <> 'succeeded'",
     "INSERT INTO task_layers (task_id, layers) SELECT id, layers FROM tasks",
     "ALTER TABLE tasks DROP COLUMN spec",
     "ALTER TABLE tasks DROP COLUMN layers",

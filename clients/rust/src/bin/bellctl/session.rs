@@ -68,7 +68,7 @@ pub(crate) fn tell_more(next_page_token: &str) {
     }
 }
 
-/// All pages, or the one at `token`, and the token of the next.
+/// All pages, or the first at `token` or behind it that is not empty, and the token of the next.
 pub(crate) async fn pages<T>(
     all: bool,
     mut token: String,
@@ -78,8 +78,10 @@ pub(crate) async fn pages<T>(
     loop {
         let (page, next) = fetch(token.clone()).await?;
         items.extend(page);
+        // A page can be empty though there are more: then nothing was found as far as it has looked.
+        let enough = !all && !items.is_empty();
         // A server that hands out the same token again would keep us here for ever.
-        if !all || next.is_empty() || next == token {
+        if enough || next.is_empty() || next == token {
             return Ok((items, next));
         }
         token = next;
@@ -131,6 +133,18 @@ mod tests {
         })
         .await;
         assert_eq!(one.unwrap(), (vec![1], "a".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_empty_page_is_passed_over_where_there_are_more() {
+        let one = pages(false, String::new(), async |token| {
+            Ok(match token.as_str() {
+                "" => (vec![], "a".to_owned()),
+                _ => (vec![1], "b".to_owned()),
+            })
+        })
+        .await;
+        assert_eq!(one.unwrap(), (vec![1], "b".to_owned()));
     }
 
     #[tokio::test]
