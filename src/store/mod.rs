@@ -208,8 +208,8 @@ impl Store {
         }
     }
 
-    /// After a full disk SQLite has rolled back by itself, and the connection no longer knows whether
-    /// it is in a transaction: the next savepoint would commit alone. A fresh one knows.
+    /// After an error that is not a constraint's nobody knows what the connection still holds to be true of
+    /// the file. A fresh one reads it again.
     async fn close_writer(&self) {
         let pool = self.inner.write.get_sqlite_connection_pool();
         match pool.acquire().await {

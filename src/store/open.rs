@@ -269,6 +269,9 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false)
+        .map_sqlx_sqlite_pool_opts(|options| {
+            options.after_release(|connection, _| Box::pin(has_left_transaction(connection)))
+        })
         .map_sqlx_sqlite_opts(move |_| {
             let options = SqliteConnectOptions::new()
                 .filename(&file)
@@ -291,6 +294,21 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
             }
         });
     Database::connect(options).await
+}
+
+/// Whether a connection may go to the next writer, who may be waiting for it already.
+///
+/// Where SQLite has rolled back by itself, as it does when the disk is full, there is nothing to roll back
+/// any more, and the connection believes for good that it is in a transaction. Writes would be savepoints in
+/// it: one that is given up leaves it open, and what the next ones commit goes with the connection.
+async fn has_left_transaction(
+    connection: &mut sqlx::SqliteConnection,
+) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // The roll-back may be on its way.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {

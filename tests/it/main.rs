@@ -24,6 +24,7 @@ mod leases;
 mod listing;
 mod overlapping;
 mod process;
+mod rolled_back;
 mod serving;
 mod silent;
 mod support;
