@@ -1,4 +1,4 @@
-//! A cluster under fire: its database, its replicas, its clients, and what is left in the end.
+//! A cluster under fire: its database, its replicas and its clients.
 
 use std::{
     collections::BTreeMap, net::SocketAddr, path::PathBuf, process::Command, time::Duration,
@@ -6,33 +6,29 @@ use std::{
 
 use uuid::Uuid;
 use watchbell::clock::Stopwatch;
-use watchbell_client::{client::Client, pb};
+use watchbell_client::client::Client;
 
 use super::{
     door::Door,
-    figures::{Calls, Figures, Tokens as TokenFigures, load_average},
+    figures::Figures,
     form::Form,
     look::Look,
     pace::{pass, soon},
     postgres::Postgres,
     replica::Replica,
-    report,
     tokens::Tokens,
-    verdict::{self, Faults},
     watchers::Watcher,
     workload::{BY_HAND, Caller, Load, trigger},
 };
-use crate::{
-    process::harness::{Place, finish},
-    support::Database,
-};
+use crate::{process::harness::Place, support::Database};
 
 /// How long the runs that are under way at the end may take to end.
-const CALM_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const CALM_WITHIN: Duration = Duration::from_secs(60);
 /// How long deciding may take to go on after a blow.
 const DECIDED_WITHIN: Duration = Duration::from_secs(60);
-const LEASES_LOST: &str = "SELECT (SELECT count(*) FROM run_attempts WHERE reason = 'LEASE_LOST') \
-                           + (SELECT count(*) FROM runs WHERE reason = 'LEASE_LOST')";
+pub(super) const LEASES_LOST: &str = "\
+    SELECT (SELECT count(*) FROM run_attempts WHERE reason = 'LEASE_LOST') \
+    + (SELECT count(*) FROM runs WHERE reason = 'LEASE_LOST')";
 
 /// Where the cluster keeps its tables.
 #[derive(Debug)]
@@ -58,8 +54,8 @@ pub(super) struct Arena {
     pub(super) environment: Vec<(String, String)>,
     load: Load,
     watch: Stopwatch,
-    watchers: Vec<Watcher>,
-    caller: Option<Caller>,
+    pub(super) watchers: Vec<Watcher>,
+    pub(super) caller: Option<Caller>,
 }
 
 impl Ground {
@@ -272,101 +268,5 @@ impl Arena {
     /// How many attempts were taken from their replica so far.
     pub(super) async fn leases_lost(&self) -> i64 {
         self.look().await.number(LEASES_LOST).await.unwrap()
-    }
-
-    /// Ends the storm, waits for calm, and holds everything against everything.
-    pub(super) async fn settle(mut self) {
-        let mut faults = Faults::default();
-        self.decides("every task to be decided after the storm")
-            .await;
-        if let Some(caller) = self.caller.take() {
-            self.figures.calls.answered += caller.finish().await;
-        }
-        self.audit("in the storm");
-        let request = pb::PauseAllRequest::default();
-        let paused = watchbell_client::call::unary(request, async |request| {
-            self.client().scheduler().pause_all(request).await
-        });
-        paused.await.unwrap();
-        self.figures.seconds = self.now().as_secs_f64();
-        self.figures.load_average = load_average();
-
-        let look = self.look().await;
-        let calm = soon("every run to end", CALM_WITHIN, async || {
-            let live = "SELECT count(*) FROM runs WHERE finished_at IS NULL";
-            (look.number(live).await? == 0).then_some(())
-        });
-        calm.await;
-        let last = "SELECT max(sequence) FROM events WHERE kind LIKE 'run.%'";
-        for watcher in &self.watchers {
-            let of_it = match watcher.task.strip_prefix("tasks/") {
-                Some(task) => format!("{last} AND subject LIKE 'tasks/{task}/%'"),
-                None => last.to_owned(),
-            };
-            let last = look.number(&of_it).await.unwrap_or(0);
-            let reached = soon(
-                "the watchers to see the last event",
-                CALM_WITHIN,
-                async || watcher.has_reached(last).then_some(()),
-            );
-            reached.await;
-        }
-        self.audit("after the storm");
-
-        let (tasks, runs) = (look.tasks().await, look.runs().await);
-        let (attempts, events) = (look.attempts().await, look.events().await);
-        let tally = self.tokens.tally();
-        let leases_lost = look.number(LEASES_LOST).await;
-        let figures = &mut self.figures;
-        figures.slots = verdict::slots(&tasks, &look.slots().await, &runs, &mut faults);
-        let before = faults.count();
-        figures.runs = verdict::runs(&runs, &attempts, &tally, &mut faults);
-        verdict::events(&events, &runs, &mut faults);
-        figures.illegal = faults.count() - before;
-        figures.leases_lost = leases_lost.unwrap_or(-1);
-        figures.watchers = self
-            .watchers
-            .iter()
-            .map(|it| verdict::watched(it.name, &it.task, &it.notes(), &events, &mut faults))
-            .collect();
-        let by_hand = runs.values().filter(|run| run.trigger == "manual").count();
-        figures.calls = Calls {
-            answered: figures.calls.answered,
-            runs: by_hand as u64,
-        };
-        faults.add_if(figures.calls.answered != figures.calls.runs, || {
-            format!("a run for each call: {:?}", figures.calls)
-        });
-        figures.tokens = TokenFigures {
-            handlers: tally.handlers,
-            writes: tally.writes,
-            refused: tally.refused,
-            overlapping: tally.overlapping,
-            doubled: tally.doubled,
-        };
-        faults.add_if(tally.overlapping + tally.doubled != 0, || {
-            format!(
-                "two handlers of one run with valid tokens: {:?}",
-                figures.tokens
-            )
-        });
-        for mark in figures.marks(self.form) {
-            faults.add_if(mark.met == Some(false), || format!("{mark:?}"));
-        }
-        report::keep(std::mem::take(figures), self.form);
-        faults.assert_none();
-        for replica in std::mem::take(&mut self.replicas) {
-            replica.stop().await;
-        }
-    }
-
-    /// What `watchbell audit-slots` says.
-    #[track_caller]
-    fn audit(&self, when: &str) {
-        let url = self.url();
-        let mut audit = self.place.watchbell("audit-slots", &["--database", &url]);
-        audit.envs(self.environment.clone());
-        let done = tokio::task::block_in_place(|| finish(audit));
-        assert_eq!(done.code(), 0, "{when}: {done:?}");
     }
 }

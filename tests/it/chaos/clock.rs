@@ -131,10 +131,10 @@ async fn a_host_whose_clock_jumps_disturbs_nothing(database: Database) {
             let client = arena.client_of(arena.replicas[0].address);
             let status = client.scheduler().get_status(pb::GetStatusRequest {}).await;
             let problems = status.ok()?.into_inner().status?.problems;
-            problems
+            let problem = problems
                 .iter()
-                .any(|problem| problem.r#type == "clock.offset")
-                .then_some(())
+                .find(|problem| problem.r#type == "clock.offset")?;
+            (problem.message.contains(" ago") == (offset < 0)).then_some(())
         });
         told.await;
         arena.decides("deciding to go on").await;

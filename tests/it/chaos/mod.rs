@@ -21,6 +21,7 @@ mod pace;
 mod postgres;
 mod replica;
 mod report;
+mod settle;
 mod tokens;
 mod verdict;
 mod watchers;
