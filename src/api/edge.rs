@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tonic::{
+    Status,
     body::Body,
     codegen::{Body as HttpBody, Bytes, Service, StdError, http},
     server::NamedService,
@@ -14,7 +16,7 @@ use tonic::{
 use tracing::{Instrument as _, debug, field::Empty, info_span};
 
 use super::{deadline, status};
-use crate::clock::Stopwatch;
+use crate::{clock::Stopwatch, error::Error};
 
 /// A service whose calls always end, and are traced.
 #[derive(Clone, Debug)]
@@ -57,8 +59,13 @@ where
         let answer = span.in_scope(|| self.inner.call(request));
         let watch = Stopwatch::start();
         let answered = async move {
+            let answer = AssertUnwindSafe(answer).catch_unwind();
             let answered = match tokio::time::timeout(limit, answer).await {
-                Ok(answered) => answered.map(|response| response.map(Body::new)),
+                Ok(Ok(answered)) => answered.map(|response| response.map(Body::new)),
+                // The caller hears of it, too: else its stream would be reset without a word.
+                Ok(Err(_)) => {
+                    Ok(Status::from(Error::internal("the call's handler panicked")).into_http())
+                }
                 Err(_) => Ok(status::deadline_exceeded(limit).into_http()),
             };
             // A refusal stands in the headers; what succeeded tells its code after the body.
@@ -82,7 +89,7 @@ fn is_watch(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tonic::{Code, Status};
+    use tonic::Code;
     use tonic_types::StatusExt as _;
     use tower::{ServiceExt as _, service_fn};
 
@@ -108,5 +115,23 @@ mod tests {
             (info.reason.as_str(), info.domain.as_str()),
             ("DEADLINE", "watchbell")
         );
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered() {
+        let panics = service_fn(|_: http::Request<Body>| async {
+            let nothing: Option<http::Response<Body>> = None;
+            Ok::<_, Infallible>(nothing.unwrap())
+        });
+        let request = http::Request::builder()
+            .uri("/watchbell.v1.TaskService/GetTask")
+            .body(Body::empty())
+            .unwrap();
+
+        let response = Edge::new(panics).oneshot(request).await.unwrap();
+
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "INTERNAL");
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 
 const HASH: &str = "catalogue_hash";
 const PRINCIPAL: &str = "configuration";
+/// Tasks made in one transaction.
+const CHUNK: usize = 200;
 pub(super) const MISFIT: &str = "task.override_misfit";
 
 /// The configuration's layer: fields of a `TaskSpec` by task.
@@ -100,7 +102,7 @@ impl Engine {
         if self.store().value::<String>(HASH).await?.as_deref() == Some(&hash) {
             return Ok(());
         }
-        let (mut made, mut changed, mut ended) = (0, 0, 0);
+        let (mut made, mut changed, mut ended) = (0_usize, 0, 0);
         let mut seen = BTreeSet::new();
         for task in self.store().tasks_all().await? {
             seen.insert(task.name.clone());
@@ -114,8 +116,14 @@ impl Engine {
                 None => changed += u32::from(self.relayer(&task, &Layers::default()).await?),
             }
         }
-        for (name, layers) in wanted.into_iter().filter(|(name, _)| !seen.contains(name)) {
-            made += u32::from(self.establish(name, layers).await?);
+        let new = wanted.into_iter().filter(|(name, _)| !seen.contains(name));
+        let new: Vec<_> = new.collect();
+        for chunk in new.chunks(CHUNK) {
+            made += match self.establish(chunk).await {
+                // Another replica makes them, too: each for itself, then.
+                Err(Error::AlreadyExists { .. }) => self.establish_each(chunk).await?,
+                made => made?,
+            };
         }
         let mut tx = self.store().begin().await?;
         tx.set_value(HASH, &hash).await?;
@@ -168,23 +176,34 @@ impl Engine {
         tx.commit().await
     }
 
-    /// Makes a task; another replica may have been quicker.
-    async fn establish(&self, name: TaskName, layers: Layers) -> Result<bool> {
+    /// Makes tasks in one transaction; says how many.
+    async fn establish(&self, tasks: &[(TaskName, Layers)]) -> Result<usize> {
         let mut tx = self.store().begin().await?;
-        let task = self.new_task(&tx, name, layers)?;
-        match tx.task_insert(&task, PRINCIPAL, "").await {
-            Err(Error::AlreadyExists { .. }) => return Ok(false),
-            done => done?,
+        for (name, layers) in tasks {
+            let task = self.new_task(&tx, name.clone(), layers.clone())?;
+            tx.task_insert(&task, PRINCIPAL, "").await?;
+            let subject = task.resource_name();
+            tx.tell(NewEvent::new(
+                EventKind::TaskCreated,
+                Some(task.id),
+                subject,
+                &task,
+            ));
         }
-        let subject = task.resource_name();
-        tx.tell(NewEvent::new(
-            EventKind::TaskCreated,
-            Some(task.id),
-            subject,
-            &task,
-        ));
         tx.commit().await?;
-        Ok(true)
+        Ok(tasks.len())
+    }
+
+    /// Makes those of the tasks that another replica has not made meanwhile.
+    async fn establish_each(&self, tasks: &[(TaskName, Layers)]) -> Result<usize> {
+        let mut made = 0;
+        for task in tasks {
+            match self.establish(std::slice::from_ref(task)).await {
+                Err(Error::AlreadyExists { .. }) => {}
+                done => made += done?,
+            }
+        }
+        Ok(made)
     }
 }
 

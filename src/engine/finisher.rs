@@ -171,8 +171,12 @@ impl Runner {
             let wait = tx.lines_wait().await? || self.backlog.load(Ordering::Relaxed);
             if wait && !stop.is_cancelled() {
                 places.extend(self.free_places(BATCH.saturating_sub(left + places.len())));
-                match self.take(&mut tx, left + places.len(), &avoid).await? {
-                    Taken::Runs(runs) => next = runs,
+                let limit = left + places.len();
+                match self.take(&mut tx, limit, &avoid).await? {
+                    Taken::Runs(runs) => {
+                        self.backlog.store(runs.len() == limit, Ordering::Relaxed);
+                        next = runs;
+                    }
                     Taken::Hosted => {
                         avoid = self.hosts.ids();
                         continue;

@@ -25,6 +25,7 @@ mod recovery;
 mod rounds;
 mod runner;
 mod scheduler;
+mod starts;
 mod status;
 
 use std::sync::Arc;
@@ -68,6 +69,7 @@ struct Inner {
     known: known::KnownTasks,
     board: Board,
     status: status::StatusCache,
+    starter: starts::Starter,
 }
 
 /// What the engine takes from the configuration.
@@ -126,6 +128,7 @@ impl Engine {
             known: known::KnownTasks::default(),
             board,
             status: status::StatusCache::default(),
+            starter: starts::Starter::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -164,6 +167,10 @@ impl Engine {
     /// Figures of this process that are in no table.
     pub fn board(&self) -> &Board {
         &self.inner.board
+    }
+
+    fn starter(&self) -> &starts::Starter {
+        &self.inner.starter
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Backfilled {
 const SHOWN: usize = 100;
 
 impl Engine {
-    /// Queues a run now.
+    /// Queues a run now; where there is a place, it is started in the same transaction.
     ///
     /// # Errors
     /// [`Error::Conflict`] `PAUSED` or `OVERLAP`; [`Error::Invalid`] below `parameters`.
@@ -71,7 +71,7 @@ impl Engine {
         run.request_reason = order.reason;
         self.queue(&mut tx, &task, &mut run).await?;
         keep(&mut tx, who, remember, &run).await?;
-        tx.commit().await?;
+        self.commit_and_start(tx).await?;
         Ok(run)
     }
 
@@ -109,7 +109,7 @@ impl Engine {
         reason.clone_into(&mut run.request_reason);
         self.queue(&mut tx, &task, &mut run).await?;
         keep(&mut tx, who, remember, &run).await?;
-        tx.commit().await?;
+        self.commit_and_start(tx).await?;
         Ok(run)
     }
 

@@ -61,7 +61,7 @@ pub struct Runner {
     pub(super) hosts: Hosts,
     pub(super) finisher: Finisher,
     places: Arc<Semaphore>,
-    running: TaskTracker,
+    pub(super) running: TaskTracker,
     /// The queue held more than there were places for: who frees places takes from it.
     pub(super) backlog: Arc<AtomicBool>,
     /// The last claim took nothing although there was something: another transaction may have held it,
@@ -156,6 +156,7 @@ impl Runner {
         helpers.spawn(self.clone().finish(stop.clone(), over.clone(), cut.clone()));
         helpers.spawn(self.clone().keep(over.clone()));
 
+        let starting = self.engine.start_orders_on(&self, &stop);
         let mut bell = self.engine.store().bells().queue();
         while !stop.is_cancelled() {
             bell.mark_unchanged();
@@ -175,6 +176,7 @@ impl Runner {
                 () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::Relaxed) => {}
             }
         }
+        drop(starting);
         self.running.close();
         if cut.run_until_cancelled(self.running.wait()).await.is_none() {
             self.hosts.stop_all(Stop::Drain);
@@ -266,6 +268,8 @@ impl Runner {
                     continue;
                 }
             };
+            self.backlog
+                .store(runs.len() == places.len(), Ordering::Relaxed);
             if runs.is_empty() {
                 self.passed_over.store(true, Ordering::Relaxed);
                 return Ok(false);
@@ -287,7 +291,6 @@ impl Runner {
             .collect();
         let (replica, lease) = (self.engine.replica().id, self.engine.settings().lease);
         let runs = tx.runs_claim(replica, &kinds, avoid, lease, limit).await?;
-        self.backlog.store(runs.len() == limit, Ordering::Relaxed);
         if runs.iter().any(|run| self.hosts.contains(run.id)) {
             return Ok(Taken::Hosted);
         }

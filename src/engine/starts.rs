@@ -1,0 +1,83 @@
+//! Starts what was just ordered in the transaction that orders it, where this replica has a place: one
+//! commit then stands between the call and the handler, instead of two.
+
+use std::sync::{Mutex, PoisonError, atomic::Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine,
+    runner::{Runner, Taken},
+};
+use crate::{
+    error::{Error, Result},
+    store::Tx,
+};
+
+/// The runner of this process, while it takes runs.
+#[derive(Debug, Default)]
+pub(super) struct Starter(Mutex<Option<(Runner, CancellationToken)>>);
+
+/// Takes the runner away again: it holds the engine, which holds it.
+#[derive(Debug)]
+pub(super) struct Starting(Engine);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        *self.0.starter().lock() = None;
+    }
+}
+
+impl Starter {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Runner, CancellationToken)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// From now until the end of what is returned, orders start at once; none after `stop`.
+    pub(super) fn start_orders_on(&self, runner: &Runner, stop: &CancellationToken) -> Starting {
+        *self.starter().lock() = Some((runner.clone(), stop.clone()));
+        Starting(self.clone())
+    }
+
+    /// Commits what was ordered, and starts it where it is next, and there is a place.
+    ///
+    /// # Errors
+    /// As a commit does.
+    pub(super) async fn commit_and_start(&self, tx: Tx) -> Result<()> {
+        let starter = self.starter().lock().clone();
+        let Some((runner, stop)) = starter else {
+            return tx.commit().await;
+        };
+        // Whose call is given up in the middle must not leave a run that is claimed, and that nobody runs.
+        let done = tokio::spawn(async move { runner.commit_and_start(tx, &stop).await }).await;
+        done.map_err(Error::internal)?
+    }
+}
+
+impl Runner {
+    async fn commit_and_start(&self, mut tx: Tx, stop: &CancellationToken) -> Result<()> {
+        // Held before the look at `stop`: who waits for the end of all runs waits for this one too.
+        let _running = self.running.token();
+        let others_wait = self.backlog.load(Ordering::Relaxed);
+        let places = match stop.is_cancelled() || others_wait {
+            true => Vec::new(),
+            false => self.free_places(1),
+        };
+        if places.is_empty() {
+            return tx.commit().await;
+        }
+        let avoid = self.hosts.ids();
+        let runs = match self.take(&mut tx, places.len(), &avoid).await? {
+            Taken::Runs(runs) => runs,
+            Taken::Hosted => {
+                let why = anyhow::anyhow!("a run that is still under way here was taken");
+                return Err(Error::unavailable("queue", why));
+            }
+        };
+        tx.commit().await?;
+        self.host_all(runs, places);
+        Ok(())
+    }
+}
