@@ -24,7 +24,7 @@ BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build test evaluate fuzz check fmt lint docs lint-proto release install clean needs
+.PHONY: help run build test chaos evaluate fuzz check fmt lint docs lint-proto release install clean needs
 
 help: ## Show this list
 	@echo 'Watchbell: make TARGET, where TARGET is one of'
@@ -55,7 +55,18 @@ build: needs ## Build the server and bellctl, unoptimised
 
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
-	scripts/test-postgres -- scripts/test-cronsim -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+	scripts/test-postgres -- scripts/test-cronsim -- scripts/test-faketime -- \
+		$(CARGO) test $(CARGO_FLAGS) $(TESTS)
+
+# One after the other, so that each is measured alone: a quarter of an hour.
+chaos: build ## Ill-treat servers at length, and tell what they do; TESTS=killed for one file of it
+	$(CARGO) test --locked --package watchbell --test it --no-run
+	rm -f $(TARGET)/chaos.json $(TARGET)/chaos.txt
+	code=0; WATCHBELL_TEST_CHAOS=long scripts/test-postgres -- scripts/test-faketime -- \
+		$(CARGO) test --locked --package watchbell --test it chaos::$(TESTS) -- \
+		--nocapture --test-threads=1 || code=$$?; \
+	if [ -e $(TARGET)/chaos.txt ]; then echo; cat $(TARGET)/chaos.txt; fi; \
+	echo; echo 'Every figure is in $(TARGET)/chaos.json.'; exit $$code
 
 evaluate: needs ## Try the schedule evaluator on more lines, COUNT=200 and SEED=1 unless you say so
 	WATCHBELL_TEST_LINES='$(COUNT)' WATCHBELL_TEST_SEED='$(SEED)' scripts/test-cronsim -- \

@@ -23,6 +23,13 @@ pub trait Clock: Debug + Send + Sync {
     /// Completes once `now()` has reached `deadline`.
     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
 
+    /// How much time has passed since some moment, whatever the clock was set to meanwhile: for how long
+    /// something may take.
+    fn passed(&self) -> Duration;
+
+    /// Completes once so much time has passed from now on.
+    fn sleep_for(&self, span: Duration) -> BoxFuture<'static, ()>;
+
     /// Moves the clock to `now` where it runs by an anchor; nothing where it does not.
     fn anchor(&self, now: Timestamp);
 }
@@ -65,6 +72,7 @@ struct Anchor {
 #[derive(Clone, Debug)]
 pub struct AnchoredClock {
     anchor: Arc<watch::Sender<Anchor>>,
+    made: Stopwatch,
 }
 
 impl AnchoredClock {
@@ -76,6 +84,7 @@ impl AnchoredClock {
         };
         Self {
             anchor: Arc::new(watch::Sender::new(anchor)),
+            made: Stopwatch::start(),
         }
     }
 }
@@ -114,6 +123,14 @@ impl Clock for AnchoredClock {
         })
     }
 
+    fn passed(&self) -> Duration {
+        self.made.elapsed()
+    }
+
+    fn sleep_for(&self, span: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn anchor(&self, now: Timestamp) {
         self.anchor.send_replace(Anchor {
@@ -126,40 +143,67 @@ impl Clock for AnchoredClock {
 /// A clock that stands still until it is told to move, in either direction.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    now: Arc<watch::Sender<Timestamp>>,
+    reading: Arc<watch::Sender<Reading>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    now: Timestamp,
+    passed: Duration,
 }
 
 impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
+        let passed = Duration::ZERO;
         Self {
-            now: Arc::new(watch::Sender::new(now)),
+            reading: Arc::new(watch::Sender::new(Reading { now, passed })),
         }
     }
 
-    /// Moves time, and wakes every sleeper whose deadline has come.
+    /// Lets time pass, and wakes every sleeper whose deadline has come.
     pub fn advance(&self, by: SignedDuration) {
-        self.now.send_modify(|now| *now += by);
+        self.reading.send_modify(|reading| {
+            reading.now += by;
+            reading.passed += Duration::try_from(by).unwrap_or_default();
+        });
     }
 
-    /// Sets time, forward or back.
+    /// Sets the clock, forward or back; no time passes.
     pub fn set(&self, now: Timestamp) {
-        self.now.send_replace(now);
+        self.reading.send_modify(|reading| reading.now = now);
+    }
+
+    /// Completes once the reading is so.
+    fn sleep(
+        &self,
+        mut is_over: impl FnMut(&Reading) -> bool + Send + 'static,
+    ) -> BoxFuture<'static, ()> {
+        let mut reading = self.reading.subscribe();
+        Box::pin(async move {
+            if reading.wait_for(|reading| is_over(reading)).await.is_err() {
+                // The clock is gone, and with it whoever could have moved it.
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.now.borrow()
+        self.reading.borrow().now
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
-        let mut now = self.now.subscribe();
-        Box::pin(async move {
-            if now.wait_for(|now| deadline <= *now).await.is_err() {
-                // The clock is gone, and with it whoever could have moved it.
-                std::future::pending::<()>().await;
-            }
-        })
+        self.sleep(move |reading| deadline <= reading.now)
+    }
+
+    fn passed(&self) -> Duration {
+        self.reading.borrow().passed
+    }
+
+    fn sleep_for(&self, span: Duration) -> BoxFuture<'static, ()> {
+        let over = self.passed().saturating_add(span);
+        self.sleep(move |reading| over <= reading.passed)
     }
 
     fn anchor(&self, _: Timestamp) {}
@@ -191,5 +235,16 @@ mod tests {
 
         nap.await;
         assert!(hour <= clock.now());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_lets_no_time_pass() {
+        let clock = ManualClock::at(Timestamp::UNIX_EPOCH);
+        let mut nap = clock.sleep_for(Duration::from_secs(10));
+
+        clock.set(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1));
+        assert!(futures_util::poll!(&mut nap).is_pending());
+        clock.advance(SignedDuration::from_secs(10));
+        nap.await;
     }
 }

@@ -59,19 +59,24 @@ pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<
 /// Waits until this process has heard of `sequence`: a token may come from a replica that is ahead.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] where the log does not reach that far.
+/// [`Error::OutOfRange`] where the log does not reach that far; [`Error::Unavailable`] where it does, and
+/// this process does not hear of it.
 pub async fn reach(store: &Store, sequence: i64) -> Result<()> {
     let mut grown = store.tail().grown();
     if sequence <= *grown.borrow() {
         return Ok(());
     }
     let heard = grown.wait_for(|last| sequence <= *last);
-    if sequence <= store.events_highest().await?
-        && tokio::time::timeout(BEHIND_AT_MOST, heard).await.is_ok()
-    {
-        return Ok(());
+    if store.events_highest().await? < sequence {
+        return Err(out_of_range(sequence, store.events_pruned_upto().await?));
     }
-    Err(out_of_range(sequence, store.events_pruned_upto().await?))
+    match tokio::time::timeout(BEHIND_AT_MOST, heard).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::unavailable(
+            "log",
+            "this replica is behind another; ask again, or ask that one",
+        )),
+    }
 }
 
 fn out_of_range(sequence: i64, oldest: i64) -> Error {

@@ -66,7 +66,8 @@ impl Api {
             Some(Place::After(sequence)) => {
                 let reached = journal::reach(&store, sequence).await;
                 let pruned = store.events_pruned_upto().await?;
-                if sequence < pruned || reached.is_err() {
+                let beyond = matches!(reached, Err(Error::OutOfRange { .. }));
+                if sequence < pruned || beyond {
                     return Err(Error::OutOfRange {
                         message: format!(
                             "the log reaches from {pruned} to {}; begin without a resume token",
@@ -75,6 +76,7 @@ impl Api {
                         oldest: tokens.make(Place::After(pruned)),
                     });
                 }
+                reached?;
                 (None, sequence)
             }
             None if request.skip_snapshot => (None, from),

@@ -105,7 +105,7 @@ pub async fn serve(
         Err(error) => warn!("could not end what a killed server had left: {error:#}"),
     }
     let runner = Runner::new(engine.clone());
-    let recovery = Recovery::new(&runner);
+    let mut recovery = Recovery::new(&runner);
     recovery.take_over().await?;
     let rounds = Rounds::default();
     let mut jobs = rounds.start(&engine).await?;

@@ -1,12 +1,15 @@
 //! What a handler is given: who it is, when it must stop, and where it may write.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::SharedClock,
+    clock::{Clock, SharedClock},
     domain::{RunId, TaskName, run::Progress},
     error::Result,
     store::{LogLine, Store, Tx},
@@ -54,7 +57,8 @@ impl RunContext {
         &self.store
     }
 
-    /// A write that commits only while this attempt holds its lease.
+    /// A write that commits only while this attempt holds its lease. It holds locks, so nothing else may be
+    /// waited for until it is committed: PostgreSQL ends it after 5 s without a statement.
     ///
     /// # Errors
     /// Where the database is away.
@@ -69,19 +73,20 @@ impl RunContext {
 
     /// Adds a line that comes from elsewhere, such as a command. Counts as progress.
     pub fn log_from(&self, stream: Stream, text: &str) {
-        self.feed
-            .line(self.run, self.token, self.clock.now(), stream, text);
+        let sign = Sign::now(&*self.clock);
+        self.feed.line(self.run, self.token, sign, stream, text);
     }
 
     /// Says how far the run is; told to watchers at most once a second.
     pub fn progress(&self, done: i64, total: i64, message: impl Into<String>) {
+        let sign = Sign::now(&*self.clock);
         let progress = Progress {
             done,
             total,
             message: message.into(),
-            at: self.clock.now(),
+            at: sign.at,
         };
-        self.feed.report(progress);
+        self.feed.report(progress, sign);
     }
 
     /// What identifies this attempt towards others: the same for a repeated send, another for the
@@ -105,13 +110,29 @@ struct Said {
     cut: bool,
     progress: Option<Progress>,
     told_at: Option<Timestamp>,
-    last_sign_at: Option<Timestamp>,
+    last_sign: Option<Duration>,
+}
+
+/// When a handler gave a sign: by the clock, and by the time that has passed.
+#[derive(Clone, Copy, Debug)]
+struct Sign {
+    at: Timestamp,
+    passed: Duration,
+}
+
+impl Sign {
+    fn now(clock: &dyn Clock) -> Self {
+        Self {
+            at: clock.now(),
+            passed: clock.passed(),
+        }
+    }
 }
 
 impl Feed {
-    fn line(&self, run: RunId, attempt: i64, at: Timestamp, stream: Stream, text: &str) {
+    fn line(&self, run: RunId, attempt: i64, sign: Sign, stream: Stream, text: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.last_sign_at = Some(at);
+        said.last_sign = Some(sign.passed);
         if said.cut {
             return;
         }
@@ -131,7 +152,7 @@ impl Feed {
             run,
             attempt,
             line: said.next_line,
-            at,
+            at: sign.at,
             stream: match stream {
                 Stream::Log => "log",
                 Stream::Stdout => "stdout",
@@ -144,18 +165,18 @@ impl Feed {
         said.lines.push(line);
     }
 
-    fn report(&self, progress: Progress) {
+    fn report(&self, progress: Progress, sign: Sign) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.last_sign_at = Some(progress.at);
+        said.last_sign = Some(sign.passed);
         said.progress = Some(progress);
     }
 
-    /// When the handler last gave a sign.
-    pub(super) fn last_sign_at(&self) -> Option<Timestamp> {
+    /// When the handler last gave a sign, by the time that has passed.
+    pub(super) fn last_sign(&self) -> Option<Duration> {
         self.said
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .last_sign_at
+            .last_sign
     }
 
     /// The next lines to be written. They stay until [`Feed::written`] says that they are: whoever ends

@@ -1,6 +1,6 @@
 //! One attempt: start the handler, watch over it, and say what became of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinError};
@@ -83,43 +83,38 @@ impl Runner {
         drop(kept);
     }
 
-    /// Completes when the handler's time is over for good: it was asked to stop, and has not.
+    /// Completes when the handler's time is over for good: it was asked to stop, and has not. Spans are those
+    /// of the time that passes: a clock that is set cuts no attempt short.
     async fn watch_over(&self, run: &Run, hosted: &Hosted, cancel: &CancellationToken) {
         let clock = self.engine.clock();
-        let started_at = run.attempt_started_at.unwrap_or_else(|| clock.now());
-        let timeout_at = later(started_at, run.policy.attempt_timeout);
+        let started = clock.passed();
+        let mut timeout = clock.sleep_for(run.policy.attempt_timeout);
         let mut stop = hosted.stop.subscribe();
         while stop.borrow_and_update().is_none() {
-            let quiet_at = self.quiet_at(run, hosted, started_at);
             tokio::select! {
                 _ = stop.changed() => {}
-                () = clock.sleep_until(timeout_at) => ask(&hosted.stop, Stop::Timeout),
-                () = clock.sleep_until(quiet_at) => {
-                    if self.quiet_at(run, hosted, started_at) <= clock.now() {
+                () = &mut timeout => ask(&hosted.stop, Stop::Timeout),
+                () = clock.sleep_for(self.quiet_in(run, hosted, started)) => {
+                    if self.quiet_in(run, hosted, started).is_zero() {
                         ask(&hosted.stop, Stop::NoProgress);
                     }
                 }
             }
         }
         // Counted from before the handler hears of it.
-        let grace_over_at = later(clock.now(), run.policy.cancel_grace);
+        let grace = clock.sleep_for(run.policy.cancel_grace);
         cancel.cancel();
-        clock.sleep_until(grace_over_at).await;
+        grace.await;
     }
 
-    /// When the handler will have been quiet for too long.
-    fn quiet_at(&self, run: &Run, hosted: &Hosted, started_at: Timestamp) -> Timestamp {
+    /// How long until the handler will have been quiet for too long.
+    fn quiet_in(&self, run: &Run, hosted: &Hosted, started: Duration) -> Duration {
         let Some(deadline) = run.policy.progress_deadline else {
-            return Timestamp::MAX;
+            return Duration::MAX;
         };
-        later(
-            hosted
-                .feed
-                .last_sign_at()
-                .unwrap_or(started_at)
-                .max(started_at),
-            deadline,
-        )
+        let sign = hosted.feed.last_sign().unwrap_or(started).max(started);
+        sign.saturating_add(deadline)
+            .saturating_sub(self.engine.clock().passed())
     }
 
     /// What the attempt has come to. `joined` is none where the handler had to be cut off.

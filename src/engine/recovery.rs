@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -14,12 +15,18 @@ use crate::{
 
 const BATCH: usize = 256;
 const EVERY: Duration = Duration::from_secs(5);
+/// A clock that runs ahead by more, from one look to the next, was set.
+const JUMP: Duration = Duration::from_secs(1);
 
 /// The recovery's loop.
 #[derive(Clone, Debug)]
 pub struct Recovery {
     engine: super::Engine,
     hosts: Hosts,
+    /// When this last looked, by the clock and by the time that has passed.
+    looked: Option<(Timestamp, Duration)>,
+    /// Until so much time has passed, nothing is taken from others.
+    hold_until: Duration,
 }
 
 impl Recovery {
@@ -27,6 +34,8 @@ impl Recovery {
         Self {
             engine: runner.engine.clone(),
             hosts: runner.hosts.clone(),
+            looked: None,
+            hold_until: Duration::ZERO,
         }
     }
 
@@ -35,7 +44,7 @@ impl Recovery {
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn take_over(&self) -> Result<()> {
+    pub async fn take_over(&mut self) -> Result<()> {
         if self.engine.store().file().is_some() {
             self.reap(true).await?;
         }
@@ -44,7 +53,11 @@ impl Recovery {
 
     /// Moves on what is dead until `stop`. A lease of another replica is looked at within a second of
     /// its end; `bell` is that of a round.
-    pub async fn run(self, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut bell: tokio::sync::watch::Receiver<()>,
+    ) {
         while !stop.is_cancelled() {
             if let Err(error) = self.tick().await {
                 warn!(%error, "could not look for lost leases; trying again");
@@ -60,6 +73,8 @@ impl Recovery {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = clock.sleep_until(wake_at) => {}
+                // A clock that is set back would let it sleep for as long.
+                () = clock.sleep_for(EVERY) => {}
                 _ = bell.changed() => {}
             }
         }
@@ -67,16 +82,19 @@ impl Recovery {
 
     /// # Errors
     /// Where the database is away: nothing is lost, the next tick does it.
-    pub async fn tick(&self) -> Result<()> {
+    pub async fn tick(&mut self) -> Result<()> {
         self.reap(false).await?;
         self.mend_lines().await
     }
 
-    async fn reap(&self, all_others: bool) -> Result<()> {
-        let store = self.engine.store();
+    async fn reap(&mut self, all_others: bool) -> Result<()> {
         let replica = self.engine.replica().id;
         loop {
             let now = self.engine.clock().now();
+            if self.holds_back(now) && !all_others {
+                return Ok(());
+            }
+            let store = self.engine.store();
             let mut lost = store.runs_lost(now, replica, all_others, BATCH).await?;
             // While its handler lives here, a run is ours whatever the lease says.
             lost.retain(|run| !self.hosts.contains(run.id));
@@ -112,6 +130,20 @@ impl Recovery {
         }
     }
 
+    /// Whether leases say nothing now, since the clock was set forward a moment ago: they have all run out by
+    /// it, and who lives has still to see that, and to renew its own.
+    fn holds_back(&mut self, now: Timestamp) -> bool {
+        let passed = self.engine.clock().passed();
+        if let Some((then, by_then)) = self.looked.replace((now, passed)) {
+            let as_it_should = retry::later(then, passed.saturating_sub(by_then) + JUMP);
+            if as_it_should < now {
+                let renewed_within = self.engine.settings().lease + EVERY;
+                self.hold_until = passed.saturating_add(renewed_within);
+            }
+        }
+        passed < self.hold_until
+    }
+
     /// Lets lines move up whose head has gone without a word.
     async fn mend_lines(&self) -> Result<()> {
         let halted = self.engine.store().lines_halted().await?;
@@ -129,7 +161,7 @@ impl Recovery {
     }
 }
 
-fn end_of(run: &Run, now: jiff::Timestamp) -> Ended {
+fn end_of(run: &Run, now: Timestamp) -> Ended {
     let (state, reason) = retry::after_lost_lease(run);
     let message = "its replica gave no sign of life: what became of the attempt is not known";
     Ended {

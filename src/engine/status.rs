@@ -154,6 +154,12 @@ impl Engine {
             });
         }
         problems.extend(notes.unwritable.map(unwritable));
+        let tasks = store.task_counts().await?;
+        problems.extend(
+            tasks
+                .decided_at
+                .and_then(|decided_at| behind(now, decided_at)),
+        );
         problem::sort(&mut problems);
         Ok(Status {
             problems,
@@ -168,7 +174,7 @@ impl Engine {
             reachable: true,
             latency,
             clock_offset: notes.clock_offset,
-            tasks: store.task_counts().await?,
+            tasks,
             rounds: notes.rounds,
         })
     }
@@ -231,6 +237,26 @@ fn unwritable((since, why): (Timestamp, String)) -> Problem {
             .to_owned(),
         since,
     }
+}
+
+/// The clock was set back: cursors never are, so that nothing is decided until it has caught up.
+fn behind(now: Timestamp, decided_at: Timestamp) -> Option<Problem> {
+    if decided_at.duration_since(now) <= CLOCK_OFFSET_MAX {
+        return None;
+    }
+    Some(Problem {
+        severity: Severity::Critical,
+        kind: "clock.behind".to_owned(),
+        subject: "clock".to_owned(),
+        message: format!(
+            "slots up to {decided_at} are decided, and the clock says {now}: it was set back, and no task that \
+             is decided so far comes due again before that"
+        ),
+        action: "see that the clock is right now; if it was ahead before, wait until then, and trigger by hand \
+                 what must run sooner"
+            .to_owned(),
+        since: now,
+    })
 }
 
 fn failing(task: &Task, now: Timestamp) -> Problem {

@@ -1,5 +1,7 @@
 //! What there is once in a cluster: its id, its clock, the pause of all, the configuration's hash.
 
+use std::{future::Future, time::Duration};
+
 use jiff::Timestamp;
 use sea_orm::{DbBackend, FromQueryResult, sqlx::postgres::PgListener};
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Store, Tx, convert, entity::cluster};
+use super::{Store, Tx, convert, entity::cluster, limited::ANSWER_WITHIN};
 use crate::{
     clock,
     domain::task::Pause,
@@ -20,6 +22,8 @@ const EPOCH: &str = "log_epoch";
 const OPENED: &str = "opened_at";
 const PAUSE: &str = "pause";
 const CHANNEL: &str = "watchbell";
+/// Who listens looks so often whether it could hear.
+const HEARS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The pause of all, where there is one.
 pub type GlobalPause = Option<Pause>;
@@ -115,6 +119,7 @@ impl Store {
                 listener.listen(CHANNEL).await?;
                 // Rings may have been missed while nobody listened.
                 self.inner.bells.ring_all();
+                let mut look = tokio::time::interval(HEARS_WITHIN);
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
@@ -127,7 +132,11 @@ impl Store {
                         _ = remote.changed() => {
                             // What rings meanwhile is told by the next one: a bell carries no data.
                             let ring = sea_orm::sqlx::query("SELECT pg_notify($1, $2)");
-                            ring.bind(CHANNEL).bind(&own).execute(pool).await?;
+                            answer(ring.bind(CHANNEL).bind(&own).execute(pool)).await?;
+                        }
+                        // No bell may be that nothing happens, or that nothing comes through any more.
+                        _ = look.tick() => {
+                            answer(sea_orm::sqlx::query("SELECT 1").execute(&mut listener)).await?;
                         }
                     }
                 }
@@ -135,11 +144,19 @@ impl Store {
             let heard: Result<(), sea_orm::sqlx::Error> = heard.await;
             if let Err(error) = heard {
                 warn!(%error, "the bells of the other replicas cannot be heard; trying again");
-                stop.run_until_cancelled(tokio::time::sleep(std::time::Duration::from_secs(1)))
+                stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
                     .await;
             }
         }
     }
+}
+
+/// An answer, unless it takes too long.
+async fn answer<T>(
+    answer: impl Future<Output = Result<T, sea_orm::sqlx::Error>>,
+) -> Result<T, sea_orm::sqlx::Error> {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+    answered.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 impl Tx {

@@ -18,6 +18,7 @@ mod entity;
 mod events;
 mod fence;
 mod ledger;
+mod limited;
 mod lines;
 mod log;
 mod migration;
@@ -50,11 +51,9 @@ use std::{
 use jiff::Timestamp;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait as _, Value, sqlx,
+    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, Value, sqlx,
 };
 
-use self::rows::Column;
 pub use self::{
     audits::Mark,
     bell::Bells,
@@ -76,6 +75,7 @@ pub use self::{
     tail::Tail,
     tasks::{TaskCounts, TaskFilter},
 };
+use self::{limited::Limited, rows::Column};
 use crate::{
     clock::SharedClock,
     domain::{NewEvent, RunId, TaskId},
@@ -91,7 +91,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     write: DatabaseConnection,
-    read: DatabaseConnection,
+    read: Limited<DatabaseConnection>,
     backend: DbBackend,
     clock: SharedClock,
     bells: Bells,
@@ -105,7 +105,7 @@ struct Inner {
 /// A write in progress. Dropped without [`Tx::commit`], it never happened.
 #[derive(Debug)]
 pub struct Tx {
-    tx: Option<DatabaseTransaction>,
+    tx: Option<Limited<DatabaseTransaction>>,
     store: Store,
     now: Timestamp,
     told: Vec<NewEvent>,
@@ -130,10 +130,10 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let begun = self.inner.write.begin_with_options(options).await;
+        let begun = limited::begin(&self.inner.write, options).await;
         let tx = begun.inspect_err(|_| self.suspect_writer())?;
         Ok(Tx {
-            tx: Some(tx),
+            tx: Some(Limited(tx)),
             store: self.clone(),
             now: self.inner.clock.now(),
             told: Vec::new(),
@@ -178,7 +178,7 @@ impl Store {
     /// which then is whole without the log beside it.
     pub async fn close(&self) {
         // The writer last: a reader may not write that.
-        for pool in [&self.inner.read, &self.inner.write] {
+        for pool in [&self.inner.read.0, &self.inner.write] {
             if let Err(error) = pool.close_by_ref().await {
                 tracing::warn!(%error, "could not close the database in order");
             }
@@ -208,8 +208,8 @@ impl Store {
         }
     }
 
-    /// After a full disk SQLite has rolled back by itself, and the connection no longer knows whether
-    /// it is in a transaction: the next savepoint would commit alone. A fresh one knows.
+    /// After an error that is not a constraint's nobody knows what the connection still holds to be true of
+    /// the file. A fresh one reads it again.
     async fn close_writer(&self) {
         let pool = self.inner.write.get_sqlite_connection_pool();
         match pool.acquire().await {
@@ -247,7 +247,7 @@ impl Tx {
         let Some(tx) = self.tx.take() else {
             return Err(Error::internal("a transaction that is over was committed"));
         };
-        let committed = tx.commit().await;
+        let committed = limited::within(self.store.inner.backend, tx.0.commit()).await;
         committed.inspect_err(|_| self.store.suspect_writer())?;
         self.store.inner.bells.ring(self.rings);
         Ok(())
@@ -302,7 +302,7 @@ impl Tx {
     }
 
     /// The transaction, unless a statement of it has failed: what follows would not be part of it.
-    fn open(&self) -> Result<&DatabaseTransaction> {
+    fn open(&self) -> Result<&Limited<DatabaseTransaction>> {
         match &self.tx {
             Some(tx) if !self.failed => Ok(tx),
             _ => Err(Error::internal(
@@ -360,10 +360,13 @@ fn is_away(error: &DbErr) -> bool {
 /// open.
 fn is_away_code(code: &str) -> bool {
     if code.len() == 5 {
-        // Besides: a lock or a statement that took too long, and a server that only reads (failover).
-        return ["08", "53", "57P", "57014", "55P03", "25006", "40", "58"]
-            .iter()
-            .any(|class| code.starts_with(class));
+        // Besides: a lock, a statement or a silence that took too long, and a server that only reads
+        // (failover).
+        return [
+            "08", "53", "57P", "57014", "55P03", "25P03", "25006", "40", "58",
+        ]
+        .iter()
+        .any(|class| code.starts_with(class));
     }
     let primary = code.parse::<u32>().map(|code| code & 0xff);
     matches!(primary, Ok(5 | 6 | 8 | 10 | 13 | 14))

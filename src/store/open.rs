@@ -20,7 +20,12 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait as _;
 use tracing::info;
 
-use super::{Bells, Inner, Store, Tail, migration::Migrator, sql::Sql};
+use super::{
+    Bells, Inner, Store, Tail,
+    limited::{Limited, with_limits},
+    migration::Migrator,
+    sql::Sql,
+};
 use crate::{clock::SharedClock, config::without_password};
 
 const READERS: u32 = 8;
@@ -112,7 +117,7 @@ impl Store {
         let inner = Inner {
             backend: write.get_database_backend(),
             write,
-            read,
+            read: Limited(read),
             clock,
             bells: Bells::default(),
             tail: Tail::default(),
@@ -147,6 +152,11 @@ impl Store {
         // own connection, which is not the one that migrates.
         let pool = db.get_postgres_connection_pool();
         let mut guard = pool.acquire().await.context("could not get a connection")?;
+        // Another server may be at it for long.
+        let wait = sqlx::query("SET lock_timeout = '60s'");
+        wait.execute(&mut *guard)
+            .await
+            .context("could not wait for the migration lock")?;
         let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
         lock.execute(&mut *guard)
             .await
@@ -259,6 +269,9 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false)
+        .map_sqlx_sqlite_pool_opts(|options| {
+            options.after_release(|connection, _| Box::pin(has_left_transaction(connection)))
+        })
         .map_sqlx_sqlite_opts(move |_| {
             let options = SqliteConnectOptions::new()
                 .filename(&file)
@@ -283,6 +296,21 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
     Database::connect(options).await
 }
 
+/// Whether a connection may go to the next writer, who may be waiting for it already.
+///
+/// Where SQLite has rolled back by itself, as it does when the disk is full, there is nothing to roll back
+/// any more, and the connection believes for good that it is in a transaction. Writes would be savepoints in
+/// it: one that is given up leaves it open, and what the next ones commit goes with the connection.
+async fn has_left_transaction(
+    connection: &mut sqlx::SqliteConnection,
+) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // The roll-back may be on its way.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
 async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
     // The pool would try for long, and then say only that it has no connection.
     let failed = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
@@ -297,12 +325,18 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false)
+        .map_sqlx_postgres_pool_opts(with_limits)
         .map_sqlx_postgres_opts(|options: PgConnectOptions| {
             options
                 .application_name("watchbell")
                 .options([
                     ("statement_timeout", "60s"),
-                    ("lock_timeout", "30s"),
+                    // A replica that was stopped or cut off in the middle of a transaction holds its
+                    // locks, and with them all others. Ours never wait for anything but the database.
+                    // What waits behind it must give up before, or it would get the lock of the one that
+                    // is ended, fall silent with it in turn, and so on for as many as there are.
+                    ("lock_timeout", "4s"),
+                    ("idle_in_transaction_session_timeout", "5s"),
                     // Every statement of ours that runs often has an index, in its order. A table that has
                     // just grown from nothing to a hundred thousand rows has no statistics yet: left to
                     // itself, PostgreSQL plans as for an empty one, and reads and sorts it all.

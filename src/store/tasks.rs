@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::NotSet, ColumnTrait as _, EntityTrait as _,
     FromQueryResult, IntoActiveModel as _, QueryFilter as _,
@@ -36,14 +37,17 @@ struct Counts {
     total: i64,
     paused: i64,
     failing: i64,
+    decided_at: Option<i64>,
 }
 
-/// How many tasks there are.
+/// How many tasks there are, and how far they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskCounts {
     pub total: i64,
     pub paused: i64,
     pub failing: i64,
+    /// The newest instant up to which one of them is decided.
+    pub decided_at: Option<Timestamp>,
 }
 
 /// A task's row, with what its revision says and its layers.
@@ -155,16 +159,18 @@ impl Store {
 
     pub async fn task_counts(&self) -> Result<TaskCounts> {
         let select = "SELECT count(*) AS total, count(pause) AS paused, \
-            count(CASE WHEN consecutive_failures > 0 THEN 1 END) AS failing \
-            FROM tasks WHERE deleted_at IS NULL";
+            count(CASE WHEN consecutive_failures > 0 THEN 1 END) AS failing, \
+            max(cursor_at) AS decided_at FROM tasks WHERE deleted_at IS NULL";
         let counts: Option<Counts> = self.one(self.sql(select).done()).await?;
-        Ok(
-            counts.map_or_else(TaskCounts::default, |counts| TaskCounts {
-                total: counts.total,
-                paused: counts.paused,
-                failing: counts.failing,
-            }),
-        )
+        let Some(counts) = counts else {
+            return Ok(TaskCounts::default());
+        };
+        Ok(TaskCounts {
+            total: counts.total,
+            paused: counts.paused,
+            failing: counts.failing,
+            decided_at: convert::instant_of(counts.decided_at)?,
+        })
     }
 
     /// Tasks whose last runs failed, the longest first.

@@ -5,7 +5,7 @@ use watchbell_client::pb;
 
 use crate::support::{
     Database, Site, Stage, TaskExt as _, at, instant, noon, on_both, on_postgresql, scripted,
-    seconds, stamp,
+    seconds, stamp, until,
 };
 
 on_both!(
@@ -67,6 +67,9 @@ async fn a_clock_that_is_set_back_fires_no_slot_again(database: Database) {
     server.decided("hourly", one_o_clock).await;
 
     site.clock.set(noon() - SignedDuration::from_hours(5));
+    let behind = server.problem("clock.behind").await;
+    assert_eq!(behind.severity(), pb::Severity::Critical);
+    assert!(behind.message.contains("T13:00:00Z"), "{}", behind.message);
     // The scheduler looks again: a task that is made now is seen, the old slot is not.
     server.create("other", instant().cron("0 8 * * *")).await;
     server.advance(3600);
@@ -79,6 +82,12 @@ async fn a_clock_that_is_set_back_fires_no_slot_again(database: Database) {
     let rows = server.decided("hourly", server.now()).await;
     let dispatched = ("DISPATCHED".to_owned(), 1);
     assert_eq!(rows, [dispatched.clone(), dispatched]);
+    until("the clock to have caught up", async || {
+        let problems = server.status().await.problems;
+        let is_behind = |problem: &pb::Problem| problem.r#type == "clock.behind";
+        (!problems.iter().any(is_behind)).then_some(())
+    })
+    .await;
     server.stop().await;
 }
 
@@ -190,7 +199,7 @@ async fn three_hundred_tasks_due_at_once_all_run(database: Database) {
     let server = site.start().await;
 
     server.advance(3600);
-    crate::support::until("the queue to be empty", async || {
+    until("the queue to be empty", async || {
         let runner = server.status().await.runner?;
         let decided = server.task("burst-299").await.last_run.is_some();
         (decided && runner.queued_count == 0 && runner.running_count == 0).then_some(())

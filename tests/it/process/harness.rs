@@ -19,24 +19,24 @@ const LOOKS: u32 = 6000;
 
 /// A folder of a test's own, with a configuration and what the programs make beside it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 /// What a program left that has ended.
 #[derive(Debug)]
-pub(super) struct Done {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Done {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// What a program writes while it runs, line by line.
 #[derive(Clone, Debug)]
-pub(super) struct Written(Arc<Mutex<String>>);
+pub(crate) struct Written(Arc<Mutex<String>>);
 
 impl Place {
-    pub(super) fn new(configuration: &str) -> Self {
+    pub(crate) fn new(configuration: &str) -> Self {
         let place = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -44,23 +44,23 @@ impl Place {
         place
     }
 
-    pub(super) fn configure(&self, configuration: &str) {
+    pub(crate) fn configure(&self, configuration: &str) {
         self.write("watchbell.toml", configuration);
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    pub(super) fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.path("data/watchbell.db")
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         path
@@ -68,7 +68,7 @@ impl Place {
 
     /// `watchbell COMMAND` on the configuration and the data directory of this place. Flags of the
     /// test's own take their place.
-    pub(super) fn watchbell(&self, command: &str, flags: &[&str]) -> Command {
+    pub(crate) fn watchbell(&self, command: &str, flags: &[&str]) -> Command {
         let mut watchbell = self.program(env!("CARGO_BIN_EXE_watchbell"));
         watchbell.arg(command);
         let defaults = [
@@ -85,7 +85,7 @@ impl Place {
     }
 
     /// A program in this place, with nothing of the test's environment.
-    pub(super) fn program(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -99,12 +99,12 @@ impl Place {
     }
 
     /// Runs `watchbell COMMAND` to its end.
-    pub(super) fn run(&self, command: &str, flags: &[&str]) -> Done {
+    pub(crate) fn run(&self, command: &str, flags: &[&str]) -> Done {
         finish(self.watchbell(command, flags))
     }
 
     /// A start of the server that must fail.
-    pub(super) fn refused(&self, flags: &[&str]) -> Done {
+    pub(crate) fn refused(&self, flags: &[&str]) -> Done {
         let mut all = vec!["--listen", "127.0.0.1:0"];
         if flags.contains(&"--listen") {
             all.clear();
@@ -114,7 +114,7 @@ impl Place {
     }
 
     /// Names of what there is in the data directory; none where it was not made.
-    pub(super) fn data_names(&self) -> Vec<String> {
+    pub(crate) fn data_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.data()).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -125,7 +125,7 @@ impl Place {
 }
 
 impl Done {
-    pub(super) fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         self.status
             .code()
             .unwrap_or_else(|| panic!("ended by a signal: {self:?}"))
@@ -133,7 +133,7 @@ impl Done {
 
     /// That it failed with this code, and said all of this.
     #[track_caller]
-    pub(super) fn assert_failed(&self, code: i32, says: &[&str]) {
+    pub(crate) fn assert_failed(&self, code: i32, says: &[&str]) {
         assert_eq!(self.code(), code, "{self:?}");
         for text in says {
             assert!(self.stderr.contains(text), "no {text:?} in {}", self.stderr);
@@ -141,14 +141,14 @@ impl Done {
     }
 
     #[track_caller]
-    pub(super) fn assert_good(&self) {
+    pub(crate) fn assert_good(&self) {
         assert_eq!(self.code(), 0, "{self:?}");
     }
 }
 
 impl Written {
     /// Reads on, beside the test.
-    pub(super) fn by(from: impl Read + Send + 'static) -> Self {
+    pub(crate) fn by(from: impl Read + Send + 'static) -> Self {
         let written = Self(Arc::default());
         let kept = written.clone();
         thread::spawn(move || {
@@ -161,20 +161,20 @@ impl Written {
         written
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().clone()
     }
 
     /// Waits until it says this.
     #[track_caller]
-    pub(super) fn says(&self, text: &str) {
+    pub(crate) fn says(&self, text: &str) {
         let found = eventually(|| self.text().contains(text).then_some(()));
         assert!(found.is_some(), "no {text:?} in\n{}", self.text());
     }
 }
 
 /// `bellctl`, which is in another package: Cargo puts it beside the server.
-pub(super) fn bellctl() -> PathBuf {
+pub(crate) fn bellctl() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_watchbell")).with_file_name("bellctl");
     assert!(
         beside.is_file(),
@@ -186,7 +186,7 @@ pub(super) fn bellctl() -> PathBuf {
 
 /// Runs a program to its end.
 #[track_caller]
-pub(super) fn finish(mut command: Command) -> Done {
+pub(crate) fn finish(mut command: Command) -> Done {
     let mut child = command.spawn().unwrap();
     let stdout = read(child.stdout.take());
     let stderr = read(child.stderr.take());
@@ -207,12 +207,12 @@ pub(super) fn finish(mut command: Command) -> Done {
 }
 
 /// How the process ended; none where it did not within the limit.
-pub(super) fn ended(child: &mut Child) -> Option<ExitStatus> {
+pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
     eventually(|| child.try_wait().unwrap())
 }
 
 /// The first answer; none where there was none within the limit.
-pub(super) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..LOOKS {
         if let Some(answer) = ask() {
             return Some(answer);
@@ -224,7 +224,7 @@ pub(super) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 
 /// That something becomes so within the limit.
 #[track_caller]
-pub(super) fn becomes(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn becomes(what: &str, mut so: impl FnMut() -> bool) {
     assert!(eventually(|| so().then_some(())).is_some(), "not: {what}");
 }
 

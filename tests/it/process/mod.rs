@@ -11,8 +11,8 @@
     reason = "what cannot be tested on this machine is said"
 )]
 
-mod harness;
-mod mount;
+pub(crate) mod harness;
+pub(crate) mod mount;
 mod server;
 mod sqlite;
 

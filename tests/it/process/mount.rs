@@ -7,15 +7,17 @@ use std::{
     process::Command,
 };
 
+use crate::support::skip;
+
 /// Something mounted, which only root can. Dropped, it is taken off again.
 #[derive(Debug)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     path: PathBuf,
 }
 
 /// A file or folder that is read-only until this is dropped.
 #[derive(Debug)]
-pub(super) enum ReadOnly {
+pub(crate) enum ReadOnly {
     /// Permissions do not stop root.
     Mount {
         _mount: Mount,
@@ -28,7 +30,7 @@ pub(super) enum ReadOnly {
 
 impl Mount {
     /// A disk in memory; none, with a word, where this machine does not let us.
-    pub(super) fn small_disk(path: &Path, bytes: u32) -> Option<Self> {
+    pub(crate) fn small_disk(path: &Path, bytes: u32) -> Option<Self> {
         fs::create_dir(path).unwrap();
         Self::make(
             &["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"],
@@ -38,7 +40,8 @@ impl Mount {
 
     fn make(args: &[&str], path: &Path) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() || !mount(args, path) {
-            eprintln!("not tested here, since this needs a root who may mount: {path:?}");
+            let what = format!("what is mounted at {}", path.display());
+            skip(&what, "this needs a root who may mount");
             return None;
         }
         Some(Self {
@@ -49,7 +52,7 @@ impl Mount {
 
 impl ReadOnly {
     /// None, with a word, where this machine does not let us.
-    pub(super) fn make(path: &Path) -> Option<Self> {
+    pub(crate) fn make(path: &Path) -> Option<Self> {
         if nix::unistd::geteuid().is_root() {
             let made = Mount::make(&["--bind", &path.to_string_lossy()], path)?;
             assert!(mount(&["-o", "remount,ro,bind"], path));

@@ -8,6 +8,7 @@ mod ask;
 mod database;
 mod proxy;
 mod server;
+mod skip;
 mod stage;
 mod task;
 
@@ -20,6 +21,7 @@ pub(crate) use self::{
     database::Database,
     proxy::Proxy,
     server::{Server, Site},
+    skip::{skip, tell},
     stage::{Act, Entered, Stage},
     task::{TaskExt, at, instant, scripted, seconds, stamp},
 };
