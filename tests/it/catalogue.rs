@@ -379,24 +379,14 @@ async fn two_replicas_that_start_at_once_make_each_task_once(database: Database)
     }
     let site = Site::configured(database, &toml);
     let (first, second) = tokio::join!(site.start(), site.start());
-    let mut names = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = pb::ListTasksRequest {
-            page_size: 1000,
-            page_token,
-            ..Default::default()
-        };
-        let answer = second.client.tasks().list_tasks(request).await.unwrap();
-        let answer = answer.into_inner();
-        names.extend(answer.tasks.into_iter().map(|task| task.name));
-        page_token = answer.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    names.retain(|name| name.starts_with("tasks/of-many-"));
-    assert_eq!(names.len(), 500);
+    let request = pb::ListTasksRequest {
+        page_size: 1000,
+        ..Default::default()
+    };
+    let answer = second.client.tasks().list_tasks(request).await.unwrap();
+    let mut tasks = answer.into_inner().tasks;
+    tasks.retain(|task| task.name.starts_with("tasks/of-many-"));
+    assert_eq!(tasks.len(), 500);
     let run = first.trigger("of-many-499").await;
     first.ended(&run.name).await;
     first.stop().await;
