@@ -3,9 +3,7 @@
 use tonic::Code;
 use watchbell_client::pb;
 
-use crate::support::{
-    Database, Server, Site, TaskExt as _, at, instant, on_both, on_postgresql, refused,
-};
+use crate::support::{Database, Server, Site, TaskExt as _, at, instant, on_both, refused};
 
 on_both!(
     layers_are_merged_field_by_field_and_reset_drops_the_highest,
@@ -18,8 +16,6 @@ on_both!(
     a_schedule_that_can_no_longer_be_read_stops_no_other_task,
     an_override_that_no_longer_fits_does_not_stop_the_start,
 );
-
-on_postgresql!(two_replicas_that_start_at_once_make_each_task_once);
 
 const FILE: &str = r#"
 [tasks.prune-history]
@@ -370,25 +366,4 @@ async fn an_override_that_no_longer_fits_does_not_stop_the_start(database: Datab
     })
     .await;
     server.stop().await;
-}
-
-async fn two_replicas_that_start_at_once_make_each_task_once(database: Database) {
-    let mut toml = String::new();
-    for number in 0..500 {
-        toml += &format!("[tasks.of-many-{number:03}]\nkind = \"instant\"\n");
-    }
-    let site = Site::configured(database, &toml);
-    let (first, second) = tokio::join!(site.start(), site.start());
-    let request = pb::ListTasksRequest {
-        page_size: 1000,
-        ..Default::default()
-    };
-    let answer = second.client.tasks().list_tasks(request).await.unwrap();
-    let mut tasks = answer.into_inner().tasks;
-    tasks.retain(|task| task.name.starts_with("tasks/of-many-"));
-    assert_eq!(tasks.len(), 500);
-    let run = first.trigger("of-many-499").await;
-    first.ended(&run.name).await;
-    first.stop().await;
-    second.stop().await;
 }

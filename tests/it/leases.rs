@@ -372,7 +372,17 @@ async fn work_resumes_by_itself_when_the_database_is_back(database: Database) {
     assert_eq!(asked.unwrap_err().code(), tonic::Code::Unavailable);
     wire.mend();
 
-    let run = server.ended(&run).await;
+    // Who asks may still get a connection that was cut: then it is told to ask again.
+    let run = until("the run to end", async || {
+        let request = pb::WaitRunRequest {
+            name: run.clone(),
+            timeout: None,
+        };
+        let answer = server.client.runs().wait_run(request).await;
+        let answer = answer.ok()?.into_inner();
+        answer.run.filter(|_| answer.done)
+    })
+    .await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "its result was kept");
     let ledger = server
         .decided("other", noon() + SignedDuration::from_mins(2))

@@ -17,6 +17,7 @@ mod clocks;
 mod edits_and_pauses;
 mod evaluator;
 mod firing;
+mod first_start;
 mod following;
 mod fuzzing;
 mod kinds;
