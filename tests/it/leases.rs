@@ -5,8 +5,8 @@ use watchbell::{engine::RunContext, error::Error};
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Entered, Proxy, Server, Site, Stage, TaskExt as _, instant, noon, on_both,
-    on_postgresql, scripted, until,
+    Database, Entered, Proxy, Server, Site, Stage, TaskExt as _, instant, on_both, on_postgresql,
+    scripted, until,
 };
 
 on_both!(
@@ -22,7 +22,6 @@ on_postgresql!(
     a_replica_that_was_cut_off_can_write_no_more,
     a_cancel_during_a_lost_lease_wins,
     a_run_is_never_claimed_by_the_replica_that_still_hosts_it,
-    work_resumes_by_itself_when_the_database_is_back,
 );
 
 fn name_of(entered: &Entered) -> String {
@@ -335,72 +334,5 @@ async fn a_run_is_never_claimed_by_the_replica_that_still_hosts_it(database: Dat
     let run = server.ended(&run.name).await;
     assert_eq!((run.state(), run.attempt), (pb::RunState::Succeeded, 1));
     assert!(stage.is_empty());
-    server.stop().await;
-}
-
-async fn work_resumes_by_itself_when_the_database_is_back(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let wire = Proxy::to(&site.database.url()).await;
-    let server = site.start_on(&wire.url(&site.database.url())).await;
-    server
-        .create("task", scripted(&stage).cron("* * * * *"))
-        .await;
-    server.create("other", instant().cron("* * * * *")).await;
-    server.advance(60);
-    let entered = stage.enters().await;
-    server.decided("other", server.now()).await;
-    let run = name_of(&entered);
-
-    wire.cut();
-    let problem = server.problem("database.unreachable").await;
-    assert_eq!(problem.severity(), pb::Severity::Critical);
-    assert!(
-        problem.action.contains("resumes by itself"),
-        "{}",
-        problem.action
-    );
-    // It ends while nothing can be recorded, and slots come due.
-    entered.succeeds();
-    server.advance(30);
-    server.advance(30);
-    let asked = server
-        .client
-        .tasks()
-        .list_tasks(pb::ListTasksRequest::default())
-        .await;
-    assert_eq!(asked.unwrap_err().code(), tonic::Code::Unavailable);
-    wire.mend();
-
-    // Who asks may still get a connection that was cut: then it is told to ask again.
-    let run = until("the run to end", async || {
-        let request = pb::WaitRunRequest {
-            name: run.clone(),
-            timeout: None,
-        };
-        let answer = server.client.runs().wait_run(request).await;
-        let answer = answer.ok()?.into_inner();
-        answer.run.filter(|_| answer.done)
-    })
-    .await;
-    assert_eq!(run.state(), pb::RunState::Succeeded, "its result was kept");
-    let ledger = server
-        .decided("other", noon() + SignedDuration::from_mins(2))
-        .await;
-    assert_eq!(ledger.len(), 2, "{ledger:?}");
-    let next = stage.enters().await;
-    assert_eq!(
-        next.context.nominal_at,
-        Some(noon() + SignedDuration::from_mins(2))
-    );
-    next.succeeds();
-    until("the problem to be gone", async || {
-        let problems = server.status().await.problems;
-        let gone = problems
-            .iter()
-            .all(|problem| problem.r#type != "database.unreachable");
-        gone.then_some(())
-    })
-    .await;
     server.stop().await;
 }

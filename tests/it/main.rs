@@ -25,6 +25,7 @@ mod leases;
 mod listing;
 mod overlapping;
 mod process;
+mod resuming;
 mod rolled_back;
 mod serving;
 mod silent;
