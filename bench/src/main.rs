@@ -22,8 +22,9 @@ mod workload;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{report::Report, workload::Workload};
 
@@ -46,7 +47,7 @@ struct Args {
     /// The server [default: beside this program].
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
-    /// Where the figures go, as JSON.
+    /// Where the figures go, as JSON; and as a table beside it, with the extension md.
     #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
     out: PathBuf,
     /// Serve empty replies until killed: what GetStatus is compared with.
@@ -62,13 +63,24 @@ fn main() -> ExitCode {
         .build();
     let done = runtime
         .context("could not start the runtime")
-        .and_then(|runtime| runtime.block_on(run(args)));
+        .and_then(|runtime| runtime.block_on(until_interrupted(args)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs until it is done, or told to end; then what was started is ended, too, as it is dropped.
+async fn until_interrupted(args: Args) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = run(args) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("told to end"),
     }
 }
 
@@ -88,6 +100,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut workloads = args.workloads;
     if workloads.is_empty() {
         workloads = Workload::ALL.to_vec();
+    }
+    if kinds.contains(&database::Kind::Postgresql) {
+        let version = database::durable_postgresql().await?;
+        eprintln!("── PostgreSQL {version}, with fsync and synchronous_commit on");
     }
     let mut report = Report::default();
     for workload in workloads {
