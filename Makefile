@@ -19,6 +19,8 @@ WORKLOADS ?=
 DATABASES ?=
 REPEATS ?=
 QUICK ?=
+# The peers that are measured: make bench-peers PEERS=celery,apalis WORKLOADS=throughput REPEATS=3
+PEERS ?=
 
 CARGO_FLAGS := --workspace --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -32,7 +34,7 @@ BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build test evaluate fuzz bench check fmt lint docs lint-proto release install clean needs
+.PHONY: help run build test evaluate fuzz bench bench-peers check fmt lint docs lint-proto release install clean needs
 
 help: ## Show this list
 	@echo 'Watchbell: make TARGET, where TARGET is one of'
@@ -82,6 +84,10 @@ fuzz: needs ## Fuzz what reads text from outside, guided by coverage, for some m
 # Optimised, and with each server's files on this disk. Leave the machine alone meanwhile.
 bench: release ## Measure the server on both databases, into bench/results.json and bench/results.md
 	scripts/test-postgres -- $(BENCH) $(BENCH_FLAGS) $(if $(DATABASES),--databases '$(DATABASES)')
+
+# Fetches the peers into a temporary place; bench/peers/README.md tells more. Takes most of an hour.
+bench-peers: release ## Measure it beside other schedulers, into bench/peers.json and bench/peers.md
+	scripts/test-postgres -- $(BENCH) peers $(BENCH_FLAGS) $(if $(PEERS),--peers '$(PEERS)')
 
 check: fmt lint docs lint-proto ## Check formatting, lints, documentation and the API's definition
 

@@ -15,6 +15,7 @@ mod database;
 mod empty;
 mod figures;
 mod machine;
+mod peers;
 mod report;
 mod server;
 mod subscriber;
@@ -30,8 +31,10 @@ use crate::{report::Report, workload::Workload};
 
 /// Measures Watchbell.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only these workloads, with commas between them [default: all].
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<Workload>,
@@ -53,6 +56,12 @@ struct Args {
     /// Serve empty replies until killed: what GetStatus is compared with.
     #[arg(long, hide = true)]
     serve_empty: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Measures Watchbell beside other schedulers, in one session.
+    Peers(peers::Args),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +96,9 @@ async fn until_interrupted(args: Args) -> anyhow::Result<()> {
 async fn run(args: Args) -> anyhow::Result<()> {
     if args.serve_empty {
         return empty::serve().await;
+    }
+    if let Some(Command::Peers(args)) = args.command {
+        return peers::session(args).await;
     }
     let scene = workload::Scene {
         program: server::program(args.server)?,

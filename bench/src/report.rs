@@ -154,7 +154,7 @@ impl Report {
 }
 
 /// Writes an array of objects, one a line.
-fn write_array<T: Serialize>(path: &Path, objects: &[T]) -> anyhow::Result<()> {
+pub(crate) fn write_array<T: Serialize>(path: &Path, objects: &[T]) -> anyhow::Result<()> {
     let lines: Vec<String> = objects
         .iter()
         .map(serde_json::to_string)
@@ -162,7 +162,7 @@ fn write_array<T: Serialize>(path: &Path, objects: &[T]) -> anyhow::Result<()> {
     write_text(path, &format!("[\n  {}\n]\n", lines.join(",\n  ")))
 }
 
-fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("could not write {}", path.display()))
 }
 
@@ -188,7 +188,7 @@ fn line(row: &Row) -> String {
 }
 
 /// Three figures that count, and no more digits than that takes.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         large if 100.0 <= large => format!("{value:.0}"),
         middle if 10.0 <= middle => format!("{value:.1}"),
@@ -197,6 +197,6 @@ fn number(value: f64) -> String {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
