@@ -13,6 +13,14 @@ SEED ?= 1
 # What is fuzzed, and for how many seconds: make fuzz FUZZ=crontab SECONDS_EACH=600
 FUZZ ?= cron configuration crontab
 SECONDS_EACH ?= 120
+# What is measured, where and how often: make bench WORKLOADS=burst,trigger DATABASES=sqlite REPEATS=5
+# QUICK=1 makes everything smaller, to see that it works. Without REPEATS each workload has its own number.
+WORKLOADS ?=
+DATABASES ?=
+REPEATS ?=
+QUICK ?=
+# The peers that are measured: make bench-peers PEERS=celery,apalis WORKLOADS=throughput REPEATS=3
+PEERS ?=
 
 CARGO_FLAGS := --workspace --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -20,11 +28,13 @@ BELLCTL := $(TARGET)/debug/bellctl
 CONFIG := examples/watchbell.toml
 ADDRESS := 127.0.0.1:7420
 DATA := watchbell-data
+BENCH := $(TARGET)/release/watchbell-bench
+BENCH_FLAGS = $(if $(WORKLOADS),--workloads '$(WORKLOADS)') $(if $(REPEATS),--repeats '$(REPEATS)') $(if $(QUICK),--quick)
 BUF := npx --yes --package=@bufbuild/buf@1.75.0 -- buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build test chaos evaluate fuzz check fmt lint docs lint-proto release install clean needs
+.PHONY: help run build test chaos evaluate fuzz bench bench-peers check fmt lint docs lint-proto release install clean needs
 
 help: ## Show this list
 	@echo 'Watchbell: make TARGET, where TARGET is one of'
@@ -81,6 +91,14 @@ fuzz: needs ## Fuzz what reads text from outside, guided by coverage, for some m
 		$(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target tests/corpus/$$target -- \
 			-max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=20 || exit 1; \
 	done
+
+# Optimised, and with each server's files on this disk. Leave the machine alone meanwhile.
+bench: release ## Measure the server on both databases, into bench/results.json and bench/results.md
+	scripts/test-postgres -- $(BENCH) $(BENCH_FLAGS) $(if $(DATABASES),--databases '$(DATABASES)')
+
+# Fetches the peers into a temporary place; bench/peers/README.md tells more. Takes most of an hour.
+bench-peers: release ## Measure it beside other schedulers, into bench/peers.json and bench/peers.md
+	scripts/test-postgres -- $(BENCH) peers $(BENCH_FLAGS) $(if $(PEERS),--peers '$(PEERS)')
 
 check: fmt lint docs lint-proto ## Check formatting, lints, documentation and the API's definition
 

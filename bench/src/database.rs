@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use anyhow::Context as _;
-use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection};
+use anyhow::{Context as _, bail};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 
 /// Where PostgreSQL is; `scripts/test-postgres` sets it.
 const VARIABLE: &str = "WATCHBELL_TEST_DATABASE";
@@ -33,6 +33,35 @@ impl Kind {
         eprintln!("SKIPPED on PostgreSQL: {VARIABLE} is not set; run `make bench`");
         vec![Self::Sqlite]
     }
+}
+
+/// PostgreSQL's version; fails where its commits are not durable.
+///
+/// # Errors
+/// Where there is none, or its settings would make the figures mean nothing.
+pub(crate) async fn durable_postgresql() -> anyhow::Result<String> {
+    let url = std::env::var(VARIABLE).with_context(|| {
+        format!("{VARIABLE} is not set: run `make bench` or `make bench-peers`")
+    })?;
+    let database = connect(&url).await?;
+    for setting in ["fsync", "synchronous_commit"] {
+        let value = show(&database, setting).await?;
+        if value != "on" {
+            bail!(
+                "PostgreSQL has {setting} = {value}: set it to on, since commits decide most figures"
+            );
+        }
+    }
+    let version = show(&database, "server_version").await?;
+    database.close().await?;
+    // Debian writes its package's version after it.
+    Ok(version.split(' ').next().unwrap_or(&version).to_owned())
+}
+
+async fn show(database: &DatabaseConnection, setting: &str) -> anyhow::Result<String> {
+    let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {setting}"));
+    let row = database.query_one_raw(statement).await?;
+    Ok(row.context("no row")?.try_get_by_index(0)?)
 }
 
 /// A database that nobody else uses.

@@ -47,11 +47,19 @@ pub(crate) fn describe() -> String {
 
 /// Resident memory of a process, in MiB.
 pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
-    let path = format!("/proc/{process}/status");
-    let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    mib_in(&format!("/proc/{process}/status"), "VmRSS:")
+}
+
+/// The same, with what it shares with other processes divided among them.
+pub(crate) fn proportional_mib(process: u32) -> anyhow::Result<f64> {
+    mib_in(&format!("/proc/{process}/smaps_rollup"), "Pss:")
+}
+
+fn mib_in(path: &str, key: &str) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(path).with_context(|| format!("could not read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
-    Ok(kib.context("no VmRSS")? / 1024.0)
+    Ok(kib.with_context(|| format!("{path} has no {key}"))? / 1024.0)
 }
 
 /// Processor time that a process has used, in user and system mode.

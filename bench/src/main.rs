@@ -15,6 +15,7 @@ mod database;
 mod empty;
 mod figures;
 mod machine;
+mod peers;
 mod report;
 mod server;
 mod subscriber;
@@ -22,15 +23,18 @@ mod workload;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{report::Report, workload::Workload};
 
 /// Measures Watchbell.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only these workloads, with commas between them [default: all].
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<Workload>,
@@ -46,12 +50,18 @@ struct Args {
     /// The server [default: beside this program].
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
-    /// Where the figures go, as JSON.
+    /// Where the figures go, as JSON; and as a table beside it, with the extension md.
     #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
     out: PathBuf,
     /// Serve empty replies until killed: what GetStatus is compared with.
     #[arg(long, hide = true)]
     serve_empty: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Measures Watchbell beside other schedulers, in one session.
+    Peers(peers::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,7 +72,7 @@ fn main() -> ExitCode {
         .build();
     let done = runtime
         .context("could not start the runtime")
-        .and_then(|runtime| runtime.block_on(run(args)));
+        .and_then(|runtime| runtime.block_on(until_interrupted(args)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,9 +82,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs until it is done, or told to end; then what was started is ended, too, as it is dropped.
+async fn until_interrupted(args: Args) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = run(args) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("told to end"),
+    }
+}
+
 async fn run(args: Args) -> anyhow::Result<()> {
     if args.serve_empty {
         return empty::serve().await;
+    }
+    if let Some(Command::Peers(args)) = args.command {
+        return peers::session(args).await;
     }
     let scene = workload::Scene {
         program: server::program(args.server)?,
@@ -88,6 +112,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut workloads = args.workloads;
     if workloads.is_empty() {
         workloads = Workload::ALL.to_vec();
+    }
+    if kinds.contains(&database::Kind::Postgresql) {
+        let version = database::durable_postgresql().await?;
+        eprintln!("── PostgreSQL {version}, with fsync and synchronous_commit on");
     }
     let mut report = Report::default();
     for workload in workloads {

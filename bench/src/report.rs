@@ -47,7 +47,7 @@ impl Report {
     pub(crate) fn add(
         &mut self,
         workload: impl ToString,
-        kind: Kind,
+        database: impl ToString,
         (metric, unit): (&str, &'static str),
         values: &[f64],
         goal: Goal,
@@ -60,7 +60,7 @@ impl Report {
         };
         self.rows.push(Row {
             workload: workload.to_string(),
-            database: kind.to_string(),
+            database: database.to_string(),
             metric: metric.to_owned(),
             unit,
             median: rounded(median),
@@ -86,15 +86,15 @@ impl Report {
         }
     }
 
-    /// Replaces the file by what is known now.
+    /// Replaces the file by what is known now, and beside it the same as a table, in Markdown.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let lines: Vec<String> = self
-            .rows
-            .iter()
-            .map(serde_json::to_string)
-            .collect::<Result<_, _>>()?;
-        let text = format!("[\n  {}\n]\n", lines.join(",\n  "));
-        fs::write(path, text).with_context(|| format!("could not write {}", path.display()))
+        write_array(path, &self.rows)?;
+        write_text(&path.with_extension("md"), &self.page())
+    }
+
+    /// The table, with what it says and where it comes from.
+    fn page(&self) -> String {
+        format!("# Figures\n{}\n{}\n", self.table(), self.missed())
     }
 
     /// Prints what was added since the last time.
@@ -105,10 +105,11 @@ impl Report {
         self.printed = self.rows.len();
     }
 
-    /// A table for people, in Markdown.
+    /// A table for people, in Markdown: the median of the repeats, and the least and the most of them.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
-            "\n{}; load average at the end {}\n\n",
+            "\n{}; load average at the end {}. \"load\" is the load average of one minute when the figure \
+             was noted, with what the measurement itself takes.\n\n",
             machine::describe(),
             machine::load()
         );
@@ -130,13 +131,16 @@ impl Report {
             .filter(|row| row.met == Some(false))
             .collect();
         if missed.is_empty() {
-            return "every target is met".to_owned();
+            return "Every target is met.".to_owned();
         }
-        let mut text = format!("{} targets are missed:", missed.len());
+        let mut text = match missed.len() {
+            1 => "One target is missed:\n".to_owned(),
+            more => format!("{more} targets are missed:\n"),
+        };
         for row in missed {
             let _ = write!(
                 text,
-                "\n  {} on {}: {} is {} {}, not {}",
+                "\n- {} on {}: {} is {} {}, not {}",
                 row.workload,
                 row.database,
                 row.metric,
@@ -147,6 +151,19 @@ impl Report {
         }
         text
     }
+}
+
+/// Writes an array of objects, one a line.
+pub(crate) fn write_array<T: Serialize>(path: &Path, objects: &[T]) -> anyhow::Result<()> {
+    let lines: Vec<String> = objects
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<Result<_, _>>()?;
+    write_text(path, &format!("[\n  {}\n]\n", lines.join(",\n  ")))
+}
+
+pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("could not write {}", path.display()))
 }
 
 fn line(row: &Row) -> String {
@@ -171,7 +188,7 @@ fn line(row: &Row) -> String {
 }
 
 /// Three figures that count, and no more digits than that takes.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         large if 100.0 <= large => format!("{value:.0}"),
         middle if 10.0 <= middle => format!("{value:.1}"),
@@ -180,6 +197,6 @@ fn number(value: f64) -> String {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .processes import PeerFailed
@@ -52,6 +52,7 @@ def find(name: str) -> Peer:
         "graphile-worker": _graphile_worker,
         "graphile-worker-batched": _graphile_worker_batched,
         "pg-boss": _pg_boss,
+        "pg-boss-batched": _pg_boss_batched,
         "apalis": _apalis,
     }
     if name not in makers:
@@ -144,13 +145,14 @@ def _graphile_worker() -> Peer:
 
 
 def _graphile_worker_batched() -> Peer:
-    plain = _graphile_worker()
-    return Peer(
-        name="graphile-worker-batched",
-        directory=plain.directory,
-        prepare=plain.prepare,
-        workers=plain.workers,
-        client=plain.client,
+    return _batched(_graphile_worker())
+
+
+def _batched(plain: Peer) -> Peer:
+    """The same program, which takes and completes many jobs at once."""
+    return replace(
+        plain,
+        name=f"{plain.name}-batched",
         environment={**plain.environment, "PEER_BATCHED": "1"},
     )
 
@@ -173,6 +175,10 @@ def _pg_boss() -> Peer:
             "footprint": "looks for due schedules every 30 s, its default; for bursts every second",
         },
     )
+
+
+def _pg_boss_batched() -> Peer:
+    return _batched(_pg_boss())
 
 
 # ── Rust ─────────────────────────────────────────────────────────────────────────────────────────

@@ -7,19 +7,24 @@ const { PgBoss } = load('pg-boss')
 const pg = load('pg')
 
 const QUEUE = 'peer'
+const burst = process.env.PEER_PROMPT === '1'
+const idle = schedules > 0 && !burst
 // For a burst, schedules are looked for each second, and those that are due forwarded each second: the
 // least that the constructor allows. By default it is 30 and 5 seconds, which costs less.
-const CRON =
-  process.env.PEER_PROMPT === '1' ? { cronMonitorIntervalSeconds: 1, cronWorkerIntervalSeconds: 1 } : {}
-// Many jobs at once while there are many, and a poll as often as work() allows for those that no
-// notification tells of, which are the delayed ones.
-const WORK = {
-  batchSize: 100,
-  burstWhenBatchFull: true,
-  localConcurrency: 2,
-  pollingIntervalSeconds: 0.5,
-  notifyPollingIntervalSeconds: 0.5,
-}
+const CRON = burst ? { cronMonitorIntervalSeconds: 1, cronWorkerIntervalSeconds: 1 } : {}
+// A poll as often as work() allows for jobs that no notification tells of, which are the delayed ones.
+const POLL = { pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5 }
+// Many jobs at once while there are many.
+const BATCHED = { ...POLL, batchSize: 100, burstWhenBatchFull: true, localConcurrency: 2 }
+// One job at a time, each worker the next at once while more than one is ready; and as many workers as
+// its pool has connections. How many are ready it reads from statistics, by default a minute old, and
+// without them each worker would sleep half a second after each job.
+const ONE_BY_ONE = { ...POLL, burstWhenReadyExceeds: 1, localConcurrency: 10 }
+const STATISTICS = { monitorIntervalSeconds: 1, superviseIntervalSeconds: 1, queueCacheIntervalSeconds: 1 }
+
+const batched = Boolean(process.env.PEER_BATCHED)
+const WORK = batched ? BATCHED : ONE_BY_ONE
+const LOOK = batched || idle ? CRON : { ...CRON, ...STATISTICS }
 
 async function start(options) {
   const boss = new PgBoss({ connectionString, ...options })
@@ -54,7 +59,7 @@ async function makeSchedules(boss) {
 }
 
 async function work() {
-  const boss = await start({ useListenNotify: true, ...CRON })
+  const boss = await start({ useListenNotify: true, ...LOOK })
   await boss.work(QUEUE, WORK, async (jobs) => {
     for (const { data } of jobs) record(data.name)
   })

@@ -1,12 +1,13 @@
 //! What is measured: a file for each workload.
 
-mod burst;
-mod footprint;
+pub(crate) mod burst;
+mod evaluator;
+pub(crate) mod footprint;
 mod history;
 mod status;
 mod steady;
-mod throughput;
-mod trigger;
+pub(crate) mod throughput;
+pub(crate) mod trigger;
 mod watch;
 
 use std::{fmt, path::PathBuf};
@@ -32,6 +33,8 @@ pub(crate) enum Workload {
     Watch,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
+    /// Next fires of cron lines, without a server.
+    Evaluator,
 }
 
 /// What all workloads share.
@@ -66,12 +69,14 @@ impl fmt::Display for Workload {
             Self::History => "history",
             Self::Watch => "watch",
             Self::Footprint => "footprint",
+            Self::Evaluator => "evaluator",
         })
     }
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
         Self::Burst,
@@ -84,7 +89,13 @@ impl Workload {
 
     /// On which of these databases it says something.
     pub(crate) fn databases(self, kinds: &[Kind]) -> Vec<Kind> {
-        kinds.to_vec()
+        // The evaluator knows none, so once is enough.
+        let count = if self == Self::Evaluator {
+            1
+        } else {
+            kinds.len()
+        };
+        kinds.iter().copied().take(count).collect()
     }
 
     pub(crate) async fn measure(
@@ -102,6 +113,7 @@ impl Workload {
             Self::History => history::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
+            Self::Evaluator => evaluator::measure(scene, report),
         }
     }
 }

@@ -22,6 +22,13 @@ use crate::{
 /// Backfills that are asked for at one time.
 const AT_ONCE: usize = 4;
 
+/// What one backfill came to.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    pub(crate) per_second: f64,
+    pub(crate) lost: f64,
+}
+
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let tasks = scene.size(100, 20);
     let slots = scene.size(1_000, 100);
@@ -32,32 +39,47 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     ] {
         let (mut rates, mut lost) = (Vec::new(), Vec::new());
         for _ in 0..scene.repeats(3) {
-            let fields =
-                format!("schedule = {{ every = \"1h\", phase = \"30m\" }}\noverlap = \"{policy}\"");
-            let site = Site::new(&scene.program, kind, &noop_tasks("fill", tasks, &fields)).await?;
-            let server = site.start().await?;
-            let client = server.connect().await?;
-            let before = Timestamp::now();
-            let began = Instant::now();
-            let asked = stream::iter(0..tasks).map(|task| backfill(&client, task, slots));
-            let queued: Vec<u64> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
-            client.idle(Duration::from_secs(300)).await?;
-            let took = began.elapsed();
-            let all = tasks * slots;
-            if queued.iter().sum::<u64>() != all as u64 {
-                bail!("{queued:?} runs were queued, not {all}");
-            }
-            rates.push(all as f64 / took.as_secs_f64());
-            lost.push((all - succeeded(&client, before).await?) as f64);
-            server.stop().await?;
-            site.audit()?;
-            site.remove().await?;
+            let filled = fill(scene, kind, (tasks, slots), policy).await?;
+            rates.push(filled.per_second);
+            lost.push(filled.lost);
         }
         let name = format!("throughput, overlap {policy}");
         report.add(&name, kind, ("durable runs", "runs/s"), &rates, goal);
         report.never(&name, kind, "lost", &lost);
     }
     Ok(())
+}
+
+/// A backfill of so many tasks by so many slots, on a server of its own.
+pub(crate) async fn fill(
+    scene: &Scene,
+    kind: Kind,
+    (tasks, slots): (usize, usize),
+    policy: &str,
+) -> anyhow::Result<Filled> {
+    let fields =
+        format!("schedule = {{ every = \"1h\", phase = \"30m\" }}\noverlap = \"{policy}\"");
+    let site = Site::new(&scene.program, kind, &noop_tasks("fill", tasks, &fields)).await?;
+    let server = site.start().await?;
+    let client = server.connect().await?;
+    let before = Timestamp::now();
+    let began = Instant::now();
+    let asked = stream::iter(0..tasks).map(|task| backfill(&client, task, slots));
+    let queued: Vec<u64> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+    client.idle(Duration::from_secs(300)).await?;
+    let took = began.elapsed();
+    let all = tasks * slots;
+    if queued.iter().sum::<u64>() != all as u64 {
+        bail!("{queued:?} runs were queued, not {all}");
+    }
+    let lost = (all - succeeded(&client, before).await?) as f64;
+    server.stop().await?;
+    site.audit()?;
+    site.remove().await?;
+    Ok(Filled {
+        per_second: all as f64 / took.as_secs_f64(),
+        lost,
+    })
 }
 
 async fn backfill(client: &Client, task: usize, slots: usize) -> anyhow::Result<u64> {

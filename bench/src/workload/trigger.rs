@@ -1,5 +1,6 @@
 //! Triggers, one after another: from before the call to the handler's entry.
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::{Scene, noop_tasks};
@@ -17,35 +18,45 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
         Kind::Postgresql => 15.0,
     };
     let count = scene.size(2_000, 200);
-    let site = Site::new(
-        &scene.program,
-        kind,
-        &noop_tasks("trigger", 1, "overlap = \"allow\""),
-    )
-    .await?;
-    let server = site.start().await?;
-    let client = server.connect().await?;
     let (mut medians, mut p99s, mut most) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..scene.repeats(3) {
-        let mut waits = Vec::with_capacity(count);
-        for _ in 0..count {
-            let called_at = Timestamp::now();
-            let run = client.trigger("trigger-00000").await?;
-            let run = client.ended(&run.name).await?;
-            let entered = entered_at(&run).unwrap_or(Timestamp::MAX);
-            waits.push(millis(called_at, entered));
-        }
+    for waits in waits(scene, kind, count, scene.repeats(3)).await? {
         medians.push(figures::median(&waits));
         p99s.push(figures::percentile(&waits, 99.0));
         most.push(figures::most(&waits));
     }
-    server.stop().await?;
-    site.audit()?;
-    site.remove().await?;
     let mut add =
         |metric, values: &[f64], goal| report.add("trigger", kind, (metric, "ms"), values, goal);
     add("call → handler entered, p50", &medians, Goal::None);
     add("call → handler entered, p99", &p99s, Goal::AtMost(goal));
     add("call → handler entered, most", &most, Goal::None);
     Ok(())
+}
+
+/// So many series of so many triggers, on one server: milliseconds of each.
+pub(crate) async fn waits(
+    scene: &Scene,
+    kind: Kind,
+    count: usize,
+    repeats: usize,
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    let toml = noop_tasks("trigger", 1, "overlap = \"allow\"");
+    let site = Site::new(&scene.program, kind, &toml).await?;
+    let server = site.start().await?;
+    let client = server.connect().await?;
+    let mut series = Vec::new();
+    for _ in 0..repeats {
+        let mut waits = Vec::with_capacity(count);
+        for _ in 0..count {
+            let called_at = Timestamp::now();
+            let run = client.trigger("trigger-00000").await?;
+            let run = client.ended(&run.name).await?;
+            let entered = entered_at(&run).context("a handler that says when it was entered")?;
+            waits.push(millis(called_at, entered));
+        }
+        series.push(waits);
+    }
+    server.stop().await?;
+    site.audit()?;
+    site.remove().await?;
+    Ok(series)
 }
