@@ -140,3 +140,40 @@ fn last_line(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     text.lines().last().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stderr(Stdio::piped());
+        shell
+    }
+
+    #[tokio::test]
+    async fn the_last_line_is_the_answer_and_the_last_complaint_the_reason() {
+        let minute = Duration::from_secs(60);
+        let answer = r#"echo x; echo '{"workload": "burst", "n": 7, "p50_ms": 1.5, "note": "a"}'"#;
+        let done = bounded(shell(answer), minute).await.unwrap();
+        let said = figures(&done).unwrap();
+        assert_eq!((said.n, said.values["p50_ms"], &*said.note), (7, 1.5, "a"));
+        let failing = "echo y >&2; echo 'run: it is late' >&2; exit 1";
+        let done = bounded(shell(failing), minute).await.unwrap();
+        assert_eq!(figures(&done).unwrap_err().to_string(), "it is late");
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_ended_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ended");
+        let script = format!(
+            "trap 'echo ended >{}; exit 1' TERM; sleep 60 & wait",
+            file.display()
+        );
+        let done = bounded(shell(&script), Duration::from_millis(500)).await;
+        let error = done.unwrap_err().to_string();
+        assert!(error.contains("did not end within"), "{error}");
+        assert!(file.exists());
+    }
+}

@@ -209,3 +209,57 @@ impl Sheet {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(per_second: f64) -> Result<Figures, String> {
+        Ok(Figures {
+            n: 10,
+            values: BTreeMap::from([("per_second".to_owned(), per_second)]),
+            note: "a; b".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_peer_is_compared_by_its_median_and_its_failure_is_a_line() {
+        let mut sheet = Sheet::new("17".to_owned(), BTreeMap::new());
+        let peer = |name: &str| Subject::Peer(name.to_owned());
+        let workload = Workload::Throughput;
+        for ours in [90.0, 100.0, 130.0] {
+            sheet.add(workload, &BASE, 10, 0.5, measured(ours));
+        }
+        sheet.add(workload, &peer("quick"), 10, 0.5, measured(150.0));
+        sheet.add(workload, &peer("close"), 10, 0.5, measured(120.0));
+        sheet.add(workload, &peer("slow"), 10, 0.5, measured(50.0));
+        sheet.add(
+            workload,
+            &peer("broken"),
+            10,
+            0.5,
+            Err("it broke".to_owned()),
+        );
+        let metric = &metrics::of(workload)[0];
+        let ahead: Vec<_> = sheet
+            .entries
+            .iter()
+            .map(|entry| (sheet.ratio(entry, metric), sheet.is_ahead(entry, metric)))
+            .collect();
+        let expected = [
+            (Some(1.0), None),
+            (Some(1.5), Some((100.0, true))),
+            (Some(1.2), Some((100.0, false))),
+            (Some(0.5), None),
+            (None, None),
+        ];
+        assert_eq!(ahead, expected);
+        assert_eq!(sheet.entries[0].note(), "a; b");
+        let page = sheet.page();
+        assert!(page.contains("| broken  | 10 | failed | 0.5 |"), "{page}");
+        assert!(page.contains("- broken: FAILED: it broke"), "{page}");
+        let broken = serde_json::to_value(&sheet.rows(&sheet.entries[4])[0]).unwrap();
+        assert_eq!(broken["median"], serde_json::Value::Null);
+        assert_eq!(broken["failed"][0], "it broke");
+    }
+}
