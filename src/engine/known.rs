@@ -39,33 +39,43 @@ impl KnownTasks {
         (found.revision == revision).then(|| found.clone())
     }
 
-    /// Those of these revisions that are not known.
-    fn missing(&self, of: impl Iterator<Item = (TaskId, i64)>) -> Vec<(TaskId, i64)> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = |(id, revision): &(TaskId, i64)| {
-            known
-                .get(id)
-                .is_some_and(|known| known.revision == *revision)
-        };
-        of.filter(|one| !is_known(one)).collect()
+    /// What is known of these revisions, and which are not.
+    fn look(
+        &self,
+        of: impl Iterator<Item = (TaskId, i64)>,
+    ) -> (HashMap<TaskId, Known>, Vec<(TaskId, i64)>) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut known, mut unknown) = (HashMap::new(), Vec::new());
+        for (id, revision) in of {
+            match all.get(&id).filter(|found| found.revision == revision) {
+                Some(found) => drop(known.insert(id, found.clone())),
+                None => unknown.push((id, revision)),
+            }
+        }
+        (known, unknown)
     }
 
-    fn learn(&self, specs: Vec<SpecOf>) {
-        for (id, revision, spec) in specs {
+    /// Keeps what was read, and hands it out: others may push it out again at any moment.
+    fn learn(&self, specs: Vec<SpecOf>) -> HashMap<TaskId, Known> {
+        let known = |(id, revision, spec)| {
             let schedule = None;
             let found = Known {
                 revision,
                 spec,
                 schedule,
             };
-            self.put(id, found);
-        }
+            self.put(id, found.clone());
+            (id, found)
+        };
+        specs.into_iter().map(known).collect()
     }
 
     fn put(&self, id: TaskId, found: Known) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if TASKS_MAX <= known.len() {
-            known.clear();
+        if TASKS_MAX <= known.len() && !known.contains_key(&id) {
+            // Any will do: where there are so many, each is asked for as often as the others.
+            let victim = known.keys().next().copied();
+            victim.and_then(|victim| known.remove(&victim));
         }
         known.insert(id, found);
     }
@@ -121,12 +131,12 @@ impl Engine {
     /// The courses of these rows, with what their revisions say: read where it is not known. One whose
     /// revision cannot be read is put off.
     pub(super) async fn courses(&self, tx: &mut Tx, rows: Vec<CourseRow>) -> Result<Vec<Course>> {
-        let known = &self.inner.known;
-        let unknown = known.missing(rows.iter().map(|row| (row.id, row.revision)));
-        known.learn(tx.specs(&unknown).await?);
+        let of = rows.iter().map(|row| (row.id, row.revision));
+        let (mut known, unknown) = self.inner.known.look(of);
+        known.extend(self.inner.known.learn(tx.specs(&unknown).await?));
         let mut courses = Vec::with_capacity(rows.len());
         for row in rows {
-            match known.get(row.id, row.revision) {
+            match known.remove(&row.id) {
                 Some(known) => courses.push(row.with(known.spec)),
                 None => {
                     // One task must not stop the others; the auditor makes it a problem.
@@ -143,11 +153,15 @@ impl Engine {
         &self,
         of: &[(TaskId, TaskName, i64)],
     ) -> Result<HashMap<TaskId, Result<Schedule, String>>> {
-        let known = &self.inner.known;
-        let unknown = known.missing(of.iter().map(|(id, _, revision)| (*id, *revision)));
-        known.learn(self.store().specs(&unknown).await?);
+        let revisions = of.iter().map(|(id, _, revision)| (*id, *revision));
+        let (mut known, unknown) = self.inner.known.look(revisions);
+        known.extend(self.inner.known.learn(self.store().specs(&unknown).await?));
         let schedule = |(id, name, revision): &(TaskId, TaskName, i64)| {
-            let schedule = match known.get(*id, *revision) {
+            let schedule = match known.get(id) {
+                Some(Known {
+                    schedule: Some(schedule),
+                    ..
+                }) => Ok(schedule.clone()),
                 Some(found) => self
                     .schedule_in(*id, name, *revision, &found.spec)
                     .map_err(|error| error.to_string()),
@@ -156,5 +170,31 @@ impl Engine {
             (*id, schedule)
         };
         Ok(of.iter().map(schedule).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_handed_out_though_there_are_more_tasks_than_are_kept() {
+        let known = KnownTasks::default();
+        let spec = Arc::new(TaskSpec::default());
+        let ids: Vec<TaskId> = (0..TASKS_MAX + 1000)
+            .map(|number| TaskId(uuid::Uuid::from_u128(number as u128)))
+            .collect();
+        let read = |id: &TaskId| (*id, 1, spec.clone());
+        known.learn(ids[..TASKS_MAX - 100].iter().map(read).collect());
+
+        // The last that are known, and more than there is room for.
+        let (mut found, unknown) = known.look(ids[TASKS_MAX - 300..].iter().map(|id| (*id, 1)));
+        assert_eq!((found.len(), unknown.len()), (200, 1100));
+        let read = |(id, revision): &(TaskId, i64)| (*id, *revision, spec.clone());
+        found.extend(known.learn(unknown.iter().map(read).collect()));
+
+        assert_eq!(found.len(), 1300);
+        let kept = known.0.lock().unwrap().len();
+        assert_eq!(kept, TASKS_MAX);
     }
 }
