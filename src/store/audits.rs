@@ -95,7 +95,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Moves the auditor's own marks.
+    /// Moves the auditor's own marks, never back: another replica's auditor may be further.
     pub async fn audited(&mut self, marks: &[(TaskId, Timestamp)]) -> Result<()> {
         for chunk in marks.chunks(CHUNK) {
             let rows = chunk
@@ -104,7 +104,10 @@ impl Tx {
             let update = self
                 .sql("")
                 .with_values(MARKS, rows)
-                .push("UPDATE tasks SET audited_at = v.mark_at FROM v WHERE tasks.id = v.id")
+                .push(
+                    "UPDATE tasks SET audited_at = v.mark_at FROM v WHERE tasks.id = v.id \
+                     AND tasks.audited_at < v.mark_at",
+                )
                 .done();
             self.run(update).await?;
         }
