@@ -216,12 +216,18 @@ impl Api {
         for value in &request.states {
             let state = convert::run_state_from(*value);
             let wrong = || Error::invalid("states", "expected states other than UNSPECIFIED");
-            filter.states.push(state.ok_or_else(wrong)?);
+            let state = state.ok_or_else(wrong)?;
+            if !filter.states.contains(&state) {
+                filter.states.push(state);
+            }
         }
         for value in &request.triggers {
             let trigger = convert::run_trigger_from(*value);
             let wrong = || Error::invalid("triggers", "expected triggers other than UNSPECIFIED");
-            filter.triggers.push(trigger.ok_or_else(wrong)?);
+            let trigger = trigger.ok_or_else(wrong)?;
+            if !filter.triggers.contains(&trigger) {
+                filter.triggers.push(trigger);
+            }
         }
         Ok(filter)
     }

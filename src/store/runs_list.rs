@@ -12,6 +12,8 @@ use crate::{
 
 /// Rows looked at for a page where no index knows which are wanted.
 const WINDOW: i64 = 1000;
+/// Where more runs than these have not ended, those that are queued are looked for as if no index knew them.
+const DEEP: i64 = 5000;
 /// Deleted tasks of one name whose runs are listed.
 const GONE: i64 = 20;
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
@@ -27,15 +29,16 @@ pub struct RunFilter {
     pub queued_before: Option<Timestamp>,
 }
 
-/// A part of the table that an index finds, in which the page is looked for.
+/// A part of the table that an index finds, in which the page is looked for; of a task or of all.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    All,
-    Task(TaskId),
-    /// Of that task or of all, ended in this state, which is not success.
-    Unsuccessful(Option<TaskId>, RunState),
-    /// Of that task or of all, not ended: as many as there are, which is bounded by what is under way.
+    All(Option<TaskId>),
+    /// Not ended: [`DEEP`] runs at most.
     Live(Option<TaskId>),
+    /// Running, or waiting for a retry: as many as there are places, and failures of late.
+    UnderWay(Option<TaskId>),
+    /// Ended in this state, which is not success.
+    Unsuccessful(Option<TaskId>, RunState),
 }
 
 #[derive(FromQueryResult)]
@@ -44,61 +47,72 @@ struct Id {
 }
 
 impl RunFilter {
-    fn sources(&self) -> Vec<Source> {
-        let live = |state: &RunState| !state.is_terminal();
+    fn wants_queued(&self) -> bool {
+        self.states.contains(&RunState::Queued)
+    }
+
+    /// What has not ended comes first: what ends meanwhile is then found among what has.
+    fn sources(&self, is_deep: bool) -> Vec<Source> {
         let tasks: Vec<Option<TaskId>> = match self.tasks.as_slice() {
             [] => vec![None],
             tasks => tasks.iter().copied().map(Some).collect(),
         };
-        let all_live = !self.states.is_empty() && self.states.iter().all(live);
-        let succeeded = self.states.contains(&RunState::Succeeded);
-        let known = !self.states.is_empty() && !succeeded && self.triggers.is_empty();
+        let (ended, live): (Vec<RunState>, Vec<RunState>) =
+            self.states.iter().partition(|state| state.is_terminal());
+        let is_unknown = self.states.is_empty()
+            || ended.contains(&RunState::Succeeded)
+            || (!ended.is_empty() && !self.triggers.is_empty())
+            || (is_deep && self.wants_queued());
+        if is_unknown {
+            return tasks.into_iter().map(Source::All).collect();
+        }
         let mut sources = Vec::new();
+        if self.wants_queued() {
+            sources.extend(tasks.iter().copied().map(Source::Live));
+        } else if !live.is_empty() {
+            sources.extend(tasks.iter().copied().map(Source::UnderWay));
+        }
         for task in tasks {
-            if all_live {
-                sources.push(Source::Live(task));
-            } else if known {
-                let ended = self.states.iter().filter(|state| !live(state));
-                sources.extend(ended.map(|state| Source::Unsuccessful(task, *state)));
-                if self.states.iter().any(live) {
-                    sources.push(Source::Live(task));
-                }
-            } else {
-                sources.push(task.map_or(Source::All, Source::Task));
-            }
+            sources.extend(ended.iter().map(|state| Source::Unsuccessful(task, *state)));
         }
         sources
     }
 
     /// Whether the source holds others than what is wanted, and how many of them nobody knows.
     fn is_sparse_in(&self, source: Source) -> bool {
-        match source {
-            Source::All | Source::Task(_) => !self.states.is_empty() || !self.triggers.is_empty(),
-            Source::Unsuccessful(..) | Source::Live(_) => false,
-        }
+        matches!(source, Source::All(_)) && !(self.states.is_empty() && self.triggers.is_empty())
     }
 
     /// `FROM runs WHERE …`: what of the source lies within the bounds of time and page.
     fn range(&self, sql: Sql, source: Source, after: Option<RunId>) -> Sql {
-        let sql = sql.push(" FROM runs");
         // SQLite has no statistics of them, and would rather read the primary key than a partial index.
         let sql = match source {
-            Source::All => sql.push(" WHERE true"),
-            Source::Task(task) => sql.push(" WHERE task_id = ").bind(task.0),
+            Source::All(task) => of(sql.push(" FROM runs WHERE true"), task),
+            Source::Live(task) => {
+                let sql = sql.push(" FROM runs").sqlite(" INDEXED BY runs_live");
+                of(sql.push(" WHERE ").push(LIVE), task)
+            }
+            // One statement: what moves between the two is in one of them.
+            Source::UnderWay(task) => {
+                let sql = sql
+                    .push(" FROM (SELECT * FROM runs")
+                    .sqlite(" INDEXED BY runs_lease")
+                    .push(" WHERE state = 'running' UNION ALL SELECT * FROM runs")
+                    .sqlite(" INDEXED BY runs_waiting")
+                    .push(" WHERE state = 'retry_wait') AS under_way WHERE true");
+                of(sql, task)
+            }
             Source::Unsuccessful(task, state) => {
                 let index = match task {
                     Some(_) => " INDEXED BY runs_unsuccessful_of",
                     None => " INDEXED BY runs_unsuccessful",
                 };
                 let sql = sql
+                    .push(" FROM runs")
                     .sqlite(index)
                     .push(" WHERE finished_at IS NOT NULL AND state <> 'succeeded' AND state = ")
                     .bind(state.as_str());
                 of(sql, task)
-            }
-            Source::Live(task) => {
-                let sql = sql.sqlite(" INDEXED BY runs_live").push(" WHERE ");
-                of(sql.push(LIVE), task)
             }
         };
         // The id's first bits find the place, to the millisecond.
@@ -139,27 +153,27 @@ impl RunFilter {
         sql
     }
 
-    /// Up to `limit` runs that are wanted; of a sparse source, those in the next [`WINDOW`] of it.
-    fn select(&self, sql: Sql, source: Source, after: Option<RunId>, limit: i64) -> Statement {
-        let sql = if self.is_sparse_in(source) {
-            let sql = sql.push("SELECT * FROM (SELECT *");
-            let sql = self
-                .range(sql, source, after)
-                .push(" ORDER BY id DESC LIMIT ")
-                .bind(WINDOW)
-                .push(") AS near WHERE true");
-            self.wanted(sql)
-        } else {
-            let sql = self.range(sql.push("SELECT *"), source, after);
-            match source {
-                Source::Live(_) => self.wanted(sql),
-                _ => sql,
-            }
+    /// Up to `limit` runs that are wanted; none below `end`.
+    fn select(
+        &self,
+        sql: Sql,
+        source: Source,
+        (after, end): (Option<RunId>, Option<uuid::Uuid>),
+        limit: i64,
+    ) -> Statement {
+        let sql = self.range(sql.push("SELECT *"), source, after);
+        let sql = match end {
+            Some(end) => sql.push(" AND id >= ").bind(end),
+            None => sql,
+        };
+        let sql = match source {
+            Source::Unsuccessful(..) => sql,
+            _ => self.wanted(sql),
         };
         sql.push(" ORDER BY id DESC LIMIT ").bind(limit).done()
     }
 
-    /// The last run of a sparse source's window, where it is full.
+    /// The last run of a sparse source that is looked at for the page, where there are more.
     fn select_end(&self, sql: Sql, source: Source, after: Option<RunId>) -> Statement {
         self.range(sql.push("SELECT id"), source, after)
             .push(" ORDER BY id DESC LIMIT 1 OFFSET ")
@@ -182,23 +196,36 @@ impl Store {
         let limit = i64::try_from(page.size.saturating_add(1)).unwrap_or(i64::MAX);
         let mut rows: Vec<run::Model> = Vec::new();
         // Nothing is known of what lies behind.
-        let mut end: Option<uuid::Uuid> = None;
-        for source in filter.sources() {
-            let select = filter.select(self.sql(""), source, page.after, limit);
-            let found: Vec<run::Model> = self.all(select).await?;
-            if filter.is_sparse_in(source) && (found.len() as i64) < limit {
+        let mut all_end: Option<uuid::Uuid> = None;
+        let is_deep = filter.wants_queued() && self.is_deep().await?;
+        for source in filter.sources(is_deep) {
+            let mut end = None;
+            if filter.is_sparse_in(source) {
                 let select = filter.select_end(self.sql(""), source, page.after);
-                let last: Option<Id> = self.one(select).await?;
-                end = end.max(last.map(|row| row.id));
+                end = self.one::<Id>(select).await?.map(|row| row.id);
             }
-            rows.extend(found);
+            let select = filter.select(self.sql(""), source, (page.after, end), limit);
+            rows.extend(self.all::<run::Model>(select).await?);
+            all_end = all_end.max(end);
         }
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
-        rows.retain(|row| end.is_none_or(|end| end <= row.id));
+        // One that has ended between two statements is in both.
+        rows.dedup_by_key(|row| row.id);
+        rows.retain(|row| all_end.is_none_or(|end| end <= row.id));
         let runs = rows.into_iter().map(Run::try_from).collect::<Result<_>>()?;
         let mut runs = PageOf::cut(runs, page.size, |run: &Run| run.id);
-        runs.next = runs.next.or(end.map(RunId));
+        runs.next = runs.next.or(all_end.map(RunId));
         Ok(runs)
+    }
+
+    async fn is_deep(&self) -> Result<bool> {
+        let select = self
+            .sql("SELECT id FROM runs")
+            .sqlite(" INDEXED BY runs_live")
+            .push(" WHERE finished_at IS NULL LIMIT 1 OFFSET ")
+            .bind(DEEP)
+            .done();
+        Ok(self.one::<Id>(select).await?.is_some())
     }
 
     /// Deleted tasks of that name that may have left runs, the last to go first; at most 20.
@@ -265,11 +292,13 @@ mod tests {
         .await
         .unwrap();
         for filter in filters() {
-            for source in filter.sources() {
-                for after in [None, Some(RunId(uuid::Uuid::nil()))] {
+            let sources = [false, true].map(|is_deep| filter.sources(is_deep));
+            for source in sources.into_iter().flatten() {
+                for at in [None, Some(uuid::Uuid::nil())] {
+                    let after = at.map(RunId);
                     let explain = || store.sql("EXPLAIN QUERY PLAN ");
                     let selects = [
-                        filter.select(explain(), source, after, 51),
+                        filter.select(explain(), source, (after, at), 51),
                         filter.select_end(explain(), source, after),
                     ];
                     for select in selects {
@@ -280,7 +309,7 @@ mod tests {
                             let by_index = detail.contains(" USING ");
                             assert!(!of_runs || by_index, "{detail}: {text}");
                             let sorts = detail.contains("TEMP B-TREE");
-                            let may_sort = matches!(source, Source::Live(_));
+                            let may_sort = matches!(source, Source::Live(_) | Source::UnderWay(_));
                             assert!(!sorts || may_sort, "{detail}: {text}");
                         }
                     }
