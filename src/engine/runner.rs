@@ -261,6 +261,7 @@ impl Runner {
                 return Ok(false);
             }
             let mut tx = self.engine.store().begin().await?;
+            tx.claim_lock(true).await?;
             let runs = match self.take(&mut tx, places.len(), &avoid).await? {
                 Taken::Runs(runs) => runs,
                 Taken::Hosted => {
@@ -281,7 +282,7 @@ impl Runner {
         }
     }
 
-    /// Takes up to `limit` runs from the queue, within a transaction.
+    /// Takes up to `limit` runs from the queue, within a transaction that has the claim's lock.
     pub(super) async fn take(&self, tx: &mut Tx, limit: usize, avoid: &[RunId]) -> Result<Taken> {
         let kinds: Vec<&str> = self
             .engine

@@ -65,7 +65,8 @@ impl Runner {
             true => Vec::new(),
             false => self.free_places(1),
         };
-        if places.is_empty() {
+        // Where another claims at this moment, the bell of this commit brings the runner.
+        if places.is_empty() || !tx.claim_lock(false).await? {
             return tx.commit().await;
         }
         let avoid = self.hosts.ids();

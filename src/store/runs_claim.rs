@@ -27,9 +27,38 @@ struct Id {
 const MAY_START: &str =
     "(r.started_at IS NOT NULL OR r.start_deadline_at IS NULL OR r.start_deadline_at > ";
 
+#[derive(FromQueryResult)]
+struct Got {
+    got: bool,
+}
+
 impl Tx {
+    /// Makes this write the cluster's one claimer until it is over, where nobody else is. `waits`: until nobody
+    /// is. Who holds other locks may not wait: the claimer may be a replica that stands still, and others would
+    /// stand behind it.
+    pub async fn claim_lock(&mut self, waits: bool) -> Result<bool> {
+        if !self.is_postgres() {
+            return Ok(true);
+        }
+        if waits {
+            let lock = self
+                .sql("SELECT pg_advisory_xact_lock(")
+                .bind(CLAIM_LOCK)
+                .push(")");
+            self.run(lock.done()).await?;
+            return Ok(true);
+        }
+        let lock = self
+            .sql("SELECT pg_try_advisory_xact_lock(")
+            .bind(CLAIM_LOCK)
+            .push(") AS got");
+        let got: Option<Got> = self.one(lock.done()).await?;
+        Ok(got.is_some_and(|row| row.got))
+    }
+
     /// Takes up to `limit` runs of these kinds, the most urgent first, each with the next token and a
-    /// lease; none of `avoid`. One claimer at a time in the cluster: so no two can both see a task as free.
+    /// lease; none of `avoid`. One claimer at a time in the cluster ([`Tx::claim_lock`]): so no two can both see
+    /// a task as free.
     ///
     /// Where runs have ended in this write, those that stand first in the lines behind them are taken from
     /// there.
@@ -41,13 +70,6 @@ impl Tx {
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Run>> {
-        if self.is_postgres() {
-            let lock = self
-                .sql("SELECT pg_advisory_xact_lock(")
-                .bind(CLAIM_LOCK)
-                .push(")");
-            self.run(lock.done()).await?;
-        }
         self.lines_wait().await?;
         let heads: Vec<RunId> = self.heads.values().copied().collect();
         let now = micros(self.now);
