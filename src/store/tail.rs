@@ -155,8 +155,10 @@ impl Store {
             bell.mark_unchanged();
             let before = self.tail().last();
             let read = self.read_tail(&mut gap).await;
-            if before < self.tail().last() {
-                told = Some(Stopwatch::start());
+            let news = self.tail().last() - before;
+            if 0 < news {
+                // A full page has more behind it: nobody is woken for little then.
+                told = (news < PAGE as i64).then(Stopwatch::start);
             }
             match read {
                 Ok(true) => {
