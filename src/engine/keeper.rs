@@ -5,10 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{
-    context::Feed,
-    runner::{Runner, Stop},
-};
+use super::{context::Feed, hosts::Stop, runner::Runner};
 use crate::{
     clock::Stopwatch,
     domain::{RunId, retry::later, run::Progress},
@@ -70,9 +67,10 @@ impl Runner {
             .leases_renew(replica, &held, self.engine.settings().lease)
             .await?;
         tx.commit().await?;
-        for (run, _) in held.iter().filter(|(run, _)| !kept.contains(run)) {
-            // Where its end is being recorded at this moment, nobody listens any more.
-            self.hosts.stop(*run, Stop::LeaseLost);
+        for (run, token) in held.iter().filter(|(run, _)| !kept.contains(run)) {
+            // Where its end is being recorded at this moment, nobody listens any more; and where that is
+            // done, the run may have been claimed again.
+            self.hosts.stop_attempt(*run, *token, Stop::LeaseLost);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod deciding;
 mod drift;
 mod edits;
 mod finisher;
+mod hosts;
 mod keeper;
 mod kind;
 mod known;

@@ -9,8 +9,9 @@ use tracing::{info, warn};
 
 use super::{
     context::RunContext,
+    hosts::{Hosted, Stop, ask},
     kind::{Again, Done, Failure},
-    runner::{Hosted, Runner, Stop, ask, ended},
+    runner::{Runner, ended},
 };
 use crate::{
     domain::{

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::runner::{Hosts, Runner};
+use super::{hosts::Hosts, runner::Runner};
 use crate::{
     domain::{Run, RunState, TaskId, retry},
     error::Result,

@@ -1,9 +1,8 @@
 //! Takes queued runs, and runs them.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -14,7 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info_span, warn};
 
-use super::{Engine, context::Feed, finisher::Finisher};
+use super::{
+    Engine,
+    context::Feed,
+    finisher::Finisher,
+    hosts::{Hosted, Hosts},
+};
 use crate::{
     domain::{Run, RunId, RunState, run::reason},
     error::Result,
@@ -30,29 +34,6 @@ const LOOK_SOON: Duration = Duration::from_millis(250);
 const WHILE_FULL: Duration = Duration::from_millis(50);
 /// After an error, real time: the clock of the schedule may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
-
-/// Why a handler is asked to stop. Later wins over earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stop {
-    Timeout,
-    NoProgress,
-    Drain,
-    Cancel,
-    LeaseLost,
-}
-
-/// A run whose handler lives in this process.
-#[derive(Clone, Debug)]
-pub(super) struct Hosted {
-    pub(super) token: i64,
-    pub(super) stop: watch::Sender<Option<Stop>>,
-    pub(super) feed: Feed,
-}
-
-/// The runs whose handlers live in this process: whatever the table says, none of them is claimed
-/// again before its handler has ended.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hosts(Arc<Mutex<HashMap<RunId, Hosted>>>);
 
 /// The runner's loop; cheap to clone.
 #[derive(Clone, Debug)]
@@ -75,62 +56,6 @@ pub(super) enum Taken {
     Runs(Vec<Run>),
     /// One whose handler of an earlier attempt still lives here: the transaction must be given up.
     Hosted,
-}
-
-impl Hosts {
-    pub(super) fn add(&self, run: RunId, hosted: Hosted) {
-        self.lock().insert(run, hosted);
-    }
-
-    pub(super) fn remove(&self, run: RunId) {
-        self.lock().remove(&run);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    pub(super) fn ids(&self) -> Vec<RunId> {
-        self.lock().keys().copied().collect()
-    }
-
-    pub(super) fn all(&self) -> Vec<(RunId, Hosted)> {
-        self.lock()
-            .iter()
-            .map(|(run, hosted)| (*run, hosted.clone()))
-            .collect()
-    }
-
-    pub(super) fn contains(&self, run: RunId) -> bool {
-        self.lock().contains_key(&run)
-    }
-
-    /// Asks a handler to stop, unless it was asked for a weightier reason.
-    pub(super) fn stop(&self, run: RunId, why: Stop) {
-        if let Some(hosted) = self.lock().get(&run) {
-            ask(&hosted.stop, why);
-        }
-    }
-
-    pub(super) fn stop_all(&self, why: Stop) {
-        for hosted in self.lock().values() {
-            ask(&hosted.stop, why);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Hosted>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pub(super) fn ask(stop: &watch::Sender<Option<Stop>>, why: Stop) {
-    stop.send_if_modified(|asked| {
-        let weightier = asked.is_none_or(|asked| asked < why);
-        if weightier {
-            *asked = Some(why);
-        }
-        weightier
-    });
 }
 
 impl Runner {
@@ -179,7 +104,7 @@ impl Runner {
         drop(starting);
         self.running.close();
         if cut.run_until_cancelled(self.running.wait()).await.is_none() {
-            self.hosts.stop_all(Stop::Drain);
+            self.hosts.drain();
             self.running.wait().await;
         }
         over.cancel();

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError, atomic::Ordering};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -57,7 +58,7 @@ impl Engine {
 }
 
 impl Runner {
-    async fn commit_and_start(&self, mut tx: Tx, stop: &CancellationToken) -> Result<()> {
+    async fn commit_and_start(&self, tx: Tx, stop: &CancellationToken) -> Result<()> {
         // Held before the look at `stop`: who waits for the end of all runs waits for this one too.
         let _running = self.running.token();
         let others_wait = self.backlog.load(Ordering::Relaxed);
@@ -69,6 +70,16 @@ impl Runner {
         if places.is_empty() || !tx.claim_lock(false).await? {
             return tx.commit().await;
         }
+        let started = self.start_in(places, tx).await;
+        if !matches!(started, Ok(1..)) {
+            // Who heard the bell meanwhile may have found no place.
+            self.engine.store().bells().ring_queue();
+        }
+        started.map(|_| ())
+    }
+
+    /// Commits what was ordered, and starts what is next in these places; says how many.
+    async fn start_in(&self, places: Vec<OwnedSemaphorePermit>, mut tx: Tx) -> Result<usize> {
         let avoid = self.hosts.ids();
         let runs = match self.take(&mut tx, places.len(), &avoid).await? {
             Taken::Runs(runs) => runs,
@@ -78,7 +89,8 @@ impl Runner {
             }
         };
         tx.commit().await?;
+        let count = runs.len();
         self.host_all(runs, places);
-        Ok(())
+        Ok(count)
     }
 }

@@ -86,7 +86,10 @@ impl Tx {
                 line.text.as_str().into(),
             ]
         };
-        let rows = lines.iter().map(values).collect();
+        // Two that write the same lines at once wait for each other at most once: both go in this order.
+        let mut in_order: Vec<&LogLine> = lines.iter().collect();
+        in_order.sort_by_key(|line| (line.run, line.attempt, line.line));
+        let rows = in_order.into_iter().map(values).collect();
         let tail = " ON CONFLICT (run_id, attempt, line) DO NOTHING";
         self.insert("run_log", COLUMNS, &[], rows, tail).await
     }

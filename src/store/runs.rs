@@ -99,7 +99,13 @@ impl Tx {
     /// The runs of these tasks that have not ended. The caller holds the tasks' locks.
     pub async fn runs_live_of(&mut self, tasks: &[TaskId]) -> Result<Vec<LiveRun>> {
         let mut live = Vec::new();
-        for chunk in tasks.chunks(CHUNK) {
+        // PostgreSQL locks them in the one order, which a second statement would begin again.
+        let at_once = if self.is_postgres() {
+            tasks.len().max(1)
+        } else {
+            CHUNK
+        };
+        for chunk in tasks.chunks(at_once) {
             let select = self
                 .sql("SELECT id, task_id, state, catch_up, attempt, trigger_by, due_at FROM runs")
                 // It would rather read the task's history, in which all have a task too.

@@ -181,6 +181,9 @@ impl Tx {
     ) -> Result<Vec<RunId>> {
         let until = micros(later(self.now, lease));
         let mut kept = Vec::with_capacity(held.len());
+        // Rows are locked chunk by chunk: all of them in the one order.
+        let mut held = held.to_vec();
+        held.sort_unstable();
         for chunk in held.chunks(CHUNK) {
             self.runs_lock(chunk.iter().map(|(id, _)| *id)).await?;
             let rows = chunk
@@ -206,6 +209,9 @@ impl Tx {
 
     /// Notes how far runs are, and tells of it.
     pub async fn runs_progress(&mut self, news: &[(RunId, i64, Progress)]) -> Result<()> {
+        // As in `leases_renew`.
+        let mut news: Vec<_> = news.iter().collect();
+        news.sort_by_key(|(id, ..)| *id);
         for chunk in news.chunks(CHUNK) {
             self.runs_lock(chunk.iter().map(|(id, ..)| *id)).await?;
             let rows = chunk

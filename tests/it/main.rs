@@ -24,6 +24,7 @@ mod kinds;
 mod leases;
 mod listing;
 mod overlapping;
+mod places;
 mod process;
 mod resuming;
 mod rolled_back;
