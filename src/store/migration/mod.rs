@@ -3,7 +3,10 @@
 mod m0001_first;
 mod m0002_lean;
 
-use sea_orm_migration::{MigrationTrait, MigratorTrait, async_trait};
+use sea_orm_migration::{
+    MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
+    sea_orm::{ConnectionTrait as _, DbBackend, DbErr},
+};
 
 #[derive(Debug)]
 pub(super) struct Migrator;
@@ -12,9 +15,47 @@ pub(super) struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_first::Migration),
-            Box::new(m0002_lean::Migration),
+            Box::new(Patient(m0001_first::Migration)),
+            Box::new(Patient(m0002_lean::Migration)),
         ]
+    }
+}
+
+/// A step that has as long as it takes. What a connection is told of time is for statements of some
+/// milliseconds; an index over all runs there ever were takes minutes, and a server that is not yet down may
+/// hold a lock.
+struct Patient<M>(M);
+
+/// For the step's own transaction.
+const PATIENCE: &[&str] = &[
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL lock_timeout = '60s'",
+];
+
+impl<M: MigrationName> MigrationName for Patient<M> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+#[async_trait::async_trait]
+impl<M: MigrationTrait> MigrationTrait for Patient<M> {
+    fn use_transaction(&self) -> Option<bool> {
+        self.0.use_transaction()
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() == DbBackend::Postgres {
+            let db = manager.get_connection();
+            for setting in PATIENCE {
+                db.execute_unprepared(setting).await?;
+            }
+        }
+        self.0.up(manager).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.0.down(manager).await
     }
 }
 
