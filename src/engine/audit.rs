@@ -67,38 +67,52 @@ pub async fn audit(
     grace: Duration,
 ) -> Result<WholeAudit> {
     let mut whole = WholeAudit::default();
-    for tear in store.ledger_tears().await? {
-        let finding = Finding {
-            kind: HOLE,
-            message: tear.message,
-        };
-        whole.tasks.entry(tear.task).or_default().push(finding);
-    }
     let paused = store.global_pause().await?.is_some();
-    for mut task in store.tasks_all().await? {
+    let mut tasks = store.tasks_all().await?;
+    tasks.extend(store.tasks_deleted(u64::MAX).await?);
+    for mut task in tasks {
         task.audited_at = task.created_at;
         whole.task_count += 1;
+        let mut found = Vec::new();
         loop {
             let (audit, more) = audit_since(store, &task, default_zone, now, grace, paused).await?;
             whole.row_count += audit.rows;
             whole.slot_count += audit.slots;
             // Late is no fault of the ledger: what is late is accounted for.
-            let found: Vec<Finding> = audit
-                .findings
-                .into_iter()
-                .filter(|finding| finding.kind != LATE)
-                .collect();
-            if !found.is_empty() {
-                let name = task.name.to_string();
-                whole.tasks.entry(name).or_default().extend(found);
-            }
+            let faults = audit.findings.into_iter();
+            found.extend(faults.filter(|finding| finding.kind != LATE));
+            task.audited_at = audit.upto;
             if !more {
                 break;
             }
-            task.audited_at = audit.upto;
+        }
+        found.extend(check_end(store, &task).await?);
+        if !found.is_empty() {
+            let name = task.name.to_string();
+            whole.tasks.entry(name).or_default().extend(found);
         }
     }
     Ok(whole)
+}
+
+/// Whether the ledger, looked at to its end, ends where the task is decided up to. A server may decide
+/// meanwhile: the end lies between where the cursor was before the rows were read and where it is now.
+async fn check_end(store: &Store, task: &Task) -> Result<Option<Finding>> {
+    let upto = task.audited_at;
+    if upto == task.cursor_at {
+        return Ok(None);
+    }
+    // A deleted task may have been erased.
+    let Some(cursor_at) = store.cursor_of(task.id).await? else {
+        return Ok(None);
+    };
+    if task.cursor_at <= upto && upto <= cursor_at {
+        return Ok(None);
+    }
+    Ok(Some(Finding {
+        kind: HOLE,
+        message: format!("the ledger ends at {upto}, but the task is decided up to {cursor_at}"),
+    }))
 }
 
 async fn audit_since(
@@ -121,7 +135,17 @@ async fn audit_since(
     }
     let schedule = |revision| schedules.get(&revision);
     let mut audit = Audit::of(&rows, task.audited_at, schedule, grace);
-    if !(more || paused || task.pause.is_some())
+    let begun = rows.first().filter(|row| row.after_at < task.created_at);
+    if let Some(row) = begun.filter(|row| row.outcome == SlotOutcome::Pruned) {
+        audit.findings.push(Finding {
+            kind: HOLE,
+            message: format!(
+                "the row up to {} begins at {}, but the task was created at {}",
+                row.upto_at, row.after_at, task.created_at
+            ),
+        });
+    }
+    if !(more || paused || task.pause.is_some() || task.deleted_at.is_some())
         && let Some(schedule) = schedule_of(&revisions, task.revision, task, default_zone)
     {
         audit.look_ahead(&schedule, task.cursor_at, now, grace);
@@ -144,7 +168,8 @@ impl Audit {
             rows: rows.len() as u64,
             slots: rows.iter().map(|row| row.count).sum(),
         };
-        for row in rows {
+        for (index, row) in rows.iter().enumerate() {
+            check_place(row, index == 0, &mut audit);
             check_row(row, schedule(row.revision), grace, &mut audit);
             audit.upto = row.upto_at;
         }
@@ -174,18 +199,34 @@ impl Audit {
     }
 }
 
-fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit: &mut Audit) {
-    if row.outcome == SlotOutcome::Pruned {
-        return;
-    }
-    if row.after_at != audit.upto {
+/// Whether a row begins where the ledger ended before it, and ends later.
+fn check_place(row: &SlotRow, is_first: bool, audit: &mut Audit) {
+    let upto = audit.upto;
+    // Rows that were looked at may have been merged with it since.
+    let merged = is_first && row.outcome == SlotOutcome::Pruned && row.after_at < upto;
+    if row.after_at != upto && !merged {
         audit.findings.push(Finding {
             kind: HOLE,
             message: format!(
-                "the row up to {} begins at {}, but the one before it ends at {}",
-                row.upto_at, row.after_at, audit.upto
+                "the row up to {} begins at {}, but what is before it ends at {upto}",
+                row.upto_at, row.after_at
             ),
         });
+    }
+    if row.upto_at <= row.after_at {
+        audit.findings.push(Finding {
+            kind: HOLE,
+            message: format!(
+                "the row up to {} begins at {}, which is not before it",
+                row.upto_at, row.after_at
+            ),
+        });
+    }
+}
+
+fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit: &mut Audit) {
+    if row.outcome == SlotOutcome::Pruned {
+        return;
     }
     // With other rules of the zone the same instants need not be slots.
     let Some(schedule) = schedule.filter(|_| row.tzdb == crate::domain::schedule::tzdb_version())

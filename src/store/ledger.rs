@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Statement,
+    ColumnTrait as _, DbBackend, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Statement,
 };
 
 use super::{
@@ -19,29 +19,6 @@ use crate::{
     },
     error::Result,
 };
-
-/// A place where the ledger is torn.
-#[derive(Clone, Debug)]
-pub struct Tear {
-    pub task: String,
-    pub message: String,
-}
-
-#[derive(FromQueryResult)]
-struct TornRow {
-    task: String,
-    upto_at: i64,
-    expected_at: Option<i64>,
-    after_at: i64,
-}
-
-#[derive(FromQueryResult)]
-struct EndRow {
-    task: String,
-    cursor_at: i64,
-    upto_at: Option<i64>,
-    created_at: i64,
-}
 
 const COLUMNS: &[Column] = &[
     column("task_id", Type::Uuid),
@@ -104,51 +81,6 @@ impl Store {
             .all(&self.inner.read)
             .await?;
         rows.into_iter().map(SlotRow::try_from).collect()
-    }
-
-    /// Where a row does not begin where the one before it ends, or the last one does not end at the
-    /// task's cursor: "no hole, no overlap, from creation to cursor" in two queries.
-    pub async fn ledger_tears(&self) -> Result<Vec<Tear>> {
-        let chain = "SELECT t.name AS task, s.upto_at AS upto_at, s.expected_at AS expected_at, \
-             s.after_at AS after_at FROM (SELECT task_id, after_at, upto_at, \
-             lag(upto_at) OVER (PARTITION BY task_id ORDER BY upto_at) AS expected_at FROM slots) s \
-             JOIN tasks t ON t.id = s.task_id \
-             WHERE s.after_at <> COALESCE(s.expected_at, t.created_at) OR s.after_at >= s.upto_at \
-             ORDER BY t.name, s.upto_at LIMIT 1000";
-        let rows: Vec<TornRow> = self.all(self.sql(chain).done()).await?;
-        let mut tears = Vec::new();
-        for row in rows {
-            let expected = match row.expected_at {
-                Some(at) => format!("the row before it ends at {}", convert::instant(at)?),
-                None => {
-                    "it is the first row, and does not begin when the task was created".to_owned()
-                }
-            };
-            tears.push(Tear {
-                task: row.task,
-                message: format!(
-                    "the row up to {} begins at {}, but {expected}",
-                    convert::instant(row.upto_at)?,
-                    convert::instant(row.after_at)?
-                ),
-            });
-        }
-        let ends = "SELECT t.name AS task, t.cursor_at AS cursor_at, t.created_at AS created_at, \
-             (SELECT max(upto_at) FROM slots s WHERE s.task_id = t.id) AS upto_at FROM tasks t \
-             WHERE t.cursor_at <> COALESCE((SELECT max(upto_at) FROM slots s WHERE s.task_id = t.id), t.created_at) \
-             ORDER BY t.name LIMIT 1000";
-        let rows: Vec<EndRow> = self.all(self.sql(ends).done()).await?;
-        for row in rows {
-            tears.push(Tear {
-                task: row.task,
-                message: format!(
-                    "the ledger ends at {}, but the task is decided up to {}",
-                    convert::instant(row.upto_at.unwrap_or(row.created_at))?,
-                    convert::instant(row.cursor_at)?
-                ),
-            });
-        }
-        Ok(tears)
     }
 }
 

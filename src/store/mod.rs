@@ -60,7 +60,6 @@ pub use self::{
     cluster::GlobalPause,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
-    ledger::Tear,
     log::LogLine,
     open::Location,
     page::{Page, PageOf},

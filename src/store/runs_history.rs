@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Statement};
 
 use super::{
     Store, Tx, convert,
     convert::micros,
     rows::{CHUNK, Type},
+    sql::Sql,
 };
 use crate::{
     domain::{RunId, RunState, TaskId, run::reason},
@@ -31,6 +32,14 @@ pub struct Figures {
     pub sampled: bool,
 }
 
+/// How a run can fail.
+const FAILURES: [RunState; 4] = [
+    RunState::Failed,
+    RunState::TimedOut,
+    RunState::Expired,
+    RunState::Abandoned,
+];
+
 /// Runs looked at for figures: so their cost does not grow with history.
 const SAMPLE: usize = 10_000;
 
@@ -48,6 +57,12 @@ struct Row {
 #[derive(FromQueryResult)]
 struct Id {
     id: uuid::Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct Kept {
+    id: uuid::Uuid,
+    failed: bool,
 }
 
 #[derive(FromQueryResult)]
@@ -117,36 +132,34 @@ impl Store {
         convert::instant_of(row.and_then(|row| row.at))
     }
 
-    /// Runs of a task that were queued and ended before `before`, oldest first, but for its newest
-    /// success and newest failure.
+    /// A task's newest success and newest failure, which are kept however old they are; dry runs are neither.
+    pub async fn history_kept(&self, task: TaskId) -> Result<Vec<RunId>> {
+        let rows: Vec<Kept> = self.all(select_kept(self.sql(""), task)).await?;
+        let success = rows.iter().filter(|row| !row.failed).map(|row| row.id);
+        let failure = rows.iter().filter(|row| row.failed).map(|row| row.id);
+        let kept = success.max().into_iter().chain(failure.max());
+        Ok(kept.map(RunId).collect())
+    }
+
+    /// Runs of a task that were queued and ended before `before`, oldest first, but for those that are `kept`.
     pub async fn history_old(
         &self,
         task: TaskId,
         before: Timestamp,
+        kept: &[RunId],
         limit: usize,
     ) -> Result<Vec<RunId>> {
-        let newest = |filter: &str| {
-            format!(
-                " AND id NOT IN (SELECT id FROM (SELECT id FROM runs WHERE finished_at IS NOT NULL AND NOT dry_run \
-                 AND {filter} AND task_id = "
-            )
-        };
-        let end = " ORDER BY id DESC LIMIT 1) newest)";
-        let success = newest("state = 'succeeded' AND outcome <> 'partial'");
-        let failure = newest("state IN ('failed', 'timed_out', 'expired', 'abandoned')");
-        let select = self
+        let mut select = self
             .sql("SELECT id FROM runs WHERE task_id = ")
             .bind(task.0)
             .push(" AND id < ")
             .bind(RunId::first_from(before).0)
             .push(" AND finished_at < ")
-            .bind(micros(before))
-            .push(&success)
-            .bind(task.0)
-            .push(end)
-            .push(&failure)
-            .bind(task.0)
-            .push(end)
+            .bind(micros(before));
+        for id in kept {
+            select = select.push(" AND id <> ").bind(id.0);
+        }
+        let select = select
             .push(" ORDER BY id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
@@ -211,6 +224,33 @@ impl Tx {
     }
 }
 
+/// The newest success, and the newest run that failed in each of the ways there are. A failure is found by the
+/// index of what was no success: many a task has never failed, and its history would be read to the end.
+fn select_kept(sql: Sql, task: TaskId) -> Statement {
+    let newest = " AND NOT dry_run ORDER BY id DESC LIMIT 1) AS ";
+    let mut sql = sql
+        .push(
+            "SELECT id, false AS failed FROM (SELECT id FROM runs WHERE finished_at IS NOT NULL \
+             AND state = 'succeeded' AND outcome <> 'partial' AND task_id = ",
+        )
+        .bind(task.0)
+        .push(newest)
+        .push("succeeded");
+    for state in FAILURES {
+        sql = sql
+            .push(" UNION ALL SELECT id, true AS failed FROM (SELECT id FROM runs")
+            // It has no statistics of the index, and would rather read the task's runs.
+            .sqlite(" INDEXED BY runs_unsuccessful_of")
+            .push(" WHERE finished_at IS NOT NULL AND state <> 'succeeded' AND state = ")
+            .bind(state.as_str())
+            .push(" AND task_id = ")
+            .bind(task.0)
+            .push(newest)
+            .push(state.as_str());
+    }
+    sql.done()
+}
+
 /// p50, p95 and maximum of spans in microseconds (nearest rank).
 fn spread(micros: impl Iterator<Item = i64>) -> Option<[Duration; 3]> {
     let mut sorted: Vec<u64> = micros.map(|span| span.max(0).unsigned_abs()).collect();
@@ -225,4 +265,35 @@ fn spread(micros: impl Iterator<Item = i64>) -> Option<[Duration; 3]> {
         )
     };
     Some([rank(50), rank(95), rank(100)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock, store::Location};
+
+    #[derive(FromQueryResult)]
+    struct Step {
+        detail: String,
+    }
+
+    #[tokio::test]
+    async fn sqlite_finds_the_newest_failure_without_reading_what_succeeded() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(dir.path().join("watchbell.db"));
+        let clock = clock::AnchoredClock::at(clock::wall_now());
+        let store = Store::open(&location, std::sync::Arc::new(clock)).await;
+        let store = store.unwrap();
+        let explain = store.sql("EXPLAIN QUERY PLAN ");
+        let select = select_kept(explain, TaskId(uuid::Uuid::nil()));
+        let steps: Vec<Step> = store.all(select).await.unwrap();
+        let has = |what: &str| {
+            let found = steps.iter().filter(|step| step.detail.contains(what));
+            found.count()
+        };
+        let by_state = "USING INDEX runs_unsuccessful_of (task_id=? AND state=?)";
+        assert_eq!(has(by_state), FAILURES.len());
+        assert_eq!(has("runs_task (task_id=?)"), 1);
+        assert_eq!(has("TEMP B-TREE"), 0);
+    }
 }

@@ -102,9 +102,10 @@ async fn prune_runs(context: &RunContext, task: &Task, now: Timestamp) -> Result
     let cutoff = by_count
         .map_or(by_age, |by_count| by_age.max(by_count))
         .min(two_periods_ago(task, now));
+    let kept = store.history_kept(task.id).await?;
     let mut gone = 0;
     loop {
-        let old = store.history_old(task.id, cutoff, CHUNK).await?;
+        let old = store.history_old(task.id, cutoff, &kept, CHUNK).await?;
         if old.is_empty() || context.cancel.is_cancelled() {
             return Ok(gone);
         }

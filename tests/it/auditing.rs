@@ -2,6 +2,11 @@
 
 use jiff::SignedDuration;
 use sea_orm::ConnectionTrait as _;
+use watchbell::{
+    clock::Clock as _,
+    engine,
+    store::{Location, Store},
+};
 use watchbell_client::pb;
 
 use crate::support::{Database, Site, TaskExt as _, instant, noon, on_both, until};
@@ -11,6 +16,7 @@ on_both!(
     a_slot_that_is_not_decided_in_time_is_a_critical_problem,
     a_slot_decided_late_is_a_problem_until_its_work_is_done,
     slots_that_are_decided_in_time_are_no_problem,
+    a_whole_audit_finds_what_is_torn_at_either_end_and_of_deleted_tasks,
 );
 
 async fn a_hole_in_the_ledger_is_a_critical_problem(database: Database) {
@@ -130,4 +136,91 @@ async fn slots_that_are_decided_in_time_are_no_problem(database: Database) {
         status.problems
     );
     server.stop().await;
+}
+
+/// What `watchbell audit-slots` says of the rows of a task.
+async fn whole_audit(site: &Site, task: &str) -> Vec<String> {
+    let location = match site.database.is_postgresql() {
+        true => Location::Postgres(site.database.url()),
+        false => Location::Sqlite(site.data().join("watchbell.db")),
+    };
+    let clock = std::sync::Arc::new(site.clock.clone());
+    let store = Store::open_existing(&location, clock).await.unwrap();
+    let (now, grace) = (site.clock.now(), std::time::Duration::from_secs(60));
+    let mut audit = engine::audit(&store, "UTC", now, grace).await.unwrap();
+    let mut findings = audit.tasks.remove(task).unwrap_or_default();
+    findings.retain(|found| found.kind == "ledger.hole");
+    findings.into_iter().map(|found| found.message).collect()
+}
+
+async fn a_whole_audit_finds_what_is_torn_at_either_end_and_of_deleted_tasks(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for name in ["task", "gone"] {
+        server.create(name, instant().cron("* * * * *")).await;
+    }
+    for _ in 0..4 {
+        server.advance(60);
+        server.decided("task", server.now()).await;
+        server.decided("gone", server.now()).await;
+    }
+    let request = pb::DeleteTaskRequest {
+        name: "tasks/gone".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().delete_task(request).await.unwrap();
+    server.stop().await;
+    let fate = site.database.connect(site.data()).await;
+    let run = async |sql: String| fate.execute_unprepared(&sql).await.unwrap().rows_affected();
+    let of = |name: &str| format!("task_id IN (SELECT id FROM tasks WHERE name = '{name}')");
+    let minute = |minutes| (noon() + SignedDuration::from_mins(minutes)).as_microsecond();
+    for name in ["task", "gone"] {
+        assert_eq!(whole_audit(&site, name).await, [""; 0]);
+    }
+
+    // What is decided goes on where the ledger has ended, or ends before it.
+    for (cursor, says) in [(5, "12:05:00"), (3, "12:03:00")] {
+        let cursor = minute(cursor);
+        let set = format!("UPDATE tasks SET cursor_at = {cursor} WHERE name = 'task'");
+        assert_eq!(run(set).await, 1);
+        let found = whole_audit(&site, "task").await;
+        let [found] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(found.contains("ends at 2026-03-02T12:04:00"), "{found}");
+        assert!(found.ends_with(&format!("{says}Z")), "{found}");
+    }
+    let cursor = minute(4);
+    run(format!(
+        "UPDATE tasks SET cursor_at = {cursor} WHERE name = 'task'"
+    ))
+    .await;
+    // What was pruned reaches back to the creation, and not further.
+    let (first, of_task) = (minute(1), of("task"));
+    let pruned = format!(
+        "UPDATE slots SET outcome = 'pruned', after_at = after_at - 1 WHERE upto_at = {first} AND {of_task}"
+    );
+    assert_eq!(run(pruned).await, 1);
+    let found = whole_audit(&site, "task").await;
+    assert!(
+        found.len() == 1 && found[0].contains("created"),
+        "{found:?}"
+    );
+    // The first row goes.
+    let delete = format!("DELETE FROM slots WHERE upto_at = {first} AND {of_task}");
+    assert_eq!(run(delete).await, 1);
+    let found = whole_audit(&site, "task").await;
+    assert!(
+        found.len() == 1 && found[0].contains("12:02:00"),
+        "{found:?}"
+    );
+    // One goes of the task that is deleted.
+    let (second, of_gone) = (minute(2), of("gone"));
+    let delete = format!("DELETE FROM slots WHERE upto_at = {second} AND {of_gone}");
+    assert_eq!(run(delete).await, 1);
+    let found = whole_audit(&site, "gone").await;
+    assert!(
+        found.len() == 1 && found[0].contains("12:03:00"),
+        "{found:?}"
+    );
 }

@@ -23,6 +23,7 @@ mod fuzzing;
 mod kinds;
 mod leases;
 mod listing;
+mod migrating;
 mod overlapping;
 mod places;
 mod process;

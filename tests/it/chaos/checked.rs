@@ -153,6 +153,7 @@ fn told(sequence: i64, state: &str, version: i64) -> RunEvent {
             id: RUN,
             task: "noop-0".to_owned(),
             state: state.to_owned(),
+            solo: true,
             version,
         },
     }
@@ -179,6 +180,40 @@ fn a_step_that_the_table_of_states_has_not_is_found() {
     skipping.remove(1);
     assert_ne!(faults_of(&skipping), 0, "from queued to succeeded");
     assert_ne!(faults_of(&log()[..2]), 0, "the log ends too soon");
+}
+
+#[test]
+fn two_runs_of_a_task_at_once_are_found_where_they_must_not_be() {
+    let faults_of = |steps: &[(u128, &str)], solo: bool| {
+        let event = |(id, state): &(u128, &str)| {
+            let mut event = told(0, state, 0);
+            event.run.id = Uuid::from_u128(*id);
+            event.run.solo = solo;
+            event
+        };
+        let mut faults = Faults::default();
+        let events: Vec<RunEvent> = steps.iter().map(event).collect();
+        verdict::in_line(&events, &mut faults);
+        faults.count()
+    };
+    let queued = [(1, "queued"), (2, "queued")];
+    let of = |steps: &[(u128, &str)], solo| faults_of(&[&queued, steps].concat(), solo);
+    let in_turn = [(1, "running"), (1, "succeeded"), (2, "running")];
+    assert_eq!(of(&in_turn, true), 0);
+    let given_back = [(1, "running"), (1, "queued"), (2, "running")];
+    assert_eq!(of(&given_back, true), 0, "it is not under way any more");
+    let tried_again = [
+        (1, "running"),
+        (1, "retry_wait"),
+        (1, "queued"),
+        (1, "running"),
+    ];
+    assert_eq!(of(&tried_again, true), 0);
+    let beside = [(1, "running"), (2, "running"), (1, "succeeded")];
+    assert_eq!(of(&beside, true), 1);
+    assert_eq!(of(&beside, false), 0, "they may");
+    let waiting = [(1, "running"), (1, "retry_wait"), (2, "running")];
+    assert_eq!(of(&waiting, true), 1, "the first is to be tried again");
 }
 
 #[test]

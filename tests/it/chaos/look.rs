@@ -60,6 +60,8 @@ pub(super) struct Told {
     pub(super) id: Uuid,
     pub(super) task: String,
     pub(super) state: String,
+    /// The task's runs must not overlap.
+    pub(super) solo: bool,
     pub(super) version: i64,
 }
 

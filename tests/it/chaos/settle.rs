@@ -75,6 +75,7 @@ impl Arena {
         let before = faults.count();
         figures.runs = verdict::runs(&runs, &attempts, &tally, &mut faults);
         verdict::events(&events, &runs, &mut faults);
+        verdict::in_line(&events, &mut faults);
         figures.illegal = faults.count() - before;
         figures.leases_lost = lost.unwrap_or(-1);
         figures.watchers = self

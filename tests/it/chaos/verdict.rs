@@ -221,6 +221,23 @@ pub(super) fn events(events: &[RunEvent], runs: &BTreeMap<Uuid, RunRow>, faults:
     }
 }
 
+/// Whether of each task but those whose runs may overlap, at most one run was under way at a time: begun, or
+/// waiting to be tried again.
+pub(super) fn in_line(events: &[RunEvent], faults: &mut Faults) {
+    let mut under_way: BTreeMap<&str, BTreeSet<Uuid>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.run.solo) {
+        let (told, of_task) = (&event.run, under_way.entry(&event.run.task).or_default());
+        if !["running", "retry_wait"].contains(&told.state.as_str()) {
+            of_task.remove(&told.id);
+            continue;
+        }
+        let is_new = of_task.insert(told.id);
+        faults.add_if(is_new && 1 < of_task.len(), || {
+            format!("it began beside others of its task, {of_task:?}: {event:?}")
+        });
+    }
+}
+
 /// The table of the design, row by row.
 fn is_legal(from: &str, to: &str) -> bool {
     match from {

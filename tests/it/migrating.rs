@@ -1,0 +1,164 @@
+//! From one schema to the next, with all that a database holds in the middle of its work.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement, TransactionTrait as _};
+use watchbell::store::{Location, Store};
+use watchbell_client::pb;
+
+use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted};
+
+on_both!(what_the_first_schema_held_is_read_and_goes_on);
+
+/// From the second schema to the first.
+const BACK: &[&str] = &[
+    "ALTER TABLE tasks ADD COLUMN spec text NOT NULL DEFAULT ''",
+    "ALTER TABLE tasks ADD COLUMN layers text NOT NULL DEFAULT ''",
+    "UPDATE tasks SET layers = (SELECT l.layers FROM task_layers l WHERE l.task_id = tasks.id), \
+     spec = (SELECT r.spec FROM task_revisions r \
+     WHERE r.task_id = tasks.id AND r.revision = tasks.revision)",
+    "DROP TABLE task_layers",
+    "UPDATE runs SET claim_at = NULL WHERE state = 'running'",
+    "DROP INDEX runs_live",
+    "DROP INDEX runs_task",
+    "DROP INDEX runs_unsuccessful",
+    "DROP INDEX runs_unsuccessful_of",
+    "CREATE UNIQUE INDEX slots_after ON slots (task_id, after_at)",
+    "CREATE INDEX runs_live ON runs (task_id, state, due_at, id) WHERE finished_at IS NULL",
+    "CREATE INDEX runs_state ON runs (state, due_at) WHERE finished_at IS NULL",
+    "CREATE INDEX runs_ready ON runs (task_id, state, claim_at) \
+     WHERE state = 'queued' AND claim_at IS NOT NULL",
+    "CREATE INDEX runs_line ON runs (task_id) WHERE state = 'queued' AND claim_at IS NULL",
+    "CREATE INDEX runs_newest ON runs (queued_at, id)",
+    "CREATE INDEX runs_task ON runs (task_id, queued_at, id)",
+    "CREATE INDEX runs_finished ON runs (task_id, finished_at, id) WHERE finished_at IS NOT NULL",
+    "CREATE INDEX runs_finished_all ON runs (finished_at) WHERE finished_at IS NOT NULL",
+    "CREATE INDEX events_at ON events (at)",
+    "DELETE FROM seaql_migrations WHERE version = 'm0002_lean'",
+];
+
+/// Every run of these tasks: of which, in which state, and whether it has a `claim_at`.
+async fn runs(fate: &DatabaseConnection) -> Vec<(String, String, bool)> {
+    let select = "SELECT task, state, CASE WHEN claim_at IS NULL THEN 0 ELSE 1 END \
+                  FROM runs WHERE kind = 'scripted' ORDER BY id";
+    let select = Statement::from_string(fate.get_database_backend(), select);
+    let rows = fate.query_all_raw(select).await.unwrap();
+    let run = |row: &sea_orm::QueryResult| {
+        let claimable: i32 = row.try_get_by_index(2).unwrap();
+        let text = |column| row.try_get_by_index(column).unwrap();
+        (text(0), text(1), claimable == 1)
+    };
+    rows.iter().map(run).collect()
+}
+
+/// All that is kept of each task.
+async fn tasks(store: &Store) -> String {
+    format!("{:#?}", store.tasks_all().await.unwrap())
+}
+
+async fn what_the_first_schema_held_is_read_and_goes_on(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    for name in ["ended", "waiting", "ready", "busy"] {
+        let task = scripted(&stage).attempts(3).cron("0 0 1 1 *");
+        let task = task.overlap(pb::OverlapPolicy::BufferOne);
+        server.create(name, task).await;
+    }
+    let succeeded = server.trigger("ended").await.name;
+    stage.enters().await.succeeds();
+    server.ended(&succeeded).await;
+    let failed = server.trigger("ended").await.name;
+    for attempt in 1..=3 {
+        stage.enters().await.fails();
+        if attempt < 3 {
+            server.reaches(&failed, pb::RunState::RetryWait).await;
+            server.advance(2);
+        }
+    }
+    server.ended(&failed).await;
+    let mut live = vec![server.trigger("waiting").await.name];
+    stage.enters().await.fails();
+    server.reaches(&live[0], pb::RunState::RetryWait).await;
+    for name in ["ready", "busy"] {
+        live.push(server.trigger(name).await.name);
+        let _lost = stage.enters().await;
+    }
+    live.push(server.trigger("busy").await.name);
+    server.kill().await;
+
+    let fate = site.database.connect(site.data()).await;
+    // As what was drained, or is about to be claimed.
+    let ready = "UPDATE runs SET state = 'queued', lease_owner = NULL, lease_until = NULL WHERE task = 'ready'";
+    fate.execute_unprepared(ready).await.unwrap();
+    let location = match site.database.is_postgresql() {
+        true => Location::Postgres(site.database.url()),
+        false => Location::Sqlite(site.data().join("watchbell.db")),
+    };
+    let clock = Arc::new(site.clock.clone());
+    let store = Store::open_existing(&location, clock.clone()).await;
+    let before = tasks(&store.unwrap()).await;
+    for step in BACK {
+        let done = fate.execute_unprepared(step).await;
+        done.unwrap_or_else(|error| panic!("{step}: {error}"));
+    }
+    let run = |task: &str, state: &str, claimable| (task.to_owned(), state.to_owned(), claimable);
+    let is_running = |(_, state, _): &&(String, String, bool)| state == "running";
+    let old = runs(&fate).await;
+    assert_eq!(
+        old.iter().find(is_running),
+        Some(&run("busy", "running", false))
+    );
+    if site.database.is_postgresql() {
+        // A server that is not yet down, for longer than a statement waits for a lock.
+        let other = site.database.connect(site.data()).await;
+        let holds = other.begin().await.unwrap();
+        let lock = "LOCK TABLE runs IN ROW EXCLUSIVE MODE";
+        holds.execute_unprepared(lock).await.unwrap();
+        tokio::spawn(async move {
+            let held = holds.execute_unprepared("SELECT pg_sleep(5)").await;
+            held.unwrap();
+            holds.commit().await.unwrap();
+        });
+    }
+
+    let store = Store::open(&location, clock).await.unwrap();
+
+    assert_eq!(tasks(&store).await, before);
+    drop(store);
+    let new = runs(&fate).await;
+    let live_rows: Vec<_> = new
+        .into_iter()
+        .filter(|(task, ..)| task != "ended")
+        .collect();
+    let expected = [
+        run("waiting", "retry_wait", true),
+        run("ready", "queued", true),
+        run("busy", "running", true),
+        run("busy", "queued", false),
+    ];
+    assert_eq!(live_rows, expected);
+
+    // The lease of what was running ends, and the backoff of what waits.
+    site.clock.advance(SignedDuration::from_secs(20));
+    let server = site.start().await;
+    for _ in &live {
+        stage.enters().await.succeeds();
+    }
+    for name in &live {
+        let run = server.ended(name).await;
+        assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    }
+    let ended: Vec<_> = server.runs_of("ended").await;
+    let ended: Vec<_> = ended
+        .iter()
+        .map(|run| (run.name.as_str(), run.state()))
+        .collect();
+    let expected = [
+        (succeeded.as_str(), pb::RunState::Succeeded),
+        (failed.as_str(), pb::RunState::Failed),
+    ];
+    assert_eq!(ended, expected);
+    server.stop().await;
+}
