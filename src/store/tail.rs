@@ -29,7 +29,7 @@ const GAP_WAIT_MAX: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Between two times that followers are woken, for each of them: with a thousand, several events come at
 /// once, in one packet, instead of each for itself. After a pause the first is told at once.
-const PACE_EACH: Duration = Duration::from_micros(50);
+const PACE_EACH: Duration = Duration::from_micros(35);
 const PACE_MAX: Duration = Duration::from_millis(100);
 /// A start that waits for longer says why.
 const TELL_AFTER: Duration = Duration::from_secs(2);
