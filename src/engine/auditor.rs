@@ -176,12 +176,7 @@ impl Auditor {
                 Some(Err(why)) => Some(why.as_str()),
                 _ => None,
             };
-            changes.push(Change::of(
-                &mark,
-                &audit,
-                look,
-                is_whole.then_some(unreadable),
-            ));
+            changes.push(Change::of(&mark, &audit, look, is_whole, unreadable));
             if !is_whole {
                 more.push(Mark {
                     audited_at: audit.upto,
@@ -261,15 +256,21 @@ impl Auditor {
 }
 
 impl Change {
-    /// What an audit changes: the mark, problems that are found, and problems that are over. `whole`: all there
-    /// is was looked at, and whether its schedule cannot be read.
-    fn of(mark: &Mark, audit: &Audit, look: &Look, whole: Option<Option<&str>>) -> Self {
+    /// What an audit changes: the mark, problems that are found, and problems that are over. Where not all there
+    /// is was looked at, nothing is known of what is undecided or `unreadable`.
+    fn of(
+        mark: &Mark,
+        audit: &Audit,
+        look: &Look,
+        is_whole: bool,
+        unreadable: Option<&str>,
+    ) -> Self {
         let subject = format!("tasks/{}", mark.name);
         let open_since = |kind: &str| look.open.get(&(kind.to_owned(), subject.clone())).copied();
         let found = |kind| audit.findings.iter().any(|finding| finding.kind == kind);
         let mut findings = audit.findings.clone();
         let mut over = Vec::new();
-        if whole.is_some() && open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
+        if is_whole && open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
             over.push(UNDECIDED);
         }
         if let Some(since) = open_since(LATE) {
@@ -278,14 +279,15 @@ impl Change {
                 over.push(LATE);
             }
         }
-        match (whole, open_since(UNREADABLE)) {
-            (Some(Some(why)), None) => findings.push(Finding {
+        match (unreadable, open_since(UNREADABLE)) {
+            _ if !is_whole => {}
+            (Some(why), None) => findings.push(Finding {
                 kind: UNREADABLE,
                 message: format!(
                     "its schedule cannot be read: {why}; none of its slots is decided"
                 ),
             }),
-            (Some(None), Some(_)) => over.push(UNREADABLE),
+            (None, Some(_)) => over.push(UNREADABLE),
             _ => {}
         }
         Self {

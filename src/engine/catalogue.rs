@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
-use super::{Engine, Registry};
+use super::{Engine, Registry, edits::add};
 use crate::{
     domain::{
-        EventKind, NewEvent, Task, TaskName, TaskSpec,
+        EventKind, Task, TaskName, TaskSpec,
         problem::{Problem, Severity},
         task::{Layers, Origin},
     },
@@ -181,14 +181,7 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         for (name, layers) in tasks {
             let task = self.new_task(&tx, name.clone(), layers.clone())?;
-            tx.task_insert(&task, PRINCIPAL, "").await?;
-            let subject = task.resource_name();
-            tx.tell(NewEvent::new(
-                EventKind::TaskCreated,
-                Some(task.id),
-                subject,
-                &task,
-            ));
+            add(&mut tx, &task, PRINCIPAL, "").await?;
         }
         tx.commit().await?;
         Ok(tasks.len())

@@ -43,14 +43,7 @@ impl Engine {
         };
         let task = self.new_task(&tx, name, layers)?;
         refuse_never(&task)?;
-        tx.task_insert(&task, &who.principal, reason).await?;
-        let subject = task.resource_name();
-        tx.tell(NewEvent::new(
-            EventKind::TaskCreated,
-            Some(task.id),
-            subject,
-            &task,
-        ));
+        add(&mut tx, &task, &who.principal, reason).await?;
         if validate_only {
             return Ok(task);
         }
@@ -334,4 +327,20 @@ fn refuse_never(task: &Task) -> Result<()> {
         task.cursor_at
     );
     Err(Error::invalid(field, what))
+}
+
+/// Adds a new task, and tells of it.
+///
+/// # Errors
+/// [`Error::AlreadyExists`]
+pub(super) async fn add(tx: &mut Tx, task: &Task, principal: &str, reason: &str) -> Result<()> {
+    tx.task_insert(task, principal, reason).await?;
+    let subject = task.resource_name();
+    tx.tell(NewEvent::new(
+        EventKind::TaskCreated,
+        Some(task.id),
+        subject,
+        task,
+    ));
+    Ok(())
 }
