@@ -213,22 +213,25 @@ impl Api {
                 Err(error) => return Err(error),
             }
         }
-        for value in &request.states {
-            let state = convert::run_state_from(*value);
-            let wrong = || Error::invalid("states", "expected states other than UNSPECIFIED");
-            let state = state.ok_or_else(wrong)?;
-            if !filter.states.contains(&state) {
-                filter.states.push(state);
-            }
-        }
-        for value in &request.triggers {
-            let trigger = convert::run_trigger_from(*value);
-            let wrong = || Error::invalid("triggers", "expected triggers other than UNSPECIFIED");
-            let trigger = trigger.ok_or_else(wrong)?;
-            if !filter.triggers.contains(&trigger) {
-                filter.triggers.push(trigger);
-            }
-        }
+        filter.states = each_once("states", &request.states, convert::run_state_from)?;
+        filter.triggers = each_once("triggers", &request.triggers, convert::run_trigger_from)?;
         Ok(filter)
     }
+}
+
+/// The values of a repeated enum, each once.
+fn each_once<T: PartialEq>(
+    field: &str,
+    given: &[i32],
+    read: impl Fn(i32) -> Option<T>,
+) -> Result<Vec<T>> {
+    let mut values = Vec::with_capacity(given.len());
+    for value in given {
+        let wrong = || Error::invalid(field, format!("expected {field} other than UNSPECIFIED"));
+        let value = read(*value).ok_or_else(wrong)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
 }
