@@ -140,6 +140,13 @@ impl Arena {
         self.start_on(&self.url()).await;
     }
 
+    /// So many replicas, one after another.
+    pub(super) async fn start_all(&mut self, replicas: usize) {
+        for _ in 0..replicas {
+            self.start().await;
+        }
+    }
+
     pub(super) async fn start_on(&mut self, database: &str) {
         let replica = Replica::start(self.server(database)).await;
         self.replicas.push(replica);

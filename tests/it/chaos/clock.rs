@@ -39,8 +39,7 @@ async fn a_clock_that_jumps_decides_no_slot_twice_on_postgresql() {
     let form = Form::now();
     let ground = Ground::Own(Box::new(postgres));
     let mut arena = Arena::new("clock", ground, LEASE, Load::storm(form)).await;
-    arena.start().await;
-    arena.start().await;
+    arena.start_all(2).await;
     there_and_back(arena, &clock).await;
 }
 

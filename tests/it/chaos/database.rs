@@ -38,8 +38,7 @@ async fn story(name: &'static str, turns: &[Shutdown], away_for: Duration) {
     };
     let ground = Ground::Own(Box::new(postgres));
     let mut arena = Arena::new(name, ground, form.pick("3s", "15s"), Load::storm(form)).await;
-    arena.start().await;
-    arena.start().await;
+    arena.start_all(2).await;
     arena.begin().await;
     for how in turns {
         arena

@@ -66,9 +66,7 @@ async fn one_at_a_time(story: &'static str, database: Database, replicas: usize)
         Load::storm(form),
     )
     .await;
-    for _ in 0..replicas {
-        arena.start().await;
-    }
+    arena.start_all(replicas).await;
     arena.begin().await;
     for turn in 0..form.pick(1, 4) {
         arena.blow_for(a_while(turn)).await;

@@ -17,10 +17,7 @@ async fn a_server_that_stands_still_beyond_its_lease_loses_nothing(database: Dat
     let form = Form::now();
     let with_another = database.is_postgresql();
     let mut arena = Arena::new("stopped", database.into(), LEASE, Load::storm(form)).await;
-    arena.start().await;
-    if with_another {
-        arena.start().await;
-    }
+    arena.start_all(1 + usize::from(with_another)).await;
     arena.begin().await;
     for _ in 0..form.pick(1, 6) {
         arena

@@ -11,10 +11,7 @@ async fn a_server_that_is_stopped_in_order_hands_on_what_it_has(database: Databa
     let form = Form::now();
     let with_another = database.is_postgresql();
     let mut arena = Arena::new("terminated", database.into(), "15s", Load::storm(form)).await;
-    arena.start().await;
-    if with_another {
-        arena.start().await;
-    }
+    arena.start_all(1 + usize::from(with_another)).await;
     arena.begin().await;
     for _ in 0..form.pick(1, 6) {
         arena
