@@ -1,7 +1,7 @@
 //! What the auditor reads and notes: its own mark on each task, and the ledger behind it.
 
 use jiff::Timestamp;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
 use super::{
     Store, Tx, convert,
@@ -38,6 +38,11 @@ struct Row {
 }
 
 const MARKS: &[Column] = &[column("id", Type::Uuid), column("mark_at", Type::Big)];
+
+/// The values of [`MARKS`].
+fn values((id, mark_at): &(TaskId, Timestamp)) -> Vec<Value> {
+    vec![id.0.into(), micros(*mark_at).into()]
+}
 
 impl Store {
     /// The marks of tasks that are not deleted, in the order of their ids, behind one of them.
@@ -77,12 +82,9 @@ impl Store {
         if marks.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = marks
-            .iter()
-            .map(|(id, mark_at)| vec![id.0.into(), micros(*mark_at).into()]);
         let select = self
             .sql("")
-            .with_values(MARKS, rows)
+            .with_values(MARKS, marks.iter().map(values))
             .push(
                 "SELECT s.* FROM v JOIN slots s ON s.task_id = v.id AND s.upto_at > v.mark_at \
                  ORDER BY s.task_id, s.upto_at LIMIT ",
@@ -98,12 +100,9 @@ impl Tx {
     /// Moves the auditor's own marks, never back: another replica's auditor may be further.
     pub async fn audited(&mut self, marks: &[(TaskId, Timestamp)]) -> Result<()> {
         for chunk in marks.chunks(CHUNK) {
-            let rows = chunk
-                .iter()
-                .map(|(id, mark_at)| vec![id.0.into(), micros(*mark_at).into()]);
             let update = self
                 .sql("")
-                .with_values(MARKS, rows)
+                .with_values(MARKS, chunk.iter().map(values))
                 .push(
                     "UPDATE tasks SET audited_at = v.mark_at FROM v WHERE tasks.id = v.id \
                      AND tasks.audited_at < v.mark_at",

@@ -1,6 +1,6 @@
 //! What there is once in a cluster: its id, its clock, the pause of all, the configuration's hash.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sea_orm::{DbBackend, FromQueryResult, sqlx::postgres::PgListener};
@@ -9,7 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Store, Tx, convert, entity::cluster, limited::ANSWER_WITHIN};
+use super::{
+    Store, Tx, convert,
+    entity::cluster,
+    limited::{ANSWER_WITHIN, in_time},
+};
 use crate::{
     clock,
     domain::task::Pause,
@@ -132,11 +136,13 @@ impl Store {
                         _ = remote.changed() => {
                             // What rings meanwhile is told by the next one: a bell carries no data.
                             let ring = sea_orm::sqlx::query("SELECT pg_notify($1, $2)");
-                            answer(ring.bind(CHANNEL).bind(&own).execute(pool)).await?;
+                            let rung = ring.bind(CHANNEL).bind(&own).execute(pool);
+                            in_time(ANSWER_WITHIN, rung).await?;
                         }
                         // No bell may be that nothing happens, or that nothing comes through any more.
                         _ = look.tick() => {
-                            answer(sea_orm::sqlx::query("SELECT 1").execute(&mut listener)).await?;
+                            let heard = sea_orm::sqlx::query("SELECT 1").execute(&mut listener);
+                            in_time(ANSWER_WITHIN, heard).await?;
                         }
                     }
                 }
@@ -149,14 +155,6 @@ impl Store {
             }
         }
     }
-}
-
-/// An answer, unless it takes too long.
-async fn answer<T>(
-    answer: impl Future<Output = Result<T, sea_orm::sqlx::Error>>,
-) -> Result<T, sea_orm::sqlx::Error> {
-    let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
-    answered.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 impl Tx {

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait as _,
-    sqlx::{Connection as _, PgConnection, Postgres, pool::PoolOptions},
+    sqlx::{self, Connection as _, PgConnection, Postgres, pool::PoolOptions},
 };
 
 /// Statements of ours take some milliseconds.
@@ -108,7 +108,15 @@ pub(super) fn with_limits(options: PoolOptions<Postgres>) -> PoolOptions<Postgre
         })
 }
 
-async fn give_sign(connection: &mut PgConnection) -> Result<(), sea_orm::sqlx::Error> {
-    let sign = tokio::time::timeout(SIGN_WITHIN, connection.ping()).await;
-    sign.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+async fn give_sign(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    in_time(SIGN_WITHIN, connection.ping()).await
+}
+
+/// The driver's answer, unless it takes longer.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }

@@ -24,6 +24,8 @@ mod log;
 mod migration;
 mod open;
 mod page;
+#[cfg(test)]
+mod plan;
 mod problems;
 mod queue;
 mod replicas;
@@ -85,6 +87,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
+}
+
+/// A row of which only the id is read.
+#[derive(FromQueryResult)]
+struct Id {
+    id: uuid::Uuid,
 }
 
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 
 use super::{
-    Store, convert,
+    Id, Store, convert,
     convert::micros,
     entity::run,
     lines::{first_in_line, occupies},
@@ -50,11 +50,6 @@ struct Counts {
     retry_wait: i64,
     running: i64,
     oldest_due_at: Option<i64>,
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: uuid::Uuid,
 }
 
 /// Each is counted in an index that holds nothing else. What is due longest is the first of one of the
@@ -175,24 +170,18 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use jiff::Timestamp;
-    use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+    use sea_orm::{DbBackend, Statement};
 
     use super::*;
-    use crate::{
-        clock::ManualClock,
-        store::{Location, runs::LIVE},
+    use crate::store::{
+        plan::{empty_store, plan},
+        runs::LIVE,
     };
 
     /// History grows without end: what runs all the time must not read it.
     #[tokio::test]
     async fn the_hot_paths_read_what_is_live_and_no_history() {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("watchbell.db"));
-        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-        let store = Store::open(&location, clock).await.unwrap();
+        let (_dir, store) = empty_store().await;
         let live = "runs WHERE finished_at IS NULL";
         let queries = [
             "SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL".to_owned(),
@@ -216,19 +205,13 @@ mod tests {
         ];
         let of_the_live = ["runs_claim", "runs_waiting", "runs_lease", "runs_live"];
         for query in queries {
-            let explain = format!("EXPLAIN QUERY PLAN {query}");
-            let statement = Statement::from_string(DbBackend::Sqlite, explain);
-            let rows = store.inner.read.query_all_raw(statement).await.unwrap();
-            let plan: Vec<String> = rows
-                .iter()
-                .map(|row| row.try_get::<String>("", "detail").unwrap())
-                .filter(|step| {
-                    step.contains(" runs")
-                        || step.contains(" q ")
-                        || step.contains(" r ")
-                        || step.contains(" o ")
-                })
-                .collect();
+            let statement = Statement::from_string(DbBackend::Sqlite, query.as_str());
+            let mut plan = plan(&store, statement).await;
+            plan.retain(|step| {
+                [" runs", " q ", " r ", " o "]
+                    .iter()
+                    .any(|table| step.contains(table))
+            });
             assert!(!plan.is_empty(), "{query}");
             for step in &plan {
                 assert!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::FromQueryResult;
 
 use super::{
-    Tx, convert,
+    Id, Tx, convert,
     convert::micros,
     entity::run,
     rows::{CHUNK, Type, column},
@@ -17,11 +17,6 @@ use crate::{
 
 /// Any number will do, as long as every server takes the same.
 const CLAIM_LOCK: i64 = 0x5761_7463_6863_6c6d;
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: uuid::Uuid,
-}
 
 /// That no start deadline of the run `r` has passed at the instant that is bound next.
 const MAY_START: &str =

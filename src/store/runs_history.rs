@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sea_orm::{FromQueryResult, Statement};
 
 use super::{
-    Store, Tx, convert,
+    Id, Store, Tx, convert,
     convert::micros,
     rows::{CHUNK, Type},
     sql::Sql,
@@ -32,14 +32,6 @@ pub struct Figures {
     pub sampled: bool,
 }
 
-/// How a run can fail.
-const FAILURES: [RunState; 4] = [
-    RunState::Failed,
-    RunState::TimedOut,
-    RunState::Expired,
-    RunState::Abandoned,
-];
-
 /// Runs looked at for figures: so their cost does not grow with history.
 const SAMPLE: usize = 10_000;
 
@@ -52,11 +44,6 @@ struct Row {
     due_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: uuid::Uuid,
 }
 
 #[derive(FromQueryResult)]
@@ -236,7 +223,7 @@ fn select_kept(sql: Sql, task: TaskId) -> Statement {
         .bind(task.0)
         .push(newest)
         .push("succeeded");
-    for state in FAILURES {
+    for state in RunState::ALL.iter().filter(|state| state.is_failure()) {
         sql = sql
             .push(" UNION ALL SELECT id, true AS failed FROM (SELECT id FROM runs")
             // It has no statistics of the index, and would rather read the task's runs.
@@ -270,29 +257,16 @@ fn spread(micros: impl Iterator<Item = i64>) -> Option<[Duration; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, store::Location};
-
-    #[derive(FromQueryResult)]
-    struct Step {
-        detail: String,
-    }
+    use crate::store::plan::{empty_store, plan};
 
     #[tokio::test]
     async fn sqlite_finds_the_newest_failure_without_reading_what_succeeded() {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("watchbell.db"));
-        let clock = clock::AnchoredClock::at(clock::wall_now());
-        let store = Store::open(&location, std::sync::Arc::new(clock)).await;
-        let store = store.unwrap();
-        let explain = store.sql("EXPLAIN QUERY PLAN ");
-        let select = select_kept(explain, TaskId(uuid::Uuid::nil()));
-        let steps: Vec<Step> = store.all(select).await.unwrap();
-        let has = |what: &str| {
-            let found = steps.iter().filter(|step| step.detail.contains(what));
-            found.count()
-        };
+        let (_dir, store) = empty_store().await;
+        let select = select_kept(store.sql(""), TaskId(uuid::Uuid::nil()));
+        let steps = plan(&store, select).await;
+        let has = |what: &str| steps.iter().filter(|step| step.contains(what)).count();
         let by_state = "USING INDEX runs_unsuccessful_of (task_id=? AND state=?)";
-        assert_eq!(has(by_state), FAILURES.len());
+        assert_eq!(has(by_state), 4, "failed, timed out, expired and abandoned");
         assert_eq!(has("runs_task (task_id=?)"), 1);
         assert_eq!(has("TEMP B-TREE"), 0);
     }

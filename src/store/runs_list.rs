@@ -2,9 +2,11 @@
 //! wanted.
 
 use jiff::{SignedDuration, Timestamp};
-use sea_orm::{FromQueryResult, Statement};
+use sea_orm::Statement;
 
-use super::{Page, PageOf, Store, convert::micros, entity::run, rows::Type, runs::LIVE, sql::Sql};
+use super::{
+    Id, Page, PageOf, Store, convert::micros, entity::run, rows::Type, runs::LIVE, sql::Sql,
+};
 use crate::{
     domain::{Run, RunId, RunState, TaskId, TaskName, Trigger},
     error::Result,
@@ -39,11 +41,6 @@ enum Source {
     UnderWay(Option<TaskId>),
     /// Ended in this state, which is not success.
     Unsuccessful(Option<TaskId>, RunState),
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: uuid::Uuid,
 }
 
 impl RunFilter {
@@ -86,7 +83,7 @@ impl RunFilter {
     /// `FROM runs WHERE …`: what of the source lies within the bounds of time and page.
     fn range(&self, sql: Sql, source: Source, after: Option<RunId>) -> Sql {
         // SQLite has no statistics of them, and would rather read the primary key than a partial index.
-        let sql = match source {
+        let mut sql = match source {
             Source::All(task) => of(sql.push(" FROM runs WHERE true"), task),
             Source::Live(task) => {
                 let sql = sql.push(" FROM runs").sqlite(" INDEXED BY runs_live");
@@ -116,28 +113,25 @@ impl RunFilter {
             }
         };
         // The id's first bits find the place, to the millisecond.
-        let sql = match self.queued_since {
-            Some(since) => sql
+        if let Some(since) = self.queued_since {
+            sql = sql
                 .push(" AND id >= ")
                 .bind(RunId::first_from(since).0)
                 .push(" AND queued_at >= ")
-                .bind(micros(since)),
-            None => sql,
-        };
-        let sql = match self.queued_before {
-            Some(before) => {
-                let next = before.saturating_add(MILLISECOND).unwrap_or(Timestamp::MAX);
-                sql.push(" AND id < ")
-                    .bind(RunId::first_from(next).0)
-                    .push(" AND queued_at < ")
-                    .bind(micros(before))
-            }
-            None => sql,
-        };
-        match after {
-            Some(after) => sql.push(" AND id < ").bind(after.0),
-            None => sql,
+                .bind(micros(since));
         }
+        if let Some(before) = self.queued_before {
+            let next = before.saturating_add(MILLISECOND).unwrap_or(Timestamp::MAX);
+            sql = sql
+                .push(" AND id < ")
+                .bind(RunId::first_from(next).0)
+                .push(" AND queued_at < ")
+                .bind(micros(before));
+        }
+        if let Some(after) = after {
+            sql = sql.push(" AND id < ").bind(after.0);
+        }
+        sql
     }
 
     /// ` AND …`: what is wanted of the source.
@@ -161,15 +155,13 @@ impl RunFilter {
         (after, end): (Option<RunId>, Option<uuid::Uuid>),
         limit: i64,
     ) -> Statement {
-        let sql = self.range(sql.push("SELECT *"), source, after);
-        let sql = match end {
-            Some(end) => sql.push(" AND id >= ").bind(end),
-            None => sql,
-        };
-        let sql = match source {
-            Source::Unsuccessful(..) => sql,
-            _ => self.wanted(sql),
-        };
+        let mut sql = self.range(sql.push("SELECT *"), source, after);
+        if let Some(end) = end {
+            sql = sql.push(" AND id >= ").bind(end);
+        }
+        if !matches!(source, Source::Unsuccessful(..)) {
+            sql = self.wanted(sql);
+        }
         sql.push(" ORDER BY id DESC LIMIT ").bind(limit).done()
     }
 
@@ -244,12 +236,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, store::Location};
-
-    #[derive(FromQueryResult)]
-    struct Step {
-        detail: String,
-    }
+    use crate::store::plan::{empty_store, plan};
 
     /// Of every shape that a filter can have.
     fn filters() -> Vec<RunFilter> {
@@ -283,28 +270,19 @@ mod tests {
 
     #[tokio::test]
     async fn sqlite_finds_every_page_by_an_index_and_sorts_only_what_is_under_way() {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("watchbell.db"));
-        let store = Store::open(
-            &location,
-            std::sync::Arc::new(clock::AnchoredClock::at(clock::wall_now())),
-        )
-        .await
-        .unwrap();
+        let (_dir, store) = empty_store().await;
         for filter in filters() {
             let sources = [false, true].map(|is_deep| filter.sources(is_deep));
             for source in sources.into_iter().flatten() {
                 for at in [None, Some(uuid::Uuid::nil())] {
                     let after = at.map(RunId);
-                    let explain = || store.sql("EXPLAIN QUERY PLAN ");
                     let selects = [
-                        filter.select(explain(), source, (after, at), 51),
-                        filter.select_end(explain(), source, after),
+                        filter.select(store.sql(""), source, (after, at), 51),
+                        filter.select_end(store.sql(""), source, after),
                     ];
                     for select in selects {
                         let text = select.sql.clone();
-                        let steps: Vec<Step> = store.all(select).await.unwrap();
-                        for Step { detail } in steps {
+                        for detail in plan(&store, select).await {
                             let of_runs = detail.contains(" runs");
                             let by_index = detail.contains(" USING ");
                             assert!(!of_runs || by_index, "{detail}: {text}");

@@ -82,15 +82,21 @@ mod tests {
         row.try_get_by_index(0).unwrap()
     }
 
-    /// A run that was under way has had no `claim_at`, by which it now occupies its task.
-    #[tokio::test]
-    async fn a_run_that_was_under_way_still_occupies_its_task() {
+    /// A database of the first schema, and the directory that holds it.
+    async fn of_the_first_schema() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(dir.path().join("watchbell.db"));
         let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
         let store = Store::connect(&location, clock).await.unwrap();
+        Migrator::up(&store.inner.write, Some(1)).await.unwrap();
+        (dir, store)
+    }
+
+    /// A run that was under way has had no `claim_at`, by which it now occupies its task.
+    #[tokio::test]
+    async fn a_run_that_was_under_way_still_occupies_its_task() {
+        let (_dir, store) = of_the_first_schema().await;
         let db = &store.inner.write;
-        Migrator::up(db, Some(1)).await.unwrap();
         let runs = [
             (1, "running", "NULL", "7", "NULL"),
             (2, "queued", "NULL", "NULL", "NULL"),
@@ -128,12 +134,8 @@ mod tests {
     /// A task's specification moves to its revision, where it always stood too, and its layers apart.
     #[tokio::test]
     async fn tasks_are_read_with_their_specification_and_layers() {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("watchbell.db"));
-        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-        let store = Store::connect(&location, clock).await.unwrap();
+        let (_dir, store) = of_the_first_schema().await;
         let db = &store.inner.write;
-        Migrator::up(db, Some(1)).await.unwrap();
         let of = |what: &str| TaskSpec {
             description: what.to_owned(),
             ..TaskSpec::default()
