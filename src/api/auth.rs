@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::{engine::Caller, error::Error};
+use crate::{domain::Caller, error::Error};
 
 /// Whom the first token stands for.
 pub const FIRST_PRINCIPAL: &str = "admin";

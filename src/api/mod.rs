@@ -38,7 +38,8 @@ pub use self::{
     shared::Shared,
 };
 use crate::{
-    engine::{Caller, Engine},
+    domain::Caller,
+    engine::Engine,
     error::{Error, Result},
     pb::{
         DESCRIPTORS, run_service_server::RunServiceServer,

@@ -6,8 +6,9 @@ use tonic::{Request, Response};
 
 use super::{Api, Reply, caller};
 use crate::{
-    engine::{Caller, Remember},
+    domain::Caller,
     error::{Error, Result},
+    store::Remember,
 };
 
 const ID_MAX: usize = 128;

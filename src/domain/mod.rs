@@ -1,5 +1,6 @@
 //! The nouns, and the rules that need nothing but them: pure, synchronous, no I/O.
 
+pub mod caller;
 pub mod decide;
 pub mod event;
 pub mod id;
@@ -13,6 +14,7 @@ pub mod task;
 pub(crate) mod text;
 
 pub use self::{
+    caller::Caller,
     event::{Event, EventKind, NewEvent},
     id::{ReplicaId, RunId, TaskId, TaskName},
     run::{Outcome, Run, RunState, Trigger},

@@ -5,20 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    Caller, Engine, Remember,
+    Engine,
     catalogue::{MISFIT, merged},
     deciding::skipped,
-    keep,
 };
 use crate::{
     domain::{
-        EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
+        Caller, EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
         ledger::SlotOutcome,
         schedule::Schedule,
         task::{Health, Layers, Origin, Override},
     },
     error::{Error, Result},
-    store::Tx,
+    store::{Remember, Tx},
 };
 
 impl Engine {
@@ -47,7 +46,7 @@ impl Engine {
         if validate_only {
             return Ok(task);
         }
-        keep(&mut tx, who, remember, &task).await?;
+        tx.keep(who, remember, &task).await?;
         tx.commit().await?;
         Ok(task)
     }
@@ -102,7 +101,7 @@ impl Engine {
         if validate_only {
             return Ok(task);
         }
-        keep(&mut tx, who, remember, &task).await?;
+        tx.keep(who, remember, &task).await?;
         tx.commit().await?;
         Ok(task)
     }
@@ -138,7 +137,7 @@ impl Engine {
         };
         self.apply(&mut tx, &mut task, layers, &who.principal, "reset")
             .await?;
-        keep(&mut tx, who, remember, &task).await?;
+        tx.keep(who, remember, &task).await?;
         tx.commit().await?;
         Ok(task)
     }
@@ -172,7 +171,7 @@ impl Engine {
         }
         self.end_task(&mut tx, &mut task, &format!("deleted by {}", who.principal))
             .await?;
-        keep(&mut tx, who, remember, &()).await?;
+        tx.keep(who, remember, &()).await?;
         tx.commit().await
     }
 

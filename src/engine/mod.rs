@@ -49,8 +49,7 @@ pub use self::{
 };
 use crate::{
     clock::SharedClock,
-    error::Result,
-    store::{ReplicaRow, Store, StoredReply, Tx},
+    store::{ReplicaRow, Store},
 };
 
 /// What others may ask of the engine; cheap to clone.
@@ -84,30 +83,6 @@ pub struct Settings {
     pub lease: std::time::Duration,
     /// A slot decided later than this after it was due is a problem.
     pub audit_grace: std::time::Duration,
-}
-
-/// Who asks.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    pub principal: String,
-}
-
-/// An answer to be kept under the caller's request id, in the transaction that makes it true.
-pub struct Remember<'a, T> {
-    pub method: &'static str,
-    pub request_id: &'a str,
-    /// Of the request's body.
-    pub fingerprint: String,
-    pub encode: &'a (dyn Fn(&T) -> Vec<u8> + Send + Sync),
-}
-
-impl<T> std::fmt::Debug for Remember<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remember")
-            .field("method", &self.method)
-            .field("request_id", &self.request_id)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Engine {
@@ -173,25 +148,4 @@ impl Engine {
     fn starter(&self) -> &starts::Starter {
         &self.inner.starter
     }
-}
-
-/// Keeps the answer where the caller gave a request id.
-async fn keep<T>(
-    tx: &mut Tx,
-    who: &Caller,
-    remember: Option<Remember<'_, T>>,
-    answer: &T,
-) -> Result<()> {
-    let Some(remember) = remember else {
-        return Ok(());
-    };
-    let reply = StoredReply {
-        fingerprint: remember.fingerprint,
-        response: (remember.encode)(answer),
-    };
-    tx.request_keep(
-        (&who.principal, remember.method, remember.request_id),
-        &reply,
-    )
-    .await
 }

@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Caller, Engine, Remember, keep, pauses::paused};
+use super::{Engine, pauses::paused};
 use crate::{
     domain::{
-        Run, RunId, RunState, Task, TaskName, Trigger,
+        Caller, Run, RunId, RunState, Task, TaskName, Trigger,
         decide::{self, Live},
         run::{Cancellation, reason},
     },
     error::{Error, Result},
-    store::{AttemptEnd, Ended, Tx},
+    store::{AttemptEnd, Ended, Remember, Tx},
 };
 
 /// How a task is to be run now.
@@ -70,7 +70,7 @@ impl Engine {
         run.principal.clone_from(&who.principal);
         run.request_reason = order.reason;
         self.queue(&mut tx, &task, &mut run).await?;
-        keep(&mut tx, who, remember, &run).await?;
+        tx.keep(who, remember, &run).await?;
         self.commit_and_start(tx).await?;
         Ok(run)
     }
@@ -108,7 +108,7 @@ impl Engine {
         run.principal.clone_from(&who.principal);
         reason.clone_into(&mut run.request_reason);
         self.queue(&mut tx, &task, &mut run).await?;
-        keep(&mut tx, who, remember, &run).await?;
+        tx.keep(who, remember, &run).await?;
         self.commit_and_start(tx).await?;
         Ok(run)
     }
@@ -175,7 +175,7 @@ impl Engine {
             return Ok(done);
         }
         tx.runs_insert(&runs).await?;
-        keep(&mut tx, who, remember, &done).await?;
+        tx.keep(who, remember, &done).await?;
         tx.commit().await?;
         Ok(done)
     }
@@ -222,7 +222,7 @@ impl Engine {
                 run = ended;
             }
         }
-        keep(&mut tx, who, remember, &run).await?;
+        tx.keep(who, remember, &run).await?;
         tx.commit().await?;
         Ok(run)
     }

@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::{Caller, Engine, Remember, deciding::skipped, keep};
+use super::{Engine, deciding::skipped};
 use crate::{
     domain::{
-        EventKind, NewEvent, Task, TaskName,
+        Caller, EventKind, NewEvent, Task, TaskName,
         decide::{self, Facts},
         task::Pause,
     },
     error::{Error, Result},
-    store::Tx,
+    store::{Remember, Tx},
 };
 
 impl Engine {
@@ -39,7 +39,7 @@ impl Engine {
         task.pause = Some(pause);
         self.touch(&mut tx, &mut task, EventKind::TaskPaused)
             .await?;
-        keep(&mut tx, who, remember, &task).await?;
+        tx.keep(who, remember, &task).await?;
         tx.commit().await?;
         Ok(task)
     }
@@ -64,7 +64,7 @@ impl Engine {
         task.pause = None;
         self.touch(&mut tx, &mut task, EventKind::TaskResumed)
             .await?;
-        keep(&mut tx, who, remember, &task).await?;
+        tx.keep(who, remember, &task).await?;
         tx.commit().await?;
         Ok(task)
     }
@@ -97,7 +97,7 @@ impl Engine {
             "scheduler".to_owned(),
             &pause,
         ));
-        keep(&mut tx, who, remember, &pause).await?;
+        tx.keep(who, remember, &pause).await?;
         tx.commit().await?;
         self.forget_status().await;
         Ok(pause)
@@ -121,7 +121,7 @@ impl Engine {
             ));
         };
         let count = self.leave_global_pause(&mut tx, &pause).await?;
-        keep(&mut tx, who, remember, &count).await?;
+        tx.keep(who, remember, &count).await?;
         tx.commit().await?;
         self.forget_status().await;
         Ok(count)

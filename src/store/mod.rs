@@ -67,7 +67,7 @@ pub use self::{
     page::{Page, PageOf},
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
-    requests::StoredReply,
+    requests::{Remember, StoredReply},
     revisions::{Revision, SpecOf},
     runs::LiveRun,
     runs_finish::{AttemptEnd, Ended},

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 
 use super::{Store, Tx, convert::micros, entity::request};
-use crate::error::{Error, Result};
+use crate::{
+    domain::Caller,
+    error::{Error, Result},
+};
 
 /// An answer that was given before.
 #[derive(Clone, Debug)]
@@ -11,6 +14,24 @@ pub struct StoredReply {
     /// Of the request's body.
     pub fingerprint: String,
     pub response: Vec<u8>,
+}
+
+/// An answer to be kept under the caller's request id, in the transaction that makes it true.
+pub struct Remember<'a, T> {
+    pub method: &'static str,
+    pub request_id: &'a str,
+    /// Of the request's body.
+    pub fingerprint: String,
+    pub encode: &'a (dyn Fn(&T) -> Vec<u8> + Send + Sync),
+}
+
+impl<T> std::fmt::Debug for Remember<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remember")
+            .field("method", &self.method)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -37,6 +58,27 @@ impl Store {
 }
 
 impl Tx {
+    /// Keeps the answer where the caller gave a request id.
+    ///
+    /// # Errors
+    /// As [`Tx::request_keep`].
+    pub async fn keep<T>(
+        &mut self,
+        who: &Caller,
+        remember: Option<Remember<'_, T>>,
+        answer: &T,
+    ) -> Result<()> {
+        let Some(remember) = remember else {
+            return Ok(());
+        };
+        let reply = StoredReply {
+            fingerprint: remember.fingerprint,
+            response: (remember.encode)(answer),
+        };
+        let key = (who.principal.as_str(), remember.method, remember.request_id);
+        self.request_keep(key, &reply).await
+    }
+
     /// Keeps an answer in the transaction that makes it true.
     ///
     /// # Errors
