@@ -9,8 +9,8 @@ use prost_build::{Service, ServiceGenerator};
     reason = "Cargo tells build scripts by the environment"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
-    let protos =
-        ["schedule", "run", "task", "scheduler"].map(|name| format!("watchbell/v1/{name}.proto"));
+    let protos = ["schedule", "run", "task", "scheduler", "document"]
+        .map(|name| format!("watchbell/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");
 
     let mut compiler = protox::Compiler::new(["proto"])?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{id::TaskId, run::Run, text::text_enum};
+use super::{document::Document, id::TaskId, run::Run, text::text_enum};
 
 text_enum! {
     /// What an event tells of. Its payload is the resource after it.
@@ -29,8 +29,31 @@ text_enum! {
         RunCancelled = "run.cancelled",
         RunExpired = "run.expired",
         RunAbandoned = "run.abandoned",
+        DocumentCreated = "document.created",
+        DocumentImported = "document.imported",
+        DocumentContentAttached = "document.content_attached",
+        DocumentSubmitted = "document.submitted",
+        DocumentReviewStarted = "document.review_started",
+        DocumentReviewed = "document.reviewed",
+        DocumentRejected = "document.rejected",
+        DocumentApprovalRequested = "document.approval_requested",
+        DocumentApprovalStarted = "document.approval_started",
+        DocumentApproved = "document.approved",
+        DocumentActivated = "document.activated",
+        DocumentWithdrawn = "document.withdrawn",
+        DocumentObsolescenceScheduled = "document.obsolescence_scheduled",
+        DocumentObsolescenceCancelled = "document.obsolescence_cancelled",
+        DocumentRetired = "document.retired",
+        DocumentSuperseded = "document.superseded",
+        DocumentTerminated = "document.terminated",
         ProblemRaised = "problem.raised",
         ProblemCleared = "problem.cleared",
+    }
+}
+
+impl EventKind {
+    pub fn is_of_document(self) -> bool {
+        self.as_str().starts_with("document.")
     }
 }
 
@@ -47,6 +70,7 @@ pub struct Event {
     /// The resource's state and version, as JSON.
     pub payload: String,
     run: OnceLock<Option<Arc<Run>>>,
+    document: OnceLock<Option<Arc<Document>>>,
     told: OnceLock<Arc<[u8]>>,
 }
 
@@ -67,6 +91,7 @@ impl Event {
             subject,
             payload,
             run: OnceLock::new(),
+            document: OnceLock::new(),
             told: OnceLock::new(),
         }
     }
@@ -84,6 +109,15 @@ impl Event {
             return None;
         }
         self.run.get_or_init(read).clone()
+    }
+
+    /// The document it tells of, where it tells of one; read once however many watchers ask.
+    pub fn document(&self) -> Option<Arc<Document>> {
+        let read = || serde_json::from_str(&self.payload).ok().map(Arc::new);
+        if !self.kind.is_of_document() {
+            return None;
+        }
+        self.document.get_or_init(read).clone()
     }
 }
 

@@ -89,6 +89,11 @@ fn millis(instant: Timestamp) -> u64 {
     u64::try_from(instant.as_millisecond()).unwrap_or(0) & ((1 << 48) - 1)
 }
 id!(
+    /// A version of a document.
+    DocumentId,
+    "uid"
+);
+id!(
     /// A server process.
     ReplicaId,
     "replica"

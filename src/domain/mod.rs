@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod decide;
+pub mod document;
 pub mod event;
 pub mod id;
 pub mod ledger;
@@ -15,8 +16,9 @@ pub(crate) mod text;
 
 pub use self::{
     caller::Caller,
+    document::Document,
     event::{Event, EventKind, NewEvent},
-    id::{ReplicaId, RunId, TaskId, TaskName},
+    id::{DocumentId, ReplicaId, RunId, TaskId, TaskName},
     run::{Outcome, Run, RunState, Trigger},
     task::{Task, TaskSpec},
 };

@@ -38,6 +38,7 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
         paused_task_count: status.tasks.paused,
         failing_task_count: status.tasks.failing,
         rounds: status.rounds.iter().map(round).collect(),
+        documents: None,
     }
 }
 

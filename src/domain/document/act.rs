@@ -1,0 +1,400 @@
+//! How a document moves: by the table's line, by who may, and by what else it takes. Nothing else moves one.
+
+use jiff::{Timestamp, civil::Date};
+
+use super::{
+    Document, DocumentStatus, Key, REMARK_MAX, Version,
+    key::Number,
+    line as text_line, person, same_person,
+    table::{Line, Role, Verb, legal_verbs, line_for},
+};
+use crate::error::{Error, Result};
+
+/// Who does what the server does by itself.
+pub const SYSTEM: &str = "system";
+/// Dependants that a refusal names.
+const NAMED_AT_MOST: usize = 5;
+
+/// A verb with what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Empty: the reviewer that is set.
+    Submit {
+        reviewer: String,
+    },
+    StartReview,
+    PassReview {
+        comment: String,
+    },
+    Reject {
+        comment: String,
+    },
+    /// Empty: the approver that is set.
+    RequestApproval {
+        approver: String,
+    },
+    StartApproval,
+    Approve {
+        effective_date: Date,
+        comment: String,
+    },
+    Activate,
+    Withdraw {
+        comment: String,
+    },
+    ScheduleObsolescence {
+        obsolescence_date: Date,
+        reason: String,
+    },
+    CancelObsolescence {
+        reason: String,
+    },
+    Retire,
+    Supersede {
+        by: Key,
+    },
+    Terminate {
+        reason: String,
+    },
+}
+
+/// What must be known besides the document.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Documents that are not final and name this one's number among those they depend on; some of them.
+    pub dependants: Vec<Key>,
+    /// The version of this number that is in force.
+    pub in_force: Option<Version>,
+}
+
+impl Act {
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Submit { .. } => Verb::Submit,
+            Self::StartReview => Verb::StartReview,
+            Self::PassReview { .. } => Verb::PassReview,
+            Self::Reject { .. } => Verb::Reject,
+            Self::RequestApproval { .. } => Verb::RequestApproval,
+            Self::StartApproval => Verb::StartApproval,
+            Self::Approve { .. } => Verb::Approve,
+            Self::Activate => Verb::Activate,
+            Self::Withdraw { .. } => Verb::Withdraw,
+            Self::ScheduleObsolescence { .. } => Verb::ScheduleObsolescence,
+            Self::CancelObsolescence { .. } => Verb::CancelObsolescence,
+            Self::Retire => Verb::Retire,
+            Self::Supersede { .. } => Verb::Supersede,
+            Self::Terminate { .. } => Verb::Terminate,
+        }
+    }
+
+    /// What the history says of it.
+    pub fn comment(&self) -> String {
+        let with = |what: String, comment: &str| match comment.trim() {
+            "" => what,
+            comment => format!("{what}: {comment}"),
+        };
+        match self {
+            Self::PassReview { comment }
+            | Self::Reject { comment }
+            | Self::Withdraw { comment } => comment.trim().to_owned(),
+            Self::CancelObsolescence { reason } | Self::Terminate { reason } => {
+                reason.trim().to_owned()
+            }
+            Self::Approve {
+                effective_date,
+                comment,
+            } => with(format!("effective on {effective_date}"), comment),
+            Self::ScheduleObsolescence {
+                obsolescence_date,
+                reason,
+            } => with(format!("obsolete on {obsolescence_date}"), reason),
+            Self::Supersede { by } => format!("by {by}"),
+            Self::Submit { .. }
+            | Self::StartReview
+            | Self::RequestApproval { .. }
+            | Self::StartApproval
+            | Self::Activate
+            | Self::Retire => String::new(),
+        }
+    }
+}
+
+/// The document after it. `today` is the organisation's day at `now`.
+///
+/// # Errors
+/// [`Error::Conflict`] `ILLEGAL_TRANSITION` with the legal verbs, `NOT_DUE`, `HAS_DEPENDANTS` or
+/// `NEWER_IN_FORCE`; [`Error::Denied`] where someone else may; [`Error::Invalid`] naming the field.
+pub fn act(
+    before: &Document,
+    act: &Act,
+    actor: &str,
+    facts: &Facts,
+    (today, now): (Date, Timestamp),
+) -> Result<Document> {
+    let line = line_for(before.status, act.verb()).ok_or_else(|| illegal(before, act.verb()))?;
+    let mut after = before.clone();
+    let actor = allowed(&mut after, line, actor)?;
+    let status = match act {
+        Act::Submit { reviewer } => {
+            after.reviewer = named("reviewer", reviewer, &before.reviewer)?;
+            DocumentStatus::PendingReview
+        }
+        Act::StartReview => DocumentStatus::UnderReview,
+        Act::PassReview { comment } => {
+            remark("comment", comment)?;
+            DocumentStatus::Reviewed
+        }
+        Act::Reject { comment } | Act::Withdraw { comment } => {
+            remark("comment", comment)?;
+            match (act, line.who) {
+                (Act::Withdraw { .. }, _) => after.effective_date = None,
+                (_, Role::Reviewer) => after.reviewer.clear(),
+                _ => {
+                    after.reviewer.clear();
+                    after.approver.clear();
+                }
+            }
+            DocumentStatus::Draft
+        }
+        Act::RequestApproval { approver } => {
+            after.approver = named("approver", approver, &before.approver)?;
+            DocumentStatus::PendingApproval
+        }
+        Act::StartApproval => DocumentStatus::UnderApproval,
+        Act::Approve {
+            effective_date,
+            comment,
+        } => {
+            text_line("comment", comment, 0, REMARK_MAX)?;
+            after.effective_date = Some(*effective_date);
+            if *effective_date <= today {
+                takes_force(before, facts)?;
+                after.activated_at = Some(now);
+                DocumentStatus::Effective
+            } else {
+                DocumentStatus::ApprovedPendingEffective
+            }
+        }
+        Act::Activate => {
+            is_due(before, before.effective_date, today, "effective")?;
+            takes_force(before, facts)?;
+            after.activated_at = Some(now);
+            DocumentStatus::Effective
+        }
+        Act::ScheduleObsolescence {
+            obsolescence_date,
+            reason,
+        } => {
+            remark("reason", reason)?;
+            if *obsolescence_date <= today {
+                let what =
+                    format!("{obsolescence_date} given; expected a day after today, {today}");
+                return Err(Error::invalid("obsolescence_date", what));
+            }
+            no_dependants(before, facts)?;
+            after.obsolescence_date = Some(*obsolescence_date);
+            DocumentStatus::ScheduledForObsolescence
+        }
+        Act::CancelObsolescence { reason } => {
+            remark("reason", reason)?;
+            after.obsolescence_date = None;
+            DocumentStatus::Effective
+        }
+        Act::Retire => {
+            is_due(before, before.obsolescence_date, today, "obsolete")?;
+            no_dependants(before, facts)?;
+            after.retired_at = Some(now);
+            DocumentStatus::Obsolete
+        }
+        Act::Supersede { .. } => DocumentStatus::Superseded,
+        Act::Terminate { reason } => {
+            remark("reason", reason)?;
+            DocumentStatus::Terminated
+        }
+    };
+    debug_assert!(line.to.contains(&status), "{line:?} leads to {status}");
+    separate(&after, actor)?;
+    after.status = status;
+    after.status_at = now;
+    after.updated_at = now;
+    after.revision += 1;
+    Ok(after)
+}
+
+/// Who writes a document does not review it, and who reviews it does not approve it.
+///
+/// # Errors
+/// [`Error::Invalid`] for `reviewer` or `approver`.
+pub fn separated(author: &str, reviewer: &str, approver: &str) -> Result<()> {
+    if !reviewer.is_empty() && same_person(author, reviewer) {
+        let what = format!("{reviewer} is the author, who may not review; expected someone else");
+        return Err(Error::invalid("reviewer", what));
+    }
+    if approver.is_empty() {
+        return Ok(());
+    }
+    for (role, person) in [("author", author), ("reviewer", reviewer)] {
+        if same_person(approver, person) {
+            let what =
+                format!("{approver} is the {role}, who may not approve; expected someone else");
+            return Err(Error::invalid("approver", what));
+        }
+    }
+    Ok(())
+}
+
+/// That a number does not depend on itself, and on no other twice.
+///
+/// # Errors
+/// [`Error::Invalid`] for `depends_on`.
+pub fn depends_soundly(number: &Number, depends_on: &[Number]) -> Result<()> {
+    if super::DEPENDS_MAX < depends_on.len() {
+        let what = format!(
+            "{} given; expected at most {}",
+            depends_on.len(),
+            super::DEPENDS_MAX
+        );
+        return Err(Error::invalid("depends_on", what));
+    }
+    for (index, other) in depends_on.iter().enumerate() {
+        if other == number {
+            let what = format!("{number} cannot depend on itself");
+            return Err(Error::invalid("depends_on", what));
+        }
+        if depends_on[..index].contains(other) {
+            let what = format!("{other} is given twice");
+            return Err(Error::invalid("depends_on", what));
+        }
+    }
+    Ok(())
+}
+
+fn illegal(document: &Document, verb: Verb) -> Error {
+    let status = document.status.shouted();
+    let legal: Vec<&str> = legal_verbs(document.status)
+        .into_iter()
+        .map(Verb::as_str)
+        .collect();
+    let legal = match legal.as_slice() {
+        [] => "nothing leads out of it".to_owned(),
+        legal => format!("legal now: {}", legal.join(", ")),
+    };
+    let message = format!(
+        "{} is {status}, from which {verb} does not lead; {legal}",
+        document.key
+    );
+    Error::conflict("ILLEGAL_TRANSITION", document.resource_name(), message)
+}
+
+/// Lets the line's role act. One that nobody has, as in imported history, goes to whoever acts.
+fn allowed<'a>(after: &mut Document, line: &Line, actor: &'a str) -> Result<&'a str> {
+    let (role, holder) = match line.who {
+        Role::System => return Ok(SYSTEM),
+        Role::Author => ("author", &mut after.author),
+        Role::Reviewer => ("reviewer", &mut after.reviewer),
+        Role::Approver => ("approver", &mut after.approver),
+    };
+    if holder.is_empty() {
+        actor.clone_into(holder);
+    }
+    if same_person(holder, actor) {
+        return Ok(actor);
+    }
+    let message = format!("only its {role}, {holder}, may {} {}", line.verb, after.key);
+    Err(Error::Denied(message))
+}
+
+/// What holds of people after it: those who are named differ, and nobody acts in two roles.
+fn separate(after: &Document, actor: &str) -> Result<()> {
+    separated(&after.author, &after.reviewer, &after.approver).map_err(|error| match error {
+        // Nobody was named in this call: it is the actor who may not.
+        Error::Invalid { field, reason } if actor != SYSTEM => {
+            let of = match field.as_str() {
+                "reviewer" => &after.reviewer,
+                _ => &after.approver,
+            };
+            if same_person(of, actor) {
+                return Error::Denied(reason);
+            }
+            Error::Invalid { field, reason }
+        }
+        other => other,
+    })
+}
+
+fn named(role: &str, given: &str, set: &str) -> Result<String> {
+    let name = if given.trim().is_empty() { set } else { given };
+    person(role, name)
+}
+
+fn remark(field: &str, text: &str) -> Result<String> {
+    text_line(field, text, 1, REMARK_MAX)
+}
+
+fn is_due(document: &Document, day: Option<Date>, today: Date, what: &str) -> Result<()> {
+    match day {
+        Some(day) if day <= today => Ok(()),
+        Some(day) => {
+            let message = format!(
+                "{} becomes {what} on {day}, and today is {today}",
+                document.key
+            );
+            Err(Error::conflict(
+                "NOT_DUE",
+                document.resource_name(),
+                message,
+            ))
+        }
+        None => {
+            let message = format!("{} has no day on which it becomes {what}", document.key);
+            Err(Error::conflict(
+                "NOT_DUE",
+                document.resource_name(),
+                message,
+            ))
+        }
+    }
+}
+
+/// An older version takes no newer one's place.
+fn takes_force(document: &Document, facts: &Facts) -> Result<()> {
+    match facts.in_force {
+        Some(version) if document.key.version < version => {
+            let message = format!(
+                "{} cannot become effective: the newer version {version} is in force",
+                document.key
+            );
+            Err(Error::conflict(
+                "NEWER_IN_FORCE",
+                document.resource_name(),
+                message,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_dependants(document: &Document, facts: &Facts) -> Result<()> {
+    if facts.dependants.is_empty() {
+        return Ok(());
+    }
+    let names = facts.dependants.iter().take(NAMED_AT_MOST);
+    let mut names: Vec<String> = names.map(Key::to_string).collect();
+    if NAMED_AT_MOST < facts.dependants.len() {
+        names.push("and others".to_owned());
+    }
+    let message = format!(
+        "{} depend on {}: end them first, or take it from what they depend on by a new version",
+        names.join(", "),
+        document.key.number
+    );
+    Err(Error::conflict(
+        "HAS_DEPENDANTS",
+        document.resource_name(),
+        message,
+    ))
+}
+
+#[cfg(test)]
+#[path = "act_tests.rs"]
+mod tests;
