@@ -18,8 +18,9 @@ pub mod store;
 // What follows the log.
 pub mod journal;
 
-// The working rooms. `records`, `backup` and `alerts` will stand beside the engine.
+// The working rooms. `backup` and `alerts` will stand beside them.
 pub mod engine;
+pub mod records;
 
 // The kinds of task.
 pub mod tasks;

@@ -16,11 +16,12 @@ use tonic_health::{
 
 use super::{Feed, Reply};
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "watchbell.v1.SchedulerService",
     "watchbell.v1.TaskService",
     "watchbell.v1.RunService",
+    "watchbell.v1.DocumentService",
 ];
 /// Not services, but what a monitor may ask after: whether slots are decided, whether the database
 /// answers.

@@ -5,12 +5,16 @@
 //! how it looks.
 
 pub mod auth;
+mod content;
 mod convert;
 mod deadline;
+mod document_stubs;
+mod documents;
 mod edge;
 mod health;
 mod names;
 mod page;
+mod register;
 mod request;
 mod runs;
 mod scheduler;
@@ -42,9 +46,11 @@ use crate::{
     engine::Engine,
     error::{Error, Result},
     pb::{
-        DESCRIPTORS, run_service_server::RunServiceServer,
-        scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
+        DESCRIPTORS, document_service_server::DocumentServiceServer,
+        run_service_server::RunServiceServer, scheduler_service_server::SchedulerServiceServer,
+        task_service_server::TaskServiceServer,
     },
+    records::Documents,
 };
 
 /// Largest request, in bytes.
@@ -65,6 +71,7 @@ pub struct ServerInfo {
 #[derive(Clone, Debug)]
 pub struct Api {
     pub(crate) engine: Engine,
+    pub(crate) documents: Documents,
     pub(crate) token: Arc<Token>,
     pub(crate) stop: CancellationToken,
     pub(crate) info: Arc<ServerInfo>,
@@ -74,9 +81,16 @@ type Reply<T> = Result<Response<T>, Status>;
 type Feed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Api {
-    pub fn new(engine: Engine, token: Token, stop: CancellationToken, info: ServerInfo) -> Self {
+    pub fn new(
+        engine: Engine,
+        documents: Documents,
+        token: Token,
+        stop: CancellationToken,
+        info: ServerInfo,
+    ) -> Self {
         Self {
             engine,
+            documents,
             token: Arc::new(token),
             stop,
             info: Arc::new(info),
@@ -111,6 +125,7 @@ impl Api {
         let routes = Routes::new(serve!(SchedulerServiceServer))
             .add_service(serve!(TaskServiceServer))
             .add_service(serve!(RunServiceServer))
+            .add_service(serve!(DocumentServiceServer))
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::internal)?)
             .add_service(reflection().build_v1alpha().map_err(Error::internal)?);

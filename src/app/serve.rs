@@ -15,6 +15,7 @@ use crate::{
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
     engine::{self, Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
+    records::{self, ContentLimits, Documents},
     store::{Location, ReplicaRow, Store},
     tasks,
 };
@@ -125,13 +126,26 @@ pub async fn serve(
     loops.spawn(refill(store.clone(), stop.clone(), rounds.refill()));
     let runs = tokio::spawn(runner.run(stop.clone(), cut.clone()));
 
+    let documents = Documents::new(
+        store.clone(),
+        ports.clock.clone(),
+        records::Settings {
+            zone: records::zone(&config.time_zone)?,
+            data: config.data.clone(),
+            content: ContentLimits {
+                max_bytes: 2 << 30,
+                keep_unused_for: std::time::Duration::from_secs(7 * 24 * 60 * 60),
+            },
+        },
+    );
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id,
         log_epoch: store.log_epoch().await?,
         max_running: config.max_running,
     };
-    let (routes, health) = Api::new(engine.clone(), token, stop.clone(), info).routes()?;
+    let (routes, health) =
+        Api::new(engine.clone(), documents, token, stop.clone(), info).routes()?;
     // Every name is known before the first call; whether it serves is told at once.
     health.stop().await;
     let health = tokio::spawn(tell_health(engine.clone(), health, stop.clone()));

@@ -14,6 +14,7 @@ mod cluster;
 mod convert;
 mod cursors;
 mod decided;
+mod documents;
 mod entity;
 mod events;
 mod fence;
@@ -62,6 +63,7 @@ pub use self::{
     cluster::GlobalPause,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
+    documents::{Change, Known},
     log::LogLine,
     open::Location,
     page::{Page, PageOf},

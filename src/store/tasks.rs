@@ -332,19 +332,23 @@ impl TryFrom<Whole> for Task {
 const NAMES: &str = "SELECT name FROM tasks WHERE deleted_at IS NULL ORDER BY name LIMIT 5000";
 
 fn no_such_task(name: &TaskName, names: Vec<Name>) -> Error {
-    // Of a short name, three edits make anything.
-    let far_at_most = (name.as_str().len() / 3).clamp(1, 3);
-    let mut near: Vec<(usize, String)> = names
-        .into_iter()
-        .map(|row| (distance(name.as_str(), &row.name), row.name))
-        .filter(|(far, other)| *far <= far_at_most || other.contains(name.as_str()))
-        .collect();
-    near.sort();
     Error::NotFound {
         what: "task",
         id: name.to_string(),
-        near: near.into_iter().take(3).map(|(_, name)| name).collect(),
+        near: near(name.as_str(), names.into_iter().map(|row| row.name)),
     }
+}
+
+/// Up to three names that someone may have meant by `wanted`, the nearest first.
+pub(super) fn near(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    // Of a short name, three edits make anything.
+    let far_at_most = (wanted.len() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, String)> = names
+        .map(|name| (distance(wanted, &name), name))
+        .filter(|(far, name)| *far <= far_at_most || name.contains(wanted))
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 fn row_of(task: &Task) -> Result<task::Model> {

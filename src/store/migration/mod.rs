@@ -2,6 +2,7 @@
 
 mod m0001_first;
 mod m0002_lean;
+mod m0003_documents;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(Patient(m0001_first::Migration)),
             Box::new(Patient(m0002_lean::Migration)),
+            Box::new(Patient(m0003_documents::Migration)),
         ]
     }
 }

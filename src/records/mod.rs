@@ -1,0 +1,73 @@
+//! The EDMS's own rules in action: documents, what is in them, and what brings them in and out.
+//!
+//! [`Documents`] is what others may ask; cheap to clone.
+
+mod content;
+
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+pub use self::content::ContentLimits;
+use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
+
+/// What others may ask of documents; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: SharedClock,
+    settings: Settings,
+}
+
+/// What documents take from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The organisation's zone: "today" is its day.
+    pub zone: TimeZone,
+    /// The data directory, which all replicas share.
+    pub data: PathBuf,
+    pub content: ContentLimits,
+}
+
+impl Documents {
+    pub fn new(store: Store, clock: SharedClock, settings: Settings) -> Self {
+        let inner = Inner {
+            store,
+            clock,
+            settings,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The organisation's day at an instant.
+    pub fn day_of(&self, at: Timestamp) -> Date {
+        day_of(&self.inner.settings.zone, at)
+    }
+}
+
+/// The organisation's zone by its name, which the configuration has checked.
+///
+/// # Errors
+/// Where the tz database does not know it.
+pub fn zone(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(crate::error::Error::internal)
+}
