@@ -8,7 +8,8 @@ pub mod auth;
 mod content;
 mod convert;
 mod deadline;
-mod document_stubs;
+mod document_reads;
+mod document_verbs;
 mod documents;
 mod edge;
 mod health;
@@ -25,6 +26,8 @@ mod task_fields;
 mod task_reads;
 mod tasks;
 mod watch;
+mod watch_documents;
+mod watch_runs;
 mod watch_token;
 
 use std::{pin::Pin, sync::Arc};

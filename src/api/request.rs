@@ -109,3 +109,20 @@ impl<T: Message> Asked<T> {
         })
     }
 }
+
+/// The values of a repeated enum, each once.
+pub(super) fn each_once<T: PartialEq>(
+    field: &str,
+    given: &[i32],
+    read: impl Fn(i32) -> Option<T>,
+) -> Result<Vec<T>> {
+    let mut values = Vec::with_capacity(given.len());
+    for value in given {
+        let wrong = || Error::invalid(field, format!("expected {field} other than UNSPECIFIED"));
+        let value = read(*value).ok_or_else(wrong)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
+}

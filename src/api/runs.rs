@@ -7,8 +7,12 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, Reply, Shared, convert, convert::time, deadline, names, names::RunName, page,
-    request::Asked,
+    Api, Feed, Reply, Shared, convert,
+    convert::time,
+    deadline, names,
+    names::RunName,
+    page,
+    request::{Asked, each_once},
 };
 use crate::{
     domain::Run,
@@ -217,21 +221,4 @@ impl Api {
         filter.triggers = each_once("triggers", &request.triggers, convert::run_trigger_from)?;
         Ok(filter)
     }
-}
-
-/// The values of a repeated enum, each once.
-fn each_once<T: PartialEq>(
-    field: &str,
-    given: &[i32],
-    read: impl Fn(i32) -> Option<T>,
-) -> Result<Vec<T>> {
-    let mut values = Vec::with_capacity(given.len());
-    for value in given {
-        let wrong = || Error::invalid(field, format!("expected {field} other than UNSPECIFIED"));
-        let value = read(*value).ok_or_else(wrong)?;
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    Ok(values)
 }

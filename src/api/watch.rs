@@ -1,192 +1,193 @@
-//! `WatchRuns`: a snapshot, then every change, resumable on any replica.
+//! What all watches have in common: a snapshot, then every change, resumable on any replica.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use futures_util::StreamExt as _;
-use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{
-    Api, Feed, convert,
+    Api, Feed,
     convert::time,
-    names,
     shared::Shared,
     watch_token::{Place, Tokens},
 };
 use crate::{
-    clock::Stopwatch,
-    domain::{Event, Run, RunId, TaskId},
+    clock::{SharedClock, Stopwatch},
+    domain::Event,
     error::{Error, Result},
     journal, pb,
-    pb::watch_runs_response::Message,
+    store::Store,
 };
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
-const SNAPSHOT_MAX: u64 = 10_000;
+/// Things that a snapshot shows at most.
+pub(super) const SNAPSHOT_MAX: u64 = 10_000;
 
-/// What a watch sends.
-pub(super) type Told = Shared<pb::WatchRunsResponse>;
+/// A message of a watch, of each kind there is.
+pub(super) trait Envelope: prost::Message + Default + 'static {
+    /// What a snapshot shows.
+    type Item: Send + 'static;
 
-/// Which runs a watch shows.
-#[derive(Clone, Debug, Default)]
-struct Filter {
-    task: Option<TaskId>,
-    run: Option<RunId>,
+    fn snapshot(item: Self::Item) -> Self;
+    fn snapshot_end(count: i64) -> Self;
+    fn heartbeat(time: pb::Heartbeat) -> Self;
+    fn end(end: pb::StreamEnd) -> Self;
+    /// With where to resume after it.
+    fn at(self, resume_token: String) -> Self;
 }
 
-impl Filter {
-    fn wants(&self, run: &Run) -> bool {
-        self.task.is_none_or(|task| task == run.task_id) && self.run.is_none_or(|id| id == run.id)
-    }
+/// An event that is told: its message but for the token, encoded once for all who watch.
+pub(super) struct News {
+    pub(super) message: Arc<[u8]>,
+    /// Nothing that is watched will happen any more.
+    pub(super) is_last: bool,
+}
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// With a snapshot, and what came after this event.
+    Snapshot(i64),
+    /// With what came after this event.
+    After(i64),
+}
+
+/// A watch about to begin.
+pub(super) struct Course {
+    store: Store,
+    clock: SharedClock,
+    stop: CancellationToken,
+    tokens: Tokens,
+    from: i64,
+    deadline: Duration,
 }
 
 impl Api {
-    pub(super) async fn watch_runs_feed(
+    /// Where a watch begins: noted before its snapshot is read, so that what happens meanwhile is told after it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where the log no longer reaches back to the token.
+    pub(super) async fn watch_start(
         &self,
-        request: pb::WatchRunsRequest,
-        deadline: Duration,
-    ) -> Result<Feed<Told>> {
-        let mut filter = Filter::default();
-        if !request.task.is_empty() {
-            let name = names::task("task", &request.task)?;
-            filter.task = Some(self.engine.store().task(&name).await?.id);
-        }
-        if !request.run.is_empty() {
-            let name = names::run("run", &request.run)?;
-            filter.run = Some(self.run_named(&name).await?.id);
-        }
-        let one_run = filter.run;
-        let tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
-        let place = tokens.read(&request.resume_token)?;
-        let store = self.engine.store().clone();
-        // Noted before the snapshot is read: what happens meanwhile is told after it.
+        tokens: &Tokens,
+        resume_token: &str,
+        skip_snapshot: bool,
+    ) -> Result<Start> {
+        let place = tokens.read(resume_token)?;
+        let store = self.engine.store();
         let from = store.tail().last();
-        let (snapshot, from) = match place {
-            Some(Place::After(sequence)) => {
-                let reached = journal::reach(&store, sequence).await;
-                let pruned = store.events_pruned_upto().await?;
-                let beyond = matches!(reached, Err(Error::OutOfRange { .. }));
-                if sequence < pruned || beyond {
-                    return Err(Error::OutOfRange {
-                        message: format!(
-                            "the log reaches from {pruned} to {}; begin without a resume token",
-                            store.tail().last()
-                        ),
-                        oldest: tokens.make(Place::After(pruned)),
-                    });
-                }
-                reached?;
-                (None, sequence)
-            }
-            None if request.skip_snapshot => (None, from),
-            None | Some(Place::Snapshot) => {
-                let runs = match one_run {
-                    // One run is shown also where it has ended.
-                    Some(id) => vec![store.run(id).await?],
-                    None => store.runs_live(filter.task, SNAPSHOT_MAX).await?,
-                };
-                if SNAPSHOT_MAX <= runs.len() as u64 {
-                    return Err(Error::Exhausted(format!(
-                        "more than {SNAPSHOT_MAX} runs have not ended; watch one task, or set skip_snapshot"
-                    )));
-                }
-                (Some(runs), from)
-            }
+        let sequence = match place {
+            Some(Place::After(sequence)) => sequence,
+            None if skip_snapshot => return Ok(Start::After(from)),
+            None | Some(Place::Snapshot) => return Ok(Start::Snapshot(from)),
         };
-        let stop = self.stop.clone();
-        let clock = self.engine.clock().clone();
-        let feed = try_stream! {
-            if let Some(runs) = snapshot {
-                let mut count = 0;
-                for run in runs.iter().filter(|run| filter.wants(run)) {
-                    count += 1;
-                    yield message(Message::Snapshot(convert::run_basic(run)), tokens.make(Place::Snapshot));
-                }
-                yield message(Message::SnapshotEnd(pb::SnapshotEnd { count }), tokens.make(Place::After(from)));
-                if one_run.is_some() && runs.iter().all(|run| run.state.is_terminal()) {
-                    yield end("RUN_ENDED", tokens.make(Place::After(from)));
-                    return;
-                }
-            }
-            let mut at = from;
-            let mut events = std::pin::pin!(journal::follow(store, from));
-            let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
-            let mut spoke = Stopwatch::start();
-            let mut over = std::pin::pin!(tokio::time::sleep(deadline));
-            loop {
-                let event = tokio::select! {
-                    event = events.next() => event,
-                    () = &mut quiet => {
-                        let rest = HEARTBEAT.saturating_sub(spoke.elapsed());
-                        if !rest.is_zero() {
-                            quiet.set(tokio::time::sleep(rest));
-                            continue;
-                        }
-                        spoke = Stopwatch::start();
-                        quiet.set(tokio::time::sleep(HEARTBEAT));
-                        let time = Some(time::stamp(clock.now()));
-                        yield message(Message::Heartbeat(pb::Heartbeat { time }), tokens.make(Place::After(at)));
-                        continue;
-                    }
-                    () = &mut over => {
-                        yield end("DEADLINE", tokens.make(Place::After(at)));
-                        return;
-                    }
-                    () = stop.cancelled() => {
-                        yield end("DRAINING", tokens.make(Place::After(at)));
-                        return;
-                    }
-                };
-                let Some(event) = event else { return };
-                let event = event.map_err(Status::from)?;
-                at = event.sequence;
-                let Some(run) = event.run().filter(|run| filter.wants(run)) else { continue };
-                spoke = Stopwatch::start();
-                yield told(&event, &run, tokens.make(Place::After(at)));
-                if one_run.is_some() && run.state.is_terminal() {
-                    yield end("RUN_ENDED", tokens.make(Place::After(at)));
-                    return;
-                }
-            }
-        };
-        Ok(Box::pin(feed))
+        let reached = journal::reach(store, sequence).await;
+        let pruned = store.events_pruned_upto().await?;
+        let beyond = matches!(reached, Err(Error::OutOfRange { .. }));
+        if sequence < pruned || beyond {
+            return Err(Error::OutOfRange {
+                message: format!(
+                    "the log reaches from {pruned} to {}; begin without a resume token",
+                    store.tail().last()
+                ),
+                oldest: tokens.make(Place::After(pruned)),
+            });
+        }
+        reached?;
+        Ok(Start::After(sequence))
+    }
+
+    pub(super) fn watch_course(&self, tokens: Tokens, from: i64, deadline: Duration) -> Course {
+        Course {
+            store: self.engine.store().clone(),
+            clock: self.engine.clock().clone(),
+            stop: self.stop.clone(),
+            tokens,
+            from,
+            deadline,
+        }
     }
 }
 
-/// An event, encoded once for all who watch; but the token is of this watch.
-fn told(event: &Event, run: &Run, resume_token: String) -> Told {
-    let encode = || {
-        let told = pb::RunEvent {
-            sequence: event.sequence,
-            time: Some(time::stamp(event.at)),
-            r#type: event.kind.as_str().to_owned(),
-            run: Some(convert::run_basic(run)),
-        };
-        let message = Some(Message::Event(told));
-        let resume_token = String::new();
-        pb::WatchRunsResponse {
-            message,
-            resume_token,
+/// The snapshot, where there is one, then what `news` makes of the events. `over`: nothing will come after it.
+pub(super) fn feed<M: Envelope>(
+    course: Course,
+    snapshot: Option<Vec<M::Item>>,
+    over: bool,
+    news: impl Fn(&Event) -> Option<News> + Send + 'static,
+) -> Feed<Shared<M>> {
+    let Course {
+        store,
+        clock,
+        stop,
+        tokens,
+        from,
+        deadline,
+    } = course;
+    let own =
+        |message: M, place: Place, tokens: &Tokens| Shared::own(message.at(tokens.make(place)));
+    let end = |reason: &str| M::end(stream_end(reason));
+    Box::pin(try_stream! {
+        if let Some(items) = snapshot {
+            let mut count = 0;
+            for item in items {
+                count += 1;
+                yield own(M::snapshot(item), Place::Snapshot, &tokens);
+            }
+            yield own(M::snapshot_end(count), Place::After(from), &tokens);
+            if over {
+                yield own(end("RUN_ENDED"), Place::After(from), &tokens);
+                return;
+            }
         }
-        .encode_to_vec()
-    };
-    let own = pb::WatchRunsResponse {
-        message: None,
-        resume_token,
-    };
-    Shared::new(event.told(encode), own)
-}
-
-fn message(message: Message, resume_token: String) -> Told {
-    Shared::own(pb::WatchRunsResponse {
-        message: Some(message),
-        resume_token,
+        let mut at = from;
+        let mut events = std::pin::pin!(journal::follow(store, from));
+        let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
+        let mut spoke = Stopwatch::start();
+        let mut over = std::pin::pin!(tokio::time::sleep(deadline));
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = &mut quiet => {
+                    let rest = HEARTBEAT.saturating_sub(spoke.elapsed());
+                    if !rest.is_zero() {
+                        quiet.set(tokio::time::sleep(rest));
+                        continue;
+                    }
+                    spoke = Stopwatch::start();
+                    quiet.set(tokio::time::sleep(HEARTBEAT));
+                    let time = Some(time::stamp(clock.now()));
+                    yield own(M::heartbeat(pb::Heartbeat { time }), Place::After(at), &tokens);
+                    continue;
+                }
+                () = &mut over => {
+                    yield own(end("DEADLINE"), Place::After(at), &tokens);
+                    return;
+                }
+                () = stop.cancelled() => {
+                    yield own(end("DRAINING"), Place::After(at), &tokens);
+                    return;
+                }
+            };
+            let Some(event) = event else { return };
+            let event = event.map_err(Status::from)?;
+            at = event.sequence;
+            let Some(News { message, is_last }) = news(&event) else { continue };
+            spoke = Stopwatch::start();
+            yield Shared::new(message, M::default().at(tokens.make(Place::After(at))));
+            if is_last {
+                yield own(end("RUN_ENDED"), Place::After(at), &tokens);
+                return;
+            }
+        }
     })
 }
 
-fn end(reason: &str, resume_token: String) -> Told {
-    message(Message::End(stream_end(reason)), resume_token)
+/// That a snapshot would be too large.
+pub(super) fn too_many(what: &str, advice: &str) -> Error {
+    Error::Exhausted(format!("more than {SNAPSHOT_MAX} {what}; {advice}"))
 }
 
 pub(super) fn stream_end(reason: &str) -> pb::StreamEnd {

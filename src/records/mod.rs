@@ -3,12 +3,17 @@
 //! [`Documents`] is what others may ask; cheap to clone.
 
 mod content;
+mod moves;
+mod verbs;
 
 use std::{path::PathBuf, sync::Arc};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-pub use self::content::ContentLimits;
+pub use self::{
+    content::ContentLimits,
+    verbs::{NewDocument, NextVersion},
+};
 use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
 
 /// What others may ask of documents; cheap to clone.

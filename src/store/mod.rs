@@ -63,7 +63,7 @@ pub use self::{
     cluster::GlobalPause,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
-    documents::{Change, Known},
+    documents::{Change, Days, DocumentFilter, Due, DueDocument, Known, ListPlace, Numbers},
     log::LogLine,
     open::Location,
     page::{Page, PageOf},

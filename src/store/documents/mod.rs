@@ -1,12 +1,19 @@
 //! Documents: reading one by its name, and what hangs on it.
 
+mod due;
+mod list;
 mod rows;
 mod write;
 
 use sea_orm::FromQueryResult;
 
 use self::rows::{ALL, HistoryRow, IN_FORCE, Row, documents};
-pub use self::{rows::Known, write::Change};
+pub use self::{
+    due::{Due, DueDocument},
+    list::{Days, DocumentFilter, ListPlace, Numbers},
+    rows::Known,
+    write::Change,
+};
 use super::{
     Page, PageOf, Store,
     rows::{CHUNK, Type},

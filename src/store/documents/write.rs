@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         Document, DocumentId, EventKind, NewEvent,
-        document::{HistoryEntry, Key, Number, Verb},
+        document::{HistoryEntry, Key, Number, Verb, key::Named},
     },
     error::{Error, Result},
 };
@@ -74,6 +74,25 @@ impl Tx {
             }
         }
         Ok(known)
+    }
+
+    /// The numbers of what these documents supersede.
+    pub async fn documents_superseded_by(&mut self, ids: &[DocumentId]) -> Result<Vec<Number>> {
+        #[derive(FromQueryResult)]
+        struct Superseded {
+            supersedes: String,
+        }
+        let mut numbers = Vec::new();
+        for chunk in ids.chunks(CHUNK) {
+            let select = self
+                .sql("SELECT supersedes FROM documents WHERE supersedes IS NOT NULL AND id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .done();
+            for row in self.all::<Superseded>(select).await? {
+                numbers.push(Named::read("supersedes", &row.supersedes)?.number);
+            }
+        }
+        Ok(numbers)
     }
 
     /// Documents that are not final and depend on these numbers, by number.

@@ -26,9 +26,9 @@ const STEPS: &[&str] = &[
      WHERE effective_date IS NOT NULL",
     "CREATE INDEX documents_obsolescence ON documents (obsolescence_date, number, major, minor) \
      WHERE obsolescence_date IS NOT NULL",
-    "CREATE INDEX documents_pending ON documents (effective_date, id, status_at) \
+    "CREATE INDEX documents_pending ON documents (effective_date, number, major, minor, status_at) \
      WHERE status = 'approved_pending_effective'",
-    "CREATE INDEX documents_scheduled ON documents (obsolescence_date, id, status_at) \
+    "CREATE INDEX documents_scheduled ON documents (obsolescence_date, number, major, minor, status_at) \
      WHERE status = 'scheduled_for_obsolescence'",
     "CREATE INDEX documents_activated ON documents (activated_at) WHERE activated_at IS NOT NULL",
     "CREATE INDEX documents_content ON documents (content_sha256) WHERE content_sha256 IS NOT NULL",

@@ -1,0 +1,113 @@
+//! `WatchDocuments`.
+
+use std::time::Duration;
+
+use prost::Message as _;
+
+use super::{
+    Api, Feed, Shared, convert,
+    convert::time,
+    watch::{Envelope, News, SNAPSHOT_MAX, Start, feed, too_many},
+    watch_token::Tokens,
+};
+use crate::{
+    domain::{Document, Event, document::Number},
+    error::{Error, Result},
+    pb,
+    pb::watch_documents_response::Message,
+};
+
+impl Envelope for pb::WatchDocumentsResponse {
+    type Item = Document;
+
+    fn snapshot(document: Document) -> Self {
+        of(Message::Snapshot(convert::document_basic(&document)))
+    }
+
+    fn snapshot_end(count: i64) -> Self {
+        of(Message::SnapshotEnd(pb::SnapshotEnd { count }))
+    }
+
+    fn heartbeat(heartbeat: pb::Heartbeat) -> Self {
+        of(Message::Heartbeat(heartbeat))
+    }
+
+    fn end(end: pb::StreamEnd) -> Self {
+        of(Message::End(end))
+    }
+
+    fn at(self, resume_token: String) -> Self {
+        Self {
+            resume_token,
+            ..self
+        }
+    }
+}
+
+impl Api {
+    pub(super) async fn watch_documents_feed(
+        &self,
+        request: pb::WatchDocumentsRequest,
+        deadline: Duration,
+    ) -> Result<Feed<Shared<pb::WatchDocumentsResponse>>> {
+        let number = match request.number.as_str() {
+            "" => None,
+            number => Some(number.parse::<Number>()?),
+        };
+        let tokens = Tokens::of(self, &["WatchDocuments", &request.number]);
+        let start = self
+            .watch_start(&tokens, &request.resume_token, request.skip_snapshot)
+            .await?;
+        let (snapshot, from) = match start {
+            Start::After(from) => (None, from),
+            Start::Snapshot(from) => (Some(self.documents_now(number.as_ref()).await?), from),
+        };
+        let course = self.watch_course(tokens, from, deadline);
+        Ok(feed(course, snapshot, false, move |event| {
+            let document = event.document()?;
+            let wanted = number
+                .as_ref()
+                .is_none_or(|number| *number == document.key.number);
+            wanted.then(|| News {
+                message: event.told(|| told(event, &document)),
+                is_last: false,
+            })
+        }))
+    }
+
+    async fn documents_now(&self, number: Option<&Number>) -> Result<Vec<Document>> {
+        let store = self.engine.store();
+        let documents = match number {
+            Some(number) => {
+                let versions = store.document_versions(number, SNAPSHOT_MAX).await?;
+                if versions.is_empty() {
+                    return Err(Error::not_found("document", number));
+                }
+                versions
+            }
+            None => store.documents_under_way(SNAPSHOT_MAX).await?,
+        };
+        if SNAPSHOT_MAX <= documents.len() as u64 {
+            let advice = "watch one number, or set skip_snapshot";
+            return Err(too_many("documents are under way", advice));
+        }
+        Ok(documents)
+    }
+}
+
+fn told(event: &Event, document: &Document) -> Vec<u8> {
+    let told = pb::DocumentEvent {
+        sequence: event.sequence,
+        time: Some(time::stamp(event.at)),
+        r#type: event.kind.as_str().to_owned(),
+        document: Some(convert::document_basic(document)),
+    };
+    of(Message::Event(told)).encode_to_vec()
+}
+
+fn of(message: Message) -> pb::WatchDocumentsResponse {
+    pb::WatchDocumentsResponse {
+        message: Some(message),
+        resume_token: String::new(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `WatchRuns`.
+
+use std::time::Duration;
+
+use prost::Message as _;
+
+use super::{
+    Api, Feed, Shared, convert,
+    convert::time,
+    names,
+    watch::{Envelope, News, SNAPSHOT_MAX, Start, feed, too_many},
+    watch_token::Tokens,
+};
+use crate::{
+    domain::{Event, Run, RunId, TaskId},
+    error::Result,
+    pb,
+    pb::watch_runs_response::Message,
+};
+
+/// Which runs a watch shows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filter {
+    task: Option<TaskId>,
+    run: Option<RunId>,
+}
+
+impl Filter {
+    fn wants(&self, run: &Run) -> bool {
+        self.task.is_none_or(|task| task == run.task_id) && self.run.is_none_or(|id| id == run.id)
+    }
+}
+
+impl Envelope for pb::WatchRunsResponse {
+    type Item = Run;
+
+    fn snapshot(run: Run) -> Self {
+        of(Message::Snapshot(convert::run_basic(&run)))
+    }
+
+    fn snapshot_end(count: i64) -> Self {
+        of(Message::SnapshotEnd(pb::SnapshotEnd { count }))
+    }
+
+    fn heartbeat(heartbeat: pb::Heartbeat) -> Self {
+        of(Message::Heartbeat(heartbeat))
+    }
+
+    fn end(end: pb::StreamEnd) -> Self {
+        of(Message::End(end))
+    }
+
+    fn at(self, resume_token: String) -> Self {
+        Self {
+            resume_token,
+            ..self
+        }
+    }
+}
+
+impl Api {
+    pub(super) async fn watch_runs_feed(
+        &self,
+        request: pb::WatchRunsRequest,
+        deadline: Duration,
+    ) -> Result<Feed<Shared<pb::WatchRunsResponse>>> {
+        let mut filter = Filter::default();
+        if !request.task.is_empty() {
+            let name = names::task("task", &request.task)?;
+            filter.task = Some(self.engine.store().task(&name).await?.id);
+        }
+        if !request.run.is_empty() {
+            let name = names::run("run", &request.run)?;
+            filter.run = Some(self.run_named(&name).await?.id);
+        }
+        let tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
+        let start = self
+            .watch_start(&tokens, &request.resume_token, request.skip_snapshot)
+            .await?;
+        let (snapshot, from) = match start {
+            Start::After(from) => (None, from),
+            Start::Snapshot(from) => (Some(self.runs_now(filter).await?), from),
+        };
+        let over =
+            filter.run.is_some() && snapshot.iter().flatten().all(|run| run.state.is_terminal());
+        let course = self.watch_course(tokens, from, deadline);
+        Ok(feed(course, snapshot, over, move |event| {
+            let run = event.run().filter(|run| filter.wants(run))?;
+            Some(News {
+                message: event.told(|| told(event, &run)),
+                is_last: filter.run.is_some() && run.state.is_terminal(),
+            })
+        }))
+    }
+
+    async fn runs_now(&self, filter: Filter) -> Result<Vec<Run>> {
+        let store = self.engine.store();
+        let runs = match filter.run {
+            // One run is shown also where it has ended.
+            Some(id) => vec![store.run(id).await?],
+            None => store.runs_live(filter.task, SNAPSHOT_MAX).await?,
+        };
+        if SNAPSHOT_MAX <= runs.len() as u64 {
+            let advice = "watch one task, or set skip_snapshot";
+            return Err(too_many("runs have not ended", advice));
+        }
+        Ok(runs.into_iter().filter(|run| filter.wants(run)).collect())
+    }
+}
+
+fn told(event: &Event, run: &Run) -> Vec<u8> {
+    let told = pb::RunEvent {
+        sequence: event.sequence,
+        time: Some(time::stamp(event.at)),
+        r#type: event.kind.as_str().to_owned(),
+        run: Some(convert::run_basic(run)),
+    };
+    of(Message::Event(told)).encode_to_vec()
+}
+
+fn of(message: Message) -> pb::WatchRunsResponse {
+    pb::WatchRunsResponse {
+        message: Some(message),
+        resume_token: String::new(),
+    }
+}

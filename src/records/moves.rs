@@ -1,0 +1,192 @@
+//! Moves of documents within one write: what is locked, what must be known, and whose place is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    domain::{
+        Document, DocumentId,
+        document::{
+            Act, DocumentStatus, Facts, HistoryEntry, Key, Number, Version,
+            act::{SYSTEM, act},
+        },
+    },
+    error::{Error, Result},
+    records::Documents,
+    store::{Change, Known, Tx},
+};
+
+/// Who moves documents, for the history.
+#[derive(Clone, Debug, Default)]
+pub(super) struct By {
+    pub(super) actor: String,
+    /// Empty for what a run does.
+    pub(super) principal: String,
+    /// The run's resource name; empty for what people do.
+    pub(super) run: String,
+}
+
+/// Documents that are locked until the write is over, with the versions in force whose place they may take.
+#[derive(Debug)]
+pub(super) struct Locked {
+    documents: BTreeMap<DocumentId, Document>,
+    in_force: BTreeMap<Number, Known>,
+    dependants: BTreeMap<Number, Vec<Key>>,
+}
+
+/// Another was quicker between the look and the lock: the same again will do.
+pub(super) const CHANGED: &str = "CHANGED_MEANWHILE";
+
+impl Documents {
+    /// Locks documents, and with them what is in force of their numbers and of those they supersede.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] where what is in force changed between the look and the lock.
+    pub(super) async fn lock(&self, tx: &mut Tx, wanted: &[Known]) -> Result<Locked> {
+        let mut numbers: BTreeSet<Number> = wanted
+            .iter()
+            .map(|known| known.key.number.clone())
+            .collect();
+        // What they supersede never changes, so it may be read before the lock.
+        let ids: Vec<DocumentId> = wanted.iter().map(|known| known.id).collect();
+        numbers.extend(tx.documents_superseded_by(&ids).await?);
+        let numbers: Vec<Number> = numbers.into_iter().collect();
+        let in_force = tx.documents_in_force(&numbers).await?;
+        let ids: Vec<DocumentId> = ids
+            .into_iter()
+            .chain(in_force.iter().map(|known| known.id))
+            .collect();
+        let documents = tx.documents_locked(&ids).await?;
+        let documents: BTreeMap<DocumentId, Document> = documents
+            .into_iter()
+            .map(|document| (document.id, document))
+            .collect();
+        // Others may have moved in between, and now cannot any more.
+        let in_force = tx.documents_in_force(&numbers).await?;
+        if in_force
+            .iter()
+            .any(|known| !documents.contains_key(&known.id))
+        {
+            return Err(Error::Aborted {
+                reason: CHANGED,
+                message: "another version came into force meanwhile: send it again".to_owned(),
+            });
+        }
+        let in_force = in_force
+            .into_iter()
+            .map(|known| (known.key.number.clone(), known))
+            .collect();
+        Ok(Locked {
+            documents,
+            in_force,
+            dependants: BTreeMap::new(),
+        })
+    }
+}
+
+impl Locked {
+    pub(super) fn document(&self, id: DocumentId) -> Option<&Document> {
+        self.documents.get(&id)
+    }
+
+    /// Reads who depends on these numbers.
+    pub(super) async fn read_dependants(&mut self, tx: &mut Tx, numbers: &[Number]) -> Result<()> {
+        self.dependants = tx.dependants(numbers).await?;
+        Ok(())
+    }
+
+    /// The changes that a move makes: the document's, and where it comes into force, those of the versions whose
+    /// place it takes.
+    ///
+    /// # Errors
+    /// As [`act`].
+    pub(super) fn moved(
+        &mut self,
+        documents: &Documents,
+        id: DocumentId,
+        verb: &Act,
+        by: &By,
+        now: jiff::Timestamp,
+    ) -> Result<Vec<Change>> {
+        let Some(before) = self.documents.get(&id).cloned() else {
+            return Err(Error::not_found("document", id));
+        };
+        let number = &before.key.number;
+        let facts = Facts {
+            dependants: self.dependants.get(number).cloned().unwrap_or_default(),
+            in_force: self
+                .version_in_force(number)
+                .filter(|_| !before.status.is_in_force()),
+        };
+        let day = documents.day_of(now);
+        let after = act(&before, verb, &by.actor, &facts, (day, now))?;
+        let mut changes = Vec::new();
+        let takes_force = after.status == DocumentStatus::Effective && !before.status.is_in_force();
+        if takes_force {
+            for old in self.places_taken(&after) {
+                let verb = Act::Supersede {
+                    by: after.key.clone(),
+                };
+                let gone = act(&old, &verb, SYSTEM, &Facts::default(), (day, now))?;
+                self.in_force.remove(&gone.key.number);
+                changes.push(change(
+                    &old,
+                    gone,
+                    &verb,
+                    &By {
+                        actor: SYSTEM.to_owned(),
+                        ..by.clone()
+                    },
+                ));
+            }
+            let known = Known {
+                id: after.id,
+                key: after.key.clone(),
+            };
+            self.in_force.insert(after.key.number.clone(), known);
+        }
+        changes.push(change(&before, after, verb, by));
+        for change in &changes {
+            self.documents
+                .insert(change.document.id, change.document.clone());
+        }
+        Ok(changes)
+    }
+
+    fn version_in_force(&self, number: &Number) -> Option<Version> {
+        self.in_force.get(number).map(|known| known.key.version)
+    }
+
+    /// What is in force of its number, and the version that it supersedes by name.
+    fn places_taken(&self, document: &Document) -> Vec<Document> {
+        let own = self.in_force.get(&document.key.number);
+        let named = document.supersedes.as_ref().and_then(|key| {
+            let known = self.in_force.get(&key.number)?;
+            (known.key == *key).then_some(known)
+        });
+        let mut taken: Vec<Document> = own
+            .into_iter()
+            .chain(named)
+            .filter_map(|known| self.documents.get(&known.id).cloned())
+            .collect();
+        taken.dedup_by_key(|old| old.id);
+        taken
+    }
+}
+
+fn change(before: &Document, after: Document, verb: &Act, by: &By) -> Change {
+    let entry = HistoryEntry {
+        revision: after.revision,
+        at: after.updated_at,
+        verb: verb.verb(),
+        from: Some(before.status),
+        to: after.status,
+        actor: by.actor.clone(),
+        principal: by.principal.clone(),
+        comment: verb.comment(),
+        run: by.run.clone(),
+    };
+    Change {
+        document: after,
+        entry,
+    }
+}

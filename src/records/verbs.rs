@@ -1,0 +1,400 @@
+//! What people do with documents: begin one, begin its next version, and move it.
+
+use jiff::Timestamp;
+
+use super::{
+    Documents,
+    moves::{By, CHANGED},
+};
+use crate::{
+    domain::{
+        Caller, Document, DocumentId,
+        document::{
+            Act, DocumentStatus, HistoryEntry, Key, Number, TITLE_MAX, TYPE_MAX, Verb, Version,
+            act::{depends_soundly, separated},
+            key::Named,
+            line, person,
+            table::legal_verbs,
+        },
+    },
+    error::{Error, Result},
+    store::{Change, Known, Remember, Tx},
+};
+
+/// A write that another was quicker than is tried again so often.
+const ATTEMPTS: u32 = 5;
+/// Versions of a number that are looked at for the next one.
+const VERSIONS_READ: u64 = 10_000;
+/// Documents that are followed in search of a circle.
+const FOLLOWED_AT_MOST: usize = 10_000;
+
+/// A document to be.
+#[derive(Clone, Debug)]
+pub struct NewDocument {
+    pub key: Key,
+    pub title: String,
+    pub document_type: String,
+    pub reviewer: String,
+    pub approver: String,
+    /// None: the newest lower version of the same number.
+    pub supersedes: Option<Named>,
+    pub depends_on: Vec<Number>,
+}
+
+/// Which version is to be next, and what it is called.
+#[derive(Clone, Debug)]
+pub struct NextVersion {
+    pub major: bool,
+    /// Empty: as the version before.
+    pub title: String,
+    pub reason: String,
+}
+
+impl Documents {
+    /// Begins a document, as a DRAFT of `actor`.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`]; [`Error::Invalid`] naming the field.
+    pub async fn create(
+        &self,
+        who: &Caller,
+        actor: &str,
+        new: NewDocument,
+        validate_only: bool,
+        remember: Option<Remember<'_, Document>>,
+    ) -> Result<Document> {
+        let author = person("actor", actor)?;
+        let title = line("document.title", &new.title, 1, TITLE_MAX)?;
+        let document_type = line("document.document_type", &new.document_type, 0, TYPE_MAX)?;
+        let optional = |field: &str, name: &str| match name.trim() {
+            "" => Ok(String::new()),
+            name => person(field, name),
+        };
+        let reviewer = optional("document.reviewer", &new.reviewer)?;
+        let approver = optional("document.approver", &new.approver)?;
+        separated(&author, &reviewer, &approver).map_err(below_document)?;
+        depends_soundly(&new.key.number, &new.depends_on).map_err(below_document)?;
+        let supersedes = self.superseded(&new.key, new.supersedes.as_ref()).await?;
+        self.check_dependences(&new.key.number, &new.depends_on)
+            .await?;
+        let mut tx = self.store().begin().await?;
+        let document = Document {
+            title,
+            document_type,
+            reviewer,
+            approver,
+            supersedes,
+            depends_on: new.depends_on,
+            ..draft(new.key, author, tx.now())
+        };
+        if validate_only {
+            return match self.store().document(&as_named(&document.key)).await {
+                Ok(_) => Err(exists(&document.key)),
+                Err(Error::NotFound { .. }) => Ok(document),
+                Err(error) => Err(error),
+            };
+        }
+        self.begin_draft(&mut tx, who, &document, Verb::Create, String::new())
+            .await?;
+        tx.keep(who, remember, &document).await?;
+        tx.commit().await?;
+        Ok(document)
+    }
+
+    /// Begins the next version of a document that is EFFECTIVE, as a DRAFT of `actor`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `ILLEGAL_TRANSITION` or `VERSION_OPEN`.
+    pub async fn create_version(
+        &self,
+        who: &Caller,
+        named: &Named,
+        actor: &str,
+        next: NextVersion,
+        remember: Option<Remember<'_, Document>>,
+    ) -> Result<Document> {
+        let author = person("actor", actor)?;
+        let base = match named.version {
+            Some(_) => self.store().document(named).await?,
+            None => match self.store().document_in_force(&named.number).await? {
+                Some(in_force) => in_force,
+                None => self.store().document(named).await?,
+            },
+        };
+        let mut tx = self.store().begin().await?;
+        // Of two who begin the next version, one waits here, and then sees the other's.
+        let locked = tx.documents_locked(&[base.id]).await?;
+        let base = locked.into_iter().next().unwrap_or(base);
+        if !legal_verbs(base.status).contains(&Verb::CreateVersion) {
+            let message = format!(
+                "{} is {}; a new version is made of one that is EFFECTIVE",
+                base.key,
+                base.status.shouted()
+            );
+            return Err(Error::conflict(
+                "ILLEGAL_TRANSITION",
+                base.resource_name(),
+                message,
+            ));
+        }
+        let versions = self
+            .store()
+            .document_versions(&base.key.number, VERSIONS_READ)
+            .await?;
+        let newer = |document: &&Document| base.key.version < document.key.version;
+        if let Some(open) = versions
+            .iter()
+            .filter(newer)
+            .find(|document| !document.status.is_final())
+        {
+            let message = format!(
+                "{} is {} already: end it first, by approval or by terminating it",
+                open.key,
+                open.status.shouted()
+            );
+            return Err(Error::conflict(
+                "VERSION_OPEN",
+                open.resource_name(),
+                message,
+            ));
+        }
+        let version = version_after(
+            base.key.version,
+            versions.iter().map(|document| document.key.version),
+            next.major,
+        )?;
+        let title = match next.title.trim() {
+            "" => base.title.clone(),
+            title => line("title", title, 1, TITLE_MAX)?,
+        };
+        let key = Key {
+            number: base.key.number.clone(),
+            version,
+        };
+        let document = Document {
+            title,
+            document_type: base.document_type.clone(),
+            supersedes: Some(base.key.clone()),
+            depends_on: base.depends_on.clone(),
+            ..draft(key, author, tx.now())
+        };
+        self.begin_draft(&mut tx, who, &document, Verb::CreateVersion, next.reason)
+            .await?;
+        tx.keep(who, remember, &document).await?;
+        tx.commit().await?;
+        Ok(document)
+    }
+
+    /// Moves a document; without a version, the newest. What it takes the place of moves with it.
+    ///
+    /// # Errors
+    /// As the table says: see [`crate::domain::document::act::act`]. [`Error::Aborted`] where it is no longer as
+    /// `etag` says.
+    pub async fn act(
+        &self,
+        who: &Caller,
+        named: &Named,
+        actor: &str,
+        verb: Act,
+        etag: &str,
+        mut remember: Option<Remember<'_, Document>>,
+    ) -> Result<Document> {
+        let by = By {
+            actor: person("actor", actor)?,
+            principal: who.principal.clone(),
+            run: String::new(),
+        };
+        let mut attempt = 1;
+        loop {
+            let found = self.store().document(named).await?;
+            let known = Known {
+                id: found.id,
+                key: found.key,
+            };
+            let mut tx = self.store().begin().await?;
+            let mut locked = match self.lock(&mut tx, std::slice::from_ref(&known)).await {
+                Err(Error::Aborted {
+                    reason: CHANGED, ..
+                }) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    continue;
+                }
+                locked => locked?,
+            };
+            let now = tx.now();
+            if let Some(document) = locked.document(known.id)
+                && !etag.is_empty()
+                && etag != document.etag()
+            {
+                let message = format!(
+                    "{} has changed since: it is {} in revision {}",
+                    document.key,
+                    document.status.shouted(),
+                    document.revision
+                );
+                return Err(Error::Aborted {
+                    reason: "ETAG_MISMATCH",
+                    message,
+                });
+            }
+            if verb.verb() == Verb::ScheduleObsolescence {
+                let numbers = [known.key.number.clone()];
+                locked.read_dependants(&mut tx, &numbers).await?;
+            }
+            let changes = locked.moved(self, known.id, &verb, &by, now)?;
+            let Some(after) = changes.last().map(|change| change.document.clone()) else {
+                return Err(Error::internal("a move without a change"));
+            };
+            tx.documents_update(changes).await?;
+            tx.keep(who, remember.take(), &after).await?;
+            tx.commit().await?;
+            return Ok(after);
+        }
+    }
+
+    async fn begin_draft(
+        &self,
+        tx: &mut Tx,
+        who: &Caller,
+        document: &Document,
+        verb: Verb,
+        comment: String,
+    ) -> Result<()> {
+        let entry = HistoryEntry {
+            revision: document.revision,
+            at: document.created_at,
+            verb,
+            from: None,
+            to: document.status,
+            actor: document.author.clone(),
+            principal: who.principal.clone(),
+            comment,
+            run: String::new(),
+        };
+        let new = Change {
+            document: document.clone(),
+            entry,
+        };
+        match tx.documents_insert(vec![new], &[]).await?.as_slice() {
+            [] => Ok(()),
+            _ => Err(exists(&document.key)),
+        }
+    }
+
+    /// The version that a new document supersedes: the one that is named, or the newest lower one.
+    async fn superseded(&self, key: &Key, named: Option<&Named>) -> Result<Option<Key>> {
+        let field = "document.supersedes";
+        if let Some(named) = named {
+            let found = self
+                .store()
+                .document(named)
+                .await
+                .map_err(|error| match error {
+                    Error::NotFound { .. } => Error::invalid(field, format!("{error}")),
+                    other => other,
+                })?;
+            if found.key.number == key.number && key.version <= found.key.version {
+                let what = format!("{} is no lower version than {key}", found.key);
+                return Err(Error::invalid(field, what));
+            }
+            return Ok(Some(found.key));
+        }
+        let versions = self
+            .store()
+            .document_versions(&key.number, VERSIONS_READ)
+            .await?;
+        let lower = versions.into_iter().map(|document| document.key);
+        Ok(lower.filter(|other| other.version < key.version).max())
+    }
+
+    /// That every number is there, and that none of them depends on this one in turn.
+    async fn check_dependences(&self, number: &Number, depends_on: &[Number]) -> Result<()> {
+        let field = "document.depends_on";
+        let known = self.store().numbers_known(depends_on).await?;
+        if let Some(unknown) = depends_on.iter().find(|number| !known.contains(number)) {
+            return Err(Error::invalid(
+                field,
+                format!("there is no document {unknown}"),
+            ));
+        }
+        let mut seen: std::collections::BTreeSet<Number> = depends_on.iter().cloned().collect();
+        let mut front: Vec<Number> = depends_on.to_vec();
+        while !front.is_empty() && seen.len() <= FOLLOWED_AT_MOST {
+            let mut next = Vec::new();
+            for (from, to) in self.store().dependences_of(&front).await? {
+                if to == *number {
+                    let what = format!("{from} depends on {number}: a circle");
+                    return Err(Error::invalid(field, what));
+                }
+                if seen.insert(to.clone()) {
+                    next.push(to);
+                }
+            }
+            front = next;
+        }
+        Ok(())
+    }
+}
+
+fn draft(key: Key, author: String, now: Timestamp) -> Document {
+    Document {
+        id: DocumentId::new(),
+        key,
+        title: String::new(),
+        document_type: String::new(),
+        status: DocumentStatus::Draft,
+        author,
+        reviewer: String::new(),
+        approver: String::new(),
+        effective_date: None,
+        activated_at: None,
+        obsolescence_date: None,
+        retired_at: None,
+        supersedes: None,
+        depends_on: Vec::new(),
+        content: None,
+        created_at: now,
+        updated_at: now,
+        status_at: now,
+        revision: 1,
+    }
+}
+
+/// The next version, minor or major, beyond those that were given up.
+fn version_after(
+    base: Version,
+    taken: impl Iterator<Item = Version>,
+    major: bool,
+) -> Result<Version> {
+    let newest = taken.filter(|version| base <= *version);
+    if major {
+        let newest = newest.map(|version| version.major).max();
+        return Version::new(newest.unwrap_or(base.major) + 1, 0);
+    }
+    let newest = newest
+        .filter(|version| version.major == base.major)
+        .map(|version| version.minor)
+        .max();
+    Version::new(base.major, newest.unwrap_or(base.minor) + 1)
+}
+
+fn as_named(key: &Key) -> Named {
+    Named {
+        number: key.number.clone(),
+        version: Some(key.version),
+    }
+}
+
+fn exists(key: &Key) -> Error {
+    Error::AlreadyExists {
+        what: "document",
+        id: key.to_string(),
+    }
+}
+
+fn below_document(error: Error) -> Error {
+    match error {
+        Error::Invalid { field, reason } => Error::invalid(format!("document.{field}"), reason),
+        other => other,
+    }
+}
