@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
@@ -15,6 +16,7 @@ use crate::{
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
     engine::{self, Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
+    error::Result,
     records::{self, ContentLimits, Documents},
     store::{Location, ReplicaRow, Store},
     tasks,
@@ -51,7 +53,7 @@ pub fn location(config: &Config) -> Location {
 /// # Errors
 /// Which task does not fit, which field of it, and what was expected.
 pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
-    let registry = registry(config, ports);
+    let registry = registry(config, ports, None);
     engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
         .context("the configuration does not fit")
 }
@@ -81,7 +83,20 @@ pub async fn serve(
     let token = Token::load_or_create(&data.token_file())?;
     store.start_tail(&stop).await?;
 
-    let registry = registry(&config, &ports);
+    let documents = Documents::new(
+        store.clone(),
+        ports.clock.clone(),
+        records::Settings {
+            zone: records::zone(&config.time_zone)?,
+            data: config.data.clone(),
+            content: ContentLimits {
+                max_bytes: 2 << 30,
+                keep_unused_for: std::time::Duration::from_secs(7 * 24 * 60 * 60),
+            },
+        },
+    );
+
+    let registry = registry(&config, &ports, Some(documents.clone()));
     let engine = Engine::new(
         store.clone(),
         ports.clock.clone(),
@@ -93,6 +108,9 @@ pub async fn serve(
             lease: config.lease,
             audit_grace: config.audit_grace,
         },
+        Arc::new(Reports {
+            documents: documents.clone(),
+        }),
     );
     engine
         .reconcile(&config.tasks, &config.hash)
@@ -126,18 +144,6 @@ pub async fn serve(
     loops.spawn(refill(store.clone(), stop.clone(), rounds.refill()));
     let runs = tokio::spawn(runner.run(stop.clone(), cut.clone()));
 
-    let documents = Documents::new(
-        store.clone(),
-        ports.clock.clone(),
-        records::Settings {
-            zone: records::zone(&config.time_zone)?,
-            data: config.data.clone(),
-            content: ContentLimits {
-                max_bytes: 2 << 30,
-                keep_unused_for: std::time::Duration::from_secs(7 * 24 * 60 * 60),
-            },
-        },
-    );
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id,
@@ -203,8 +209,26 @@ pub async fn serve(
     Ok(())
 }
 
-fn registry(config: &Config, ports: &Ports) -> Registry {
-    (ports.kinds)(tasks::registry(&tasks::Env::new(config)))
+fn registry(config: &Config, ports: &Ports, documents: Option<Documents>) -> Registry {
+    (ports.kinds)(tasks::registry(&tasks::Env::new(config, documents)))
+}
+
+/// What the rooms beside the engine know, for its status.
+#[derive(Debug)]
+struct Reports {
+    documents: Documents,
+}
+
+impl engine::Reporter for Reports {
+    fn report(&self) -> BoxFuture<'_, Result<engine::Report>> {
+        Box::pin(async {
+            let documents = self.documents.report().await?;
+            Ok(engine::Report {
+                problems: documents.problems.clone(),
+                documents: documents.figures,
+            })
+        })
+    }
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {

@@ -45,7 +45,7 @@ pub use self::{
     rounds::{Round, Rounds},
     runner::Runner,
     scheduler::Scheduler,
-    status::Status,
+    status::{Report, Reporter, Status},
 };
 use crate::{
     clock::SharedClock,
@@ -70,6 +70,7 @@ struct Inner {
     board: Board,
     status: status::StatusCache,
     starter: starts::Starter,
+    reporter: Arc<dyn Reporter>,
 }
 
 /// What the engine takes from the configuration.
@@ -92,6 +93,7 @@ impl Engine {
         registry: SharedRegistry,
         replica: ReplicaRow,
         settings: Settings,
+        reporter: Arc<dyn Reporter>,
     ) -> Self {
         let board = Board::new(settings.max_running);
         let inner = Inner {
@@ -105,6 +107,7 @@ impl Engine {
             board,
             status: status::StatusCache::default(),
             starter: starts::Starter::default(),
+            reporter,
         };
         Self {
             inner: Arc::new(inner),
@@ -143,6 +146,10 @@ impl Engine {
     /// Figures of this process that are in no table.
     pub fn board(&self) -> &Board {
         &self.inner.board
+    }
+
+    fn reporter(&self) -> &dyn Reporter {
+        &*self.inner.reporter
     }
 
     fn starter(&self) -> &starts::Starter {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
@@ -14,6 +15,7 @@ use crate::{
     clock::Stopwatch,
     domain::{
         Task,
+        document::DocumentFigures,
         problem::{self, Problem, Severity},
         task::Pause,
     },
@@ -49,6 +51,19 @@ pub struct Status {
     pub clock_offset: Option<SignedDuration>,
     pub tasks: TaskCounts,
     pub rounds: Vec<Round>,
+    pub documents: DocumentFigures,
+}
+
+/// What other rooms know, for the status; the engine does not know them.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub problems: Vec<Problem>,
+    pub documents: DocumentFigures,
+}
+
+/// Who tells what other rooms know.
+pub trait Reporter: std::fmt::Debug + Send + Sync {
+    fn report(&self) -> BoxFuture<'_, Result<Report>>;
 }
 
 type Cached = Mutex<Option<Known>>;
@@ -160,6 +175,8 @@ impl Engine {
                 .decided_at
                 .and_then(|decided_at| behind(now, decided_at)),
         );
+        let report = self.reporter().report().await?;
+        problems.extend(report.problems);
         problem::sort(&mut problems);
         Ok(Status {
             problems,
@@ -176,6 +193,7 @@ impl Engine {
             clock_offset: notes.clock_offset,
             tasks,
             rounds: notes.rounds,
+            documents: report.documents,
         })
     }
 
@@ -220,6 +238,7 @@ impl Engine {
             clock_offset: notes.clock_offset,
             tasks: before.map(|status| status.tasks).unwrap_or_default(),
             rounds: notes.rounds,
+            documents: before.map(|status| status.documents).unwrap_or_default(),
         }
     }
 }

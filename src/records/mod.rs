@@ -3,6 +3,8 @@
 //! [`Documents`] is what others may ask; cheap to clone.
 
 mod content;
+mod due;
+mod figures;
 mod moves;
 mod verbs;
 
@@ -12,6 +14,8 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 pub use self::{
     content::ContentLimits,
+    due::{Moved, changed_meanwhile, is_its_own},
+    figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
     verbs::{NewDocument, NextVersion},
 };
 use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
@@ -27,6 +31,7 @@ struct Inner {
     store: Store,
     clock: SharedClock,
     settings: Settings,
+    report: figures::ReportCache,
 }
 
 /// What documents take from the configuration.
@@ -45,6 +50,7 @@ impl Documents {
             store,
             clock,
             settings,
+            report: figures::ReportCache::default(),
         };
         Self {
             inner: Arc::new(inner),

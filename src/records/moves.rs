@@ -146,6 +146,12 @@ impl Locked {
         }
         changes.push(change(&before, after, verb, by));
         for change in &changes {
+            if change.document.status.is_final() {
+                for number in &change.document.depends_on {
+                    let dependants = self.dependants.entry(number.clone()).or_default();
+                    dependants.retain(|key| *key != change.document.key);
+                }
+            }
             self.documents
                 .insert(change.document.id, change.document.clone());
         }

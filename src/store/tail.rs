@@ -8,7 +8,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,7 @@ const TELL_AFTER: Duration = Duration::from_secs(2);
 pub struct Tail {
     ring: Arc<Mutex<Ring>>,
     last: Arc<watch::Sender<i64>>,
+    of_documents: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +64,11 @@ impl Tail {
     /// The last final event's number.
     pub fn last(&self) -> i64 {
         *self.last.borrow()
+    }
+
+    /// The last event of a document that came by, since this process began; 0 where none has.
+    pub fn last_of_documents(&self) -> i64 {
+        self.of_documents.load(Ordering::Relaxed)
     }
 
     /// Tells when there is more.
@@ -97,6 +106,9 @@ impl Tail {
     fn push(&self, events: Vec<Event>, upto: i64) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
+            if event.kind.is_of_document() {
+                self.of_documents.store(event.sequence, Ordering::Relaxed);
+            }
             ring.bytes += event.payload.len();
             ring.events.push_back(Arc::new(event));
             while RING_EVENTS < ring.events.len() || RING_BYTES < ring.bytes {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod documents;
 mod health_check;
 mod http_request;
 mod prune_history;
@@ -16,12 +17,15 @@ use crate::{
     },
     engine::{BuiltIn, Registry},
     error::{Error, Result},
+    records::{Documents, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
 };
 
 /// What the kinds may use; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Env {
     shared: Arc<Shared>,
+    /// None where there is no database: kinds are then only asked whether parameters fit.
+    documents: Option<Documents>,
 }
 
 #[derive(Debug)]
@@ -36,8 +40,9 @@ struct Shared {
 }
 
 impl Env {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, documents: Option<Documents>) -> Self {
         Self {
+            documents,
             shared: Arc::new(Shared {
                 data: config.data.clone(),
                 bench_kinds: config.bench_kinds,
@@ -48,6 +53,13 @@ impl Env {
                 secrets: config.secrets.clone(),
             }),
         }
+    }
+}
+
+impl Env {
+    fn documents(&self) -> Result<&Documents> {
+        let documents = self.documents.as_ref();
+        documents.ok_or_else(|| Error::internal("a run without a database"))
     }
 }
 
@@ -70,9 +82,39 @@ pub fn registry(env: &Env) -> Registry {
     }
     registry
         .with::<command::Command>(env.clone())
+        .with::<documents::EffectiveDates>(env.clone())
+        .with::<documents::ObsolescenceDates>(env.clone())
         .with::<health_check::HealthCheck>(env.clone())
         .with::<http_request::HttpRequest>(env.clone())
         .with::<prune_history::PruneHistory>(env.clone())
+        .task(built_in(
+            EFFECTIVE_TASK,
+            json!({
+                "kind": EFFECTIVE_TASK,
+                "description": "Approved documents whose date has come become effective; what they replace becomes superseded",
+                "category": "Document Lifecycle",
+                "icon": "📅",
+                "schedule": {"cron": "0 * * * *"},
+                "priority": 8,
+                "start_deadline": "1h",
+                "attempt_timeout": "30m",
+                "retry": {"max_attempts": 3, "initial_backoff": "10s", "max_backoff": "5m"},
+            }),
+        ))
+        .task(built_in(
+            OBSOLESCENCE_TASK,
+            json!({
+                "kind": OBSOLESCENCE_TASK,
+                "description": "Documents scheduled for obsolescence whose date has come become obsolete",
+                "category": "Document Lifecycle",
+                "icon": "🗃️",
+                "schedule": {"cron": "15 * * * *"},
+                "priority": 8,
+                "start_deadline": "1h",
+                "attempt_timeout": "30m",
+                "retry": {"max_attempts": 3, "initial_backoff": "10s", "max_backoff": "5m"},
+            }),
+        ))
         .task(built_in(
             "perform-system-health-check",
             json!({

@@ -38,7 +38,12 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
         paused_task_count: status.tasks.paused,
         failing_task_count: status.tasks.failing,
         rounds: status.rounds.iter().map(round).collect(),
-        documents: None,
+        documents: Some(pb::DocumentFigures {
+            pending_effective_count: status.documents.pending_effective,
+            scheduled_obsolescence_count: status.documents.scheduled_obsolescence,
+            overdue_count: status.documents.overdue,
+            activated_today_count: status.documents.activated_today,
+        }),
     }
 }
 

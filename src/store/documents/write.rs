@@ -148,16 +148,21 @@ impl Tx {
             .collect())
     }
 
-    /// Writes documents as they are now, notes what happened, and tells of it. The caller holds their locks.
-    /// What leaves force goes first: of each number, one version is in force.
-    pub async fn documents_update(&mut self, mut changes: Vec<Change>) -> Result<()> {
-        changes.sort_by_key(|change| change.document.status.is_in_force());
-        let split = changes.partition_point(|change| !change.document.status.is_in_force());
-        for part in [&changes[..split], &changes[split..]] {
+    /// Writes documents as they are after the last of their changes, notes what happened, and tells of it. The
+    /// caller holds their locks. What leaves force goes first: of each number, one version is in force.
+    pub async fn documents_update(&mut self, changes: Vec<Change>) -> Result<()> {
+        let last: BTreeMap<DocumentId, &Document> = changes
+            .iter()
+            .map(|change| (change.document.id, &change.document))
+            .collect();
+        let (in_force, not): (Vec<&Document>, Vec<&Document>) = last
+            .into_values()
+            .partition(|document| document.status.is_in_force());
+        for part in [not, in_force] {
             for chunk in part.chunks(CHUNK) {
                 let rows = chunk
                     .iter()
-                    .map(|change| row_of(&change.document, None))
+                    .map(|document| row_of(document, None))
                     .collect::<Result<Vec<_>>>()?;
                 let update = self
                     .sql("")
@@ -180,8 +185,8 @@ impl Tx {
                 }
                 let ended = chunk
                     .iter()
-                    .filter(|change| change.document.status.is_final())
-                    .map(|change| change.document.id.0);
+                    .filter(|document| document.status.is_final())
+                    .map(|document| document.id.0);
                 let delete = self
                     .sql("DELETE FROM document_dependants WHERE document_id")
                     .one_of(Type::Uuid, ended)

@@ -1,0 +1,179 @@
+//! How many documents stand where someone should know, and which are past their day.
+//!
+//! What it costs does not depend on who asks: it is read again when documents have changed, or a minute has passed.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use super::Documents;
+use crate::{
+    clock::Stopwatch,
+    domain::{
+        TaskName,
+        document::{DocumentFigures, day_begins},
+        problem::{Problem, Severity},
+        schedule::{Schedule, just_before},
+    },
+    error::{Error, Result},
+    store::{Due, DueDocument},
+};
+
+/// How long figures hold while documents change, and while they do not.
+const FRESH_AT_LEAST_FOR: Duration = Duration::from_millis(250);
+const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// The period of a task that has no schedule, or is not there: the one that ships.
+const PERIOD: SignedDuration = SignedDuration::from_hours(1);
+/// How far back the slots of its schedule are looked for.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// Documents that a problem names.
+const NAMED: u64 = 5;
+
+/// The task that activates documents, and the one that retires them.
+pub const EFFECTIVE_TASK: &str = "process-document-effective-dates";
+pub const OBSOLESCENCE_TASK: &str = "process-document-obsoletion-dates";
+
+/// What is known of documents, for the status.
+#[derive(Clone, Debug, Default)]
+pub struct DocumentsReport {
+    pub figures: DocumentFigures,
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    read: Stopwatch,
+    at: Timestamp,
+    /// The last event of a document by then.
+    upto: i64,
+    report: Arc<DocumentsReport>,
+}
+
+/// Where the last report is kept.
+pub(super) type ReportCache = OnceLock<Mutex<Option<Known>>>;
+
+impl Documents {
+    /// How documents are.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn report(&self) -> Result<Arc<DocumentsReport>> {
+        let mut cached = self.inner.report.get_or_init(Mutex::default).lock().await;
+        let now = self.clock().now();
+        let upto = self.store().tail().last_of_documents();
+        if let Some(known) = &*cached {
+            let age = now.duration_since(known.at);
+            let unchanged = known.upto == upto && !age.is_negative() && age < FRESH_FOR;
+            let young = age.abs() < FRESH_FOR && known.read.elapsed() < FRESH_AT_LEAST_FOR;
+            if unchanged || young {
+                return Ok(known.report.clone());
+            }
+        }
+        let read = Stopwatch::start();
+        let report = Arc::new(self.read_report(now).await?);
+        *cached = Some(Known {
+            read,
+            at: now,
+            upto,
+            report: report.clone(),
+        });
+        Ok(report)
+    }
+
+    async fn read_report(&self, now: Timestamp) -> Result<DocumentsReport> {
+        let store = self.store();
+        let today = day_begins(&self.settings().zone, self.day_of(now));
+        let mut report = DocumentsReport {
+            figures: DocumentFigures {
+                pending_effective: store.documents_waiting(Due::Effective).await?,
+                scheduled_obsolescence: store.documents_waiting(Due::Obsolete).await?,
+                overdue: 0,
+                activated_today: store.documents_activated_since(today).await?,
+            },
+            problems: Vec::new(),
+        };
+        for (due, task) in [
+            (Due::Effective, EFFECTIVE_TASK),
+            (Due::Obsolete, OBSOLESCENCE_TASK),
+        ] {
+            let waiting = match due {
+                Due::Effective => report.figures.pending_effective,
+                Due::Obsolete => report.figures.scheduled_obsolescence,
+            };
+            if waiting == 0 {
+                continue;
+            }
+            let since = self.two_periods_ago(task, now).await?;
+            let late = store.documents_late(due, self.day_of(since), since, NAMED);
+            let (count, named) = late.await?;
+            report.figures.overdue += count;
+            if let Some(oldest) = named.first() {
+                let since = day_begins(&self.settings().zone, oldest.day);
+                report
+                    .problems
+                    .push(overdue(due, task, count, &named, since));
+            }
+        }
+        Ok(report)
+    }
+
+    /// What was due then, the task has had two of its periods to see to: a slot at which it was due, or soon
+    /// after, and two more.
+    async fn two_periods_ago(&self, task: &str, now: Timestamp) -> Result<Timestamp> {
+        let usual = now.saturating_sub(PERIOD * 2).unwrap_or(Timestamp::MIN);
+        let name: TaskName = task.parse()?;
+        let task = match self.store().task(&name).await {
+            Ok(task) => task,
+            Err(Error::NotFound { .. }) => return Ok(usual),
+            Err(error) => return Err(error),
+        };
+        let Ok(schedule) = Schedule::parse(&task.spec.schedule, name.as_str(), "UTC") else {
+            return Ok(usual);
+        };
+        if schedule.is_manual() {
+            return Ok(usual);
+        }
+        let from = now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        let mut at = schedule.last_between(from, now);
+        for _ in 0..2 {
+            at = at.and_then(|slot| schedule.last_between(from, just_before(slot)));
+        }
+        Ok(at.unwrap_or(from))
+    }
+}
+
+fn overdue(due: Due, task: &str, count: i64, named: &[DueDocument], since: Timestamp) -> Problem {
+    let (kind, what) = match due {
+        Due::Effective => ("document.effective_overdue", "effective"),
+        Due::Obsolete => ("document.obsolescence_overdue", "obsolete"),
+    };
+    let mut names: Vec<String> = named
+        .iter()
+        .map(|due| format!("{} ({})", due.known.key, due.day))
+        .collect();
+    if named.len() < usize::try_from(count).unwrap_or(usize::MAX) {
+        names.push("…".to_owned());
+    }
+    let are = match count {
+        1 => "1 document should be".to_owned(),
+        count => format!("{count} documents should be"),
+    };
+    Problem {
+        severity: Severity::Critical,
+        kind: kind.to_owned(),
+        subject: format!("tasks/{task}"),
+        message: format!(
+            "{are} {what} and are not, for longer than two periods of the task: {}",
+            names.join(", ")
+        ),
+        action: format!(
+            "see whether tasks/{task} runs, and what its last run says of them; `bellctl task trigger {task} --wait` \
+             tries again"
+        ),
+        since,
+    }
+}
