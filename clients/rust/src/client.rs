@@ -11,8 +11,8 @@ use tonic::{
 };
 
 use crate::pb::{
-    run_service_client::RunServiceClient, scheduler_service_client::SchedulerServiceClient,
-    task_service_client::TaskServiceClient,
+    document_service_client::DocumentServiceClient, run_service_client::RunServiceClient,
+    scheduler_service_client::SchedulerServiceClient, task_service_client::TaskServiceClient,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,6 +99,14 @@ impl Client {
     #[must_use]
     pub fn runs(&self) -> RunServiceClient<AuthorizedChannel> {
         RunServiceClient::new(self.channel.clone())
+            .accept_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Gzip)
+    }
+
+    /// Documents, and what is in them.
+    #[must_use]
+    pub fn documents(&self) -> DocumentServiceClient<AuthorizedChannel> {
+        DocumentServiceClient::new(self.channel.clone())
             .accept_compressed(CompressionEncoding::Zstd)
             .accept_compressed(CompressionEncoding::Gzip)
     }

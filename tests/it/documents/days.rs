@@ -1,0 +1,363 @@
+//! Documents whose day comes: what is moved, what is not and why, and what the status says.
+
+use sea_orm::ConnectionTrait as _;
+use tonic::Code;
+use watchbell_client::pb::{self, DocumentStatus, RunOutcome, RunState};
+
+use super::office::{
+    Step, activate, approve, approved, create, document, does, draft, history, next_version, status,
+};
+use crate::support::{Database, Site, at, on_both, refused, until};
+
+on_both!(
+    a_document_becomes_effective_at_the_first_slot_of_its_day,
+    today_is_the_organisations_day,
+    one_bad_document_does_not_stop_the_rest,
+    a_dry_run_says_what_would_happen_and_changes_nothing,
+    two_versions_due_at_once_leave_the_newer_in_force,
+    what_depends_on_another_goes_first,
+);
+
+async fn a_document_becomes_effective_at_the_first_slot_of_its_day(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    approved(client, "SOP-1", "2026-03-01").await;
+    next_version(client, "SOP-1", false).await;
+    let later = approve(client, "SOP-1@1.1", "2026-03-03").await;
+    assert_eq!(later.status(), DocumentStatus::ApprovedPendingEffective);
+    let nothing = activate(&server).await;
+    assert_eq!(nothing.outcome(), RunOutcome::NothingToDo);
+
+    server.advance(11 * 3600 + 1800);
+    assert_eq!(
+        status(client, "SOP-1@1.1").await,
+        DocumentStatus::ApprovedPendingEffective
+    );
+    server.advance(1801);
+
+    let now = until("1.1 to become effective", async || {
+        let found = document(client, "SOP-1@1.1").await;
+        (found.status() == DocumentStatus::Effective).then_some(found)
+    })
+    .await;
+    assert_eq!(now.effective_date, "2026-03-03");
+    assert_eq!(at(&now.activate_time), "2026-03-03T00:00:01Z");
+    let old = document(client, "SOP-1@1.0").await;
+    assert_eq!(old.status(), DocumentStatus::Superseded);
+    assert_eq!(
+        old.effective_date, "2026-03-01",
+        "what was approved is never overwritten"
+    );
+    let run = until("the end of the run", async || {
+        let runs = server.runs_of("process-document-effective-dates").await;
+        runs.into_iter()
+            .find(|run| run.outcome() == RunOutcome::Worked)
+    })
+    .await;
+    assert_eq!(
+        (
+            run.counters["documents_activated"],
+            run.counters["documents_superseded"]
+        ),
+        (1, 1)
+    );
+    let entry = pb::ListDocumentHistoryRequest {
+        name: now.name.clone(),
+        ..Default::default()
+    };
+    let entry = client
+        .documents()
+        .list_document_history(entry)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        entry.entries[0].run, run.name,
+        "the run that did it is named"
+    );
+    assert_eq!(
+        (
+            entry.entries[0].verb.as_str(),
+            entry.entries[0].actor.as_str()
+        ),
+        ("activate", "system")
+    );
+    server.stop().await;
+}
+
+async fn today_is_the_organisations_day(database: Database) {
+    // At noon in UTC, the 3rd has begun in Auckland.
+    let site = Site::configured(database, "time_zone = \"Pacific/Auckland\"\n");
+    let server = site.start().await;
+    let client = &server.client;
+
+    let there = approved(client, "SOP-1", "2026-03-03").await;
+    assert_eq!(there.status(), DocumentStatus::Effective);
+    let later = approved(client, "SOP-2", "2026-03-04").await;
+    assert_eq!(later.status(), DocumentStatus::ApprovedPendingEffective);
+    // Midnight there is 11:00 in UTC.
+    server.advance(22 * 3600 + 3599);
+    assert_eq!(activate(&server).await.outcome(), RunOutcome::NothingToDo);
+    server.advance(2);
+    until("SOP-2 to become effective", async || {
+        (status(client, "SOP-2").await == DocumentStatus::Effective).then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+async fn one_bad_document_does_not_stop_the_rest(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    for number in ["SOP-1", "SOP-2", "SOP-3", "SOP-4"] {
+        approved(client, number, "2026-03-03").await;
+    }
+    // 2.0 is in force already, so that 1.1 cannot be.
+    approved(client, "OLD-1", "2026-03-01").await;
+    next_version(client, "OLD-1", false).await;
+    approve(client, "OLD-1@1.1", "2026-03-03").await;
+    let mut newer = draft("OLD-1");
+    newer.document.as_mut().unwrap().version_major = 2;
+    create(client, newer).await;
+    approve(client, "OLD-1@2.0", "2026-03-02").await;
+    // And the database itself refuses another.
+    let db = site.database.connect(site.data()).await;
+    let refuse = if site.database.is_postgresql() {
+        "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no'; END $$ LANGUAGE plpgsql; \
+         CREATE TRIGGER refuse BEFORE UPDATE ON documents FOR EACH ROW WHEN (NEW.number = 'SOP-3' AND \
+         NEW.status = 'effective') EXECUTE FUNCTION refuse()"
+    } else {
+        "CREATE TRIGGER refuse BEFORE UPDATE ON documents WHEN NEW.number = 'SOP-3' AND NEW.status = 'effective' \
+         BEGIN SELECT RAISE(ABORT, 'no'); END"
+    };
+    db.execute_unprepared(refuse).await.unwrap();
+    server.advance(12 * 3600 - 1800);
+    server.advance(1700);
+
+    server.advance(101);
+    let run = until("the run of midnight", async || {
+        let runs = server.runs_of("process-document-effective-dates").await;
+        runs.into_iter()
+            .find(|run| run.outcome() == RunOutcome::Partial)
+    })
+    .await;
+
+    assert_eq!(run.state(), RunState::Succeeded);
+    assert_eq!(
+        (
+            run.counters["documents_activated"],
+            run.counters["documents_failed"]
+        ),
+        (3, 2)
+    );
+    assert!(
+        run.message.contains("OLD-1@1.1") && run.message.contains("newer version 2.0"),
+        "{}",
+        run.message
+    );
+    assert!(run.message.contains("SOP-3@1.0"), "{}", run.message);
+    for number in ["SOP-1", "SOP-2", "SOP-4"] {
+        assert_eq!(
+            status(client, number).await,
+            DocumentStatus::Effective,
+            "{number}"
+        );
+    }
+    assert_eq!(
+        status(client, "SOP-3").await,
+        DocumentStatus::ApprovedPendingEffective
+    );
+    assert_eq!(status(client, "OLD-1@2.0").await, DocumentStatus::Effective);
+    // Where none can be moved, that is no success.
+    let failed = server.trigger("process-document-effective-dates").await;
+    let failed = server.reaches(&failed.name, RunState::RetryWait).await;
+    assert!(failed.message.contains("none of 2"), "{}", failed.message);
+    let undo = if site.database.is_postgresql() {
+        "DROP TRIGGER refuse ON documents"
+    } else {
+        "DROP TRIGGER refuse"
+    };
+    db.execute_unprepared(undo).await.unwrap();
+    server.advance(60);
+    server.ended(&failed.name).await;
+    assert_eq!(
+        status(client, "SOP-3").await,
+        DocumentStatus::Effective,
+        "once it can be, it is"
+    );
+    server.stop().await;
+}
+
+async fn a_dry_run_says_what_would_happen_and_changes_nothing(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    approved(client, "SOP-1", "2026-03-01").await;
+    next_version(client, "SOP-1", true).await;
+    approve(client, "SOP-1@2.0", "2026-03-03").await;
+    let pause = pb::PauseTaskRequest {
+        name: "tasks/process-document-effective-dates".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().pause_task(pause).await.unwrap();
+    server.advance(24 * 3600);
+    let before = document(client, "SOP-1@2.0").await;
+    let entries = history(client, "SOP-1@1.0").await;
+
+    let order = pb::TriggerTaskRequest {
+        name: "tasks/process-document-effective-dates".to_owned(),
+        dry_run: true,
+        ignore_pause: true,
+        ..Default::default()
+    };
+    let run = server
+        .client
+        .tasks()
+        .trigger_task(order)
+        .await
+        .unwrap()
+        .into_inner()
+        .run
+        .unwrap();
+    let run = server.ended(&run.name).await;
+
+    assert_eq!(
+        run.message,
+        "1 document would become effective, 1 would become superseded"
+    );
+    assert_eq!(run.counters["documents_activated"], 1);
+    assert_eq!(document(client, "SOP-1@2.0").await, before);
+    assert_eq!(history(client, "SOP-1@1.0").await, entries);
+    server.stop().await;
+}
+
+async fn two_versions_due_at_once_leave_the_newer_in_force(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    approved(client, "SOP-1", "2026-03-01").await;
+    next_version(client, "SOP-1", false).await;
+    approve(client, "SOP-1@1.1", "2026-03-03").await;
+    let mut newer = draft("SOP-1");
+    newer.document.as_mut().unwrap().version_major = 2;
+    create(client, newer).await;
+    approve(client, "SOP-1@2.0", "2026-03-03").await;
+    // And another number that says that it takes the place of one.
+    approved(client, "OLD-7", "2026-03-01").await;
+    let mut other = draft("NEW-7");
+    other.document.as_mut().unwrap().supersedes = "documents/OLD-7".to_owned();
+    create(client, other).await;
+    approve(client, "NEW-7@1.0", "2026-03-03").await;
+
+    server.advance(24 * 3600);
+    until("all to be moved", async || {
+        (status(client, "SOP-1@2.0").await == DocumentStatus::Effective
+            && status(client, "NEW-7").await == DocumentStatus::Effective)
+            .then_some(())
+    })
+    .await;
+
+    assert_eq!(
+        status(client, "SOP-1@1.0").await,
+        DocumentStatus::Superseded
+    );
+    let between = history(client, "SOP-1@1.1").await;
+    let verbs: Vec<&str> = between
+        .iter()
+        .rev()
+        .take(2)
+        .map(|(verb, ..)| verb.as_str())
+        .collect();
+    assert_eq!(
+        verbs,
+        ["supersede", "activate"],
+        "it was effective for a moment, and that is told"
+    );
+    assert_eq!(status(client, "OLD-7").await, DocumentStatus::Superseded);
+    server.stop().await;
+}
+
+async fn what_depends_on_another_goes_first(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    // A depends on B, B on C; all go on one day. D stays, and keeps E.
+    for (number, on) in [("C", ""), ("B", "C"), ("A", "B"), ("E", ""), ("D", "E")] {
+        let mut request = draft(number);
+        request.document.as_mut().unwrap().depends_on = [on]
+            .iter()
+            .filter(|on| !on.is_empty())
+            .map(ToString::to_string)
+            .collect();
+        create(client, request).await;
+        approve(client, &format!("{number}@1.0"), "2026-03-01").await;
+    }
+    let (_, reason, _) = refused(
+        does(
+            client,
+            "C",
+            "pat",
+            Step::ScheduleObsolescence("2026-03-03".into(), "x".into()),
+        )
+        .await,
+    );
+    assert_eq!(reason, "HAS_DEPENDANTS");
+    // As history that was brought in may have it.
+    let db = site.database.connect(site.data()).await;
+    for number in ["A", "B", "C", "E"] {
+        let schedule = format!(
+            "UPDATE documents SET status = 'scheduled_for_obsolescence', obsolescence_date = '2026-03-03' WHERE number = '{number}'"
+        );
+        db.execute_unprepared(&schedule).await.unwrap();
+    }
+    server.advance(23 * 3600);
+
+    let run = until("the run", async || {
+        let runs = server.runs_of("process-document-obsoletion-dates").await;
+        runs.into_iter()
+            .find(|run| run.outcome() == RunOutcome::Partial)
+    })
+    .await;
+
+    assert_eq!(
+        (
+            run.counters["documents_retired"],
+            run.counters["documents_failed"]
+        ),
+        (3, 1)
+    );
+    assert!(run.message.contains("D@1.0 depend on E"), "{}", run.message);
+    for number in ["A", "B", "C"] {
+        let gone = document(client, number).await;
+        assert_eq!(gone.status(), DocumentStatus::Obsolete, "{number}");
+        assert!(gone.retire_time.is_some());
+    }
+    assert_eq!(
+        status(client, "E").await,
+        DocumentStatus::ScheduledForObsolescence
+    );
+    next_version(client, "D", false).await;
+    let (code, ..) = refused(does(client, "D@1.1", "zoe", Step::Terminate("x".into())).await);
+    assert_eq!(code, Code::PermissionDenied);
+    let failed = server.trigger("process-document-obsoletion-dates").await;
+    server.reaches(&failed.name, RunState::RetryWait).await;
+    retire_all_but(client).await;
+    server.advance(60);
+    server.ended(&failed.name).await;
+    assert_eq!(status(client, "E").await, DocumentStatus::Obsolete);
+    server.stop().await;
+}
+
+/// D goes, in both its versions.
+async fn retire_all_but(client: &watchbell_client::client::Client) {
+    does(client, "D@1.1", "ann", Step::Terminate("not needed".into()))
+        .await
+        .unwrap();
+    let mut other = draft("F");
+    other.document.as_mut().unwrap().supersedes = "documents/D@1.0".to_owned();
+    create(client, other).await;
+    approve(client, "F@1.0", "2026-03-02").await;
+    assert_eq!(status(client, "D@1.0").await, DocumentStatus::Superseded);
+}

@@ -1,0 +1,11 @@
+//! Documents, through the real server: their verbs, their days, their lists, and a year of them.
+
+mod beginnings;
+mod chance;
+mod days;
+mod lateness;
+mod lifecycle;
+mod lists;
+mod office;
+mod watches;
+mod year;

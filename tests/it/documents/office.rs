@@ -1,0 +1,261 @@
+//! An office whose people move documents: ann writes, rex reviews, pat approves.
+
+use tonic::Status;
+use watchbell_client::{client::Client, pb};
+
+use crate::support::{Server, until};
+
+/// A verb with what it takes, but for the document and who does it.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Submit(String),
+    StartReview,
+    PassReview(String),
+    Reject(String),
+    RequestApproval(String),
+    StartApproval,
+    Approve(String),
+    Withdraw(String),
+    ScheduleObsolescence(String, String),
+    CancelObsolescence(String),
+    Terminate(String),
+}
+
+/// `documents/{number}@{version}`.
+pub(super) fn named(key: &str) -> String {
+    format!("documents/{key}")
+}
+
+macro_rules! ask {
+    ($client:expr, $call:ident, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let request = pb::$request { $($field: $value,)* ..Default::default() };
+        let answer = $client.documents().$call(request).await?;
+        Ok(answer.into_inner().document.unwrap())
+    }};
+}
+
+/// One moves a document.
+pub(super) async fn does(
+    client: &Client,
+    key: &str,
+    who: &str,
+    step: Step,
+) -> Result<pb::Document, Status> {
+    let (name, actor) = (named(key), who.to_owned());
+    match step {
+        Step::Submit(reviewer) => {
+            ask!(
+                client,
+                submit_document,
+                SubmitDocumentRequest {
+                    name: name,
+                    actor: actor,
+                    reviewer: reviewer
+                }
+            )
+        }
+        Step::StartReview => ask!(
+            client,
+            start_review,
+            StartReviewRequest {
+                name: name,
+                actor: actor
+            }
+        ),
+        Step::PassReview(comment) => {
+            ask!(
+                client,
+                pass_review,
+                PassReviewRequest {
+                    name: name,
+                    actor: actor,
+                    comment: comment
+                }
+            )
+        }
+        Step::Reject(comment) => {
+            ask!(
+                client,
+                reject_document,
+                RejectDocumentRequest {
+                    name: name,
+                    actor: actor,
+                    comment: comment
+                }
+            )
+        }
+        Step::RequestApproval(approver) => {
+            ask!(
+                client,
+                request_approval,
+                RequestApprovalRequest {
+                    name: name,
+                    actor: actor,
+                    approver: approver
+                }
+            )
+        }
+        Step::StartApproval => ask!(
+            client,
+            start_approval,
+            StartApprovalRequest {
+                name: name,
+                actor: actor
+            }
+        ),
+        Step::Approve(effective_date) => {
+            ask!(
+                client,
+                approve_document,
+                ApproveDocumentRequest {
+                    name: name,
+                    actor: actor,
+                    effective_date: effective_date
+                }
+            )
+        }
+        Step::Withdraw(comment) => {
+            ask!(
+                client,
+                withdraw_document,
+                WithdrawDocumentRequest {
+                    name: name,
+                    actor: actor,
+                    comment: comment
+                }
+            )
+        }
+        Step::ScheduleObsolescence(obsolescence_date, reason) => ask!(
+            client,
+            schedule_obsolescence,
+            ScheduleObsolescenceRequest {
+                name: name,
+                actor: actor,
+                obsolescence_date: obsolescence_date,
+                reason: reason
+            }
+        ),
+        Step::CancelObsolescence(reason) => {
+            ask!(
+                client,
+                cancel_obsolescence,
+                CancelObsolescenceRequest {
+                    name: name,
+                    actor: actor,
+                    reason: reason
+                }
+            )
+        }
+        Step::Terminate(reason) => {
+            ask!(
+                client,
+                terminate_document,
+                TerminateDocumentRequest {
+                    name: name,
+                    actor: actor,
+                    reason: reason
+                }
+            )
+        }
+    }
+}
+
+/// A new document of ann's.
+pub(super) fn draft(number: &str) -> pb::CreateDocumentRequest {
+    pb::CreateDocumentRequest {
+        document: Some(pb::Document {
+            number: number.to_owned(),
+            title: format!("About {number}"),
+            document_type: "SOP".to_owned(),
+            ..Default::default()
+        }),
+        actor: "ann".to_owned(),
+        ..Default::default()
+    }
+}
+
+pub(super) async fn create(client: &Client, request: pb::CreateDocumentRequest) -> pb::Document {
+    let answer = client.documents().create_document(request).await;
+    answer.unwrap().into_inner().document.unwrap()
+}
+
+/// A document from the beginning to its approval for a day.
+pub(super) async fn approved(client: &Client, number: &str, day: &str) -> pb::Document {
+    create(client, draft(number)).await;
+    approve(client, &format!("{number}@1.0"), day).await
+}
+
+/// A DRAFT to its approval for a day.
+pub(super) async fn approve(client: &Client, key: &str, day: &str) -> pb::Document {
+    for (who, step) in [
+        ("ann", Step::Submit("rex".into())),
+        ("rex", Step::StartReview),
+        ("rex", Step::PassReview("good".into())),
+        ("ann", Step::RequestApproval("pat".into())),
+        ("pat", Step::StartApproval),
+    ] {
+        does(client, key, who, step).await.unwrap();
+    }
+    does(client, key, "pat", Step::Approve(day.to_owned()))
+        .await
+        .unwrap()
+}
+
+pub(super) async fn next_version(client: &Client, key: &str, major: bool) -> pb::Document {
+    let request = pb::CreateVersionRequest {
+        name: named(key),
+        actor: "ann".to_owned(),
+        major,
+        ..Default::default()
+    };
+    let answer = client.documents().create_version(request).await;
+    answer.unwrap().into_inner().document.unwrap()
+}
+
+pub(super) async fn document(client: &Client, key: &str) -> pb::Document {
+    let request = pb::GetDocumentRequest { name: named(key) };
+    let answer = client.documents().get_document(request).await;
+    answer.unwrap().into_inner().document.unwrap()
+}
+
+pub(super) async fn status(client: &Client, key: &str) -> pb::DocumentStatus {
+    document(client, key).await.status()
+}
+
+/// What happened to a document, oldest first: verb, actor and comment.
+pub(super) async fn history(client: &Client, key: &str) -> Vec<(String, String, String)> {
+    let request = pb::ListDocumentHistoryRequest {
+        name: named(key),
+        page_size: 1000,
+        ..Default::default()
+    };
+    let answer = client.documents().list_document_history(request).await;
+    let entries = answer.unwrap().into_inner().entries.into_iter().rev();
+    entries
+        .map(|entry| (entry.verb, entry.actor, entry.comment))
+        .collect()
+}
+
+/// Runs the task that activates documents, now.
+pub(super) async fn activate(server: &Server) -> pb::Run {
+    run(server, "process-document-effective-dates").await
+}
+
+/// Runs the task that retires documents, now.
+pub(super) async fn retire(server: &Server) -> pb::Run {
+    run(server, "process-document-obsoletion-dates").await
+}
+
+/// Once no run of a slot is in the way.
+async fn run(server: &Server, task: &str) -> pb::Run {
+    let run = until("a run of the task", async || {
+        let request = pb::TriggerTaskRequest {
+            name: format!("tasks/{task}"),
+            ..Default::default()
+        };
+        let answer = server.client.tasks().trigger_task(request).await;
+        answer.ok()?.into_inner().run
+    })
+    .await;
+    server.ended(&run.name).await
+}
