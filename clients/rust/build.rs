@@ -18,6 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A message must know its name to find its descriptor, which canonical JSON needs.
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
+    // Contents are large: their bytes are shared with the buffer that they came in, not copied.
+    config.bytes([
+        ".watchbell.v1.UploadContentRequest.data",
+        ".watchbell.v1.DownloadContentResponse.data",
+    ]);
     tonic_prost_build::configure()
         .build_server(false)
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;

@@ -18,6 +18,12 @@ use crate::pb::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes under way on one stream, and on all of a connection. The 64 KiB of HTTP/2 make a download wait for
+/// its acknowledgements.
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The largest message about documents: 4 MiB of payload, and what frames it.
+const LARGEST_DOCUMENTS_MESSAGE: usize = 4 * 1024 * 1024 + 64 * 1024;
 
 /// A channel that adds the token to each call.
 pub type AuthorizedChannel = InterceptedService<Channel, Bearer>;
@@ -119,6 +125,15 @@ impl Client {
             .accept_compressed(CompressionEncoding::Gzip)
     }
 
+    /// Documents and what is in them.
+    #[must_use]
+    pub fn documents(&self) -> DocumentServiceClient<AuthorizedChannel> {
+        DocumentServiceClient::new(self.channel.clone())
+            .accept_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(LARGEST_DOCUMENTS_MESSAGE)
+    }
+
     fn over(channel: Channel, bearer: Bearer) -> Self {
         Self {
             channel: InterceptedService::new(channel, bearer),
@@ -172,6 +187,8 @@ fn describe(endpoint: &str) -> Result<Endpoint, ConnectError> {
         })?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         // A watch may be silent for long, and that is when a dead connection goes unnoticed.

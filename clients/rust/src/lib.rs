@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod call;
 pub mod client;
 pub mod json;
+pub mod register;
 pub mod watch;
 
 pub mod pb {

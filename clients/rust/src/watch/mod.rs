@@ -1,10 +1,11 @@
-//! Follows runs and their logs across lost connections, restarts and drains.
+//! Follows runs, their logs and documents across lost connections, restarts and drains.
 //!
 //! Each message of a watch carries a `resume_token`. `resume` keeps the last one, and opens the
 //! stream again with it when the stream breaks, falls silent, or is ended by the server. Since a
-//! token may be older than what was shown, `runs` drops run versions that it has passed on and
-//! `log` drops lines. Only what will not mend by waiting ends a watch: see [`WatchError`].
+//! token may be older than what was shown, `runs` and `documents` drop versions that they have
+//! passed on, and `log` drops lines. Only what will not mend by waiting ends a watch: see [`WatchError`].
 
+mod documents;
 mod log;
 mod resume;
 mod runs;

@@ -1,12 +1,12 @@
-//! Which version of each run was passed on last.
+//! Which version of each run or document was passed on last.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Runs that are remembered. A run that falls out may be shown twice, which is better than memory
+/// Runs or documents that are remembered. One that falls out may be shown twice, which is better than memory
 /// without bound.
 const CAPACITY: usize = 10_000;
 
-/// Versions by run, oldest run first out.
+/// Versions by name, oldest name first out.
 #[derive(Debug)]
 pub(super) struct SeenVersions {
     versions: HashMap<String, i64>,
@@ -27,9 +27,9 @@ impl SeenVersions {
         }
     }
 
-    /// Whether this version of the run is news, which it is but once.
-    pub(super) fn is_news(&mut self, run: &str, version: i64) -> bool {
-        if let Some(seen) = self.versions.get_mut(run) {
+    /// Whether this version of what has that name is news, which it is but once.
+    pub(super) fn is_news(&mut self, name: &str, version: i64) -> bool {
+        if let Some(seen) = self.versions.get_mut(name) {
             // 0 is a server that does not count versions.
             if version != 0 && version <= *seen {
                 return false;
@@ -42,8 +42,8 @@ impl SeenVersions {
         {
             self.versions.remove(&oldest);
         }
-        self.order.push_back(run.to_owned());
-        self.versions.insert(run.to_owned(), version);
+        self.order.push_back(name.to_owned());
+        self.versions.insert(name.to_owned(), version);
         true
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_run_is_forgotten() {
+    fn memory_is_bounded_and_the_oldest_name_is_forgotten() {
         let mut seen = SeenVersions::with_capacity(2);
         for run in ["a", "b", "c"] {
             assert!(seen.is_news(run, 1));
