@@ -109,14 +109,6 @@ impl Client {
             .accept_compressed(CompressionEncoding::Gzip)
     }
 
-    /// Documents, and what is in them.
-    #[must_use]
-    pub fn documents(&self) -> DocumentServiceClient<AuthorizedChannel> {
-        DocumentServiceClient::new(self.channel.clone())
-            .accept_compressed(CompressionEncoding::Zstd)
-            .accept_compressed(CompressionEncoding::Gzip)
-    }
-
     /// The server itself.
     #[must_use]
     pub fn scheduler(&self) -> SchedulerServiceClient<AuthorizedChannel> {

@@ -3,6 +3,7 @@
 mod beginnings;
 mod chance;
 mod days;
+mod drawn;
 mod lateness;
 mod lifecycle;
 mod lists;
