@@ -12,8 +12,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use watchbell_client::pb::{
-    self, run_service_client::RunServiceClient, scheduler_service_client::SchedulerServiceClient,
-    task_service_client::TaskServiceClient,
+    self, document_service_client::DocumentServiceClient, run_service_client::RunServiceClient,
+    scheduler_service_client::SchedulerServiceClient, task_service_client::TaskServiceClient,
 };
 
 pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
@@ -63,6 +63,10 @@ impl Client {
 
     pub(crate) fn runs(&self) -> RunServiceClient<Authorized> {
         RunServiceClient::new(self.channel.clone()).max_decoding_message_size(64 << 20)
+    }
+
+    pub(crate) fn documents(&self) -> DocumentServiceClient<Authorized> {
+        DocumentServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn scheduler(&self) -> SchedulerServiceClient<Authorized> {

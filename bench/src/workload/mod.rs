@@ -1,6 +1,7 @@
 //! What is measured: a file for each workload.
 
 pub(crate) mod burst;
+mod documents;
 mod evaluator;
 pub(crate) mod footprint;
 mod history;
@@ -33,6 +34,8 @@ pub(crate) enum Workload {
     Watch,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
+    /// Documents that become effective, and lists of a million.
+    Documents,
     /// Next fires of cron lines, without a server.
     Evaluator,
 }
@@ -69,13 +72,14 @@ impl fmt::Display for Workload {
             Self::History => "history",
             Self::Watch => "watch",
             Self::Footprint => "footprint",
+            Self::Documents => "documents",
             Self::Evaluator => "evaluator",
         })
     }
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -84,6 +88,7 @@ impl Workload {
         Self::Status,
         Self::Watch,
         Self::History,
+        Self::Documents,
         Self::Steady,
     ];
 
@@ -113,6 +118,7 @@ impl Workload {
             Self::History => history::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
+            Self::Documents => documents::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),
         }
     }
