@@ -26,6 +26,8 @@ CARGO_FLAGS := --workspace --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BELLCTL := $(TARGET)/debug/bellctl
 CONFIG := examples/watchbell.toml
+# Documents for a data directory that `make run` makes.
+REGISTER := examples/register.csv
 ADDRESS := 127.0.0.1:7420
 DATA := watchbell-data
 BENCH := $(TARGET)/release/watchbell-bench
@@ -51,6 +53,7 @@ run: build ## Build, and serve on SQLite below ./watchbell-data
 	@echo '  $(BELLCTL) agenda                      what runs when'
 	@echo '  $(BELLCTL) task trigger NAME --wait    run one now, and see it end'
 	@echo '  $(BELLCTL) run watch                   see runs as they happen'
+	@echo '  $(BELLCTL) document list               documents; some are due today'
 	@echo
 	@echo 'or without a client, by reflection:'
 	@echo
@@ -58,7 +61,8 @@ run: build ## Build, and serve on SQLite below ./watchbell-data
 	@echo '    -H "authorization: Bearer $$(cat $(DATA)/token)" \'
 	@echo '    http://$(ADDRESS)/watchbell.v1.SchedulerService/GetStatus'
 	@echo
-	@exec $(TARGET)/debug/watchbell serve --config $(CONFIG)
+	@if [ ! -e $(DATA) ]; then scripts/first-register $(BELLCTL) $(DATA)/token $(REGISTER) & fi; \
+		exec $(TARGET)/debug/watchbell serve --config $(CONFIG)
 
 build: needs ## Build the server and bellctl, unoptimised
 	$(CARGO) build $(CARGO_FLAGS) --bins
