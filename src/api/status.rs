@@ -103,11 +103,15 @@ impl From<Error> for Status {
 
 /// A call has taken as long as it may.
 pub(super) fn deadline_exceeded(limit: Duration) -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_error_info("DEADLINE", DOMAIN, HashMap::new());
-    let message = format!(
+    too_slow(format!(
         "no answer within {}; the call may have been carried out: send it again with the same request_id",
         span::format(limit)
-    );
+    ))
+}
+
+/// A call or its caller has taken too long.
+pub(super) fn too_slow(message: String) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("DEADLINE", DOMAIN, HashMap::new());
     Status::with_error_details(Code::DeadlineExceeded, message, details)
 }

@@ -5,6 +5,7 @@
 mod content;
 mod due;
 mod figures;
+mod import;
 mod moves;
 mod verbs;
 
@@ -16,6 +17,7 @@ pub use self::{
     content::ContentLimits,
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
+    import::{BadRow, Import, Progress, Summary, Told},
     verbs::{NewDocument, NextVersion},
 };
 use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
@@ -32,6 +34,7 @@ struct Inner {
     clock: SharedClock,
     settings: Settings,
     report: figures::ReportCache,
+    imports: import::Gate,
 }
 
 /// What documents take from the configuration.
@@ -51,6 +54,7 @@ impl Documents {
             clock,
             settings,
             report: figures::ReportCache::default(),
+            imports: import::Gate::default(),
         };
         Self {
             inner: Arc::new(inner),
