@@ -5,6 +5,7 @@ mod documents;
 mod evaluator;
 pub(crate) mod footprint;
 mod history;
+mod register;
 mod status;
 mod steady;
 pub(crate) mod throughput;
@@ -36,6 +37,8 @@ pub(crate) enum Workload {
     Footprint,
     /// Documents that become effective, and lists of a million.
     Documents,
+    /// A register brought in, and out again.
+    Register,
     /// Next fires of cron lines, without a server.
     Evaluator,
 }
@@ -73,13 +76,14 @@ impl fmt::Display for Workload {
             Self::Watch => "watch",
             Self::Footprint => "footprint",
             Self::Documents => "documents",
+            Self::Register => "register",
             Self::Evaluator => "evaluator",
         })
     }
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -89,6 +93,7 @@ impl Workload {
         Self::Watch,
         Self::History,
         Self::Documents,
+        Self::Register,
         Self::Steady,
     ];
 
@@ -119,6 +124,7 @@ impl Workload {
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,
+            Self::Register => register::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),
         }
     }

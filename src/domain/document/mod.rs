@@ -3,6 +3,7 @@
 //! [`table`] is that table; [`act`] is the one function by which anything moves. [`row`] is how a register says it.
 
 pub mod act;
+pub mod cell;
 pub mod draw;
 pub mod key;
 pub mod row;

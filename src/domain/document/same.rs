@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use super::{
-    Document, Number,
-    row::{Row, shown},
-};
+use super::{Document, Number, cell::shown, row::Row};
 use crate::error::Error;
 
 impl Row {

@@ -5,7 +5,10 @@ use super::{
     index::{Flaw, Index, Place},
 };
 use crate::{
-    domain::document::row::{RawRow, Row, shown},
+    domain::document::{
+        cell::shown,
+        row::{RawRow, Row},
+    },
     error::{Error, Result},
 };
 
