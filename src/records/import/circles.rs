@@ -19,9 +19,9 @@ impl Index {
     /// what was there before.
     pub(super) fn check_supersession(&mut self) {
         // From which row a row was first come to.
-        let mut seen = vec![UNSEEN; self.entries.len()];
+        let mut seen = vec![UNSEEN; self.len() as usize];
         let mut circle: Vec<Place> = Vec::new();
-        for start in 0..self.entries.len() as Place {
+        for start in 0..self.len() {
             let mut at = start;
             while seen[at as usize] == UNSEEN && self.is_new(at) {
                 seen[at as usize] = start;

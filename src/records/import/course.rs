@@ -149,7 +149,7 @@ impl Course {
             };
             match compared {
                 Ok(()) => {
-                    self.index.entries[place as usize].state = State::Kept;
+                    self.index.entry_mut(place).state = State::Kept;
                     self.summary.unchanged += 1;
                 }
                 Err(error) => bad.push(self.told(place, &row, error)?),
@@ -219,8 +219,7 @@ impl Course {
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<Vec<(Place, Row)>> {
         let (rows, bytes) = self.index.batch(batch);
-        let places = (rows.start as Place..).zip(&self.index.entries[rows]);
-        let places: Vec<(Place, bool)> = places
+        let places: Vec<(Place, bool)> = rows
             .filter(|(_, entry)| entry.is_spooled)
             .map(|(place, entry)| (place, wanted(entry)))
             .collect();
@@ -241,7 +240,7 @@ impl Course {
 
     /// Notes that a row is bad, and that it is told.
     pub(super) fn told(&mut self, place: Place, row: &Row, error: Error) -> Result<BadRow> {
-        self.index.entries[place as usize].state = State::Told;
+        self.index.entry_mut(place).state = State::Told;
         self.summary.bad += 1;
         bad_field(row.line, row.key.number.as_str(), error)
     }

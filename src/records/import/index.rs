@@ -79,15 +79,24 @@ pub(super) struct Registered {
     pub(super) is_in_force: bool,
 }
 
+/// Rows that come one after another.
+#[derive(Debug)]
+struct Batch {
+    /// Where they begin in the spool.
+    from: u64,
+    rows: Vec<Entry>,
+}
+
 /// All rows of an import that are about a document.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) names: Names,
-    pub(super) entries: Vec<Entry>,
+    /// All but the last one full. One long list would be moved, and be twice as long for a moment, whenever it grows.
+    batches: Vec<Batch>,
     /// The numbers on which rows depend, one row after another.
     edges: Vec<Id>,
-    /// Where each batch of rows begins in the spool.
-    batches: Vec<u64>,
+    /// Where the last row ends in the spool.
+    spooled_upto: u64,
     /// Rows by number, version, and place.
     by_key: Vec<Place>,
     registered: Vec<Registered>,
@@ -151,18 +160,25 @@ impl Index {
     }
 
     fn add_entry(&mut self, entry: Entry, spooled_upto: u64) {
-        if self.entries.len().is_multiple_of(BATCH) {
-            self.batches.push(spooled_upto);
+        match self.batches.last_mut() {
+            Some(batch) if batch.rows.len() < BATCH => batch.rows.push(entry),
+            _ => {
+                let mut rows = Vec::with_capacity(BATCH);
+                rows.push(entry);
+                self.batches.push(Batch {
+                    from: spooled_upto,
+                    rows,
+                });
+            }
         }
-        self.entries.push(entry);
     }
 
     /// Once all rows have come: what is the same document as another is bad.
     pub(super) fn sort(&mut self, spooled_upto: u64) {
-        self.batches.push(spooled_upto);
-        let mut by_key: Vec<Place> = (0..self.entries.len() as Place).collect();
+        self.spooled_upto = spooled_upto;
+        let mut by_key: Vec<Place> = (0..self.len()).collect();
         by_key.sort_unstable_by_key(|place| {
-            let entry = &self.entries[*place as usize];
+            let entry = self.entry(*place);
             (entry.number, entry.version, *place)
         });
         for pair in by_key.windows(2) {
@@ -196,18 +212,40 @@ impl Index {
     }
 
     pub(super) fn batch_count(&self) -> usize {
-        self.batches.len().saturating_sub(1)
+        self.batches.len()
     }
 
-    /// The rows of a batch, and where they lie in the spool.
-    pub(super) fn batch(&self, batch: usize) -> (Range<usize>, Range<u64>) {
-        let from = batch * BATCH;
-        let rows = from..self.entries.len().min(from + BATCH);
-        (rows, self.batches[batch]..self.batches[batch + 1])
+    /// The rows of a batch with their places, and where they lie in the spool.
+    pub(super) fn batch(
+        &self,
+        batch: usize,
+    ) -> (impl Iterator<Item = (Place, &Entry)>, Range<u64>) {
+        let end = self.batches.get(batch + 1);
+        let upto = end.map_or(self.spooled_upto, |next| next.from);
+        let Batch { from, rows } = &self.batches[batch];
+        let first = (batch * BATCH) as Place;
+        ((first..).zip(rows), *from..upto)
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> Place {
+        let last = self.batches.last().map_or(0, |batch| batch.rows.len());
+        (self.batches.len().saturating_sub(1) * BATCH + last) as Place
     }
 
     pub(super) fn entry(&self, place: Place) -> Entry {
-        self.entries[place as usize]
+        let place = place as usize;
+        self.batches[place / BATCH].rows[place % BATCH]
+    }
+
+    pub(super) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+        let place = place as usize;
+        &mut self.batches[place / BATCH].rows[place % BATCH]
+    }
+
+    /// All rows, with their places.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Place, &Entry)> {
+        (0..).zip(self.batches.iter().flat_map(|batch| &batch.rows))
     }
 
     pub(super) fn is_new(&self, place: Place) -> bool {
@@ -216,14 +254,14 @@ impl Index {
 
     /// The rows that are to become documents.
     pub(super) fn new_rows(&self) -> impl Iterator<Item = (Place, Entry)> {
-        let rows = (0..).zip(&self.entries);
-        rows.filter(|(_, entry)| entry.state == State::New)
+        self.rows()
+            .filter(|(_, entry)| entry.state == State::New)
             .map(|(place, entry)| (place, *entry))
     }
 
     /// Finds a row bad, unless something has become of it already. Says whether it was news.
     pub(super) fn refuse(&mut self, place: Place, flaw: Flaw) -> bool {
-        let state = &mut self.entries[place as usize].state;
+        let state = &mut self.entry_mut(place).state;
         let news = *state == State::New;
         if news {
             *state = State::Bad(flaw);

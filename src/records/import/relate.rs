@@ -36,13 +36,13 @@ impl Index {
 
     /// Finds what each row supersedes and depends on.
     pub(super) fn relate(&mut self) {
-        for place in 0..self.entries.len() as Place {
+        for place in 0..self.len() {
             let entry = self.entry(place);
             if entry.state != State::New {
                 continue;
             }
             match self.superseded(place) {
-                Ok(over) => self.entries[place as usize].supersedes = over,
+                Ok(over) => self.entry_mut(place).supersedes = over,
                 Err(flaw) => {
                     self.refuse(place, flaw);
                     continue;
@@ -117,7 +117,7 @@ impl Index {
         // How many rows stand for a number, and which rows are still to be looked at: all that are not kept.
         let mut standing = vec![0_u32; self.names.len()];
         let mut gone: Vec<Place> = Vec::new();
-        for (place, entry) in (0..).zip(&self.entries) {
+        for (place, entry) in self.rows() {
             match entry.state {
                 State::New | State::Kept => standing[entry.number as usize] += 1,
                 State::Told | State::Bad(_) => gone.push(place),
@@ -166,3 +166,7 @@ fn those(pairs: &[(u32, u32)], first: u32) -> &[(u32, u32)] {
     let count = pairs[from..].partition_point(|pair| pair.0 == first);
     &pairs[from..from + count]
 }
+
+#[cfg(test)]
+#[path = "relate_tests.rs"]
+mod tests;

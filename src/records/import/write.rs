@@ -80,7 +80,7 @@ impl Course {
             .collect();
         self.summary.created += written.len() as i64;
         for (place, _) in written.into_values() {
-            self.index.entries[place as usize].state = State::Kept;
+            self.index.entry_mut(place).state = State::Kept;
         }
         if !refused.is_empty() {
             // Someone was quicker, perhaps with the same.

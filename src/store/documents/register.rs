@@ -37,6 +37,17 @@ pub struct VersionOf {
 }
 
 impl VersionOf {
+    /// The first version of a number, not in force.
+    #[cfg(test)]
+    pub(crate) fn first(number: &str) -> Self {
+        Self {
+            number: number.to_owned(),
+            major: 1,
+            minor: 0,
+            in_force: false,
+        }
+    }
+
     pub fn version(&self) -> Version {
         // The columns were written from such numbers.
         let small = |part: i64| i32::try_from(part).unwrap_or(i32::MAX);
