@@ -116,7 +116,7 @@ fn row(prefix: &str, index: usize, count: usize) -> pb::DocumentRow {
             true => format!("{number_of}@1.0"),
             false => String::new(),
         },
-        depends_on: match index % 3 == 0 && index + 99 < count {
+        depends_on: match index.is_multiple_of(3) && index + 99 < count {
             true => format!("{};{}", number(index + 30), number(index + 90)),
             false => String::new(),
         },

@@ -123,13 +123,13 @@ fn kept(rows: &[RawRow], reading: &Reading) -> Vec<bool> {
         let before = good.clone();
         loop {
             let before = good.clone();
-            for at in 0..rows.len() {
+            for (at, good) in good.iter_mut().enumerate() {
                 let over = superseded(at).unwrap_or(None);
                 let stands = |number: &crate::domain::document::Number| {
                     let row = (0..rows.len()).any(|row| before[row] && keys[row].number == *number);
                     row || number.as_str() == REGISTERED
                 };
-                good[at] &= over.is_none_or(|over| before[over]) && depends_on(at).all(stands);
+                *good &= over.is_none_or(|over| before[over]) && depends_on(at).all(stands);
             }
             if good == before {
                 break;

@@ -64,7 +64,8 @@ async fn a_line_that_was_brought_in_changes_nothing_and_another_one_is_a_conflic
     assert_eq!(told.counts(), (0, 5, 0), "{told:?}");
     assert_eq!(export(client).await[..3], before[..3]);
 
-    let changes: [(usize, fn(&mut pb::DocumentRow), &str); 5] = [
+    type Change = fn(&mut pb::DocumentRow);
+    let changes: [(usize, Change, &str); 5] = [
         (0, |row| row.title = "Another".into(), "title"),
         (1, |row| row.depends_on = "SOP-2".into(), "depends_on"),
         (2, |row| row.reviewer = "rix".into(), "reviewer"),
@@ -159,8 +160,8 @@ async fn what_broke_off_is_brought_in_by_the_same_file_again(database: Database)
             .map(|number| row(&format!("SOP-{number}")))
             .collect(),
     );
-    for number in 0..1499 {
-        rows[number].depends_on = format!("SOP-{}", number + 1);
+    for (number, row) in rows.iter_mut().enumerate().take(1499) {
+        row.depends_on = format!("SOP-{}", number + 1);
     }
     // Of a file that ended too soon, what leads beyond its end is not kept, nor what leads there.
     let told = import(client, rows[..700].to_vec()).await;
