@@ -91,6 +91,8 @@ fn lists_are_json_under_the_name_of_what_they_list() {
         "bad",
         "good",
         "perform-system-health-check",
+        "process-document-effective-dates",
+        "process-document-obsoletion-dates",
         "prune-history",
     ];
     assert_eq!(names, expected.map(|name| format!("tasks/{name}")));
