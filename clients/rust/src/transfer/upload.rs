@@ -63,8 +63,7 @@ impl Client {
     {
         let mut retries = Retries::new();
         loop {
-            let known = self.known_upload(&upload.digest).await;
-            let known = known.map_err(TransferError::from_call)?;
+            let known = self.known_upload(&upload.digest).await?;
             let (ended, reached) = match self.send(upload, &known, meter.clone()).await {
                 Ok(response) => return Ok(response),
                 Err(Ended::Unread(source)) => {
@@ -83,7 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// Where it does not say.
-    pub async fn known_upload(&self, digest: &Digest) -> Result<GetUploadResponse, Status> {
+    pub async fn known_upload(&self, digest: &Digest) -> Result<GetUploadResponse, TransferError> {
         let request = GetUploadRequest {
             sha256: digest.sha256.clone(),
         };
@@ -91,6 +90,7 @@ impl Client {
             self.documents().get_upload(request).await
         })
         .await
+        .map_err(TransferError::from_call)
     }
 
     async fn send<M>(
