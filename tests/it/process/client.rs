@@ -94,6 +94,7 @@ fn lists_are_json_under_the_name_of_what_they_list() {
         "process-document-effective-dates",
         "process-document-obsoletion-dates",
         "prune-history",
+        "sweep-content",
     ];
     assert_eq!(names, expected.map(|name| format!("tasks/{name}")));
 }
