@@ -42,6 +42,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The token of the next page, where there is one.
+fn token(more: bool, at: usize) -> String {
+    if more { at.to_string() } else { String::new() }
+}
+
 impl Fake {
     /// Keeps what was asked, and answers with a document.
     fn verb<M: Message + Name>(&self, request: Request<M>) -> Result<Option<pb::Document>, Status> {
@@ -140,7 +145,7 @@ impl DocumentService for Fake {
         let more = at + 1 < documents.len();
         Ok(Response::new(pb::ListDocumentsResponse {
             documents: documents.get(at).cloned().into_iter().collect(),
-            next_page_token: more.then(|| (at + 1).to_string()).unwrap_or_default(),
+            next_page_token: token(more, at + 1),
         }))
     }
 
@@ -171,7 +176,7 @@ impl DocumentService for Fake {
         let more = end < script.documents.history.len();
         Ok(Response::new(pb::ListDocumentHistoryResponse {
             entries,
-            next_page_token: more.then(|| end.to_string()).unwrap_or_default(),
+            next_page_token: token(more, end),
         }))
     }
 
