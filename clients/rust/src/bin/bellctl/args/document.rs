@@ -77,6 +77,7 @@ pub(crate) struct ListDocumentsArgs {
     #[arg(
         long = "type",
         id = "type",
+        value_name = "TYPE",
         default_value = "",
         hide_default_value = true
     )]

@@ -91,6 +91,7 @@ pub(crate) struct CreateDocumentArgs {
     #[arg(
         long = "type",
         id = "type",
+        value_name = "TYPE",
         default_value = "",
         hide_default_value = true
     )]

@@ -1,7 +1,7 @@
 //! `bellctl document import`: brings a register in.
 //!
-//! Three things run side by side: a thread reads the file ([`document_rows`]), the stream to the server
-//! is made of its rows and their contents ([`document_feed`]), and what the server answers is shown here.
+//! Three things run side by side: a thread reads the file ([`super::document_rows`]), the stream to the server
+//! is made of its rows and their contents ([`super::document_feed`]), and what the server answers is shown here.
 //! What lies between them is bounded, so memory stays flat however long the file is.
 
 use std::{collections::HashMap, fs::File, future::Future};

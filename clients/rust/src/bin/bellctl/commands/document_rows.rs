@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use watchbell_client::{
     pb::BadRow,
@@ -34,7 +35,7 @@ where
                     return;
                 }
             };
-            size += row.as_ref().map_or(0, |row| row.row.title.len());
+            size += row.as_ref().map_or(0, |row| row.row.encoded_len());
             portion.push(row);
             if portion.len() < ROWS_AT_ONCE && size < LARGEST_RECORD {
                 continue;
