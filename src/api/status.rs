@@ -103,7 +103,7 @@ impl From<Error> for Status {
 
 /// A call has taken as long as it may.
 pub(super) fn deadline_exceeded(limit: Duration) -> Status {
-    over(format!(
+    too_slow(format!(
         "no answer within {}; the call may have been carried out: send it again with the same request_id",
         span::format(limit)
     ))
@@ -111,13 +111,14 @@ pub(super) fn deadline_exceeded(limit: Duration) -> Status {
 
 /// A download has taken as long as its caller listens.
 pub(super) fn download_over(limit: Duration) -> Status {
-    over(format!(
+    too_slow(format!(
         "not all was sent within {}: go on with it by `offset`",
         span::format(limit)
     ))
 }
 
-fn over(message: String) -> Status {
+/// A call or its caller has taken too long.
+pub(super) fn too_slow(message: String) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info("DEADLINE", DOMAIN, HashMap::new());
     Status::with_error_details(Code::DeadlineExceeded, message, details)

@@ -6,6 +6,7 @@ mod attach;
 mod content;
 mod due;
 mod figures;
+mod import;
 mod moves;
 mod verbs;
 
@@ -17,6 +18,7 @@ pub use self::{
     content::{ContentLimits, NewContent, Orphan, Received, Removed, Uploaded},
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
+    import::{BadRow, Import, Progress, Summary, Told},
     verbs::{NewDocument, NextVersion},
 };
 use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
@@ -33,6 +35,7 @@ struct Inner {
     clock: SharedClock,
     settings: Settings,
     report: figures::ReportCache,
+    imports: import::Gate,
 }
 
 /// What documents take from the configuration.
@@ -52,6 +55,7 @@ impl Documents {
             clock,
             settings,
             report: figures::ReportCache::default(),
+            imports: import::Gate::default(),
         };
         Self {
             inner: Arc::new(inner),

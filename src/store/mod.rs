@@ -65,7 +65,10 @@ pub use self::{
     contents::StoredContent,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
-    documents::{Change, Days, DocumentFilter, Due, DueDocument, Known, ListPlace, Numbers},
+    documents::{
+        Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace, Numbers,
+        VersionOf,
+    },
     log::LogLine,
     open::Location,
     page::{Page, PageOf},

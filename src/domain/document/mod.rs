@@ -1,10 +1,12 @@
 //! Documents: what they are called, where they may stand, and the one table of how they move.
 //!
-//! [`table`] is that table; [`act`] is the one function by which anything moves.
+//! [`table`] is that table; [`act`] is the one function by which anything moves. [`row`] is how a register says it.
 
 pub mod act;
 pub mod draw;
 pub mod key;
+pub mod row;
+mod same;
 pub mod table;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};

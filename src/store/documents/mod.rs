@@ -2,6 +2,7 @@
 
 mod due;
 mod list;
+mod register;
 mod rows;
 mod write;
 
@@ -11,6 +12,7 @@ use self::rows::{ALL, HistoryRow, IN_FORCE, Row, documents};
 pub use self::{
     due::{Due, DueDocument},
     list::{Days, DocumentFilter, ListPlace, Numbers},
+    register::{Imported, VersionOf},
     rows::Known,
     write::Change,
 };
