@@ -137,9 +137,8 @@ mod tests {
     #[tokio::test]
     async fn sqlite_finds_what_an_import_asks_for_by_the_key() {
         let (_dir, store) = empty_store().await;
-        let number: Number = "SOP-1".parse().unwrap();
         let key = Key {
-            number,
+            number: "SOP-1".parse().unwrap(),
             version: Version::FIRST,
         };
         for select in [

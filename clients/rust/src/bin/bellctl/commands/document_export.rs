@@ -29,7 +29,13 @@ const RUN_AGAIN: &str = "run it again: nothing was written";
 
 /// Writes a file, or standard output.
 pub(super) async fn export(session: &Session, args: &ExportArgs) -> Result<Exit, Failure> {
-    let Some(path) = &args.file else {
+    // As with `download`, `-` is standard output.
+    let file = args.file.as_ref().filter(|path| path.as_os_str() != "-");
+    let Some(path) = file else {
+        if args.content {
+            let what = "--content needs a FILE: contents lie in a folder beside it";
+            return Err(Failure::Usage(what.to_owned()));
+        }
         let form = args.form.map_or(Form::Csv, FormName::form);
         write_rows(session, form, BufWriter::new(io::stdout()), None).await?;
         return Ok(Exit::Good);
