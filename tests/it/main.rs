@@ -29,6 +29,7 @@ mod migrating;
 mod overlapping;
 mod places;
 mod process;
+mod registers;
 mod resuming;
 mod rolled_back;
 mod serving;
