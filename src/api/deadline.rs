@@ -12,6 +12,8 @@ const DEFAULT: Duration = Duration::from_secs(30);
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
 /// What `WaitRun` gets besides, to answer.
 const WAIT_SLACK: Duration = Duration::from_secs(30);
+/// The longest that an upload takes.
+const UPLOAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A call ends this much before its caller gives up, so that its last word still arrives.
 const BEFORE: Duration = Duration::from_millis(200);
 /// The longest that is counted: a year is for ever to a call, and timers hold it.
@@ -19,13 +21,14 @@ const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How long a call to `method` (`package.Service/Method`) may take until it is answered.
 pub(super) fn for_answer(method: &str, headers: &HeaderMap) -> Duration {
-    let own = if method.ends_with("/WaitRun") {
-        WAIT_MAX + WAIT_SLACK
-    } else {
-        DEFAULT
+    let (own, most) = match method.rsplit('/').next() {
+        Some("WaitRun") => (WAIT_MAX + WAIT_SLACK, WAIT_MAX + WAIT_SLACK),
+        // As long as bytes come: it is answered after the last of them.
+        Some("UploadContent") => (UPLOAD_MAX, UPLOAD_MAX),
+        _ => (DEFAULT, WAIT_MAX + WAIT_SLACK),
     };
     // Until its headers, a stream is a call like another.
-    asked(headers).map_or(own, |asked| soon(asked).min(WAIT_MAX + WAIT_SLACK))
+    asked(headers).map_or(own, |asked| soon(asked).min(most))
 }
 
 /// How long a stream goes on, or a wait: until just before its caller gives up.
@@ -74,6 +77,9 @@ mod tests {
         assert!(for_answer(get, &saying("99999999H")) <= WAIT_MAX + WAIT_SLACK);
         let wait = "watchbell.v1.RunService/WaitRun";
         assert!(WAIT_MAX < for_answer(wait, &HeaderMap::new()));
+        let upload = "watchbell.v1.DocumentService/UploadContent";
+        assert_eq!(for_answer(upload, &HeaderMap::new()), UPLOAD_MAX);
+        assert!(WAIT_MAX < for_answer(upload, &saying("2H")));
     }
 
     #[test]

@@ -156,8 +156,8 @@ fn write_place(place: &ListPlace) -> String {
     format!("{day} {}", place.key)
 }
 
-fn read_place(key: &str) -> Result<ListPlace> {
-    let (day, key) = key.split_once(' ').ok_or_else(page::damaged)?;
+fn read_place(text: &str) -> Result<ListPlace> {
+    let (day, key) = text.split_once(' ').ok_or_else(page::damaged)?;
     let day = match day {
         "" => None,
         day => Some(page::read(day)?),
@@ -168,5 +168,10 @@ fn read_place(key: &str) -> Result<ListPlace> {
         number: named.number,
         version,
     };
-    Ok(ListPlace { day, key })
+    let place = ListPlace { day, key };
+    // A day can be spelt in more ways than the one in which it was given.
+    if write_place(&place) != text {
+        return Err(page::damaged());
+    }
+    Ok(place)
 }

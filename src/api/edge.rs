@@ -50,7 +50,7 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        if is_watch(request.uri().path()) {
+        if is_sent_plain(request.uri().path()) {
             request.headers_mut().remove("grpc-accept-encoding");
         }
         let method = request.uri().path().trim_start_matches('/');
@@ -80,11 +80,12 @@ where
     }
 }
 
-/// A watch's messages are small and many, and compressed one by one: that costs more than it saves.
-fn is_watch(path: &str) -> bool {
+/// A watch's messages are small and many, and compressed one by one: that costs more than it saves. What is in
+/// documents mostly is compressed already.
+fn is_sent_plain(path: &str) -> bool {
     path.rsplit('/')
         .next()
-        .is_some_and(|name| name.starts_with("Watch"))
+        .is_some_and(|name| name.starts_with("Watch") || name == "DownloadContent")
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ impl SchedulerService for Api {
                 max_request_bytes: REQUEST_BYTES_MAX as i64,
                 max_running: i32::try_from(self.info.max_running).unwrap_or(i32::MAX),
                 max_log_bytes: LOG_BYTES_MAX as i64,
-                max_content_bytes: 0,
+                max_content_bytes: i64::try_from(self.documents.settings().content.max_bytes)
+                    .unwrap_or(i64::MAX),
             }),
         }))
     }

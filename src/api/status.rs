@@ -109,6 +109,14 @@ pub(super) fn deadline_exceeded(limit: Duration) -> Status {
     ))
 }
 
+/// A download has taken as long as its caller listens.
+pub(super) fn download_over(limit: Duration) -> Status {
+    too_slow(format!(
+        "not all was sent within {}: go on with it by `offset`",
+        span::format(limit)
+    ))
+}
+
 /// A call or its caller has taken too long.
 pub(super) fn too_slow(message: String) -> Status {
     let mut details = ErrorDetails::new();

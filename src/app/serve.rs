@@ -25,6 +25,11 @@ use crate::{
 /// How long connections may take to end after the last run has.
 const DRAIN_CONNECTIONS: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Bytes that a caller may send ahead, in one call and in all: an upload is to wait for the disk, not for word from
+/// here. Nothing is held until it is sent.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
 /// What the app takes from outside, so that a test can give it others.
 pub struct Ports {
     pub clock: SharedClock,
@@ -90,8 +95,8 @@ pub async fn serve(
             zone: records::zone(&config.time_zone)?,
             data: config.data.clone(),
             content: ContentLimits {
-                max_bytes: 2 << 30,
-                keep_unused_for: std::time::Duration::from_secs(7 * 24 * 60 * 60),
+                max_bytes: config.content.max_bytes,
+                keep_unused_for: config.content.keep_unused_for,
             },
         },
     );
@@ -165,6 +170,8 @@ pub async fn serve(
         .max_connection_age_grace(std::time::Duration::from_secs(60))
         .concurrency_limit_per_connection(256)
         .max_concurrent_streams(Some(1024))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .add_routes(routes);
     let ended = CancellationToken::new();
     let serving = tokio::spawn(server.serve_with_incoming_shutdown(

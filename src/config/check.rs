@@ -6,8 +6,13 @@ use anyhow::{Context as _, bail};
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
-use super::{Config, DatabaseUrl, HistoryConfig, LogConfig, explain::argument, raw::Raw};
+use super::{
+    Config, ContentConfig, DatabaseUrl, HistoryConfig, LogConfig, explain::argument, raw::Raw,
+};
 use crate::domain::{TaskName, span};
+
+/// What the largest content may be: 1 MiB is a message of an upload.
+const CONTENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     let data = std::path::absolute(&raw.data).context("data: expected a path")?;
@@ -47,6 +52,20 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     if !(1000..=100_000_000).contains(&raw.history.events_keep_count) {
         bail!("history.events_keep_count: expected 1,000 to 100,000,000");
     }
+    if !CONTENT_BYTES.contains(&raw.content.max_bytes) {
+        bail!(
+            "content.max_bytes: {} given; expected {} (1 MiB) to {} (1 TiB)",
+            raw.content.max_bytes,
+            CONTENT_BYTES.start(),
+            CONTENT_BYTES.end()
+        );
+    }
+    within(
+        "content.keep_unused_for",
+        raw.content.keep_unused_for,
+        86_400,
+        3660 * 86_400,
+    )?;
     let json = match raw.log.format.as_str() {
         "text" => false,
         "json" => true,
@@ -88,6 +107,10 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
             events_keep_count: raw.history.events_keep_count,
             requests_keep_for: raw.history.requests_keep_for,
             ledger_keep_for: raw.history.ledger_keep_for,
+        },
+        content: ContentConfig {
+            max_bytes: raw.content.max_bytes,
+            keep_unused_for: raw.content.keep_unused_for,
         },
         health: raw.health.clone(),
         commands: raw.commands.clone(),

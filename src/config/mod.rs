@@ -46,6 +46,13 @@ pub struct HistoryConfig {
     pub ledger_keep_for: Duration,
 }
 
+/// Bounds of documents' contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentConfig {
+    pub max_bytes: u64,
+    pub keep_unused_for: Duration,
+}
+
 /// The settings in force, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -62,6 +69,7 @@ pub struct Config {
     pub bench_kinds: bool,
     pub log: LogConfig,
     pub history: HistoryConfig,
+    pub content: ContentConfig,
     pub health: HealthThresholds,
     pub commands: BTreeMap<String, CommandConfig>,
     pub http_requests: BTreeMap<String, HttpRequestConfig>,

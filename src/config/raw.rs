@@ -40,6 +40,7 @@ pub(super) struct Raw {
     pub(super) bench_kinds: bool,
     pub(super) log: RawLog,
     pub(super) history: RawHistory,
+    pub(super) content: RawContent,
     pub(super) health: HealthThresholds,
     pub(super) commands: BTreeMap<String, CommandConfig>,
     pub(super) http_requests: BTreeMap<String, HttpRequestConfig>,
@@ -64,6 +65,14 @@ pub(super) struct RawHistory {
     pub(super) requests_keep_for: Duration,
     #[serde(with = "span::required")]
     pub(super) ledger_keep_for: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawContent {
+    pub(super) max_bytes: u64,
+    #[serde(with = "span::required")]
+    pub(super) keep_unused_for: Duration,
 }
 
 /// A warning and a critical bound of a measure. Whether below or above is bad, the measure knows.
@@ -206,6 +215,7 @@ impl Default for Raw {
             bench_kinds: false,
             log: RawLog::default(),
             history: RawHistory::default(),
+            content: RawContent::default(),
             health: HealthThresholds::default(),
             commands: BTreeMap::new(),
             http_requests: BTreeMap::new(),
@@ -231,6 +241,15 @@ impl Default for RawHistory {
             events_keep_count: 1_000_000,
             requests_keep_for: 2 * DAY,
             ledger_keep_for: 400 * DAY,
+        }
+    }
+}
+
+impl Default for RawContent {
+    fn default() -> Self {
+        Self {
+            max_bytes: 2 << 30,
+            keep_unused_for: 7 * DAY,
         }
     }
 }

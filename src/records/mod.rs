@@ -2,6 +2,7 @@
 //!
 //! [`Documents`] is what others may ask; cheap to clone.
 
+mod attach;
 mod content;
 mod due;
 mod figures;
@@ -14,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 pub use self::{
-    content::ContentLimits,
+    content::{ContentLimits, NewContent, Orphan, Received, Removed, Uploaded},
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
     import::{BadRow, Import, Progress, Summary, Told},

@@ -11,6 +11,7 @@
 mod audits;
 mod bell;
 mod cluster;
+mod contents;
 mod convert;
 mod cursors;
 mod decided;
@@ -61,6 +62,7 @@ pub use self::{
     audits::Mark,
     bell::Bells,
     cluster::GlobalPause,
+    contents::StoredContent,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
     documents::{

@@ -6,6 +6,7 @@ mod documents;
 mod health_check;
 mod http_request;
 mod prune_history;
+mod sweep_content;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -87,6 +88,7 @@ pub fn registry(env: &Env) -> Registry {
         .with::<health_check::HealthCheck>(env.clone())
         .with::<http_request::HttpRequest>(env.clone())
         .with::<prune_history::PruneHistory>(env.clone())
+        .with::<sweep_content::SweepContent>(env.clone())
         .task(built_in(
             EFFECTIVE_TASK,
             json!({
@@ -136,6 +138,18 @@ pub fn registry(env: &Env) -> Registry {
                 "category": "System Monitoring",
                 "icon": "🧹",
                 "schedule": {"cron": "17 3 * * *"},
+                "priority": 2,
+                "attempt_timeout": "6h",
+            }),
+        ))
+        .task(built_in(
+            "sweep-content",
+            json!({
+                "kind": "sweep-content",
+                "description": "Removes contents that no document has held for a while, and uploads that broke off",
+                "category": "System Monitoring",
+                "icon": "🧹",
+                "schedule": {"cron": "23 4 * * *"},
                 "priority": 2,
                 "attempt_timeout": "6h",
             }),

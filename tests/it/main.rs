@@ -14,6 +14,7 @@ mod catalogue;
 mod catching_up;
 mod chaos;
 mod clocks;
+mod contents;
 mod documents;
 mod edits_and_pauses;
 mod evaluator;

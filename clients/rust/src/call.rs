@@ -72,6 +72,30 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
 
+/// Whether a stream ended because the connection did, so that going on where it stopped may work. That is
+/// UNKNOWN, INTERNAL or CANCELLED, depending on the frame that was under way; but those are answers where
+/// the server sent them.
+#[must_use]
+pub fn broke_off(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Unknown | Code::Internal | Code::Cancelled => status.source().is_some(),
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
+
 /// Whether the call may not have reached the server. A status that the server sent has no source;
 /// tonic makes one of a broken connection.
 fn transport_failed(status: &Status) -> bool {

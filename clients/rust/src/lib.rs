@@ -2,7 +2,8 @@
 //! reconnect.
 //!
 //! [`client::Client`] opens the channel and hands out typed stubs. [`watch`] follows runs and logs
-//! across lost connections. [`json`] speaks canonical proto JSON.
+//! across lost connections. [`transfer`] sends and fetches contents, and goes on where it broke off.
+//! [`register`] reads and writes registers of documents. [`json`] speaks canonical proto JSON.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail loudly"))]
 
@@ -11,6 +12,7 @@ pub mod call;
 pub mod client;
 pub mod json;
 pub mod register;
+pub mod transfer;
 pub mod watch;
 
 pub mod pb {

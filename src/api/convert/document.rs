@@ -4,7 +4,7 @@ use super::time::{stamp, stamp_of};
 use crate::{
     domain::{
         Document,
-        document::{DocumentStatus, HistoryEntry, Number, Verb, table::legal_verbs},
+        document::{Content, DocumentStatus, HistoryEntry, Number, Verb, table::legal_verbs},
     },
     pb,
 };
@@ -41,17 +41,21 @@ pub(in crate::api) fn document_basic(document: &Document) -> pb::Document {
             .as_ref()
             .map_or_else(String::new, |key| key.resource_name()),
         depends_on: document.depends_on.iter().map(Number::to_string).collect(),
-        content: document.content.as_ref().map(|content| pb::Content {
-            sha256: content.sha256.clone(),
-            size: content.size,
-            file_name: content.file_name.clone(),
-        }),
+        content: document.content.as_ref().map(content),
         create_time: Some(stamp(document.created_at)),
         update_time: Some(stamp(document.updated_at)),
         status_time: Some(stamp(document.status_at)),
         revision: document.revision,
         etag: document.etag(),
         legal_verbs: Vec::new(),
+    }
+}
+
+pub(in crate::api) fn content(content: &Content) -> pb::Content {
+    pb::Content {
+        sha256: content.sha256.clone(),
+        size: content.size,
+        file_name: content.file_name.clone(),
     }
 }
 

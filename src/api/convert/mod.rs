@@ -8,7 +8,7 @@ pub(super) mod time;
 pub(super) mod values;
 
 pub(super) use self::{
-    document::{document, document_basic, document_status_from, history_entry},
+    document::{content, document, document_basic, document_status_from, history_entry},
     run::{run, run_basic, run_state_from, run_trigger_from},
     status::problem_status,
     task::{fire, last_run, pause, schedule_spec, slot, slot_outcome_from, task, task_basic},

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Rows looked at for a page where no index knows which are wanted.
-const WINDOW: i64 = 1000;
+const WINDOW: i64 = 500;
 /// Documents under way that a watch shows at most, and one more.
 const UNDER_WAY: &[DocumentStatus] = &[
     DocumentStatus::Draft,
@@ -178,14 +178,23 @@ impl DocumentFilter {
         let Some(ListPlace { day, key }) = after else {
             return sql;
         };
-        sql = match (source.day(), day) {
-            (Some(column), Some(day)) => sql
+        // With what stands before the key in the index: else PostgreSQL would rather walk along the key.
+        let first: Option<(&str, String)> = match source {
+            Source::Key => None,
+            Source::Status(status) => Some(("status", status.as_str().to_owned())),
+            Source::Type => self.document_type.clone().map(|of| ("document_type", of)),
+            Source::Effective | Source::Obsolescence => {
+                source.day().zip(day.map(|day| day.to_string()))
+            }
+        };
+        sql = match first {
+            Some((column, value)) => sql
                 .push(" AND (")
                 .push(column)
                 .push(", number, major, minor) > (")
-                .bind(day.to_string())
+                .bind(value)
                 .push(", "),
-            _ => sql.push(" AND (number, major, minor) > ("),
+            None => sql.push(" AND (number, major, minor) > ("),
         };
         sql.bind(key.number.as_str())
             .push(", ")

@@ -14,7 +14,7 @@ const STEPS: &[&str] = &[
      minor BIGINT NOT NULL, title TEXT NOT NULL, document_type {text} NOT NULL, status TEXT NOT NULL, \
      author TEXT NOT NULL, reviewer TEXT NOT NULL, approver TEXT NOT NULL, effective_date {text}, \
      activated_at BIGINT, obsolescence_date {text}, retired_at BIGINT, supersedes TEXT, depends_on TEXT NOT NULL, \
-     content_sha256 TEXT, content_size BIGINT, content_name TEXT, import_hash TEXT, created_at BIGINT NOT NULL, \
+     content_sha256 {text}, content_size BIGINT, content_name TEXT, import_hash TEXT, created_at BIGINT NOT NULL, \
      updated_at BIGINT NOT NULL, status_at BIGINT NOT NULL, revision BIGINT NOT NULL)",
     "CREATE UNIQUE INDEX documents_key ON documents (number, major, minor)",
     // Never two versions of a number in force, whatever the code does.
@@ -40,7 +40,7 @@ const STEPS: &[&str] = &[
      PRIMARY KEY (number, document_id))",
     "CREATE INDEX document_dependants_of ON document_dependants (document_id)",
     "CREATE TABLE contents (sha256 {text} NOT NULL PRIMARY KEY, size BIGINT NOT NULL, touched_at BIGINT NOT NULL)",
-    "CREATE INDEX contents_touched ON contents (touched_at)",
+    "CREATE INDEX contents_touched ON contents (touched_at, sha256)",
 ];
 
 #[async_trait::async_trait]

@@ -3,7 +3,7 @@
 use tonic::Code;
 use watchbell_client::pb;
 
-use super::office::{Step, approve, create, does, draft, named, next_version};
+use crate::support::office::{Step, approve, create, does, draft, named, next_version};
 use crate::support::{Database, Site, on_both, refused, violations};
 
 on_both!(

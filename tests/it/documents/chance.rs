@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use watchbell::domain::document::{DocumentStatus, Verb, table::TABLE};
 use watchbell_client::{client::Client, pb};
 
-use super::office::{Step, approve, approved, create, does, draft, named};
+use crate::support::office::{Step, approve, approved, create, does, draft, named};
 use crate::support::{Database, Server, Site, on_both};
 
 on_both!(random_people_never_break_the_register);

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait as _;
 use tonic::Code;
 use watchbell_client::pb::{self, DocumentStatus, RunOutcome, RunState};
 
-use super::office::{
+use crate::support::office::{
     Step, activate, approve, approved, create, document, does, draft, history, next_version, status,
 };
 use crate::support::{Database, Site, at, on_both, refused, until};

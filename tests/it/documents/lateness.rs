@@ -2,7 +2,7 @@
 
 use watchbell_client::pb::{self, DocumentStatus, RunOutcome, Severity};
 
-use super::office::{activate, approved, document, retire, status};
+use crate::support::office::{activate, approved, document, retire, status};
 use crate::support::{Database, Site, at, on_both, until};
 
 on_both!(

@@ -3,7 +3,7 @@
 use tonic::Code;
 use watchbell_client::pb::{self, DocumentStatus};
 
-use super::office::{
+use crate::support::office::{
     Step, approve, approved, create, document, does, draft, history, named, next_version, status,
 };
 use crate::support::{Database, Site, at, on_both, refused, violations};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tonic::Code;
 use watchbell_client::{client::Client, pb};
 
-use super::office::{Step, approved, create, does, draft, named};
+use crate::support::office::{Step, approved, create, does, draft, named};
 use crate::support::{Database, Site, on_both, refused, violations};
 
 on_both!(

@@ -7,6 +7,6 @@ mod drawn;
 mod lateness;
 mod lifecycle;
 mod lists;
-mod office;
+
 mod watches;
 mod year;

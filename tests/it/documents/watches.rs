@@ -3,7 +3,7 @@
 use tonic::{Code, Streaming};
 use watchbell_client::pb::{self, watch_documents_response::Message};
 
-use super::office::{approve, approved, create, draft, next_version};
+use crate::support::office::{approve, approved, create, draft, next_version};
 use crate::support::{Database, Server, Site, on_both, refused, violations, within};
 
 on_both!(

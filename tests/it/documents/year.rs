@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use watchbell::domain::document::day_begins;
 use watchbell_client::{client::Client, pb};
 
-use super::office::{Step, approve, approved, does, next_version};
+use crate::support::office::{Step, approve, approved, does, next_version};
 use crate::support::{Database, Server, Site, on_both, stamp, until};
 
 on_both!(a_year_in_singapore, a_year_in_new_york, a_year_in_lord_howe);
@@ -132,7 +132,7 @@ async fn arrive(server: &Server, to: Timestamp) {
 /// What is done by people once a document is in force.
 async fn follow_up(client: &Client, plans: &[Plan], today: Date) {
     for plan in plans {
-        let newest = super::office::document(client, &plan.number).await;
+        let newest = crate::support::office::document(client, &plan.number).await;
         if newest.status() != pb::DocumentStatus::Effective || newest.version_minor != 0 {
             continue;
         }

@@ -10,8 +10,8 @@ use watchbell_client::pb;
 
 use super::mutate::{corpus, mutated};
 use crate::support::{
-    Database, Server, Site, TaskExt as _, instant, noon, on_both, refused, stamp, violations,
-    within,
+    Database, Server, Site, TaskExt as _, instant, noon, office, on_both, refused, stamp,
+    violations, within,
 };
 
 /// Made-up tokens for each list and each watch.
@@ -34,7 +34,17 @@ async fn a_page_token_is_refused_by_name_or_is_one(database: Database) {
         false => None,
     };
     prepare(&server).await;
-    let lists = ["tasks", "runs", "slots", "preview", "agenda", "replicas"];
+    let lists = [
+        "tasks",
+        "runs",
+        "slots",
+        "preview",
+        "agenda",
+        "replicas",
+        "documents",
+        "documents-by-day",
+        "history",
+    ];
     for list in lists {
         let genuine = match page(&server, list, "").await {
             Ok(token) if !token.is_empty() => token,
@@ -86,7 +96,7 @@ async fn a_resume_token_is_refused_by_name_or_is_one(database: Database) {
     let server = site.start().await;
     prepare(&server).await;
     let run = server.runs_of("task-0").await.remove(0).name;
-    for (watch, parts) in [("runs", 4), ("log", 1)] {
+    for (watch, parts) in [("runs", 4), ("documents", 4), ("log", 1)] {
         let genuine = first(&server, watch, &run, "").await.unwrap();
         first(&server, watch, &run, &genuine).await.unwrap();
         let own: Vec<&str> = genuine.split('.').take(parts).collect();
@@ -155,6 +165,9 @@ async fn prepare(server: &Server) {
     }
     let run = server.trigger("task-0").await;
     server.ended(&run.name).await;
+    for number in ["SOP-1", "SOP-2"] {
+        office::approved(&server.client, number, "2026-03-02").await;
+    }
 }
 
 /// One page of a list with a page token; gives the next one's.
@@ -164,6 +177,7 @@ async fn page(server: &Server, list: &str, page_token: &str) -> Result<String, S
         server.client.runs(),
         server.client.scheduler(),
     );
+    let mut documents = server.client.documents();
     let (page_size, page_token, task) = (1, page_token.to_owned(), "tasks/task-0".to_owned());
     Ok(match list {
         "tasks" => {
@@ -225,6 +239,33 @@ async fn page(server: &Server, list: &str, page_token: &str) -> Result<String, S
                 .into_inner()
                 .next_page_token
         }
+        "documents" | "documents-by-day" => {
+            let by_day = list == "documents-by-day";
+            let since = if by_day { "2026-03-01" } else { "" };
+            let request = pb::ListDocumentsRequest {
+                page_size,
+                page_token,
+                effective_since: since.to_owned(),
+                ..Default::default()
+            };
+            documents
+                .list_documents(request)
+                .await?
+                .into_inner()
+                .next_page_token
+        }
+        "history" => {
+            let request = pb::ListDocumentHistoryRequest {
+                name: "documents/SOP-1@1.0".to_owned(),
+                page_size,
+                page_token,
+            };
+            documents
+                .list_document_history(request)
+                .await?
+                .into_inner()
+                .next_page_token
+        }
         _ => {
             let request = pb::ListReplicasRequest {
                 page_size,
@@ -259,6 +300,19 @@ async fn first(
         return Ok(message.unwrap().resume_token);
     }
     let resumes = !resume_token.is_empty();
+    if watch == "documents" {
+        let request = pb::WatchDocumentsRequest {
+            resume_token,
+            ..Default::default()
+        };
+        let mut documents = server.client.documents();
+        let mut watch = documents.watch_documents(request).await?.into_inner();
+        if resumes {
+            return Ok(String::new());
+        }
+        let message = within("the snapshot's end", watch.message()).await?;
+        return Ok(message.unwrap().resume_token);
+    }
     let request = pb::WatchRunsRequest {
         resume_token,
         ..Default::default()

@@ -91,7 +91,10 @@ fn lists_are_json_under_the_name_of_what_they_list() {
         "bad",
         "good",
         "perform-system-health-check",
+        "process-document-effective-dates",
+        "process-document-obsoletion-dates",
         "prune-history",
+        "sweep-content",
     ];
     assert_eq!(names, expected.map(|name| format!("tasks/{name}")));
 }

@@ -58,7 +58,10 @@ fn a_migration_is_taken_once() {
     let place = Place::new("");
     let first = place.run("migrate", &[]);
     first.assert_good();
-    assert_eq!(first.stdout, "taken: m0001_first\ntaken: m0002_lean\n");
+    assert_eq!(
+        first.stdout,
+        "taken: m0001_first\ntaken: m0002_lean\ntaken: m0003_documents\n"
+    );
     for _ in 0..2 {
         let again = place.run("migrate", &[]);
         again.assert_good();

@@ -6,6 +6,7 @@
 
 mod ask;
 mod database;
+pub(crate) mod office;
 mod proxy;
 mod server;
 mod skip;

@@ -1,5 +1,7 @@
 //! The columns of a register, and the header that names them.
 
+use super::brief;
+
 /// A column. Their order is that of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
@@ -82,7 +84,9 @@ impl Column {
 /// Such as `unknown column \`titel\`: did you mean \`title\`?`, and which there are.
 pub(super) fn unknown(name: &str) -> String {
     let known = Column::ALL.map(Column::name).join(", ");
-    match nearest(name) {
+    let near = nearest(name);
+    let name = brief(name);
+    match near {
         Some(near) => {
             format!("unknown column `{name}`: did you mean `{near}`? the columns are {known}")
         }

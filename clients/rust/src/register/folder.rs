@@ -5,6 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use super::brief;
+
 /// The folder of a register.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -32,32 +34,33 @@ impl Folder {
     /// # Errors
     /// Where it is outside the folder, or not a file: what is wrong, for people.
     pub fn resolve(&self, content_path: &str) -> Result<PathBuf, String> {
+        let shown = brief(content_path);
         for component in Path::new(content_path).components() {
             match component {
                 Component::Normal(_) | Component::CurDir => {}
                 Component::ParentDir => {
                     return Err(format!(
-                        "`{content_path}` holds `..`: contents lie in the folder of the register, or below it"
+                        "`{shown}` holds `..`: contents lie in the folder of the register, or below it"
                     ));
                 }
                 Component::RootDir | Component::Prefix(_) => {
                     return Err(format!(
-                        "`{content_path}` is absolute: expected a path relative to the folder of the register"
+                        "`{shown}` is absolute: expected a path relative to the folder of the register"
                     ));
                 }
             }
         }
-        let unreadable = |error: io::Error| format!("cannot read `{content_path}`: {error}");
+        let unreadable = |error: io::Error| format!("cannot read `{shown}`: {error}");
         // This follows every link on the way, also those that lead out.
         let path = self.path.join(content_path).canonicalize();
         let path = path.map_err(unreadable)?;
         if !path.starts_with(&self.path) {
             return Err(format!(
-                "`{content_path}` is a link that leads out of the folder of the register"
+                "`{shown}` is a link that leads out of the folder of the register"
             ));
         }
         if !path.metadata().map_err(unreadable)?.is_file() {
-            return Err(format!("`{content_path}` is not a file"));
+            return Err(format!("`{shown}` is not a file"));
         }
         Ok(path)
     }

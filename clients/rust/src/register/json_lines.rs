@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
 
-use super::{Column, FileRow, LARGEST_RECORD, column::unknown};
+use super::{Column, FileRow, LARGEST_RECORD, brief, column::unknown};
 use crate::pb::BadRow;
 
 /// The lines of a file.
@@ -91,7 +91,7 @@ fn filled(mut row: FileRow, line: &[u8]) -> Result<FileRow, BadRow> {
     for (key, value) in &object {
         let Some(column) = Column::named(key) else {
             return Err(BadRow {
-                field: key.clone(),
+                field: brief(key),
                 ..row.bad(None, unknown(key))
             });
         };
@@ -115,7 +115,10 @@ fn text_of(column: Column, value: &Value) -> Result<String, String> {
         Value::Array(items) if column == Column::DependsOn => {
             let texts = items.iter().map(|item| match item {
                 Value::String(text) => Ok(text.as_str()),
-                other => Err(format!("expected a list of texts, which {other} is not")),
+                other => {
+                    let other = brief(&other.to_string());
+                    Err(format!("expected a list of texts, which {other} is not"))
+                }
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.join(";"))
         }
@@ -131,7 +134,8 @@ fn text_of(column: Column, value: &Value) -> Result<String, String> {
 /// What is wrong with the JSON. Its own line is always the first of the text it was given.
 fn told(error: &serde_json::Error) -> String {
     let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
+    // It may quote what it met.
+    let message = brief(message.split(" at line ").next().unwrap_or_default());
     format!(
         "not a JSON object: {message}, at character {}",
         error.column()

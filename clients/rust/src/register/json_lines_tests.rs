@@ -73,3 +73,18 @@ fn a_line_that_is_far_too_large_takes_no_more_memory_and_the_next_one_is_read() 
     let row = rows[1].as_ref().unwrap();
     assert_eq!((row.row.line, row.row.number.as_str()), (2, "B"));
 }
+
+#[test]
+fn what_is_wrong_is_told_in_brief_however_large_it_is() {
+    let long = "x".repeat(100_000);
+    for text in [
+        format!("{{\"{long}\":1}}"),
+        format!("{{\"depends_on\":[[\"{long}\"]]}}"),
+        format!("{{\"number\":\"{long}\",\"title\":true}}"),
+        format!("\"{long}\""),
+    ] {
+        let bad = read(&text).remove(0).unwrap_err();
+        let told = bad.number.len() + bad.field.len() + bad.reason.len();
+        assert!(told < 1_000, "{told}");
+    }
+}

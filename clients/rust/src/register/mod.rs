@@ -120,9 +120,18 @@ impl FileRow {
     pub fn bad(&self, column: Option<Column>, reason: String) -> BadRow {
         BadRow {
             line: self.row.line,
-            number: self.row.number.clone(),
+            number: brief(&self.row.number),
             field: column.map(Column::name).unwrap_or_default().to_owned(),
             reason,
         }
+    }
+}
+
+/// As much of a text as helps to find it: a field may be as large as a record.
+fn brief(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }

@@ -19,7 +19,7 @@ pub struct Reader<R> {
 }
 
 enum Rows<R> {
-    Csv(Records<Input<R>>),
+    Csv(Box<Records<Input<R>>>),
     JsonLines(Lines<Input<R>>),
 }
 
@@ -31,7 +31,7 @@ impl<R: Read> Reader<R> {
     pub fn open(form: Form, source: R) -> Result<Self, RegisterError> {
         let input = input::open(form, source)?;
         let rows = match form {
-            Form::Csv => Rows::Csv(Records::open(input)?),
+            Form::Csv => Rows::Csv(Box::new(Records::open(input)?)),
             Form::JsonLines => Rows::JsonLines(Lines::open(input)),
         };
         Ok(Self { rows })

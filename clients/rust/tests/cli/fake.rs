@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use futures_util::stream;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 use watchbell_client::pb;
+
+use crate::fake_documents::Documents;
 
 use self::server::{
     run_service_server::RunService, scheduler_service_server::SchedulerService,
@@ -29,11 +31,12 @@ pub(crate) mod server {
 /// What callers must show.
 pub(crate) const TOKEN: &str = "s3cret";
 
-type Answers<T> = VecDeque<Result<T, Status>>;
+pub(crate) type Answers<T> = VecDeque<Result<T, Status>>;
 
 /// Answers to come, and requests that came.
 #[derive(Default)]
 pub(crate) struct Script {
+    pub(crate) documents: Documents,
     pub(crate) tasks: Vec<pb::Task>,
     pub(crate) status: pb::Status,
     pub(crate) fires: Vec<pb::Fire>,
@@ -53,20 +56,29 @@ pub(crate) struct Script {
 pub(crate) struct Fake(pub(crate) Arc<Mutex<Script>>);
 
 impl Fake {
-    /// The request, if the caller shows the token, and the script.
-    fn open<T>(
-        &self,
-        request: Request<T>,
-    ) -> Result<(T, std::sync::MutexGuard<'_, Script>), Status> {
+    /// The request, if the caller shows the token.
+    pub(crate) fn admit<T>(&self, request: Request<T>) -> Result<T, Status> {
         let shown = request.metadata().get("authorization");
         if shown.is_none_or(|shown| shown != format!("Bearer {TOKEN}").as_str()) {
             return Err(Status::unauthenticated("no such token"));
         }
-        Ok((request.into_inner(), self.0.lock().unwrap()))
+        Ok(request.into_inner())
+    }
+
+    /// The same, and the script.
+    pub(crate) fn open<T>(
+        &self,
+        request: Request<T>,
+    ) -> Result<(T, MutexGuard<'_, Script>), Status> {
+        Ok((self.admit(request)?, self.script()))
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
     }
 }
 
-fn next<T>(answers: &mut Answers<T>) -> Result<T, Status> {
+pub(crate) fn next<T>(answers: &mut Answers<T>) -> Result<T, Status> {
     let over = || Err(Status::internal("the script is over"));
     answers.pop_front().unwrap_or_else(over)
 }

@@ -6,14 +6,18 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
-use tokio::{net::TcpListener, process::Command};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
 use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::fake::{
     Fake, Script, TOKEN,
     server::{
-        run_service_server::RunServiceServer, scheduler_service_server::SchedulerServiceServer,
-        task_service_server::TaskServiceServer,
+        document_service_server::DocumentServiceServer, run_service_server::RunServiceServer,
+        scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
     },
 };
 
@@ -39,6 +43,7 @@ impl Harness {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::builder()
             .add_service(TaskServiceServer::new(fake.clone()))
+            .add_service(DocumentServiceServer::new(fake.clone()))
             .add_service(RunServiceServer::new(fake.clone()))
             .add_service(SchedulerServiceServer::new(fake.clone()))
             .serve_with_incoming(TcpIncoming::from(listener));
@@ -53,13 +58,62 @@ impl Harness {
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
-        self.fake.0.lock().unwrap()
+        self.fake.script()
     }
 
     /// A file that bellctl may be told of.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// An endpoint whose first connection is cut once so many bytes went one way.
+    pub(crate) async fn cut_after(&self, bytes: u64) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = self.endpoint.replace("http://", "");
+        tokio::spawn(async move {
+            let mut left = bytes;
+            while let Ok((caller, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                let bound = std::mem::replace(&mut left, u64::MAX);
+                tokio::spawn(async move {
+                    let (asked, mut answers) = caller.into_split();
+                    let (answered, mut requests) = server.into_split();
+                    let (mut asked, mut answered) = (asked.take(bound), answered.take(bound));
+                    // Whichever ends first takes the other with it.
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut asked, &mut requests) => {}
+                        _ = tokio::io::copy(&mut answered, &mut answers) => {}
+                    }
+                });
+            }
+        });
+        endpoint
+    }
+
+    /// The same, as it is said on a command line.
+    pub(crate) fn text(&self, name: &str, text: &str) -> String {
+        self.bytes(name, text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Where a file of that name would be.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let path = self.directory.path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// An empty folder, or the one that is there.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
         path
     }
 
@@ -79,6 +133,8 @@ impl Harness {
             .env("WATCHBELL_ENDPOINT", &self.endpoint)
             .env("WATCHBELL_TOKEN_FILE", self.directory.path().join("token"))
             .env("TZ", "UTC")
+            .env("USER", "ada")
+            .env_remove("WATCHBELL_ACTOR")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

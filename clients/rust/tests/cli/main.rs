@@ -6,8 +6,12 @@
     reason = "a test may fail loudly"
 )]
 
+mod contents;
+mod documents;
 mod fake;
+mod fake_documents;
 mod harness;
 mod lists;
+mod registers;
 mod streams;
 mod verbs;

@@ -20,7 +20,9 @@ pub(crate) enum Exit {
     Refused = 8,
     NotAllowed = 9,
     Other = 10,
+    RowsRefused = 11,
     StillRunning = 124,
+    Interrupted = 130,
 }
 
 /// Shown by `bellctl --help`.
@@ -33,11 +35,13 @@ Exit codes:
   4  a run that was waited for was cancelled
   5  a run that was waited for did only a part of its work
   6  not found
-  7  invalid argument
+  7  invalid argument, or a file that is no register
   8  refused in the present state: paused, draining, changed meanwhile, there already
   9  no token, wrong token or not allowed
   10 any other error
+  11 some rows of an import were refused
   124  the run has not ended within --timeout
+  130  interrupted, and what was half written is removed
   `bellctl status` exits as monitors expect: 0 good, 1 warning, 2 critical, 3 unknown.";
 
 impl Exit {

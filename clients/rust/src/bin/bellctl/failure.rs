@@ -4,7 +4,10 @@ use std::{error::Error, fmt::Write as _, io, path::PathBuf};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use watchbell_client::{client::ConnectError, json::JsonError, watch::WatchError};
+use watchbell_client::{
+    call::broke_off, client::ConnectError, json::JsonError, register::RegisterError,
+    transfer::TransferError, watch::WatchError,
+};
 
 use crate::{exit::Exit, text::plain, time::exact_length};
 
@@ -15,6 +18,13 @@ pub(crate) enum Failure {
     Usage(String),
     #[error("cannot read the file {}", .path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("cannot write the file {}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", .path.display())]
+    Register {
+        path: PathBuf,
+        source: RegisterError,
+    },
     #[error("cannot read the token file {}", .path.display())]
     Token { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -23,6 +33,16 @@ pub(crate) enum Failure {
     Answer(#[source] Box<Status>),
     #[error("{0}")]
     GaveUp(String),
+    #[error("the connection broke off: {}", .status.message())]
+    BrokeOff {
+        status: Box<Status>,
+        hint: &'static str,
+    },
+    /// What was sent or fetched is not what was promised.
+    #[error(transparent)]
+    Transfer(TransferError),
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot show the answer as JSON")]
     Json(#[from] JsonError),
     #[error("cannot write the output")]
@@ -35,18 +55,38 @@ impl Failure {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Of a stream that is not resumed; `hint` says how to go on.
+    pub(crate) fn of_stream(status: Status, hint: &'static str) -> Self {
+        if broke_off(&status) {
+            let status = Box::new(status);
+            return Self::BrokeOff { status, hint };
+        }
+        Self::from(status)
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_)
             | Self::File { .. }
+            | Self::Register {
+                source: RegisterError::Read(_),
+                ..
+            }
             | Self::Connect(ConnectError::Endpoint { .. } | ConnectError::Scheme { .. }) => {
                 Exit::Usage
             }
             Self::Token { .. } | Self::Connect(ConnectError::Token) => Exit::NotAllowed,
-            Self::Connect(ConnectError::Unreachable { .. }) | Self::GaveUp(_) => Exit::Unreachable,
+            Self::Connect(ConnectError::Unreachable { .. })
+            | Self::GaveUp(_)
+            | Self::BrokeOff { .. } => Exit::Unreachable,
+            Self::Register {
+                source: RegisterError::Refused { .. },
+                ..
+            } => Exit::InvalidArgument,
+            Self::Interrupted => Exit::Interrupted,
             Self::Answer(status) if timed_out(status) => Exit::Unreachable,
             Self::Answer(status) => Exit::of_code(status.code()),
-            Self::Json(_) | Self::Output(_) => Exit::Other,
+            Self::Json(_) | Self::Output(_) | Self::Write { .. } | Self::Transfer(_) => Exit::Other,
         }
     }
 
@@ -55,8 +95,18 @@ impl Failure {
         let mut report = format!("error: {}", plain(&self.to_string()));
         match self {
             Self::Answer(status) => details(&mut report, &status.get_error_details()),
-            Self::Usage(_) | Self::GaveUp(_) => {}
+            Self::Usage(_)
+            | Self::GaveUp(_)
+            | Self::BrokeOff { .. }
+            | Self::Transfer(_)
+            | Self::Interrupted
+            | Self::Register {
+                source: RegisterError::Refused { .. },
+                ..
+            } => {}
             Self::File { .. }
+            | Self::Write { .. }
+            | Self::Register { .. }
             | Self::Token { .. }
             | Self::Connect(_)
             | Self::Json(_)
@@ -91,7 +141,15 @@ impl Failure {
             }
             Self::Connect(ConnectError::Token) => "is --token-file the file that the server wrote?",
             Self::Answer(status) => return answer_hint(status, endpoint),
-            Self::Usage(_) | Self::File { .. } | Self::Json(_) | Self::Output(_) => return None,
+            Self::BrokeOff { hint, .. } => hint,
+            Self::Usage(_)
+            | Self::File { .. }
+            | Self::Write { .. }
+            | Self::Register { .. }
+            | Self::Transfer(_)
+            | Self::Interrupted
+            | Self::Json(_)
+            | Self::Output(_) => return None,
         };
         Some(hint.to_owned())
     }
@@ -108,6 +166,20 @@ impl From<WatchError> for Failure {
         match error {
             WatchError::Refused(status) => Self::Answer(status),
             WatchError::GaveUp { .. } => Self::GaveUp(error.to_string()),
+        }
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::File { path, source } => Self::File { path, source },
+            TransferError::Refused(status) => Self::Answer(status),
+            TransferError::BrokeOff(status) => Self::BrokeOff {
+                status,
+                hint: "run it again; an upload goes on where it stopped",
+            },
+            TransferError::Damaged { .. } | TransferError::Changed => Self::Transfer(error),
         }
     }
 }

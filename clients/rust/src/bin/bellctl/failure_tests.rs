@@ -83,3 +83,32 @@ fn a_reader_that_went_away_is_no_failure() {
     assert!(gone.is_broken_pipe());
     assert!(!Failure::from(Status::not_found("x")).is_broken_pipe());
 }
+
+#[test]
+fn a_file_that_is_no_register_is_told_with_its_line() {
+    let failure = Failure::Register {
+        path: "a.csv".into(),
+        source: RegisterError::Refused {
+            line: 1,
+            reason: "unknown column `titel`".into(),
+        },
+    };
+    assert_eq!(
+        failure.report(ENDPOINT),
+        "error: a.csv: line 1: unknown column `titel`"
+    );
+    assert_eq!(failure.exit() as u8, 7);
+}
+
+#[test]
+fn a_stream_that_breaks_says_how_to_go_on_and_a_refusal_does_not() {
+    let broken = Failure::of_stream(Status::unavailable("gone"), "run it again");
+    assert_eq!(
+        broken.report(ENDPOINT),
+        "error: the connection broke off: gone\nhint: run it again"
+    );
+    assert_eq!(broken.exit() as u8, 3);
+    let refused = Failure::of_stream(Status::internal("a fault"), "run it again");
+    assert_eq!(refused.exit() as u8, 10);
+    assert!(!refused.report(ENDPOINT).contains("run it again"));
+}

@@ -2,8 +2,8 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use watchbell_client::pb::{
-    CatchUpMode, Execution, LogStream, OverlapPolicy, RunOutcome, RunState, RunTrigger, Severity,
-    SlotOutcome, TaskOrigin,
+    CatchUpMode, DocumentStatus, Execution, LogStream, OverlapPolicy, RunOutcome, RunState,
+    RunTrigger, Severity, SlotOutcome, TaskOrigin,
 };
 
 /// An enum with words for its values.
@@ -104,6 +104,20 @@ labels! {
         Ok = "ok",
         Warning = "warning",
         Critical = "critical",
+    }
+    DocumentStatus {
+        Draft = "draft",
+        PendingReview = "pending-review",
+        UnderReview = "under-review",
+        Reviewed = "reviewed",
+        PendingApproval = "pending-approval",
+        UnderApproval = "under-approval",
+        ApprovedPendingEffective = "approved-pending-effective",
+        Effective = "effective",
+        ScheduledForObsolescence = "scheduled-for-obsolescence",
+        Superseded = "superseded",
+        Obsolete = "obsolete",
+        Terminated = "terminated",
     }
     LogStream {
         Log = "log",

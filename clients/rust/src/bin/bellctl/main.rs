@@ -12,6 +12,8 @@ mod failure;
 mod label;
 mod name;
 mod output;
+mod pending_file;
+mod progress;
 mod session;
 mod table;
 mod text;

@@ -69,6 +69,21 @@ impl Output {
         self.json_text(&json::to_line(message)?)
     }
 
+    /// The message as JSON, with a list beside its fields.
+    pub(crate) fn json_with_list<M: Message + Name, L: Message + Name>(
+        &self,
+        message: &M,
+        key: &str,
+        items: &[L],
+    ) -> Result<(), Failure> {
+        let message = json::to_line(message)?;
+        let list = json::list_to_line(key, items, "")?;
+        let fields = message.strip_suffix('}').unwrap_or(&message);
+        let comma = if fields == "{" { "" } else { "," };
+        let list = list.strip_prefix('{').unwrap_or(&list);
+        self.json_text(&format!("{fields}{comma}{list}"))
+    }
+
     /// A list as JSON, its key there even if it is empty.
     pub(crate) fn json_list<M: Message + Name>(
         &self,

@@ -29,7 +29,7 @@ enum Last {
 const LAST_AT_LEAST: u16 = 16;
 
 /// Titles of columns that hold names and instants.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "RUN",
     "TASK",
     "SUBJECT",
@@ -38,6 +38,7 @@ const WHOLE: [&str; 8] = [
     "LOCAL TIME",
     "UTC",
     "ROUND",
+    "DOCUMENT",
 ];
 
 /// A cell: safe text in a tint.
@@ -62,8 +63,8 @@ impl Table {
             .filter(|(_, title)| WHOLE.contains(title));
         table.whole = whole.map(|(index, _)| index).collect();
         table.last = match header.last() {
-            Some(&("MESSAGE" | "DESCRIPTION")) => Last::IsCut,
-            Some(&("NOTES" | "WHY")) => Last::Wraps,
+            Some(&("MESSAGE" | "DESCRIPTION" | "TITLE")) => Last::IsCut,
+            Some(&("NOTES" | "WHY" | "COMMENT")) => Last::Wraps,
             _ => Last::Shares,
         };
         table

@@ -3,6 +3,8 @@
 //! Values become names, moments and lengths here, so that a wrong one is told with its flag and the
 //! commands see none.
 
+mod document;
+mod document_verbs;
 mod run;
 mod schedule;
 mod spec;
@@ -14,6 +16,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::{
+    document::{
+        DocumentArgs, DocumentCommand, DownloadArgs, ExportArgs, FormName, ImportArgs,
+        ListDocumentsArgs, ShowDocumentArgs, UploadArgs, WatchDocumentsArgs,
+    },
+    document_verbs::{CreateDocumentArgs, DocumentVerb, NewVersionArgs},
     run::{CancelArgs, ListRunsArgs, LogsArgs, RetryArgs, RunCommand, WaitArgs, WatchArgs},
     schedule::{PreviewArgs, ScheduleCommand},
     spec::{PolicyArgs, SpecArgs, TimingArgs},
@@ -118,6 +125,9 @@ pub(crate) enum Command {
     /// Runs: what became of it.
     #[command(subcommand, visible_alias = "runs")]
     Run(RunCommand),
+    /// Documents: what is in force, and what becomes so.
+    #[command(visible_aliases = ["documents", "doc"])]
+    Document(Box<DocumentArgs>),
     /// Pauses everything, for maintenance. Runs already queued proceed.
     #[command(
         after_help = "Examples:\n  bellctl pause --for 2h --reason 'database upgrade'\n  bellctl pause --until 2026-03-08T06:00"
@@ -238,6 +248,7 @@ fn help_after_all() -> String {
   bellctl status
   bellctl task trigger backup-daily --wait
   bellctl run logs backup-daily/0197… --follow
+  bellctl document import register.csv
   bellctl schedule preview --cron '0 2 * * *' --time-zone Europe/Paris --after 2026-03-28
 
 Times: RFC 3339, `2026-03-08T02:00` or `2026-03-08` in --time-zone or the local zone, `now`, `-2h`,

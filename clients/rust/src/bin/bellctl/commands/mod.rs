@@ -3,6 +3,15 @@
 
 mod agenda;
 mod completions;
+mod document;
+mod document_content;
+mod document_export;
+mod document_feed;
+mod document_import;
+mod document_rows;
+mod document_verbs;
+mod document_view;
+mod document_watch;
 mod logs;
 mod pause;
 mod run;
@@ -41,6 +50,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(&session, command).await,
         Command::Schedule(command) => schedule::run(&session, command).await,
         Command::Run(command) => run::run(&session, command).await,
+        Command::Document(args) => document::run(&session, args).await,
         Command::Pause(pause) => pause::pause_all(&session, pause).await,
         Command::Resume => pause::resume_all(&session).await,
         Command::Completions { shell } => completions::print(*shell),

@@ -1,6 +1,6 @@
 //! `bellctl status`: for people, and for monitors by its exit code.
 
-use watchbell_client::pb::{GetStatusRequest, Problem, Round, Severity, Status};
+use watchbell_client::pb::{DocumentFigures, GetStatusRequest, Problem, Round, Severity, Status};
 
 use crate::{
     args::Format,
@@ -140,7 +140,33 @@ fn figures(clock: &Clock, status: &Status) -> Table {
             show_length(database.clock_offset.as_ref()),
         );
     }
+    if let Some(documents) = &status.documents {
+        document_figures(&mut list, documents);
+    }
     list
+}
+
+/// Left out where there is nothing to say, as where nobody keeps documents.
+fn document_figures(list: &mut Table, figures: &DocumentFigures) {
+    if *figures == DocumentFigures::default() {
+        return;
+    }
+    let count = |count: i64| format!("{count} documents");
+    list.entry("pending effective", count(figures.pending_effective_count));
+    list.entry(
+        "scheduled for obsolescence",
+        count(figures.scheduled_obsolescence_count),
+    );
+    let overdue = match figures.overdue_count {
+        0 => Tint::Plain,
+        _ => Tint::Bad,
+    };
+    let told = Field::tinted(&count(figures.overdue_count), overdue);
+    list.entry("past their day", told);
+    list.entry(
+        "effective since today",
+        count(figures.activated_today_count),
+    );
 }
 
 fn rounds(clock: &Clock, rounds: &[Round]) -> Table {
@@ -185,6 +211,25 @@ mod tests {
             headline(&clock(), &status),
             "CRITICAL: backup-daily is late (and 1 more); checked -"
         );
+    }
+
+    #[test]
+    fn documents_are_told_of_where_there_are_any() {
+        let mut status = Status {
+            documents: Some(DocumentFigures::default()),
+            ..Status::default()
+        };
+        let shown = figures(&clock(), &status).render(false, false);
+        assert!(!shown.contains("past their day"), "{shown}");
+        status.documents = Some(DocumentFigures {
+            overdue_count: 2,
+            ..DocumentFigures::default()
+        });
+        let shown = figures(&clock(), &status).render(false, false);
+        for line in ["pending effective: ", "past their day: "] {
+            assert!(shown.contains(line), "{shown}");
+        }
+        assert!(shown.contains("2 documents"), "{shown}");
     }
 
     #[test]

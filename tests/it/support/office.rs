@@ -3,11 +3,11 @@
 use tonic::Status;
 use watchbell_client::{client::Client, pb};
 
-use crate::support::{Server, until};
+use super::{Server, until};
 
 /// A verb with what it takes, but for the document and who does it.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Submit(String),
     StartReview,
     PassReview(String),
@@ -22,7 +22,7 @@ pub(super) enum Step {
 }
 
 /// `documents/{number}@{version}`.
-pub(super) fn named(key: &str) -> String {
+pub(crate) fn named(key: &str) -> String {
     format!("documents/{key}")
 }
 
@@ -35,7 +35,7 @@ macro_rules! ask {
 }
 
 /// One moves a document.
-pub(super) async fn does(
+pub(crate) async fn does(
     client: &Client,
     key: &str,
     who: &str,
@@ -161,7 +161,7 @@ pub(super) async fn does(
 }
 
 /// A new document of ann's.
-pub(super) fn draft(number: &str) -> pb::CreateDocumentRequest {
+pub(crate) fn draft(number: &str) -> pb::CreateDocumentRequest {
     pb::CreateDocumentRequest {
         document: Some(pb::Document {
             number: number.to_owned(),
@@ -174,19 +174,19 @@ pub(super) fn draft(number: &str) -> pb::CreateDocumentRequest {
     }
 }
 
-pub(super) async fn create(client: &Client, request: pb::CreateDocumentRequest) -> pb::Document {
+pub(crate) async fn create(client: &Client, request: pb::CreateDocumentRequest) -> pb::Document {
     let answer = client.documents().create_document(request).await;
     answer.unwrap().into_inner().document.unwrap()
 }
 
 /// A document from the beginning to its approval for a day.
-pub(super) async fn approved(client: &Client, number: &str, day: &str) -> pb::Document {
+pub(crate) async fn approved(client: &Client, number: &str, day: &str) -> pb::Document {
     create(client, draft(number)).await;
     approve(client, &format!("{number}@1.0"), day).await
 }
 
 /// A DRAFT to its approval for a day.
-pub(super) async fn approve(client: &Client, key: &str, day: &str) -> pb::Document {
+pub(crate) async fn approve(client: &Client, key: &str, day: &str) -> pb::Document {
     for (who, step) in [
         ("ann", Step::Submit("rex".into())),
         ("rex", Step::StartReview),
@@ -201,7 +201,7 @@ pub(super) async fn approve(client: &Client, key: &str, day: &str) -> pb::Docume
         .unwrap()
 }
 
-pub(super) async fn next_version(client: &Client, key: &str, major: bool) -> pb::Document {
+pub(crate) async fn next_version(client: &Client, key: &str, major: bool) -> pb::Document {
     let request = pb::CreateVersionRequest {
         name: named(key),
         actor: "ann".to_owned(),
@@ -212,18 +212,18 @@ pub(super) async fn next_version(client: &Client, key: &str, major: bool) -> pb:
     answer.unwrap().into_inner().document.unwrap()
 }
 
-pub(super) async fn document(client: &Client, key: &str) -> pb::Document {
+pub(crate) async fn document(client: &Client, key: &str) -> pb::Document {
     let request = pb::GetDocumentRequest { name: named(key) };
     let answer = client.documents().get_document(request).await;
     answer.unwrap().into_inner().document.unwrap()
 }
 
-pub(super) async fn status(client: &Client, key: &str) -> pb::DocumentStatus {
+pub(crate) async fn status(client: &Client, key: &str) -> pb::DocumentStatus {
     document(client, key).await.status()
 }
 
 /// What happened to a document, oldest first: verb, actor and comment.
-pub(super) async fn history(client: &Client, key: &str) -> Vec<(String, String, String)> {
+pub(crate) async fn history(client: &Client, key: &str) -> Vec<(String, String, String)> {
     let request = pb::ListDocumentHistoryRequest {
         name: named(key),
         page_size: 1000,
@@ -237,12 +237,12 @@ pub(super) async fn history(client: &Client, key: &str) -> Vec<(String, String, 
 }
 
 /// Runs the task that activates documents, now.
-pub(super) async fn activate(server: &Server) -> pb::Run {
+pub(crate) async fn activate(server: &Server) -> pb::Run {
     run(server, "process-document-effective-dates").await
 }
 
 /// Runs the task that retires documents, now.
-pub(super) async fn retire(server: &Server) -> pb::Run {
+pub(crate) async fn retire(server: &Server) -> pb::Run {
     run(server, "process-document-obsoletion-dates").await
 }
 

@@ -1,0 +1,169 @@
+//! `bellctl document upload` and `download`.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use watchbell_client::{
+    pb::{Document, DownloadContentResponse, GetDocumentRequest, download_content_response},
+    transfer::{Download, Meter as _, Upload, digest},
+};
+
+use crate::{
+    args::{DownloadArgs, Format, UploadArgs},
+    commands::document_view::{one_line, told},
+    exit::Exit,
+    failure::Failure,
+    name::short,
+    output::spinner,
+    pending_file::{PendingFile, safe_file_name},
+    progress::{BytesBar, unless_interrupted},
+    session::Session,
+    text::plain,
+};
+
+/// Gives a file to a draft.
+pub(super) async fn upload(
+    session: &Session,
+    args: &UploadArgs,
+    actor: String,
+) -> Result<Exit, Failure> {
+    let shown = args.file.display().to_string();
+    let hashing = spinner(&format!("hashing {shown}"));
+    let digest = digest(&args.file).await;
+    hashing.finish_and_clear();
+    let digest = digest?;
+    let bar = BytesBar::new(&shown, digest.size);
+    let upload = Upload {
+        path: args.file.clone(),
+        digest,
+        document: args.name.clone().into_resource(),
+        actor,
+        file_name: file_name(&args.file),
+    };
+    let response = session.client.upload_content(&upload, &bar).await;
+    bar.finish();
+    let response = response?;
+    if session.output.format == Format::Json {
+        session.output.json(&response)?;
+        return Ok(Exit::Good);
+    }
+    let content = response.content.clone().unwrap_or_default();
+    let stored = format!("stored {}", plain(&told(&content)));
+    let line = match &response.document {
+        Some(document) => format!("{stored}: {}", one_line(session, document)),
+        None => stored,
+    };
+    session.output.line(&line)?;
+    Ok(Exit::Good)
+}
+
+/// Fetches the content of a document.
+pub(super) async fn download(session: &Session, args: &DownloadArgs) -> Result<Exit, Failure> {
+    // The name with its version: the newest version may be another one when a download goes on.
+    let request = GetDocumentRequest {
+        name: args.name.clone().into_resource(),
+    };
+    let response = session
+        .ask(request, async |request| {
+            session.client.documents().get_document(request).await
+        })
+        .await?;
+    let document = response.document.unwrap_or_default();
+    if args.file.as_deref() == Some(Path::new("-")) {
+        return to_stdout(session, &document).await;
+    }
+    let target = match &args.file {
+        Some(file) => file.clone(),
+        None => default_target(&document),
+    };
+    let mut file = PendingFile::create(&target, args.force)?;
+    let work = async {
+        let mut download = session.client.download_content(&document.name).await?;
+        pour(&mut download, &document, |bytes| file.put(bytes)).await?;
+        Ok(download)
+    };
+    let download = unless_interrupted(work).await?;
+    file.keep()?;
+    if session.output.format == Format::Json {
+        let header = download.content().clone();
+        session.output.json(&DownloadContentResponse {
+            message: Some(download_content_response::Message::Header(header)),
+        })?;
+    } else {
+        let size = told(download.content());
+        let line = format!("{} ({size})", target.display());
+        session.output.line(&format!("wrote {}", plain(&line)))?;
+    }
+    Ok(Exit::Good)
+}
+
+/// Writes all that comes, and returns once it is known to be right.
+async fn pour(
+    download: &mut Download,
+    document: &Document,
+    mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let size = u64::try_from(download.content().size).unwrap_or_default();
+    let bar = BytesBar::new(short(&document.name), size);
+    let mut written = 0;
+    while let Some(bytes) = download.next_bytes().await? {
+        write(&bytes)?;
+        written += bytes.len() as u64;
+        bar.reached(written);
+    }
+    bar.finish();
+    Ok(())
+}
+
+async fn to_stdout(session: &Session, document: &Document) -> Result<Exit, Failure> {
+    let mut download = session.client.download_content(&document.name).await?;
+    pour(&mut download, document, |bytes| {
+        Ok(io::stdout().lock().write_all(bytes)?)
+    })
+    .await?;
+    io::stdout().lock().flush()?;
+    Ok(Exit::Good)
+}
+
+/// The name that the content was uploaded with, or the document's own.
+fn default_target(document: &Document) -> PathBuf {
+    let uploaded = document.content.as_ref();
+    let uploaded = uploaded.and_then(|content| safe_file_name(&content.file_name));
+    let own = || safe_file_name(&document.name).unwrap_or_else(|| "content".to_owned());
+    uploaded.unwrap_or_else(own).into()
+}
+
+/// The file's name without its path, as text.
+pub(super) fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use watchbell_client::pb::Content;
+
+    use super::*;
+
+    #[test]
+    fn a_download_goes_where_the_name_says_but_never_elsewhere() {
+        let named = |file_name: &str| {
+            let document = Document {
+                name: "documents/SOP-1@1.0".into(),
+                content: Some(Content {
+                    file_name: file_name.into(),
+                    ..Content::default()
+                }),
+                ..Document::default()
+            };
+            default_target(&document)
+        };
+        assert_eq!(named("a.pdf"), Path::new("a.pdf"));
+        assert_eq!(named("../../.bashrc"), Path::new(".bashrc"));
+        for name in ["", "..", "a/.."] {
+            assert_eq!(named(name), Path::new("SOP-1@1.0"));
+        }
+    }
+}
