@@ -62,7 +62,11 @@ impl Documents {
         self.sizes_on_disk(sha256s.collect()).await
     }
 
-    async fn sizes_on_disk(&self, sha256s: Vec<String>) -> Result<BTreeMap<String, i64>> {
+    /// How large these contents are, those that are stored.
+    pub(in crate::records) async fn sizes_on_disk(
+        &self,
+        sha256s: Vec<String>,
+    ) -> Result<BTreeMap<String, i64>> {
         let files = self.files();
         blocking(move || {
             let mut sizes = BTreeMap::new();

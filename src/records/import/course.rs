@@ -115,7 +115,7 @@ impl Course {
             .partition(|(place, _)| is_known(&index.entry(*place)));
         look.bad.extend(self.compare(known).await?);
         let contents = new.iter().filter_map(|(_, row)| row.content_sha256.clone());
-        let stored = self.documents.contents_stored(contents.collect()).await?;
+        let stored = self.documents.sizes_on_disk(contents.collect()).await?;
         for (place, row) in new {
             let content = row.content_sha256.as_ref();
             let checked = row.dates_fit(self.reading.today).and_then(|()| {

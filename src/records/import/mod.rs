@@ -15,7 +15,6 @@
 //! waits a moment, and then is refused.
 
 mod circles;
-mod contents;
 mod course;
 mod index;
 mod names;

@@ -1,6 +1,6 @@
 //! Writing the rows of an import that are good: a transaction for each batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     course::{Course, not_stored},
@@ -44,11 +44,14 @@ impl Course {
         let mut bad = Vec::new();
         let mut lost = false;
         let mut tx = self.documents.store().begin().await?;
-        let contents = rows
+        let contents: Vec<String> = rows
             .iter()
             .filter_map(|(_, row)| row.content_sha256.clone())
             .collect();
-        let contents = self.documents.contents_held(&mut tx, contents).await?;
+        let contents = match contents.as_slice() {
+            [] => BTreeMap::new(),
+            contents => self.documents.hold_contents(&mut tx, contents).await?,
+        };
         let mut changes = Vec::with_capacity(rows.len());
         let mut fingerprints = Vec::with_capacity(rows.len());
         let mut written: HashMap<Key, (Place, Row)> = HashMap::with_capacity(rows.len());

@@ -4,9 +4,8 @@ use sea_orm::{ConnectionTrait as _, FromQueryResult};
 
 use super::{
     super::{
-        Store, Tx,
-        convert::micros,
-        rows::{CHUNK, Column, Type, column},
+        Store,
+        rows::{CHUNK, Type, column},
         sql::Sql,
     },
     rows::{ALL, IN_FORCE, Row},
@@ -86,24 +85,6 @@ impl Store {
             }
         }
         Ok(found)
-    }
-}
-
-impl Tx {
-    /// Notes that these contents, with their sizes, are asked for now: no sweep takes them.
-    pub async fn contents_hold(&mut self, contents: &[(String, i64)]) -> Result<()> {
-        const COLUMNS: &[Column] = &[
-            column("sha256", Type::Text),
-            column("size", Type::Big),
-            column("touched_at", Type::Big),
-        ];
-        let now = micros(self.now());
-        let rows = contents
-            .iter()
-            .map(|(sha256, size)| vec![sha256.as_str().into(), (*size).into(), now.into()]);
-        let tail = " ON CONFLICT (sha256) DO UPDATE SET touched_at = excluded.touched_at";
-        self.insert("contents", COLUMNS, &[], rows.collect(), tail)
-            .await
     }
 }
 

@@ -19,7 +19,10 @@ on_both!(
     a_caller_that_does_not_wait_is_told_so,
     a_database_that_is_busy_for_too_long_ends_it_and_the_same_file_goes_on,
 );
-on_postgresql!(a_database_that_goes_away_ends_it_and_the_same_file_goes_on);
+on_postgresql!(
+    a_database_that_goes_away_ends_it_and_the_same_file_goes_on,
+    two_replicas_bring_in_the_same_file_once,
+);
 
 fn rows(count: usize) -> Vec<pb::DocumentRow> {
     lined(
@@ -189,4 +192,21 @@ async fn a_database_that_goes_away_ends_it_and_the_same_file_goes_on(database: D
     .await;
     goes_on(&server, rows).await;
     server.stop().await;
+}
+
+async fn two_replicas_bring_in_the_same_file_once(database: Database) {
+    let site = Site::new(database);
+    let (one, other) = (site.start().await, site.start().await);
+    let rows = rows(5_000);
+    let (one_told, other_told) = tokio::join!(
+        import(&one.client, rows.clone()),
+        import(&other.client, rows.clone())
+    );
+    let counts = [one_told.counts(), other_told.counts()];
+    let created: i64 = counts.iter().map(|count| count.0).sum();
+    assert_eq!(created, 5_000, "{counts:?}");
+    assert_eq!((counts[0].2, counts[1].2), (0, 0));
+    assert_eq!(kept(&one.client).await.len(), 5_000);
+    one.stop().await;
+    other.stop().await;
 }

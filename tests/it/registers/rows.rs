@@ -1,7 +1,10 @@
 //! What is wrong with a row by itself is told by its line and column, and the good rest is kept.
 
 use tonic::Code;
-use watchbell_client::pb;
+use watchbell_client::{
+    pb,
+    register::{Form, Reader},
+};
 
 use super::desk::{header, import, kept, lined, message, row, say, send, version};
 use crate::support::{Database, Site, on_both, refused, violations};
@@ -9,6 +12,7 @@ use crate::support::{Database, Site, on_both, refused, violations};
 on_both!(
     what_is_wrong_with_a_row_is_told_by_line_and_column_and_the_rest_is_kept,
     every_status_can_be_brought_in,
+    the_register_that_ships_is_good,
     a_header_comes_first_and_once,
     only_to_check_keeps_nothing,
     a_content_that_a_row_names_must_be_stored,
@@ -181,6 +185,21 @@ async fn every_status_can_be_brought_in(database: Database) {
         assert_eq!(entry.comment, format!("line {line}"));
         assert!(!entry.principal.is_empty());
     }
+    server.stop().await;
+}
+
+async fn the_register_that_ships_is_good(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/register.csv");
+    let reader = Reader::open(Form::Csv, std::fs::File::open(file).unwrap()).unwrap();
+    let rows: Vec<pb::DocumentRow> = reader.map(|row| row.unwrap().unwrap().row).collect();
+    let count = rows.len() as i64;
+
+    let told = import(&server.client, rows).await;
+
+    assert_eq!(told.counts(), (count, 0, 0), "{:?}", told.bad);
+    assert!(30 < count);
     server.stop().await;
 }
 
