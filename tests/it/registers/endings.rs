@@ -17,6 +17,7 @@ on_both!(
     one_import_is_under_way_at_a_time,
     a_server_that_stops_ends_imports_and_exports,
     a_caller_that_does_not_wait_is_told_so,
+    a_client_that_does_not_read_is_not_read_from,
     a_database_that_is_busy_for_too_long_ends_it_and_the_same_file_goes_on,
 );
 on_postgresql!(
@@ -119,6 +120,47 @@ async fn a_caller_that_does_not_wait_is_told_so(database: Database) {
         (code, reason.as_str()),
         (Code::DeadlineExceeded, "DEADLINE")
     );
+    server.stop().await;
+}
+
+async fn a_client_that_does_not_read_is_not_read_from(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let Open { sender, answers } = Open::new(&server).await;
+    // In the end more, both ways, than any window takes.
+    let nameless = pb::DocumentRow {
+        title: "A document about something".repeat(9),
+        ..Default::default()
+    };
+    let bad = vec![nameless; 1000];
+    let mut sent = 0;
+    while tokio::time::timeout(Duration::from_secs(3), sender.send(message(&bad)))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+        assert!(
+            sent < 900,
+            "{sent} messages were taken from who reads no answers"
+        );
+    }
+    // It goes on once they are read.
+    drop(sender);
+    let mut answers = answers;
+    let mut bad_count = 0;
+    loop {
+        let answer = within("an answer", answers.next()).await.unwrap().unwrap();
+        match answer.message.unwrap() {
+            pb::import_documents_response::Message::BadRow(_) => bad_count += 1,
+            pb::import_documents_response::Message::Progress(_) => {}
+            pb::import_documents_response::Message::Summary(summary) => {
+                assert_eq!(summary.created_count, 600);
+                assert_eq!(summary.bad_count, bad_count);
+                break;
+            }
+        }
+    }
+    assert_eq!(bad_count, sent * 1000);
     server.stop().await;
 }
 
