@@ -50,7 +50,12 @@ pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
     mib_in(&format!("/proc/{process}/status"), "VmRSS:")
 }
 
-/// The same, with what it shares with other processes divided among them.
+/// The most of it that a process has had.
+pub(crate) fn peak_resident_mib(process: u32) -> anyhow::Result<f64> {
+    mib_in(&format!("/proc/{process}/status"), "VmHWM:")
+}
+
+/// Resident memory of a process, with what it shares with others divided among them.
 pub(crate) fn proportional_mib(process: u32) -> anyhow::Result<f64> {
     mib_in(&format!("/proc/{process}/smaps_rollup"), "Pss:")
 }

@@ -1,6 +1,7 @@
 //! What is measured: a file for each workload.
 
 pub(crate) mod burst;
+mod content;
 mod evaluator;
 pub(crate) mod footprint;
 mod history;
@@ -31,6 +32,8 @@ pub(crate) enum Workload {
     History,
     /// Events to thousands of subscribers.
     Watch,
+    /// A content of 1 GiB, up and down.
+    Content,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
     /// Next fires of cron lines, without a server.
@@ -68,6 +71,7 @@ impl fmt::Display for Workload {
             Self::Status => "status",
             Self::History => "history",
             Self::Watch => "watch",
+            Self::Content => "content",
             Self::Footprint => "footprint",
             Self::Evaluator => "evaluator",
         })
@@ -75,7 +79,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -84,16 +88,16 @@ impl Workload {
         Self::Status,
         Self::Watch,
         Self::History,
+        Self::Content,
         Self::Steady,
     ];
 
     /// On which of these databases it says something.
     pub(crate) fn databases(self, kinds: &[Kind]) -> Vec<Kind> {
-        // The evaluator knows none, so once is enough.
-        let count = if self == Self::Evaluator {
-            1
-        } else {
-            kinds.len()
+        // The evaluator knows none, and contents lie beside them: once is enough.
+        let count = match self {
+            Self::Evaluator | Self::Content => 1,
+            _ => kinds.len(),
         };
         kinds.iter().copied().take(count).collect()
     }
@@ -112,6 +116,7 @@ impl Workload {
             Self::Status => status::measure(scene, kind, report).await,
             Self::History => history::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
+            Self::Content => content::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),
         }
