@@ -1,6 +1,7 @@
 //! What is measured: a file for each workload.
 
 pub(crate) mod burst;
+mod content;
 mod documents;
 mod evaluator;
 pub(crate) mod footprint;
@@ -33,6 +34,8 @@ pub(crate) enum Workload {
     History,
     /// Events to thousands of subscribers.
     Watch,
+    /// A content of 1 GiB, up and down.
+    Content,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
     /// Documents that become effective, and lists of a million.
@@ -74,6 +77,7 @@ impl fmt::Display for Workload {
             Self::Status => "status",
             Self::History => "history",
             Self::Watch => "watch",
+            Self::Content => "content",
             Self::Footprint => "footprint",
             Self::Documents => "documents",
             Self::Register => "register",
@@ -83,7 +87,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -94,16 +98,16 @@ impl Workload {
         Self::History,
         Self::Documents,
         Self::Register,
+        Self::Content,
         Self::Steady,
     ];
 
     /// On which of these databases it says something.
     pub(crate) fn databases(self, kinds: &[Kind]) -> Vec<Kind> {
-        // The evaluator knows none, so once is enough.
-        let count = if self == Self::Evaluator {
-            1
-        } else {
-            kinds.len()
+        // The evaluator knows none, and contents lie beside them: once is enough.
+        let count = match self {
+            Self::Evaluator | Self::Content => 1,
+            _ => kinds.len(),
         };
         kinds.iter().copied().take(count).collect()
     }
@@ -122,6 +126,7 @@ impl Workload {
             Self::Status => status::measure(scene, kind, report).await,
             Self::History => history::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
+            Self::Content => content::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,
             Self::Register => register::measure(scene, kind, report).await,
