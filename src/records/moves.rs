@@ -6,8 +6,9 @@ use crate::{
     domain::{
         Document, DocumentId,
         document::{
-            Act, DocumentStatus, Facts, HistoryEntry, Key, Number, Version,
+            Act, DocumentStatus, Facts, HistoryEntry, Number, Version,
             act::{SYSTEM, act},
+            rules::Dependants,
         },
     },
     error::{Error, Result},
@@ -30,7 +31,7 @@ pub(super) struct By {
 pub(super) struct Locked {
     documents: BTreeMap<DocumentId, Document>,
     in_force: BTreeMap<Number, Known>,
-    dependants: BTreeMap<Number, Vec<Key>>,
+    dependants: BTreeMap<Number, Dependants>,
 }
 
 /// Another was quicker between the look and the lock: the same again will do.
@@ -148,8 +149,9 @@ impl Locked {
         for change in &changes {
             if change.document.status.is_final() {
                 for number in &change.document.depends_on {
-                    let dependants = self.dependants.entry(number.clone()).or_default();
-                    dependants.retain(|key| *key != change.document.key);
+                    if let Some(dependants) = self.dependants.get_mut(number) {
+                        dependants.lose(&change.document.key);
+                    }
                 }
             }
             self.documents

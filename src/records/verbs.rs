@@ -11,9 +11,9 @@ use crate::{
         Caller, Document, DocumentId,
         document::{
             Act, DocumentStatus, HistoryEntry, Key, Number, TITLE_MAX, TYPE_MAX, Verb, Version,
-            act::{depends_soundly, separated},
             key::Named,
             line, person,
+            rules::{depends_soundly, separated},
             table::legal_verbs,
         },
     },

@@ -3,17 +3,15 @@
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Document, DocumentStatus, Key, REMARK_MAX, Version,
-    key::Number,
-    line as text_line, person, same_person,
+    Document, DocumentStatus, Key, REMARK_MAX, Version, line as text_line, person,
+    rules::{Dependants, separated},
+    same_person,
     table::{Line, Role, Verb, legal_verbs, line_for},
 };
 use crate::error::{Error, Result};
 
 /// Who does what the server does by itself.
 pub const SYSTEM: &str = "system";
-/// Dependants that a refusal names.
-const NAMED_AT_MOST: usize = 5;
 
 /// A verb with what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +59,8 @@ pub enum Act {
 /// What must be known besides the document.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Documents that are not final and name this one's number among those they depend on; some of them.
-    pub dependants: Vec<Key>,
+    /// Of this one's number.
+    pub dependants: Dependants,
     /// The version of this number that is in force.
     pub in_force: Option<Version>,
 }
@@ -221,54 +219,6 @@ pub fn act(
     Ok(after)
 }
 
-/// Who writes a document does not review it, and who reviews it does not approve it.
-///
-/// # Errors
-/// [`Error::Invalid`] for `reviewer` or `approver`.
-pub fn separated(author: &str, reviewer: &str, approver: &str) -> Result<()> {
-    if !reviewer.is_empty() && same_person(author, reviewer) {
-        let what = format!("{reviewer} is the author, who may not review; expected someone else");
-        return Err(Error::invalid("reviewer", what));
-    }
-    if approver.is_empty() {
-        return Ok(());
-    }
-    for (role, person) in [("author", author), ("reviewer", reviewer)] {
-        if same_person(approver, person) {
-            let what =
-                format!("{approver} is the {role}, who may not approve; expected someone else");
-            return Err(Error::invalid("approver", what));
-        }
-    }
-    Ok(())
-}
-
-/// That a number does not depend on itself, and on no other twice.
-///
-/// # Errors
-/// [`Error::Invalid`] for `depends_on`.
-pub fn depends_soundly(number: &Number, depends_on: &[Number]) -> Result<()> {
-    if super::DEPENDS_MAX < depends_on.len() {
-        let what = format!(
-            "{} given; expected at most {}",
-            depends_on.len(),
-            super::DEPENDS_MAX
-        );
-        return Err(Error::invalid("depends_on", what));
-    }
-    for (index, other) in depends_on.iter().enumerate() {
-        if other == number {
-            let what = format!("{number} cannot depend on itself");
-            return Err(Error::invalid("depends_on", what));
-        }
-        if depends_on[..index].contains(other) {
-            let what = format!("{other} is given twice");
-            return Err(Error::invalid("depends_on", what));
-        }
-    }
-    Ok(())
-}
-
 fn illegal(document: &Document, verb: Verb) -> Error {
     let status = document.status.shouted();
     let legal: Vec<&str> = legal_verbs(document.status)
@@ -375,13 +325,16 @@ fn takes_force(document: &Document, facts: &Facts) -> Result<()> {
 }
 
 fn no_dependants(document: &Document, facts: &Facts) -> Result<()> {
-    if facts.dependants.is_empty() {
+    let Dependants { count, named } = &facts.dependants;
+    if *count <= 0 {
         return Ok(());
     }
-    let names = facts.dependants.iter().take(NAMED_AT_MOST);
-    let mut names: Vec<String> = names.map(Key::to_string).collect();
-    if NAMED_AT_MOST < facts.dependants.len() {
-        names.push("and others".to_owned());
+    let mut names: Vec<String> = named.iter().map(Key::to_string).collect();
+    let others = usize::try_from(*count)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(names.len());
+    if 0 < others {
+        names.push(format!("{others} more"));
     }
     let message = format!(
         "{} depend on {}: end them first, or take it from what they depend on by a new version",

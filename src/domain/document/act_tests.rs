@@ -179,7 +179,10 @@ fn what_others_depend_on_is_not_retired() {
         reason: "replaced".into(),
     };
     let facts = Facts {
-        dependants: vec![draft().key],
+        dependants: Dependants {
+            count: 1,
+            named: vec![draft().key],
+        },
         ..Facts::default()
     };
     let refused = act(&effective, &plan, "pat", &facts, (today(), noon()));

@@ -2,7 +2,7 @@
 
 use jiff::{Span, civil::Date};
 
-use super::{DEPENDS_MAX, DocumentStatus, Number, act::depends_soundly, day, key::Named, line};
+use super::{DEPENDS_MAX, DocumentStatus, Number, day, key::Named, line, rules::depends_soundly};
 use crate::error::{Error, Result};
 
 /// What is shown of a field that is wrong, in characters.

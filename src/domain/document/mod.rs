@@ -7,6 +7,7 @@ pub mod cell;
 pub mod draw;
 pub mod key;
 pub mod row;
+pub mod rules;
 mod same;
 pub mod table;
 

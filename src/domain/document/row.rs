@@ -5,10 +5,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Document, DocumentStatus, Key, Number, TITLE_MAX, TYPE_MAX, Version,
-    act::separated,
     cell::{date, depends_on, file_name, shown, status, supersedes},
     key::Named,
-    line, person, sha256,
+    line, person,
+    rules::separated,
+    sha256,
 };
 use crate::error::{Error, Result};
 

@@ -15,13 +15,14 @@ use super::{
 use crate::{
     domain::{
         Document, DocumentId, EventKind, NewEvent,
-        document::{HistoryEntry, Key, Number, Verb, key::Named},
+        document::{
+            HistoryEntry, Key, Number, Verb,
+            key::Named,
+            rules::{Dependants, NAMED_AT_MOST},
+        },
     },
     error::{Error, Result},
 };
-
-/// Dependants of a chunk of numbers that are read: a refusal names a few of them.
-const DEPENDANTS_READ: i64 = 5000;
 
 /// A document as it is now, and how it came to be so.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub struct Change {
 #[derive(FromQueryResult)]
 struct Dependant {
     on_number: String,
+    total: i64,
     number: String,
     major: i64,
     minor: i64,
@@ -95,23 +97,26 @@ impl Tx {
         Ok(numbers)
     }
 
-    /// Documents that are not final and depend on these numbers, by number.
-    pub async fn dependants(&mut self, numbers: &[Number]) -> Result<BTreeMap<Number, Vec<Key>>> {
-        let mut found: BTreeMap<Number, Vec<Key>> = BTreeMap::new();
+    /// Documents that are not final and depend on these numbers, by number; of many, how many and some.
+    pub async fn dependants(&mut self, numbers: &[Number]) -> Result<BTreeMap<Number, Dependants>> {
+        let mut found: BTreeMap<Number, Dependants> = BTreeMap::new();
         for chunk in numbers.chunks(CHUNK) {
             let select = self
                 .sql(
-                    "SELECT n.number AS on_number, d.number AS number, d.major AS major, d.minor AS minor \
-                     FROM document_dependants n JOIN documents d ON d.id = n.document_id WHERE n.number",
+                    "SELECT n.on_number, n.total, d.number AS number, d.major AS major, d.minor AS minor FROM \
+                     (SELECT number AS on_number, document_id, count(*) OVER (PARTITION BY number) AS total, \
+                     row_number() OVER (PARTITION BY number ORDER BY document_id) AS place \
+                     FROM document_dependants WHERE number",
                 )
                 .one_of(Type::Text, chunk.iter().map(Number::as_str))
-                .push(" ORDER BY n.number, d.number, d.major, d.minor LIMIT ")
-                .bind(DEPENDANTS_READ)
+                .push(") AS n JOIN documents d ON d.id = n.document_id WHERE n.place <= ")
+                .bind(NAMED_AT_MOST as i64)
+                .push(" ORDER BY n.on_number, d.number, d.major, d.minor")
                 .done();
             for row in self.all::<Dependant>(select).await? {
-                let on = row.on_number.parse()?;
-                let key = key_of(row.number, row.major, row.minor)?;
-                found.entry(on).or_default().push(key);
+                let of = found.entry(row.on_number.parse()?).or_default();
+                of.count = row.total;
+                of.named.push(key_of(row.number, row.major, row.minor)?);
             }
         }
         Ok(found)

@@ -1,13 +1,12 @@
 //! Documents whose day comes: what is moved, what is not and why, and what the status says.
 
 use sea_orm::ConnectionTrait as _;
-use tonic::Code;
 use watchbell_client::pb::{self, DocumentStatus, RunOutcome, RunState};
 
 use crate::support::office::{
-    Step, activate, approve, approved, create, document, does, draft, history, next_version, status,
+    activate, approve, approved, create, document, draft, history, next_version, status,
 };
-use crate::support::{Database, Site, at, on_both, refused, until};
+use crate::support::{Database, Site, at, on_both, until};
 
 on_both!(
     a_document_becomes_effective_at_the_first_slot_of_its_day,
@@ -15,7 +14,6 @@ on_both!(
     one_bad_document_does_not_stop_the_rest,
     a_dry_run_says_what_would_happen_and_changes_nothing,
     two_versions_due_at_once_leave_the_newer_in_force,
-    what_depends_on_another_goes_first,
 );
 
 async fn a_document_becomes_effective_at_the_first_slot_of_its_day(database: Database) {
@@ -277,87 +275,4 @@ async fn two_versions_due_at_once_leave_the_newer_in_force(database: Database) {
     );
     assert_eq!(status(client, "OLD-7").await, DocumentStatus::Superseded);
     server.stop().await;
-}
-
-async fn what_depends_on_another_goes_first(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let client = &server.client;
-    // A depends on B, B on C; all go on one day. D stays, and keeps E.
-    for (number, on) in [("C", ""), ("B", "C"), ("A", "B"), ("E", ""), ("D", "E")] {
-        let mut request = draft(number);
-        request.document.as_mut().unwrap().depends_on = [on]
-            .iter()
-            .filter(|on| !on.is_empty())
-            .map(ToString::to_string)
-            .collect();
-        create(client, request).await;
-        approve(client, &format!("{number}@1.0"), "2026-03-01").await;
-    }
-    let (_, reason, _) = refused(
-        does(
-            client,
-            "C",
-            "pat",
-            Step::ScheduleObsolescence("2026-03-03".into(), "x".into()),
-        )
-        .await,
-    );
-    assert_eq!(reason, "HAS_DEPENDANTS");
-    // As history that was brought in may have it.
-    let db = site.database.connect(site.data()).await;
-    for number in ["A", "B", "C", "E"] {
-        let schedule = format!(
-            "UPDATE documents SET status = 'scheduled_for_obsolescence', obsolescence_date = '2026-03-03' WHERE number = '{number}'"
-        );
-        db.execute_unprepared(&schedule).await.unwrap();
-    }
-    server.advance(23 * 3600);
-
-    let run = until("the run", async || {
-        let runs = server.runs_of("process-document-obsoletion-dates").await;
-        runs.into_iter()
-            .find(|run| run.outcome() == RunOutcome::Partial)
-    })
-    .await;
-
-    assert_eq!(
-        (
-            run.counters["documents_retired"],
-            run.counters["documents_failed"]
-        ),
-        (3, 1)
-    );
-    assert!(run.message.contains("D@1.0 depend on E"), "{}", run.message);
-    for number in ["A", "B", "C"] {
-        let gone = document(client, number).await;
-        assert_eq!(gone.status(), DocumentStatus::Obsolete, "{number}");
-        assert!(gone.retire_time.is_some());
-    }
-    assert_eq!(
-        status(client, "E").await,
-        DocumentStatus::ScheduledForObsolescence
-    );
-    next_version(client, "D", false).await;
-    let (code, ..) = refused(does(client, "D@1.1", "zoe", Step::Terminate("x".into())).await);
-    assert_eq!(code, Code::PermissionDenied);
-    let failed = server.trigger("process-document-obsoletion-dates").await;
-    server.reaches(&failed.name, RunState::RetryWait).await;
-    retire_all_but(client).await;
-    server.advance(60);
-    server.ended(&failed.name).await;
-    assert_eq!(status(client, "E").await, DocumentStatus::Obsolete);
-    server.stop().await;
-}
-
-/// D goes, in both its versions.
-async fn retire_all_but(client: &watchbell_client::client::Client) {
-    does(client, "D@1.1", "ann", Step::Terminate("not needed".into()))
-        .await
-        .unwrap();
-    let mut other = draft("F");
-    other.document.as_mut().unwrap().supersedes = "documents/D@1.0".to_owned();
-    create(client, other).await;
-    approve(client, "F@1.0", "2026-03-02").await;
-    assert_eq!(status(client, "D@1.0").await, DocumentStatus::Superseded);
 }

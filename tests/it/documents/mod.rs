@@ -3,6 +3,7 @@
 mod beginnings;
 mod chance;
 mod days;
+mod dependants;
 mod drawn;
 mod lateness;
 mod lifecycle;
