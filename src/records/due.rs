@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Documents,
-    moves::{By, CHANGED},
-};
+use super::{Documents, moves::By};
 use crate::{
     domain::document::{Act, Key, act::SYSTEM},
     error::{Error, Result},
-    store::{Change, Due, DueDocument, Known, Tx},
+    store::{CHANGED, Change, Due, DueDocument, Known, Tx},
 };
 
 /// What became of some documents whose day has come.

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     records::Documents,
-    store::{Change, Known, Tx},
+    store::{Change, Known, Tx, changed},
 };
 
 /// Who moves documents, for the history.
@@ -33,9 +33,6 @@ pub(super) struct Locked {
     in_force: BTreeMap<Number, Known>,
     dependants: BTreeMap<Number, Dependants>,
 }
-
-/// Another was quicker between the look and the lock: the same again will do.
-pub(super) const CHANGED: &str = "CHANGED_MEANWHILE";
 
 impl Documents {
     /// Locks documents, and with them what is in force of their numbers and of those they supersede.
@@ -67,10 +64,7 @@ impl Documents {
             .iter()
             .any(|known| !documents.contains_key(&known.id))
         {
-            return Err(Error::Aborted {
-                reason: CHANGED,
-                message: "another version came into force meanwhile: send it again".to_owned(),
-            });
+            return Err(changed());
         }
         let in_force = in_force
             .into_iter()

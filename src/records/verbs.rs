@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Documents,
-    moves::{By, CHANGED},
-};
+use super::{Documents, moves::By};
 use crate::{
     domain::{
         Caller, Document, DocumentId,
@@ -18,7 +15,7 @@ use crate::{
         },
     },
     error::{Error, Result},
-    store::{Change, Known, Remember, Tx},
+    store::{CHANGED, Change, Known, Remember, Tx},
 };
 
 /// A write that another was quicker than is tried again so often.
@@ -245,7 +242,15 @@ impl Documents {
             let Some(after) = changes.last().map(|change| change.document.clone()) else {
                 return Err(Error::internal("a move without a change"));
             };
-            tx.documents_update(changes).await?;
+            match tx.documents_update(changes).await {
+                Err(Error::Aborted {
+                    reason: CHANGED, ..
+                }) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    continue;
+                }
+                written => written?,
+            }
             tx.keep(who, remember.take(), &after).await?;
             tx.commit().await?;
             return Ok(after);

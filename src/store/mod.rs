@@ -66,8 +66,8 @@ pub use self::{
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
     documents::{
-        Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace, Numbers,
-        VersionOf,
+        CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,
+        Numbers, VersionOf, changed,
     },
     log::LogLine,
     open::Location,

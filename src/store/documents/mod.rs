@@ -14,7 +14,7 @@ pub use self::{
     list::{Days, DocumentFilter, ListPlace, Numbers},
     register::{Imported, VersionOf},
     rows::Known,
-    write::Change,
+    write::{CHANGED, Change, changed},
 };
 use super::{
     Page, PageOf, Store,

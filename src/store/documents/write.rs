@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::FromQueryResult;
+use sea_orm::{ConnectionTrait as _, FromQueryResult, SqlErr};
 
 use super::{
     super::{
@@ -23,6 +23,17 @@ use crate::{
     },
     error::{Error, Result},
 };
+
+/// Another was quicker between the look and the write: the same again will do.
+pub const CHANGED: &str = "CHANGED_MEANWHILE";
+
+/// That another version came into force meanwhile.
+pub fn changed() -> Error {
+    Error::Aborted {
+        reason: CHANGED,
+        message: "another version came into force meanwhile: send it again".to_owned(),
+    }
+}
 
 /// A document as it is now, and how it came to be so.
 #[derive(Clone, Debug)]
@@ -181,7 +192,15 @@ impl Tx {
                          revision = v.revision FROM v WHERE documents.id = v.id",
                     )
                     .done();
-                let written = self.run(update).await?;
+                let done = self.open()?.execute_raw(update).await;
+                if let Err(error) = &done
+                    && matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+                {
+                    // Where nothing was in force before, there was nothing for the two to wait for.
+                    self.failed = true;
+                    return Err(changed());
+                }
+                let written = self.check(done)?.rows_affected();
                 if written != chunk.len() as u64 {
                     self.failed = true;
                     return Err(Error::internal(

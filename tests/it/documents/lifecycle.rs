@@ -15,6 +15,7 @@ on_both!(
     an_etag_and_a_request_id_hold_for_verbs,
     a_document_that_others_depend_on_is_kept,
     what_was_sent_back_begins_anew,
+    of_two_versions_approved_at_once_one_is_in_force,
 );
 
 async fn a_document_goes_from_draft_to_effective_and_its_next_version_takes_its_place(
@@ -282,5 +283,47 @@ async fn what_was_sent_back_begins_anew(database: Database) {
         (back.status(), back.effective_date.as_str()),
         (DocumentStatus::Draft, "")
     );
+    server.stop().await;
+}
+
+/// Nothing is in force before, so that there is nothing for the two to wait for.
+async fn of_two_versions_approved_at_once_one_is_in_force(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    for number in 0..10 {
+        let number = format!("SOP-{number}");
+        for major in [1, 2] {
+            let mut request = draft(&number);
+            request.document.as_mut().unwrap().version_major = major;
+            create(client, request).await;
+            let key = format!("{number}@{major}.0");
+            for (who, step) in [
+                ("ann", Step::Submit("rex".into())),
+                ("rex", Step::StartReview),
+                ("rex", Step::PassReview("good".into())),
+                ("ann", Step::RequestApproval("pat".into())),
+            ] {
+                does(client, &key, who, step).await.unwrap();
+            }
+        }
+        let (one, two) = (format!("{number}@1.0"), format!("{number}@2.0"));
+        let approve = || Step::Approve("2026-03-02".into());
+        let (older, newer) = tokio::join!(
+            does(client, &one, "pat", approve()),
+            does(client, &two, "pat", approve()),
+        );
+        assert_eq!(newer.unwrap().status(), DocumentStatus::Effective);
+        match older {
+            Ok(_) => assert_eq!(status(client, &one).await, DocumentStatus::Superseded),
+            Err(_) => {
+                let (code, reason, _) = refused(older);
+                assert_eq!(
+                    (code, reason.as_str()),
+                    (Code::FailedPrecondition, "NEWER_IN_FORCE")
+                );
+            }
+        }
+    }
     server.stop().await;
 }
