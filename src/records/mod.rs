@@ -8,6 +8,7 @@ mod due;
 mod figures;
 mod import;
 mod moves;
+mod new;
 mod verbs;
 
 use std::{path::PathBuf, sync::Arc};
@@ -19,7 +20,7 @@ pub use self::{
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
     import::{BadRow, Import, Progress, Summary, Told},
-    verbs::{NewDocument, NextVersion},
+    new::{NewDocument, NextVersion},
 };
 use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
 

@@ -1,13 +1,15 @@
 //! What people do with documents: begin one, begin its next version, and move it.
 
-use jiff::Timestamp;
-
-use super::{Documents, moves::By};
+use super::{
+    Documents,
+    moves::By,
+    new::{NewDocument, NextVersion, draft, version_after},
+};
 use crate::{
     domain::{
-        Caller, Document, DocumentId,
+        Caller, Document,
         document::{
-            Act, DocumentStatus, HistoryEntry, Key, Number, TITLE_MAX, TYPE_MAX, Verb, Version,
+            Act, HistoryEntry, Key, Number, TITLE_MAX, TYPE_MAX, Verb,
             key::Named,
             line, person,
             rules::{depends_soundly, separated},
@@ -24,28 +26,6 @@ const ATTEMPTS: u32 = 5;
 const VERSIONS_READ: u64 = 10_000;
 /// Documents that are followed in search of a circle.
 const FOLLOWED_AT_MOST: usize = 10_000;
-
-/// A document to be.
-#[derive(Clone, Debug)]
-pub struct NewDocument {
-    pub key: Key,
-    pub title: String,
-    pub document_type: String,
-    pub reviewer: String,
-    pub approver: String,
-    /// None: the newest lower version of the same number.
-    pub supersedes: Option<Named>,
-    pub depends_on: Vec<Number>,
-}
-
-/// Which version is to be next, and what it is called.
-#[derive(Clone, Debug)]
-pub struct NextVersion {
-    pub major: bool,
-    /// Empty: as the version before.
-    pub title: String,
-    pub reason: String,
-}
 
 impl Documents {
     /// Begins a document, as a DRAFT of `actor`.
@@ -339,48 +319,6 @@ impl Documents {
         }
         Ok(())
     }
-}
-
-fn draft(key: Key, author: String, now: Timestamp) -> Document {
-    Document {
-        id: DocumentId::new(),
-        key,
-        title: String::new(),
-        document_type: String::new(),
-        status: DocumentStatus::Draft,
-        author,
-        reviewer: String::new(),
-        approver: String::new(),
-        effective_date: None,
-        activated_at: None,
-        obsolescence_date: None,
-        retired_at: None,
-        supersedes: None,
-        depends_on: Vec::new(),
-        content: None,
-        created_at: now,
-        updated_at: now,
-        status_at: now,
-        revision: 1,
-    }
-}
-
-/// The next version, minor or major, beyond those that were given up.
-fn version_after(
-    base: Version,
-    taken: impl Iterator<Item = Version>,
-    major: bool,
-) -> Result<Version> {
-    let newest = taken.filter(|version| base <= *version);
-    if major {
-        let newest = newest.map(|version| version.major).max();
-        return Version::new(newest.unwrap_or(base.major) + 1, 0);
-    }
-    let newest = newest
-        .filter(|version| version.major == base.major)
-        .map(|version| version.minor)
-        .max();
-    Version::new(base.major, newest.unwrap_or(base.minor) + 1)
 }
 
 fn as_named(key: &Key) -> Named {
