@@ -19,6 +19,7 @@ pub mod store;
 pub mod journal;
 
 // The working rooms. `backup` and `alerts` will stand beside them.
+pub mod backup;
 pub mod engine;
 pub mod records;
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use watchbell::{
     app::{self, DataDir, Ports},
+    backup,
     clock::{AnchoredClock, SharedClock, wall_now},
     config::{self, Config, DatabaseUrl, Flags},
     crontab::{self, CrontabFile, Options},
@@ -156,6 +157,18 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
         done.carried,
         done.left.len()
     );
+    Ok(())
+}
+
+pub(super) fn helper(step: &str) -> Done {
+    let mut order = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut order)
+        .context("could not read the order")?;
+    let answer = backup::help(step, &order)?;
+    std::io::stdout()
+        .write_all(&answer)
+        .context("could not write the answer")?;
     Ok(())
 }
 

@@ -44,6 +44,10 @@ enum Command {
     AuditSlots(Common),
     /// Turn crontabs into a configuration, on standard output.
     ImportCrontab(ImportCrontab),
+    /// For the server itself: does one step of a backup in a process that can be ended. Reads its order from
+    /// standard input.
+    #[command(hide = true)]
+    Helper { step: String },
 }
 
 /// Where settings come from, over the file and the environment.
@@ -118,6 +122,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Migrate(common) => commands::migrate(&common.flags()),
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
         Command::ImportCrontab(import) => commands::import_crontab(import),
+        Command::Helper { step } => commands::helper(&step),
     };
     let (code, error) = match done {
         Ok(()) => return ExitCode::SUCCESS,

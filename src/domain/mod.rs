@@ -1,5 +1,6 @@
 //! The nouns, and the rules that need nothing but them: pure, synchronous, no I/O.
 
+pub mod backup;
 pub mod caller;
 pub mod decide;
 pub mod document;

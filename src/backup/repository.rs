@@ -1,0 +1,271 @@
+//! The port: what a repository of snapshots must be able to do. Everything in it blocks, and is called on
+//! threads of its own.
+
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::backup::manifest::{FileError, FileRecord, SnapshotPath};
+
+/// How a caller stops an operation, and hears how far it is.
+#[derive(Clone)]
+pub struct Hand {
+    /// Looked at often enough that an operation ends within 250 ms.
+    pub cancel: CancellationToken,
+    /// Told bytes and files done so far; must be quick.
+    pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Why an operation did not succeed: a variant for each thing that a caller does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// It was asked to stop. Nothing is half done: packs that were written are used by the next run.
+    #[error("stopped")]
+    Cancelled,
+    /// There is nothing at this place.
+    #[error("there is no repository at {place}")]
+    Missing { place: String },
+    /// There is something at this place, and it is not a repository, or of another format or version.
+    #[error("{place} is not a repository that can be used: {why}")]
+    Foreign { place: String, why: String },
+    #[error("the password does not open the repository at {place}")]
+    WrongPassword { place: String },
+    /// Another program holds a lock of restic's kind.
+    #[error("{place} is locked by another program: {by}; it is tried again")]
+    Locked { place: String, by: String },
+    /// Data is there, and is not what was written.
+    #[error("damaged: {what}")]
+    Damaged { what: String },
+    /// The disk is full.
+    #[error("the disk of {place} is full")]
+    Full { place: String },
+    /// A dump or a source as a whole cannot be read; no snapshot was written.
+    #[error("{what}: {why}")]
+    Source { what: String, why: String },
+    #[error("{what}")]
+    Other {
+        what: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+pub type Result<T> = std::result::Result<T, RepositoryError>;
+
+/// A snapshot's id: 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SnapshotId(pub String);
+
+/// What a snapshot says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub id: SnapshotId,
+    pub time: Timestamp,
+    /// Words such as `watchbell`, `policy=daily-full`, `run=…`, `manifest`; at most a dozen.
+    pub tags: Vec<String>,
+    pub hostname: String,
+}
+
+/// What is to become a snapshot.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub time: Timestamp,
+    pub hostname: String,
+    pub tags: Vec<String>,
+    pub sources: Vec<Source>,
+    /// The snapshot whose unchanged files (same path, size, mtime, ctime, inode) need not be read again, and the hash
+    /// of each of its files, by path. A file that is unchanged and has no hash here is read.
+    pub parent: Option<Parent>,
+}
+
+/// See [`Job::parent`].
+#[derive(Clone, Debug)]
+pub struct Parent {
+    pub snapshot: SnapshotId,
+    /// Sorted by path.
+    pub files: Arc<Vec<FileRecord>>,
+}
+
+/// A file or directory of the disk, and where it goes in the snapshot.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// On the disk.
+    pub from: PathBuf,
+    /// In the snapshot, absolute: `/database/watchbell.db`, `/contents`, `/sources/intranet/srv/www`.
+    pub to: SnapshotPath,
+    /// Globs relative to `from`; empty: everything. A directory that no include can reach is not entered.
+    pub include: Vec<String>,
+    /// Globs relative to `from`; over `include`.
+    pub exclude: Vec<String>,
+    /// Whether one unreadable file is the end of all (a dump), or is named in the errors (other files).
+    pub all_or_nothing: bool,
+    /// Whether devices, sockets and fifos are named in the errors; they are never read.
+    pub name_special: bool,
+}
+
+/// What was archived.
+#[derive(Clone, Debug)]
+pub struct Archived {
+    pub snapshot: SnapshotId,
+    /// Every regular file with size, mtime and SHA-256, by path: hashed in the archive's own reads, or carried forward
+    /// from the parent.
+    pub files: Vec<FileRecord>,
+    /// What could not be read.
+    pub errors: Vec<FileError>,
+    pub new_files: u64,
+    pub changed_files: u64,
+    pub unchanged_files: u64,
+    /// Bytes that the repository has grown by.
+    pub added_bytes: u64,
+    /// Directories, links and so on that are in it besides.
+    pub others: u64,
+}
+
+/// What an entry of a snapshot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    File,
+    Directory,
+    /// A symbolic link, with its target.
+    Link(Vec<u8>),
+    /// A device, socket or fifo.
+    Special,
+}
+
+/// A file or directory of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub path: SnapshotPath,
+    pub kind: EntryKind,
+    pub size: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub mtime: i64,
+    /// Unix permissions.
+    pub mode: u32,
+}
+
+/// How much of the data is read by a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadData {
+    /// Structure only: index, trees, and that packs are there with their sizes.
+    None,
+    /// Subset `part` (1-based) of `of`: those of all parts are together everything.
+    Part {
+        part: u32,
+        of: u32,
+    },
+    All,
+}
+
+/// What a check has found.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Empty where all is well; at most 1,000 are told.
+    pub damage: Vec<String>,
+    pub packs_read: u64,
+    pub bytes_read: u64,
+    /// Packs that the index knows, and their bytes.
+    pub packs: u64,
+    pub bytes: u64,
+}
+
+/// What pruning has done, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Packs marked now, which go at the earliest after the grace; and those that are gone now.
+    pub marked_bytes: u64,
+    pub removed_bytes: u64,
+    pub repacked_bytes: u64,
+    /// Left by programs that were killed.
+    pub leftovers: u64,
+    pub leftover_bytes: u64,
+}
+
+/// What a repository takes up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub bytes: u64,
+    pub packs: u64,
+    pub snapshots: u64,
+}
+
+/// A lock that another program holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLock {
+    pub by: String,
+    pub since: Timestamp,
+    /// Older than 30 minutes, which is restic's own rule: reported, and ignored.
+    pub stale: bool,
+}
+
+/// A repository that is open.
+pub trait Repository: std::fmt::Debug + Send + Sync {
+    /// Where it is, for messages: never a secret.
+    fn place(&self) -> String;
+
+    /// Makes a snapshot; it is there when this returns, and not before. After an error or a cancel there is none, and
+    /// what was stored of it is used by the next.
+    ///
+    /// # Errors
+    /// Whatever is not about a single file.
+    fn archive(&self, job: &Job, hand: &Hand) -> Result<Archived>;
+
+    /// Every snapshot, oldest first.
+    fn snapshots(&self) -> Result<Vec<Snapshot>>;
+
+    /// A snapshot, to be read by several threads at once.
+    fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
+
+    /// Damage is in the answer; an error means that it could not be looked for.
+    fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked>;
+
+    /// Removes snapshots; what only they held goes when pruned. Only under the exclusive lease.
+    fn forget(&self, snapshots: &[SnapshotId]) -> Result<()>;
+
+    /// In two phases: what nobody refers to is marked, and removed by a later call after `grace`. Only under the
+    /// exclusive lease. Sweeps leftovers of killed programs older than a day, too.
+    fn prune(&self, grace: Duration, dry_run: bool, now: Timestamp, hand: &Hand) -> Result<Pruned>;
+
+    /// Copies snapshots into another repository, with their tags and times; says under which ids they are there.
+    /// Those that are there already are not copied again.
+    fn copy_to(
+        &self,
+        snapshots: &[SnapshotId],
+        other: &dyn Repository,
+        hand: &Hand,
+    ) -> Result<Vec<SnapshotId>>;
+
+    fn usage(&self) -> Result<Usage>;
+
+    /// Locks of other programs; ours leaves none.
+    fn foreign_locks(&self, now: Timestamp) -> Result<Vec<ForeignLock>>;
+
+    /// For `copy_to`, which needs to know its own kind.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// Reads one snapshot.
+pub trait SnapshotReader: Send + Sync {
+    /// Every entry, directories before what is in them. `each` may stop it by an error.
+    fn entries(&self, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()>;
+
+    /// One entry by its path; none where there is none.
+    fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>>;
+
+    /// Writes a file's bytes, in pieces. Damage in it is an error of this file alone.
+    fn read(&self, file: &Entry, into: &mut dyn Write, cancel: &CancellationToken) -> Result<()>;
+}
+
+impl std::fmt::Debug for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hand").finish_non_exhaustive()
+    }
+}
