@@ -9,7 +9,7 @@ use prost_build::{Service, ServiceGenerator};
     reason = "Cargo tells build scripts by the environment"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
-    let protos = ["schedule", "run", "task", "scheduler", "document"]
+    let protos = ["schedule", "run", "task", "scheduler", "document", "backup"]
         .map(|name| format!("watchbell/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");
 

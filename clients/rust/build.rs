@@ -3,7 +3,7 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let protos = ["schedule", "run", "task", "scheduler", "document"]
+    let protos = ["schedule", "run", "task", "scheduler", "document", "backup"]
         .map(|name| format!("watchbell/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=../../proto");
 

@@ -151,6 +151,15 @@ pub struct Progress {
     pub total: i64,
     pub message: String,
     pub at: Timestamp,
+    /// The step that it is at, where there are several; `done` and `total` are of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phase: String,
+    /// Files done in this step, where units are bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files: i64,
+    /// Milliseconds that the step may still take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<i64>,
 }
 
 /// An attempt that has ended, where it was not the last.
@@ -245,6 +254,10 @@ impl Run {
     pub fn counts(&self) -> bool {
         !self.dry_run && self.reason != reason::SUPERSEDED_BY_SLOT
     }
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 fn is_false(truth: &bool) -> bool {

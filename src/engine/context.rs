@@ -43,6 +43,18 @@ pub struct RunContext {
     pub(super) feed: Feed,
 }
 
+/// How far a step of a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    pub phase: String,
+    /// Units, mostly bytes, done in this step, and in all; 0 where that is not known.
+    pub done: i64,
+    pub total: i64,
+    pub files: i64,
+    pub remaining: Option<Duration>,
+    pub message: String,
+}
+
 /// Where a log line comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -79,12 +91,28 @@ impl RunContext {
 
     /// Says how far the run is; told to watchers at most once a second.
     pub fn progress(&self, done: i64, total: i64, message: impl Into<String>) {
-        let sign = Sign::now(&*self.clock);
-        let progress = Progress {
+        let step = Step {
             done,
             total,
             message: message.into(),
+            ..Step::default()
+        };
+        self.progress_of(step);
+    }
+
+    /// Says how far a step of the run is; told as by [`Self::progress`].
+    pub fn progress_of(&self, step: Step) {
+        let sign = Sign::now(&*self.clock);
+        let progress = Progress {
+            done: step.done,
+            total: step.total,
+            message: step.message,
             at: sign.at,
+            phase: step.phase,
+            files: step.files,
+            remaining_ms: step
+                .remaining
+                .map(|left| i64::try_from(left.as_millis()).unwrap_or(i64::MAX)),
         };
         self.feed.report(progress, sign);
     }

@@ -37,7 +37,7 @@ pub use self::{
     auditor::Auditor,
     board::Board,
     catalogue::check_catalogue,
-    context::{LOG_BYTES_MAX, RunContext, Stream},
+    context::{LOG_BYTES_MAX, RunContext, Step, Stream},
     drift::{ALIVE_FOR, DriftItem},
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},

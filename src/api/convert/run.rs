@@ -1,6 +1,6 @@
 //! Runs.
 
-use super::time::{stamp, stamp_of};
+use super::time::{span, stamp, stamp_of};
 use crate::{
     domain::{
         Outcome, Run, RunState, Trigger,
@@ -88,6 +88,11 @@ fn progress(progress: &Progress) -> pb::Progress {
         total: progress.total,
         message: progress.message.clone(),
         update_time: Some(stamp(progress.at)),
+        phase: progress.phase.clone(),
+        files: progress.files,
+        remaining: progress
+            .remaining_ms
+            .map(|left| span(std::time::Duration::from_millis(left.max(0).unsigned_abs()))),
     }
 }
 
