@@ -13,7 +13,7 @@ use crate::{
     domain::{
         EventKind, Task, TaskName, TaskSpec,
         problem::{Problem, Severity},
-        task::{Layers, Origin},
+        task::{Layers, Origin, is_owned},
     },
     error::{Error, Result},
 };
@@ -80,6 +80,16 @@ fn wanted(
         wanted.insert(name, layers);
     }
     for (name, fields) in configured {
+        let owned = registry
+            .built_ins()
+            .iter()
+            .any(|built_in| built_in.owned && built_in.name == name.as_str());
+        if let Some(field) = fields.keys().find(|field| owned && is_owned(field)) {
+            anyhow::bail!(
+                "tasks.{name}.{field}: it belongs to the task's policy; change it there, such as by \
+                 `bellctl backup policy update`"
+            );
+        }
         wanted.entry(name.clone()).or_default().configuration = Some(fields.clone());
     }
     Ok(wanted)
@@ -108,7 +118,7 @@ impl Engine {
             seen.insert(task.name.clone());
             match wanted.get(&task.name) {
                 Some(layers) => changed += u32::from(self.relayer(&task, layers).await?),
-                None if task.layers.origin() != Origin::Api => {
+                None if task.layers.owner.is_none() && task.layers.origin() != Origin::Api => {
                     self.retire(&task.name).await?;
                     ended += 1;
                 }
@@ -141,6 +151,7 @@ impl Engine {
         let mut task = self.settled(&mut tx, &task.name).await?;
         let layers = Layers {
             api: task.layers.api.clone(),
+            owner: task.layers.owner.clone(),
             ..layers.clone()
         };
         let before = task.version;

@@ -8,6 +8,7 @@ use super::{
     Engine,
     catalogue::{MISFIT, merged},
     deciding::skipped,
+    owned,
 };
 use crate::{
     domain::{
@@ -74,6 +75,9 @@ impl Engine {
         check_etag(&task, etag)?;
         let mut layers = task.layers.clone();
         for (path, value) in changes {
+            if let Some(owner) = layers.owner_of(&path) {
+                return Err(owned::refused(&task, &path, &owner.name));
+            }
             // A whole field takes the place of its parts.
             let below = format!("{path}.");
             layers
@@ -160,9 +164,15 @@ impl Engine {
             Origin::Api => None,
             Origin::BuiltIn => Some("it ships with the server; pause it instead"),
             Origin::Configuration => Some("it stands in the configuration file; remove it there"),
+            Origin::Owner => Some("it belongs to a policy; delete that"),
         };
         if let Some(advice) = advice {
-            let message = format!("{} cannot be deleted: {advice}", task.resource_name());
+            let owner = task.layers.owner.as_ref().map(|owner| owner.name.as_str());
+            let owner = owner.map_or_else(String::new, |owner| format!(" ({owner})"));
+            let message = format!(
+                "{} cannot be deleted: {advice}{owner}",
+                task.resource_name()
+            );
             return Err(Error::conflict(
                 "NOT_DELETABLE",
                 task.resource_name(),

@@ -128,6 +128,8 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// Fields of a `TaskSpec`: the lowest layer.
     pub fields: Map<String, Value>,
+    /// Whether a policy owns its schedule, which then stands in no configuration.
+    pub owned: bool,
 }
 
 type RunFn = dyn Fn(Value, RunContext) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync;

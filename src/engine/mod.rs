@@ -20,6 +20,7 @@ mod keeper;
 mod kind;
 mod known;
 mod orders;
+mod owned;
 mod pauses;
 mod perform;
 mod recovery;

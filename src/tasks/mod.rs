@@ -161,7 +161,11 @@ fn built_in(name: &'static str, fields: Value) -> BuiltIn {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    BuiltIn { name, fields }
+    BuiltIn {
+        name,
+        fields,
+        owned: false,
+    }
 }
 
 /// What the configuration holds under a name that a task gives.

@@ -91,6 +91,7 @@ pub(in crate::api) fn task_basic(task: &Task) -> pb::Task {
         origin: match task.layers.origin() {
             Origin::BuiltIn => pb::TaskOrigin::BuiltIn,
             Origin::Configuration => pb::TaskOrigin::Configuration,
+            Origin::Owner => pb::TaskOrigin::Policy,
             Origin::Api => pb::TaskOrigin::Api,
         }
         .into(),

@@ -1,5 +1,5 @@
-//! The three layers of a task, merged field by field: the registry's, the configuration's, and what
-//! the API has changed, with who, when and why.
+//! The layers of a task, merged field by field: the registry's, the configuration's, that of the policy which owns
+//! it, where one does, and what the API has changed, with who, when and why.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ text_enum! {
     Origin {
         BuiltIn = "built_in",
         Configuration = "configuration",
+        /// A policy, whose task it is.
+        Owner = "owner",
         Api = "api",
     }
 }
@@ -32,6 +34,18 @@ pub struct Override {
     pub reason: String,
 }
 
+/// What a policy says of its task. Its fields are changed through the policy alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// Its resource name, such as `backupPolicies/daily-full`.
+    pub name: String,
+    pub fields: Map<String, Value>,
+}
+
+/// Fields that are an owner's, and nobody else's.
+const OWNED: [&str; 3] = ["kind", "parameters", "schedule"];
+
 /// Keys are fields of [`TaskSpec`]; in `api` also paths into one, such as `schedule.time_zone`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +54,8 @@ pub struct Layers {
     pub built_in: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub api: BTreeMap<String, Override>,
 }
@@ -55,6 +71,8 @@ impl Layers {
             Origin::BuiltIn
         } else if self.configuration.is_some() {
             Origin::Configuration
+        } else if self.owner.is_some() {
+            Origin::Owner
         } else {
             Origin::Api
         }
@@ -66,7 +84,9 @@ impl Layers {
     /// [`Error::Invalid`] naming the field that does not fit.
     pub fn merge(&self) -> Result<TaskSpec> {
         let mut merged = Map::new();
-        for layer in [&self.built_in, &self.configuration].into_iter().flatten() {
+        let owner = self.owner.as_ref().map(|owner| &owner.fields);
+        let lower = [self.built_in.as_ref(), self.configuration.as_ref(), owner];
+        for layer in lower.into_iter().flatten() {
             for (field, value) in layer {
                 lay(&mut merged, field, value);
             }
@@ -85,6 +105,19 @@ impl Layers {
         }
         read(merged)
     }
+}
+
+impl Layers {
+    /// Whether a field, or a path into one, is its owner's; says whose.
+    pub fn owner_of(&self, path: &str) -> Option<&Owner> {
+        self.owner.as_ref().filter(|_| is_owned(path))
+    }
+}
+
+/// Whether a field, or a path into one, is an owner's where a task has one.
+pub fn is_owned(path: &str) -> bool {
+    let field = path.split_once('.').map_or(path, |(field, _)| field);
+    OWNED.contains(&field)
 }
 
 /// Reads a whole specification, field by field so that an error names the field.
@@ -167,6 +200,7 @@ mod tests {
                 ("priority".into(), change(json!(7))),
                 ("schedule.time_zone".into(), change(json!("Europe/Paris"))),
             ]),
+            ..Layers::default()
         };
 
         let spec = layers.merge().unwrap();
@@ -181,11 +215,29 @@ mod tests {
         let layers = Layers {
             built_in: Some(map(json!({"kind": "x", "schedule": {"cron": "0 3 * * *"}}))),
             configuration: Some(map(json!({"schedule": {"every": "5m"}}))),
-            api: BTreeMap::new(),
+            ..Layers::default()
         };
         let spec = layers.merge().unwrap();
         assert_eq!(spec.schedule.cron, None);
         assert!(spec.schedule.every.is_some());
+    }
+
+    #[test]
+    fn what_is_an_owners_is_known_as_his() {
+        let layers = Layers {
+            built_in: Some(map(
+                json!({"kind": "backup", "schedule": {"cron": "0 3 * * *"}}),
+            )),
+            owner: Some(Owner {
+                name: "backupPolicies/a".into(),
+                fields: map(json!({"schedule": {"every": "5m"}})),
+            }),
+            ..Layers::default()
+        };
+        assert!(layers.merge().unwrap().schedule.every.is_some());
+        assert!(layers.owner_of("schedule.time_zone").is_some());
+        assert!(layers.owner_of("priority").is_none());
+        assert!(Layers::default().owner_of("schedule").is_none());
     }
 
     #[test]

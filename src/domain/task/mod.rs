@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     course::Course,
-    layers::{Layers, Origin, Override},
+    layers::{Layers, Origin, Override, Owner, is_owned},
 };
 use super::{
     id::{RunId, TaskId, TaskName},
