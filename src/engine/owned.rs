@@ -4,7 +4,7 @@ use super::{Engine, edits::add};
 use crate::{
     domain::{
         Task, TaskName,
-        task::{Layers, Origin, Owner},
+        task::{Layers, Owner},
     },
     error::{Error, Result},
     store::Tx,
@@ -37,7 +37,12 @@ impl Engine {
         };
         let others = match &task.layers.owner {
             Some(before) => before.name != owner.name,
-            None => task.layers.origin() != Origin::BuiltIn,
+            // One that ships is made for its policy, or is none of a policy's.
+            None => !self
+                .registry()
+                .built_ins()
+                .iter()
+                .any(|built_in| built_in.owned && built_in.name == name.as_str()),
         };
         if others {
             return Err(Error::AlreadyExists {

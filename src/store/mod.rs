@@ -9,6 +9,7 @@
 //! Locks are taken in one order: tasks (by id), then runs.
 
 mod audits;
+mod backups;
 mod bell;
 mod cluster;
 mod contents;
@@ -60,6 +61,7 @@ use sea_orm::{
 
 pub use self::{
     audits::Mark,
+    backups::{LeaseMode, Leased, PointFilter, PointPlace},
     bell::Bells,
     cluster::GlobalPause,
     contents::StoredContent,

@@ -1,6 +1,9 @@
 //! Backups: what policies want, what restore points are, and what is known of them.
 
 pub mod manifest;
+pub mod point;
+pub mod policy;
+pub mod retention;
 
 use std::{fmt, str::FromStr};
 

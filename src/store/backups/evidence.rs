@@ -1,0 +1,125 @@
+//! What verifications have found, and which parts of a repository were read when.
+
+use jiff::Timestamp;
+use sea_orm::FromQueryResult;
+use uuid::Uuid;
+
+use super::Body;
+use crate::{
+    domain::backup::{Level, point::Evidence},
+    error::Result,
+    store::{Page, PageOf, Store, Tx, convert},
+};
+
+#[derive(FromQueryResult)]
+struct ReadRow {
+    part: i64,
+    parts: i64,
+    read_at: i64,
+}
+
+impl Store {
+    /// Evidence, newest first; of one point, where one is named.
+    pub async fn evidence(
+        &self,
+        point: Option<Uuid>,
+        page: Page<(Timestamp, Uuid)>,
+    ) -> Result<PageOf<Evidence, (Timestamp, Uuid)>> {
+        let mut select = self.sql("SELECT body FROM backup_evidence WHERE 1 = 1");
+        if let Some(point) = point {
+            select = select.push(" AND point = ").bind(point);
+        }
+        if let Some((at, id)) = page.after {
+            select = select
+                .push(" AND (at, id) < (")
+                .bind(convert::micros(at))
+                .push(", ")
+                .bind(id)
+                .push(")");
+        }
+        let select = select
+            .push(" ORDER BY at DESC, id DESC LIMIT ")
+            .bind(i64::try_from(page.size + 1).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<Body> = self.all(select).await?;
+        let evidence = rows.iter().map(|row| convert::read(&row.body));
+        let evidence: Vec<Evidence> = evidence.collect::<Result<_>>()?;
+        Ok(PageOf::cut(evidence, page.size, |one| (one.at, one.id)))
+    }
+
+    /// The newest evidence of a level.
+    pub async fn evidence_newest(&self, level: Level) -> Result<Option<Evidence>> {
+        let select = self
+            .sql("SELECT body FROM backup_evidence WHERE level = ")
+            .bind(level.as_str())
+            .push(" ORDER BY at DESC, id DESC LIMIT 1")
+            .done();
+        let row: Option<Body> = self.one(select).await?;
+        row.map(|row| convert::read(&row.body)).transpose()
+    }
+
+    /// When each of `parts` parts of a repository was last read, by its number from 1.
+    pub async fn reads(&self, repository: &str, parts: u32) -> Result<Vec<(u32, Timestamp)>> {
+        let select = self
+            .sql("SELECT part, parts, read_at FROM backup_reads WHERE repository = ")
+            .bind(repository)
+            .push(" ORDER BY read_at")
+            .done();
+        let rows: Vec<ReadRow> = self.all(select).await?;
+        let of = rows.into_iter().filter(|row| row.parts == i64::from(parts));
+        of.map(|row| {
+            let part = u32::try_from(row.part).unwrap_or(0);
+            Ok((part, convert::instant(row.read_at)?))
+        })
+        .collect()
+    }
+}
+
+impl Tx {
+    pub async fn evidence_insert(&mut self, evidence: &Evidence) -> Result<()> {
+        let insert = self
+            .sql("INSERT INTO backup_evidence (id, at, level, point, body) VALUES (")
+            .bind(evidence.id)
+            .push(", ")
+            .bind(convert::micros(evidence.at))
+            .push(", ")
+            .bind(evidence.level.as_str())
+            .push(", ")
+            .bind(evidence.point)
+            .postgres("::uuid")
+            .push(", ")
+            .bind(convert::json(evidence)?)
+            .push(")")
+            .done();
+        self.run(insert).await?;
+        Ok(())
+    }
+
+    /// Forgets evidence from before that.
+    pub async fn evidence_prune(&mut self, before: Timestamp) -> Result<u64> {
+        let delete = self
+            .sql("DELETE FROM backup_evidence WHERE at < ")
+            .bind(convert::micros(before))
+            .done();
+        self.run(delete).await
+    }
+
+    /// Notes that a part of a repository was read now, and found whole.
+    pub async fn read_note(&mut self, repository: &str, part: u32, parts: u32) -> Result<()> {
+        let upsert = self
+            .sql("INSERT INTO backup_reads (repository, part, parts, read_at) VALUES (")
+            .bind(repository)
+            .push(", ")
+            .bind(i64::from(part))
+            .push(", ")
+            .bind(i64::from(parts))
+            .push(", ")
+            .bind(convert::micros(self.now()))
+            .push(
+                ") ON CONFLICT (repository, part) DO UPDATE SET parts = excluded.parts, read_at = excluded.read_at",
+            )
+            .done();
+        self.run(upsert).await?;
+        Ok(())
+    }
+}

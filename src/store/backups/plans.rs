@@ -1,0 +1,84 @@
+//! Plans of restores, by the hash of their token: the token itself is the caller's alone.
+
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Body;
+use crate::{
+    error::{Error, Result},
+    store::{Store, Tx, convert},
+};
+
+/// Plans there may be at once.
+const PLANS_MAX: usize = 1000;
+
+impl Store {
+    /// A plan that has not ended at `now`.
+    pub async fn restore_plan<T: DeserializeOwned>(
+        &self,
+        token_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<T>> {
+        let select = self
+            .sql("SELECT body FROM restore_plans WHERE token_hash = ")
+            .bind(token_hash)
+            .push(" AND expires_at >= ")
+            .bind(convert::micros(now))
+            .done();
+        let row: Option<Body> = self.one(select).await?;
+        row.map(|row| convert::read(&row.body)).transpose()
+    }
+}
+
+impl Tx {
+    /// Keeps a plan, and forgets those that are over.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where there are 1,000.
+    pub async fn restore_plan_keep(
+        &mut self,
+        token_hash: &str,
+        expires_at: Timestamp,
+        plan: &impl Serialize,
+    ) -> Result<()> {
+        let delete = self
+            .sql("DELETE FROM restore_plans WHERE expires_at < ")
+            .bind(convert::micros(self.now()))
+            .done();
+        self.run(delete).await?;
+        let insert = self
+            .sql("INSERT INTO restore_plans (token_hash, expires_at, body) VALUES (")
+            .bind(token_hash)
+            .push(", ")
+            .bind(convert::micros(expires_at))
+            .push(", ")
+            .bind(convert::json(plan)?)
+            .push(")")
+            .done();
+        self.run(insert).await?;
+        let count = self.sql("SELECT '' AS body FROM restore_plans").done();
+        let kept: Vec<Body> = self.all(count).await?;
+        if PLANS_MAX < kept.len() {
+            return Err(Error::Exhausted(format!(
+                "{PLANS_MAX} restores are planned, which is the most at once: wait until some have ended"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes a plan that has not ended: it is good for one restore.
+    pub async fn restore_plan_take<T: DeserializeOwned>(
+        &mut self,
+        token_hash: &str,
+    ) -> Result<Option<T>> {
+        let delete = self
+            .sql("DELETE FROM restore_plans WHERE token_hash = ")
+            .bind(token_hash)
+            .push(" AND expires_at >= ")
+            .bind(convert::micros(self.now()))
+            .push(" RETURNING body")
+            .done();
+        let row: Option<Body> = self.one(delete).await?;
+        row.map(|row| convert::read(&row.body)).transpose()
+    }
+}

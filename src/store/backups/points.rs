@@ -1,0 +1,248 @@
+//! Restore points, newest first.
+
+use jiff::Timestamp;
+use sea_orm::FromQueryResult;
+use uuid::Uuid;
+
+use super::Body;
+use crate::{
+    domain::backup::{PolicyKind, point::RestorePoint},
+    error::{Error, Result},
+    store::{Page, PageOf, Store, Tx, convert, sql::Sql},
+};
+
+/// Points of a policy that retention looks at.
+pub(super) const LOOKED_AT: i64 = 10_000;
+
+/// Which points are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PointFilter {
+    pub policy: Option<String>,
+    pub removed: bool,
+}
+
+/// Where a page of points begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointPlace {
+    pub frozen_at: Timestamp,
+    pub id: Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct Counted {
+    policy: String,
+    count: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Summed {
+    count: i64,
+}
+
+impl Store {
+    pub async fn points(
+        &self,
+        filter: &PointFilter,
+        page: Page<PointPlace>,
+    ) -> Result<PageOf<RestorePoint, PointPlace>> {
+        let rows: Vec<Body> = self.all(list(self.sql(""), filter, &page).done()).await?;
+        Ok(PageOf::cut(read(rows)?, page.size, |point| PointPlace {
+            frozen_at: point.frozen_at,
+            id: point.id,
+        }))
+    }
+
+    /// # Errors
+    /// [`Error::NotFound`]
+    pub async fn point(&self, id: Uuid) -> Result<RestorePoint> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE id = ")
+            .bind(id)
+            .done();
+        let row: Option<Body> = self.one(select).await?;
+        let row = row.ok_or_else(|| Error::not_found("restore point", id))?;
+        convert::read(&row.body)
+    }
+
+    /// The newest point of a kind that is complete and was read back; of one policy, where one is named.
+    pub async fn point_newest_good(
+        &self,
+        kind: PolicyKind,
+        policy: Option<&str>,
+    ) -> Result<Option<RestorePoint>> {
+        let mut select = self
+            .sql("SELECT body FROM restore_points WHERE kind = ")
+            .bind(kind.as_str())
+            .push(" AND removed_at IS NULL AND verified_at IS NOT NULL AND state = 'complete'");
+        if let Some(policy) = policy {
+            select = select.push(" AND policy = ").bind(policy);
+        }
+        let select = select.push(" ORDER BY frozen_at DESC LIMIT 1").done();
+        self.first(select).await
+    }
+
+    /// The newest point that a drill restored, files and database.
+    pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
+        let select = "SELECT body FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL \
+                      ORDER BY frozen_at DESC LIMIT 1";
+        self.first(self.sql(select).done()).await
+    }
+
+    /// The newest points that are there, of a policy, newest first; at most 10,000.
+    pub async fn points_of(&self, policy: &str) -> Result<Vec<RestorePoint>> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE policy = ")
+            .bind(policy)
+            .push(" AND removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
+            .bind(LOOKED_AT)
+            .done();
+        read(self.all(select).await?)
+    }
+
+    /// How many points are there, by policy.
+    pub async fn points_count(&self) -> Result<Vec<(String, i64)>> {
+        let select = "SELECT policy, count(*) AS count FROM restore_points WHERE removed_at IS NULL GROUP BY policy";
+        let rows: Vec<Counted> = self.all(self.sql(select).done()).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.policy, row.count))
+            .collect())
+    }
+
+    /// Whether a point names this snapshot, of data or of a manifest.
+    pub async fn points_there(&self) -> Result<Vec<RestorePoint>> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
+            .bind(LOOKED_AT)
+            .done();
+        read(self.all(select).await?)
+    }
+
+    /// How many points a drill has restored.
+    pub async fn points_drilled_count(&self) -> Result<i64> {
+        let select = "SELECT count(*) AS count FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL";
+        let row: Option<Summed> = self.one(self.sql(select).done()).await?;
+        Ok(row.map_or(0, |row| row.count))
+    }
+
+    async fn first(&self, select: sea_orm::Statement) -> Result<Option<RestorePoint>> {
+        let row: Option<Body> = self.one(select).await?;
+        row.map(|row| convert::read(&row.body)).transpose()
+    }
+}
+
+impl Tx {
+    /// A point, locked.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]
+    pub async fn point_locked(&mut self, id: Uuid) -> Result<RestorePoint> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE id = ")
+            .bind(id)
+            .postgres(" FOR UPDATE")
+            .done();
+        let row: Option<Body> = self.one(select).await?;
+        let row = row.ok_or_else(|| Error::not_found("restore point", id))?;
+        convert::read(&row.body)
+    }
+
+    /// Writes a point, whether it was there or not.
+    pub async fn point_put(&mut self, point: &RestorePoint) -> Result<()> {
+        let upsert = self
+            .sql(
+                "INSERT INTO restore_points (id, policy, kind, state, frozen_at, verified_at, drilled_at, removed_at, \
+                 body) VALUES (",
+            )
+            .bind(point.id)
+            .push(", ")
+            .bind(point.policy.as_str())
+            .push(", ")
+            .bind(point.kind.as_str())
+            .push(", ")
+            .bind(point.state.as_str())
+            .push(", ")
+            .bind(convert::micros(point.frozen_at))
+            .push(", ")
+            .bind(convert::micros_of(point.verified_at))
+            .postgres("::bigint")
+            .push(", ")
+            .bind(convert::micros_of(point.drilled_at))
+            .postgres("::bigint")
+            .push(", ")
+            .bind(convert::micros_of(point.removed_at))
+            .postgres("::bigint")
+            .push(", ")
+            .bind(convert::json(point)?)
+            .push(
+                ") ON CONFLICT (id) DO UPDATE SET state = excluded.state, verified_at = excluded.verified_at, \
+                 drilled_at = excluded.drilled_at, removed_at = excluded.removed_at, body = excluded.body",
+            )
+            .done();
+        self.run(upsert).await?;
+        Ok(())
+    }
+
+    /// Forgets points that were removed before that.
+    pub async fn points_prune(&mut self, before: Timestamp) -> Result<u64> {
+        let delete = self
+            .sql("DELETE FROM restore_points WHERE removed_at < ")
+            .bind(convert::micros(before))
+            .done();
+        self.run(delete).await
+    }
+}
+
+fn read(rows: Vec<Body>) -> Result<Vec<RestorePoint>> {
+    rows.iter().map(|row| convert::read(&row.body)).collect()
+}
+
+fn list(sql: Sql, filter: &PointFilter, page: &Page<PointPlace>) -> Sql {
+    let mut sql = sql.push("SELECT body FROM restore_points WHERE 1 = 1");
+    if let Some(policy) = &filter.policy {
+        sql = sql.push(" AND policy = ").bind(policy.as_str());
+    }
+    if !filter.removed {
+        sql = sql.push(" AND removed_at IS NULL");
+    }
+    if let Some(after) = page.after {
+        sql = sql
+            .push(" AND (frozen_at, id) < (")
+            .bind(convert::micros(after.frozen_at))
+            .push(", ")
+            .bind(after.id)
+            .push(")");
+    }
+    sql.push(" ORDER BY frozen_at DESC, id DESC LIMIT ")
+        .bind(i64::try_from(page.size + 1).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::{empty_store, plan};
+
+    #[tokio::test]
+    async fn sqlite_lists_points_by_an_index_alone() {
+        let (_dir, store) = empty_store().await;
+        let place = PointPlace {
+            frozen_at: Timestamp::UNIX_EPOCH,
+            id: Uuid::nil(),
+        };
+        for policy in [None, Some("daily-full".to_owned())] {
+            for removed in [false, true] {
+                for after in [None, Some(place)] {
+                    let filter = PointFilter {
+                        policy: policy.clone(),
+                        removed,
+                    };
+                    let page = Page { size: 9, after };
+                    let select = list(store.sql(""), &filter, &page).done();
+                    let steps = plan(&store, select).await.join("\n");
+                    assert!(steps.contains("USING INDEX restore_points_"), "{steps}");
+                    assert!(!steps.contains("TEMP B-TREE"), "{steps}");
+                }
+            }
+        }
+    }
+}
