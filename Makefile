@@ -54,6 +54,7 @@ run: build ## Build, and serve on SQLite below ./watchbell-data
 	@echo '  $(BELLCTL) task trigger NAME --wait    run one now, and see it end'
 	@echo '  $(BELLCTL) run watch                   see runs as they happen'
 	@echo '  $(BELLCTL) document list               documents; some are due today'
+	@echo '  $(BELLCTL) backup run daily-full --wait   back up, and see it read back'
 	@echo
 	@echo 'or without a client, by reflection:'
 	@echo
@@ -69,7 +70,7 @@ build: needs ## Build the server and bellctl, unoptimised
 
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
-	scripts/test-postgres -- scripts/test-cronsim -- scripts/test-faketime -- \
+	scripts/test-postgres -- scripts/test-cronsim -- scripts/test-faketime -- scripts/test-restic -- \
 		$(CARGO) test $(CARGO_FLAGS) $(TESTS)
 
 # One after the other, so that each is measured alone: a quarter of an hour.

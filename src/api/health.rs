@@ -16,12 +16,13 @@ use tonic_health::{
 
 use super::{Feed, Reply};
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "watchbell.v1.SchedulerService",
     "watchbell.v1.TaskService",
     "watchbell.v1.RunService",
     "watchbell.v1.DocumentService",
+    "watchbell.v1.BackupService",
 ];
 /// Not services, but what a monitor may ask after: whether slots are decided, whether the database
 /// answers.

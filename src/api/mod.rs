@@ -5,6 +5,11 @@
 //! how it looks.
 
 pub mod auth;
+mod backup_names;
+mod backup_points;
+mod backup_policies;
+mod backup_restores;
+mod backups;
 mod content;
 mod convert;
 mod deadline;
@@ -26,6 +31,7 @@ mod task_fields;
 mod task_reads;
 mod tasks;
 mod watch;
+mod watch_backup;
 mod watch_documents;
 mod watch_runs;
 mod watch_token;
@@ -45,13 +51,14 @@ pub use self::{
     shared::Shared,
 };
 use crate::{
+    backup::{Backups, PolicyTasks},
     domain::Caller,
     engine::Engine,
     error::{Error, Result},
     pb::{
-        DESCRIPTORS, document_service_server::DocumentServiceServer,
-        run_service_server::RunServiceServer, scheduler_service_server::SchedulerServiceServer,
-        task_service_server::TaskServiceServer,
+        DESCRIPTORS, backup_service_server::BackupServiceServer,
+        document_service_server::DocumentServiceServer, run_service_server::RunServiceServer,
+        scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
     },
     records::Documents,
 };
@@ -70,11 +77,20 @@ pub struct ServerInfo {
     pub max_running: usize,
 }
 
+/// The room of backups, and what makes the tasks of its policies.
+#[derive(Debug)]
+pub struct Backed {
+    pub backups: Backups,
+    pub policy_tasks: Arc<dyn PolicyTasks>,
+}
+
 /// What the services reach; one value serves them all.
 #[derive(Clone, Debug)]
 pub struct Api {
     pub(crate) engine: Engine,
     pub(crate) documents: Documents,
+    pub(crate) backups: Backups,
+    pub(crate) policy_tasks: Arc<dyn PolicyTasks>,
     pub(crate) token: Arc<Token>,
     pub(crate) stop: CancellationToken,
     pub(crate) info: Arc<ServerInfo>,
@@ -87,6 +103,7 @@ impl Api {
     pub fn new(
         engine: Engine,
         documents: Documents,
+        backed: Backed,
         token: Token,
         stop: CancellationToken,
         info: ServerInfo,
@@ -94,6 +111,8 @@ impl Api {
         Self {
             engine,
             documents,
+            backups: backed.backups,
+            policy_tasks: backed.policy_tasks,
             token: Arc::new(token),
             stop,
             info: Arc::new(info),
@@ -129,6 +148,7 @@ impl Api {
             .add_service(serve!(TaskServiceServer))
             .add_service(serve!(RunServiceServer))
             .add_service(serve!(DocumentServiceServer))
+            .add_service(serve!(BackupServiceServer))
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::internal)?)
             .add_service(reflection().build_v1alpha().map_err(Error::internal)?);

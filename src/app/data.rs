@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::restore::UNFINISHED;
+
 /// A data directory that this process holds. Dropped, it is free for the next.
 #[derive(Debug)]
 pub struct DataDir {
@@ -34,6 +36,20 @@ impl DataDir {
                 path.display()
             )
         })?;
+        if path.join(UNFINISHED).exists() {
+            bail!(
+                "a restore into {} has not ended: remove the directory, and restore again",
+                path.display()
+            );
+        }
+        Self::open_unfinished(path, exclusive)
+    }
+
+    /// The same for a restore, which has not ended yet.
+    ///
+    /// # Errors
+    /// As [`DataDir::open`].
+    pub(super) fn open_unfinished(path: &Path, exclusive: bool) -> anyhow::Result<Self> {
         let mut locks = Vec::new();
         if exclusive {
             let busy = format!("the data directory {}", path.display());

@@ -5,9 +5,12 @@
 
 mod data;
 mod house;
+mod restore;
+mod rooms;
 mod serve;
 
 pub use self::{
     data::DataDir,
+    restore::{Account, Wish, open_offline, restore},
     serve::{Ports, check, location, serve},
 };

@@ -1,6 +1,6 @@
 //! Serving: start in order, run, and stop in order.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
@@ -9,9 +9,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
-use super::{data::DataDir, house::keep_house};
+use super::{
+    data::DataDir,
+    house::keep_house,
+    rooms::{OfPolicies, Reports},
+};
 use crate::{
-    api::{Api, Health, HealthHandle, ServerInfo, auth::Token},
+    api::{Api, Backed, Health, HealthHandle, ServerInfo, auth::Token},
+    backup::{self, Backups, OpenRepository},
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
@@ -33,6 +38,10 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What the app takes from outside, so that a test can give it others.
 pub struct Ports {
     pub clock: SharedClock,
+    /// The server's own program, which does single steps of a backup in processes of their own.
+    pub program: PathBuf,
+    /// What opens repositories.
+    pub repositories: Arc<dyn OpenRepository>,
     /// Adds kinds to those that ship.
     pub kinds: fn(Registry) -> Registry,
 }
@@ -43,6 +52,32 @@ impl std::fmt::Debug for Ports {
             .field("clock", &self.clock)
             .finish_non_exhaustive()
     }
+}
+
+/// An engine that nothing runs on: for what is put right offline.
+pub(super) fn offline_engine(config: &Config, ports: &Ports, store: Store) -> Engine {
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl engine::Reporter for Nothing {
+        fn report(&self) -> BoxFuture<'_, Result<engine::Report>> {
+            Box::pin(async { Ok(engine::Report::default()) })
+        }
+    }
+
+    Engine::new(
+        store,
+        ports.clock.clone(),
+        Arc::new(registry(config, ports, None, None)),
+        replica(config, &ports.clock),
+        Settings {
+            default_zone: config.time_zone.clone(),
+            max_running: config.max_running,
+            lease: config.lease,
+            audit_grace: config.audit_grace,
+        },
+        Arc::new(Nothing),
+    )
 }
 
 /// Where the configuration says that the database is.
@@ -58,7 +93,7 @@ pub fn location(config: &Config) -> Location {
 /// # Errors
 /// Which task does not fit, which field of it, and what was expected.
 pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
-    let registry = registry(config, ports, None);
+    let registry = registry(config, ports, None, None);
     engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
         .context("the configuration does not fit")
 }
@@ -101,7 +136,35 @@ pub async fn serve(
         },
     );
 
-    let registry = registry(&config, &ports, Some(documents.clone()));
+    let backups = Backups::new(
+        store.clone(),
+        ports.clock.clone(),
+        backup::Settings {
+            zone: records::zone(&config.time_zone)?,
+            data: config.data.clone(),
+            config: config.backups.clone(),
+            postgres: match &config.database {
+                DatabaseUrl::Postgres(url) => Some(url.clone()),
+                DatabaseUrl::Sqlite(_) => None,
+            },
+            program: ports.program.clone(),
+            opener: ports.repositories.clone(),
+            cluster: cluster_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+    );
+    backup::make_password(
+        &config.data,
+        &config.backups.repository,
+        &config.backups.password,
+    )?;
+
+    let registry = registry(
+        &config,
+        &ports,
+        Some(documents.clone()),
+        Some(backups.clone()),
+    );
     let engine = Engine::new(
         store.clone(),
         ports.clock.clone(),
@@ -115,12 +178,16 @@ pub async fn serve(
         },
         Arc::new(Reports {
             documents: documents.clone(),
+            backups: backups.clone(),
         }),
     );
     engine
-        .reconcile(&config.tasks, &config.hash)
+        .reconcile(&config.tasks, &config.hash, &backups.owners().await?)
         .await
         .context("the configuration does not fit")?;
+
+    let policy_tasks: Arc<dyn backup::PolicyTasks> = Arc::new(OfPolicies(engine.clone()));
+    backups.align(&*policy_tasks).await?;
 
     // Before their runs are taken over, so that no two attempts of one run overlap.
     match tasks::end_left(&config.data).await {
@@ -155,8 +222,18 @@ pub async fn serve(
         log_epoch: store.log_epoch().await?,
         max_running: config.max_running,
     };
-    let (routes, health) =
-        Api::new(engine.clone(), documents, token, stop.clone(), info).routes()?;
+    let (routes, health) = Api::new(
+        engine.clone(),
+        documents,
+        Backed {
+            backups,
+            policy_tasks,
+        },
+        token,
+        stop.clone(),
+        info,
+    )
+    .routes()?;
     // Every name is known before the first call; whether it serves is told at once.
     health.stop().await;
     let health = tokio::spawn(tell_health(engine.clone(), health, stop.clone()));
@@ -216,26 +293,15 @@ pub async fn serve(
     Ok(())
 }
 
-fn registry(config: &Config, ports: &Ports, documents: Option<Documents>) -> Registry {
-    (ports.kinds)(tasks::registry(&tasks::Env::new(config, documents)))
-}
-
-/// What the rooms beside the engine know, for its status.
-#[derive(Debug)]
-struct Reports {
-    documents: Documents,
-}
-
-impl engine::Reporter for Reports {
-    fn report(&self) -> BoxFuture<'_, Result<engine::Report>> {
-        Box::pin(async {
-            let documents = self.documents.report().await?;
-            Ok(engine::Report {
-                problems: documents.problems.clone(),
-                documents: documents.figures,
-            })
-        })
-    }
+fn registry(
+    config: &Config,
+    ports: &Ports,
+    documents: Option<Documents>,
+    backups: Option<Backups>,
+) -> Registry {
+    (ports.kinds)(tasks::registry(&tasks::Env::new(
+        config, documents, backups,
+    )))
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {

@@ -173,7 +173,7 @@ pub(super) fn helper(step: &str) -> Done {
 }
 
 /// Prints to standard output. A reader that has gone, such as `head`, has read enough.
-fn say(text: &str) -> Done {
+pub(super) fn say(text: &str) -> Done {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error)
@@ -184,9 +184,11 @@ fn say(text: &str) -> Done {
     }
 }
 
-fn ports() -> Ports {
+pub(super) fn ports() -> Ports {
     Ports {
         clock: clock(),
+        program: config::own_program(),
+        repositories: Arc::new(backup::Directories),
         kinds: |registry| registry,
     }
 }
@@ -195,7 +197,7 @@ fn clock() -> SharedClock {
     Arc::new(AnchoredClock::at(wall_now()))
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

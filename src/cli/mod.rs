@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod recovery;
 mod telemetry;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -19,10 +20,13 @@ Examples:
   watchbell serve --config /etc/watchbell/watchbell.toml
   watchbell serve --database postgres://watchbell@db/watchbell
   watchbell config --config watchbell.toml               what is in force, and from where
+  watchbell restore --repository /mnt/vault/repository --password-file /root/password --data /var/lib/watchbell
+  watchbell export verify watchbell-20260302T120000Z.tar.zst
   watchbell import-crontab /etc/crontab /etc/cron.d/* > watchbell.toml
 
 Exit codes: 0 good, 1 failed (the message says why), 2 wrong usage,
-3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings.";
+3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings,
+6 something that was restored or verified is damaged.";
 
 /// Runs an organisation's scheduled work, and never shows green for something that did not happen.
 #[derive(Debug, Parser)]
@@ -44,10 +48,44 @@ enum Command {
     AuditSlots(Common),
     /// Turn crontabs into a configuration, on standard output.
     ImportCrontab(ImportCrontab),
+    /// Bring a whole instance back from a repository of backups and its password, into a new data directory or an empty
+    /// database. The server then starts paused, as the original may still live.
+    Restore(Restore),
+    /// Work with exports.
+    #[command(subcommand)]
+    Export(Export),
     /// For the server itself: does one step of a backup in a process that can be ended. Reads its order from
     /// standard input.
     #[command(hide = true)]
     Helper { step: String },
+}
+
+#[derive(Debug, clap::Args)]
+struct Restore {
+    /// The repository of backups.
+    #[arg(long, value_name = "DIR")]
+    repository: PathBuf,
+    /// The file with its password.
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+    /// Which restore point: the beginning of its UUID, or latest.
+    #[arg(long, value_name = "POINT", default_value = "latest")]
+    point: String,
+    /// Show the restore points that are there, and end.
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Export {
+    /// Check an export: the checksum beside it, every file in it, and that nothing else is.
+    Verify {
+        /// The export.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Where settings come from, over the file and the environment.
@@ -106,6 +144,7 @@ enum Failed {
     Configuration(anyhow::Error),
     Address(anyhow::Error),
     Findings,
+    Damaged,
     Other(anyhow::Error),
 }
 
@@ -122,11 +161,14 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Migrate(common) => commands::migrate(&common.flags()),
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
         Command::ImportCrontab(import) => commands::import_crontab(import),
+        Command::Restore(restore) => recovery::restore(restore),
+        Command::Export(Export::Verify { file }) => recovery::verify_export(&file),
         Command::Helper { step } => commands::helper(&step),
     };
     let (code, error) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Findings) => return ExitCode::from(5),
+        Err(Failed::Damaged) => return ExitCode::from(6),
         Err(Failed::Configuration(error)) => (3, error),
         Err(Failed::Address(error)) => (4, error),
         Err(Failed::Other(error)) => (1, error),

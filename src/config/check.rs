@@ -91,6 +91,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     Ok(Config {
         database: database(&raw.database, &data)?,
         listen: listen(&raw.listen)?,
+        backups: raw.backups.check(&data, &raw.secrets)?,
         data,
         time_zone: raw.time_zone.clone(),
         max_running: raw.max_running,
@@ -250,6 +251,7 @@ fn hash(raw: &Raw) -> anyhow::Result<String> {
         &raw.tasks,
         &raw.commands,
         &raw.http_requests,
+        &raw.backups,
         &raw.time_zone,
     );
     let digest = Sha256::digest(serde_json::to_vec(&shape)?);

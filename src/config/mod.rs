@@ -3,6 +3,7 @@
 //! One TOML file, environment variables over it, flags over those. What was written (`raw`) becomes
 //! a checked [`Config`], or an error that names the setting.
 
+mod backups;
 mod check;
 mod explain;
 mod raw;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::explain::without_password;
 pub use self::{
+    backups::{ArchiveConfig, BackupsConfig, SourceConfig},
     explain::explain,
     raw::{CommandConfig, Flags, HealthThresholds, HttpRequestConfig, SecretHeader, Threshold},
     secret::{Secret, SecretSource},
@@ -70,6 +72,7 @@ pub struct Config {
     pub log: LogConfig,
     pub history: HistoryConfig,
     pub content: ContentConfig,
+    pub backups: BackupsConfig,
     pub health: HealthThresholds,
     pub commands: BTreeMap<String, CommandConfig>,
     pub http_requests: BTreeMap<String, HttpRequestConfig>,
@@ -115,4 +118,13 @@ pub fn status_range(text: &str) -> anyhow::Result<std::ops::RangeInclusive<u16>>
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
+}
+
+/// The server's own program, by a name that is good also once another version lies in its place.
+pub fn own_program() -> PathBuf {
+    let own = PathBuf::from("/proc/self/exe");
+    match own.exists() {
+        true => own,
+        false => std::env::current_exe().unwrap_or_else(|_| PathBuf::from("watchbell")),
+    }
 }

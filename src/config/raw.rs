@@ -10,7 +10,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{refusal::refusal, secret::SecretSource};
+use super::{backups::RawBackups, refusal::refusal, secret::SecretSource};
 use crate::domain::span;
 
 /// What the command line may say; over everything else.
@@ -41,6 +41,7 @@ pub(super) struct Raw {
     pub(super) log: RawLog,
     pub(super) history: RawHistory,
     pub(super) content: RawContent,
+    pub(super) backups: RawBackups,
     pub(super) health: HealthThresholds,
     pub(super) commands: BTreeMap<String, CommandConfig>,
     pub(super) http_requests: BTreeMap<String, HttpRequestConfig>,
@@ -216,6 +217,7 @@ impl Default for Raw {
             log: RawLog::default(),
             history: RawHistory::default(),
             content: RawContent::default(),
+            backups: RawBackups::default(),
             health: HealthThresholds::default(),
             commands: BTreeMap::new(),
             http_requests: BTreeMap::new(),

@@ -94,6 +94,8 @@ pub mod reason {
     pub const START_DEADLINE: &str = "START_DEADLINE";
     /// A catch-up run was still queued when the next slot came: not a failure.
     pub const SUPERSEDED_BY_SLOT: &str = "SUPERSEDED_BY_SLOT";
+    /// It was under way when the backup was made that the instance was restored from.
+    pub const RESTORED: &str = "RESTORED";
 }
 
 /// The policies of a run, as they were when it was queued: a later edit does not reach it.
@@ -252,7 +254,7 @@ impl Run {
 
     /// Whether its task's health depends on how it ended.
     pub fn counts(&self) -> bool {
-        !self.dry_run && self.reason != reason::SUPERSEDED_BY_SLOT
+        !self.dry_run && ![reason::SUPERSEDED_BY_SLOT, reason::RESTORED].contains(&&*self.reason)
     }
 }
 

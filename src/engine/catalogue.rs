@@ -13,7 +13,7 @@ use crate::{
     domain::{
         EventKind, Task, TaskName, TaskSpec,
         problem::{Problem, Severity},
-        task::{Layers, Origin, is_owned},
+        task::{Layers, Origin, Owner, is_owned},
     },
     error::{Error, Result},
 };
@@ -98,11 +98,16 @@ fn wanted(
 impl Engine {
     /// Checks every task of the registry and of the configuration, and makes the stored ones so.
     /// `hash` is that of the configuration; nothing is written where it and the version are those of
-    /// the last time.
+    /// the last time. `owners` have what policies say of their tasks, so that one which is new is made with it.
     ///
     /// # Errors
     /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
-    pub async fn reconcile(&self, configured: &Configured, hash: &str) -> anyhow::Result<()> {
+    pub async fn reconcile(
+        &self,
+        configured: &Configured,
+        hash: &str,
+        owners: &BTreeMap<TaskName, Owner>,
+    ) -> anyhow::Result<()> {
         let wanted = checked(self.registry(), configured, self.default_zone())?;
         let hash = format!(
             "{hash} {} {}",
@@ -127,7 +132,12 @@ impl Engine {
             }
         }
         let new = wanted.into_iter().filter(|(name, _)| !seen.contains(name));
-        let new: Vec<_> = new.collect();
+        let new: Vec<_> = new
+            .map(|(name, layers)| {
+                let owner = owners.get(&name).cloned();
+                (name, Layers { owner, ..layers })
+            })
+            .collect();
         for chunk in new.chunks(CHUNK) {
             made += match self.establish(chunk).await {
                 // Another replica makes them, too: each for itself, then.

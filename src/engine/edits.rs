@@ -282,6 +282,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Closes a task's ledger up to now, and plans from there.
+    pub(super) async fn close_restored(
+        &self,
+        tx: &mut Tx,
+        task: &mut Task,
+        outcome: SlotOutcome,
+        why: &str,
+    ) -> Result<()> {
+        self.close_span(tx, task, outcome, why.to_owned()).await?;
+        plan_next(task, &self.schedule_or_none(task)?);
+        Ok(())
+    }
+
     /// Checks a specification against the rules and against its kind.
     pub(super) fn check_spec(&self, name: &TaskName, spec: &TaskSpec) -> Result<Schedule> {
         self.registry().check_spec(name, spec, self.default_zone())

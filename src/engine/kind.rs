@@ -1,6 +1,8 @@
 //! What a kind of task is, and which kinds there are.
 
-use std::{collections::BTreeMap, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, collections::BTreeMap, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::de::DeserializeOwned;
@@ -125,7 +127,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// A task that ships with the server.
 #[derive(Clone, Debug)]
 pub struct BuiltIn {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Fields of a `TaskSpec`: the lowest layer.
     pub fields: Map<String, Value>,
     /// Whether a policy owns its schedule, which then stands in no configuration.

@@ -24,6 +24,7 @@ mod owned;
 mod pauses;
 mod perform;
 mod recovery;
+mod restored;
 mod rounds;
 mod runner;
 mod scheduler;
@@ -43,6 +44,7 @@ pub use self::{
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},
     recovery::Recovery,
+    restored::Settled,
     rounds::{Round, Rounds},
     runner::Runner,
     scheduler::Scheduler,

@@ -15,6 +15,7 @@ use crate::{
     clock::Stopwatch,
     domain::{
         Task,
+        backup::figures::BackupFigures,
         document::DocumentFigures,
         problem::{self, Problem, Severity},
         task::Pause,
@@ -52,6 +53,8 @@ pub struct Status {
     pub tasks: TaskCounts,
     pub rounds: Vec<Round>,
     pub documents: DocumentFigures,
+    /// None while they are not known.
+    pub backups: Option<BackupFigures>,
 }
 
 /// What other rooms know, for the status; the engine does not know them.
@@ -59,6 +62,7 @@ pub struct Status {
 pub struct Report {
     pub problems: Vec<Problem>,
     pub documents: DocumentFigures,
+    pub backups: Option<BackupFigures>,
 }
 
 /// Who tells what other rooms know.
@@ -194,6 +198,7 @@ impl Engine {
             tasks,
             rounds: notes.rounds,
             documents: report.documents,
+            backups: report.backups,
         })
     }
 
@@ -239,6 +244,7 @@ impl Engine {
             tasks: before.map(|status| status.tasks).unwrap_or_default(),
             rounds: notes.rounds,
             documents: before.map(|status| status.documents).unwrap_or_default(),
+            backups: before.and_then(|status| status.backups.clone()),
         }
     }
 }

@@ -61,7 +61,7 @@ use sea_orm::{
 
 pub use self::{
     audits::Mark,
-    backups::{LeaseMode, Leased, PointFilter, PointPlace},
+    backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
     bell::Bells,
     cluster::GlobalPause,
     contents::StoredContent,

@@ -83,7 +83,7 @@ impl Store {
         rows.retain(|row| {
             row.finished_at.is_some_and(|at| since <= at)
                 && !row.dry_run
-                && row.reason != reason::SUPERSEDED_BY_SLOT
+                && ![reason::SUPERSEDED_BY_SLOT, reason::RESTORED].contains(&&*row.reason)
         });
         for row in &rows {
             let state = convert::word("run state", &row.state, RunState::parse(&row.state))?;

@@ -1,5 +1,6 @@
 //! The kinds of task: a file for each, and a line for each here; and the tasks that ship.
 
+mod backup;
 mod bench;
 mod command;
 mod documents;
@@ -13,9 +14,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    backup::{Backups, CLEANUP_TASK, RESTORE_TASK, VERIFY_TASK},
     config::{
         CommandConfig, Config, HealthThresholds, HistoryConfig, HttpRequestConfig, SecretSource,
     },
+    domain::backup::policy::{SHIPPED, Shipped},
     engine::{BuiltIn, Registry},
     error::{Error, Result},
     records::{Documents, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
@@ -27,6 +30,7 @@ pub struct Env {
     shared: Arc<Shared>,
     /// None where there is no database: kinds are then only asked whether parameters fit.
     documents: Option<Documents>,
+    backups: Option<Backups>,
 }
 
 #[derive(Debug)]
@@ -41,9 +45,10 @@ struct Shared {
 }
 
 impl Env {
-    pub fn new(config: &Config, documents: Option<Documents>) -> Self {
+    pub fn new(config: &Config, documents: Option<Documents>, backups: Option<Backups>) -> Self {
         Self {
             documents,
+            backups,
             shared: Arc::new(Shared {
                 data: config.data.clone(),
                 bench_kinds: config.bench_kinds,
@@ -61,6 +66,11 @@ impl Env {
     fn documents(&self) -> Result<&Documents> {
         let documents = self.documents.as_ref();
         documents.ok_or_else(|| Error::internal("a run without a database"))
+    }
+
+    fn backups(&self) -> Result<&Backups> {
+        let backups = self.backups.as_ref();
+        backups.ok_or_else(|| Error::internal("a run without a database"))
     }
 }
 
@@ -81,7 +91,14 @@ pub fn registry(env: &Env) -> Registry {
             .with::<bench::Sleep>(env.clone())
             .with::<bench::Token>(env.clone());
     }
+    for shipped in &SHIPPED {
+        registry = registry.task(of_policy(shipped));
+    }
     registry
+        .with::<backup::Backup>(env.clone())
+        .with::<backup::VerifyBackups>(env.clone())
+        .with::<backup::BackupCleanup>(env.clone())
+        .with::<backup::RestoreBackup>(env.clone())
         .with::<command::Command>(env.clone())
         .with::<documents::EffectiveDates>(env.clone())
         .with::<documents::ObsolescenceDates>(env.clone())
@@ -115,6 +132,46 @@ pub fn registry(env: &Env) -> Registry {
                 "start_deadline": "1h",
                 "attempt_timeout": "30m",
                 "retry": {"max_attempts": 3, "initial_backoff": "10s", "max_backoff": "5m"},
+            }),
+        ))
+        .task(built_in(
+            CLEANUP_TASK,
+            json!({
+                "kind": CLEANUP_TASK,
+                "description": "Removes restore points that retention lets go, and frees what only they held",
+                "category": "Backup & Recovery",
+                "icon": "🗑️",
+                "schedule": {"cron": "0 5 * * *"},
+                "priority": 5,
+                "start_deadline": "1h",
+                "attempt_timeout": "6h",
+                "retry": {"max_attempts": 3, "initial_backoff": "5m", "max_backoff": "30m"},
+            }),
+        ))
+        .task(built_in(
+            VERIFY_TASK,
+            json!({
+                "kind": VERIFY_TASK,
+                "description": "Reads a part of the repository in rotation, and drills the newest restore point",
+                "category": "Backup & Recovery",
+                "icon": "🔍",
+                "schedule": {"cron": "0 6 * * *"},
+                "priority": 5,
+                "start_deadline": "6h",
+                "attempt_timeout": "12h",
+                "retry": {"max_attempts": 2, "initial_backoff": "5m", "max_backoff": "30m"},
+            }),
+        ))
+        .task(built_in(
+            RESTORE_TASK,
+            json!({
+                "kind": RESTORE_TASK,
+                "description": "Restores by a plan, into a new directory or database; on demand",
+                "category": "Backup & Recovery",
+                "icon": "⏪",
+                "priority": 9,
+                "overlap": "allow",
+                "attempt_timeout": "24h",
             }),
         ))
         .task(built_in(
@@ -156,13 +213,22 @@ pub fn registry(env: &Env) -> Registry {
         ))
 }
 
+/// The task of a policy that ships, but for its schedule, which is the policy's.
+fn of_policy(shipped: &Shipped) -> BuiltIn {
+    BuiltIn {
+        name: shipped.task().into(),
+        fields: shipped.fields(),
+        owned: true,
+    }
+}
+
 fn built_in(name: &'static str, fields: Value) -> BuiltIn {
     let fields = match fields {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
     BuiltIn {
-        name,
+        name: name.into(),
         fields,
         owned: false,
     }

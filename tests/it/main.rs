@@ -9,6 +9,7 @@
 mod api_rules;
 mod attempts;
 mod auditing;
+pub(crate) mod backups;
 mod bad_fields;
 mod catalogue;
 mod catching_up;

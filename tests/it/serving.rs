@@ -40,6 +40,7 @@ async fn health_is_told_for_every_name_and_unknown_ones(database: Database) {
         "watchbell.v1.TaskService",
         "watchbell.v1.RunService",
         "watchbell.v1.DocumentService",
+        "watchbell.v1.BackupService",
         "scheduler",
         "storage",
     ];
@@ -68,8 +69,9 @@ async fn health_is_told_for_every_name_and_unknown_ones(database: Database) {
     server.stopped().await;
 }
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "grpc.health.v1.Health",
+    "watchbell.v1.BackupService",
     "watchbell.v1.DocumentService",
     "watchbell.v1.RunService",
     "watchbell.v1.SchedulerService",

@@ -54,7 +54,10 @@ const OWNERS: &[Owned] = &[
     // The environment and the processes of the machine.
     owned("std::env", &["config"]),
     owned("nix", &["tasks", "backup"]),
-    owned("std::process::Command", &["tasks", "backup/child.rs"]),
+    owned(
+        "std::process::Command",
+        &["tasks", "backup/child.rs", "backup/dump"],
+    ),
     owned("tokio::process", &["tasks", "backup/child.rs"]),
     owned("tokio::signal", &["cli"]),
     owned("std::process::exit", &["cli"]),

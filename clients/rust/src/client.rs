@@ -11,8 +11,9 @@ use tonic::{
 };
 
 use crate::pb::{
-    document_service_client::DocumentServiceClient, run_service_client::RunServiceClient,
-    scheduler_service_client::SchedulerServiceClient, task_service_client::TaskServiceClient,
+    backup_service_client::BackupServiceClient, document_service_client::DocumentServiceClient,
+    run_service_client::RunServiceClient, scheduler_service_client::SchedulerServiceClient,
+    task_service_client::TaskServiceClient,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,6 +125,14 @@ impl Client {
             .accept_compressed(CompressionEncoding::Zstd)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(LARGEST_DOCUMENTS_MESSAGE)
+    }
+
+    /// Backups: policies, restore points, verification, restores.
+    #[must_use]
+    pub fn backups(&self) -> BackupServiceClient<AuthorizedChannel> {
+        BackupServiceClient::new(self.channel.clone())
+            .accept_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Gzip)
     }
 
     fn over(channel: Channel, bearer: Bearer) -> Self {

@@ -38,7 +38,7 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
         paused_task_count: status.tasks.paused,
         failing_task_count: status.tasks.failing,
         rounds: status.rounds.iter().map(round).collect(),
-        backups: None,
+        backups: status.backups.as_ref().map(super::backup_statistics),
         documents: Some(pb::DocumentFigures {
             pending_effective_count: status.documents.pending_effective,
             scheduled_obsolescence_count: status.documents.scheduled_obsolescence,

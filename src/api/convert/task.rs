@@ -133,7 +133,7 @@ pub(in crate::api) fn pause(pause: &Pause) -> pb::Pause {
     }
 }
 
-fn schedule(spec: &ScheduleSpec) -> pb::Schedule {
+pub(super) fn schedule(spec: &ScheduleSpec) -> pb::Schedule {
     pb::Schedule {
         cron: spec.cron.clone().unwrap_or_default(),
         every: spec.every.map(span),

@@ -94,6 +94,16 @@ impl SnapshotPath {
         &self.0
     }
 
+    /// What is called `name` in it.
+    #[must_use]
+    pub fn join(&self, name: &[u8]) -> Self {
+        let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
+        path.extend_from_slice(&self.0);
+        path.push(b'/');
+        path.extend_from_slice(name);
+        Self(path)
+    }
+
     /// What it is read back from.
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(self.0.len());

@@ -1,5 +1,6 @@
 //! Backups: what policies want, what restore points are, and what is known of them.
 
+pub mod figures;
 pub mod manifest;
 pub mod point;
 pub mod policy;

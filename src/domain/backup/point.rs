@@ -8,6 +8,8 @@ use super::{Finding, Level, PointState, PolicyKind, manifest::FileError};
 
 /// Missing files that a point names itself; its manifest names all.
 pub const MISSING_SHOWN: usize = 100;
+/// Characters of what was found damaged.
+const DAMAGE_SHOWN: usize = 1000;
 
 /// A step of a backup, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,13 @@ pub struct Pin {
     pub principal: String,
     pub reason: String,
     pub at: Timestamp,
+}
+
+/// What a verification has found to be wrong with a point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    pub at: Timestamp,
+    pub what: String,
 }
 
 /// A state of the past that can be brought back.
@@ -44,6 +53,9 @@ pub struct RestorePoint {
     /// When a drill last restored its files and its database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drilled_at: Option<Timestamp>,
+    /// Set while it is known that not all of it comes back as it was; it is neither verified nor drilled then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
     /// The data's snapshot, and the manifest's; empty for exports.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub snapshot: String,
@@ -85,10 +97,43 @@ impl RestorePoint {
         format!("restorePoints/{}", self.id)
     }
 
+    pub fn damaged_at(&self) -> Option<Timestamp> {
+        self.damage.as_ref().map(|damage| damage.at)
+    }
+
+    /// Notes that some of it did not come back as it was: from now on it counts for nothing.
+    pub fn found_damaged(&mut self, at: Timestamp, what: &str) {
+        self.verified_at = None;
+        self.drilled_at = None;
+        self.damage = Some(Damage {
+            at,
+            what: what.chars().take(DAMAGE_SHOWN).collect(),
+        });
+    }
+
+    /// Notes that its dumps, and more of it, came back as they were. That takes no damage back: who samples may miss it.
+    pub fn found_whole_in_part(&mut self, at: Timestamp) {
+        if self.damage.is_none() && self.verified_at.is_none() {
+            self.verified_at = Some(at);
+        }
+    }
+
+    /// Notes that every file of it came back as it was.
+    pub fn found_whole(&mut self, at: Timestamp) {
+        self.damage = None;
+        self.found_whole_in_part(at);
+    }
+
+    /// Notes that a drill has restored its files and its database, or could not.
+    pub fn found_by_drill(&mut self, passed: bool, at: Timestamp) {
+        self.drilled_at = (passed && self.damage.is_none()).then_some(at);
+    }
+
     /// Whether all is in it, and it has been read back: only such points count.
     pub fn is_good(&self) -> bool {
         self.state == PointState::Complete
             && self.verified_at.is_some()
+            && self.damage.is_none()
             && self.removed_at.is_none()
     }
 }

@@ -58,6 +58,17 @@ impl Store {
         row.map(|row| convert::read(&row.body)).transpose()
     }
 
+    /// The newest evidence of the reading of a part of the repository, which is of no single point.
+    pub async fn evidence_newest_part(&self) -> Result<Option<Evidence>> {
+        let select = self
+            .sql("SELECT body FROM backup_evidence WHERE point IS NULL AND level = ")
+            .bind(Level::Read.as_str())
+            .push(" ORDER BY at DESC, id DESC LIMIT 1")
+            .done();
+        let row: Option<Body> = self.one(select).await?;
+        row.map(|row| convert::read(&row.body)).transpose()
+    }
+
     /// When each of `parts` parts of a repository was last read, by its number from 1.
     pub async fn reads(&self, repository: &str, parts: u32) -> Result<Vec<(u32, Timestamp)>> {
         let select = self

@@ -1,14 +1,20 @@
 //! Backups: policies, restore points, evidence, coverage of reads, leases of repositories, plans of restores.
 
+mod elsewhere;
 mod evidence;
+mod facts;
+mod jobs;
 mod leases;
 mod plans;
 mod points;
 mod policies;
+mod restored;
 
 use sea_orm::FromQueryResult;
 
 pub use self::{
+    elsewhere::{Elsewhere, Frozen},
+    facts::{DumpFacts, Orphans},
     leases::{LeaseMode, Leased},
     points::{PointFilter, PointPlace},
 };

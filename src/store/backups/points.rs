@@ -88,15 +88,50 @@ impl Store {
         self.first(self.sql(select).done()).await
     }
 
+    /// The newest points that are there and were found to be damaged, newest first; at most so many.
+    pub async fn points_damaged(&self, limit: i64) -> Result<Vec<RestorePoint>> {
+        let select = self
+            .sql(
+                "SELECT body FROM restore_points WHERE removed_at IS NULL AND damaged_at IS NOT NULL \
+                 ORDER BY frozen_at DESC LIMIT ",
+            )
+            .bind(limit)
+            .done();
+        read(self.all(select).await?)
+    }
+
     /// The newest points that are there, of a policy, newest first; at most 10,000.
     pub async fn points_of(&self, policy: &str) -> Result<Vec<RestorePoint>> {
+        self.points_newest_of(policy, LOOKED_AT).await
+    }
+
+    /// The newest points of a policy that are there, newest first; at most so many.
+    pub async fn points_newest_of(&self, policy: &str, limit: i64) -> Result<Vec<RestorePoint>> {
         let select = self
             .sql("SELECT body FROM restore_points WHERE policy = ")
             .bind(policy)
             .push(" AND removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
-            .bind(LOOKED_AT)
+            .bind(limit)
             .done();
         read(self.all(select).await?)
+    }
+
+    /// When the oldest point that is there was frozen.
+    pub async fn points_oldest_at(&self) -> Result<Option<Timestamp>> {
+        let select = "SELECT body FROM restore_points WHERE removed_at IS NULL ORDER BY frozen_at, id LIMIT 1";
+        let first = self.first(self.sql(select).done()).await?;
+        Ok(first.map(|point| point.frozen_at))
+    }
+
+    /// Bytes of all points of a kind that are there.
+    pub async fn points_bytes(&self, kind: PolicyKind) -> Result<i64> {
+        let select = self
+            .sql("SELECT CAST(COALESCE(SUM(source_bytes), 0) AS BIGINT) AS count FROM restore_points WHERE kind = ")
+            .bind(kind.as_str())
+            .push(" AND removed_at IS NULL")
+            .done();
+        let row: Option<Summed> = self.one(select).await?;
+        Ok(row.map_or(0, |row| row.count))
     }
 
     /// How many points are there, by policy.
@@ -109,7 +144,7 @@ impl Store {
             .collect())
     }
 
-    /// Whether a point names this snapshot, of data or of a manifest.
+    /// The newest points that are there, newest first; at most 10,000.
     pub async fn points_there(&self) -> Result<Vec<RestorePoint>> {
         let select = self
             .sql("SELECT body FROM restore_points WHERE removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
@@ -118,10 +153,13 @@ impl Store {
         read(self.all(select).await?)
     }
 
-    /// How many points a drill has restored.
-    pub async fn points_drilled_count(&self) -> Result<i64> {
-        let select = "SELECT count(*) AS count FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL";
-        let row: Option<Summed> = self.one(self.sql(select).done()).await?;
+    /// How many points of a policy are there.
+    pub async fn points_of_count(&self, policy: &str) -> Result<i64> {
+        let select = self
+            .sql("SELECT count(*) AS count FROM restore_points WHERE removed_at IS NULL AND policy = ")
+            .bind(policy)
+            .done();
+        let row: Option<Summed> = self.one(select).await?;
         Ok(row.map_or(0, |row| row.count))
     }
 
@@ -151,8 +189,8 @@ impl Tx {
     pub async fn point_put(&mut self, point: &RestorePoint) -> Result<()> {
         let upsert = self
             .sql(
-                "INSERT INTO restore_points (id, policy, kind, state, frozen_at, verified_at, drilled_at, removed_at, \
-                 body) VALUES (",
+                "INSERT INTO restore_points (id, policy, kind, state, frozen_at, verified_at, drilled_at, damaged_at, \
+                 removed_at, source_bytes, body) VALUES (",
             )
             .bind(point.id)
             .push(", ")
@@ -170,13 +208,19 @@ impl Tx {
             .bind(convert::micros_of(point.drilled_at))
             .postgres("::bigint")
             .push(", ")
+            .bind(convert::micros_of(point.damaged_at()))
+            .postgres("::bigint")
+            .push(", ")
             .bind(convert::micros_of(point.removed_at))
             .postgres("::bigint")
+            .push(", ")
+            .bind(point.source_bytes)
             .push(", ")
             .bind(convert::json(point)?)
             .push(
                 ") ON CONFLICT (id) DO UPDATE SET state = excluded.state, verified_at = excluded.verified_at, \
-                 drilled_at = excluded.drilled_at, removed_at = excluded.removed_at, body = excluded.body",
+                 drilled_at = excluded.drilled_at, damaged_at = excluded.damaged_at, \
+                 removed_at = excluded.removed_at, body = excluded.body",
             )
             .done();
         self.run(upsert).await?;

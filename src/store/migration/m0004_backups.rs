@@ -11,8 +11,8 @@ pub(super) struct Migration;
 const STEPS: &[&str] = &[
     "CREATE TABLE backup_policies (id {text} NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE restore_points (id {uuid} NOT NULL PRIMARY KEY, policy {text} NOT NULL, kind TEXT NOT NULL, \
-     state TEXT NOT NULL, frozen_at BIGINT NOT NULL, verified_at BIGINT, drilled_at BIGINT, removed_at BIGINT, \
-     body TEXT NOT NULL)",
+     state TEXT NOT NULL, frozen_at BIGINT NOT NULL, verified_at BIGINT, drilled_at BIGINT, damaged_at BIGINT, \
+     removed_at BIGINT, source_bytes BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE INDEX restore_points_newest ON restore_points (frozen_at, id)",
     "CREATE INDEX restore_points_there ON restore_points (frozen_at, id) WHERE removed_at IS NULL",
     "CREATE INDEX restore_points_of ON restore_points (policy, frozen_at, id)",
@@ -21,6 +21,8 @@ const STEPS: &[&str] = &[
      WHERE removed_at IS NULL AND verified_at IS NOT NULL AND state = 'complete'",
     "CREATE INDEX restore_points_drilled ON restore_points (frozen_at) \
      WHERE removed_at IS NULL AND drilled_at IS NOT NULL",
+    "CREATE INDEX restore_points_damaged ON restore_points (frozen_at) \
+     WHERE removed_at IS NULL AND damaged_at IS NOT NULL",
     "CREATE TABLE backup_evidence (id {uuid} NOT NULL PRIMARY KEY, at BIGINT NOT NULL, level TEXT NOT NULL, \
      point {uuid}, body TEXT NOT NULL)",
     "CREATE INDEX backup_evidence_newest ON backup_evidence (at, id)",

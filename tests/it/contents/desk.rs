@@ -16,7 +16,7 @@ use watchbell_client::{client::Client, pb};
 use crate::support::{Server, Site, until, within};
 
 /// Bytes of which no two parts are alike.
-pub(super) fn bytes(count: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn bytes(count: usize, seed: u8) -> Vec<u8> {
     (0..count)
         .map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0] ^ seed)
         .collect()
@@ -39,7 +39,7 @@ pub(super) fn header(bytes: &[u8]) -> pb::UploadHeader {
 }
 
 /// The same, for a document.
-pub(super) fn header_for(key: &str, bytes: &[u8]) -> pb::UploadHeader {
+pub(crate) fn header_for(key: &str, bytes: &[u8]) -> pb::UploadHeader {
     pb::UploadHeader {
         document: format!("documents/{key}"),
         ..header(bytes)
@@ -70,7 +70,7 @@ pub(super) async fn send(
 }
 
 /// Sends a header, and these bytes in chunks of an odd size.
-pub(super) async fn upload(
+pub(crate) async fn upload(
     client: &Client,
     header: pb::UploadHeader,
     bytes: &[u8],

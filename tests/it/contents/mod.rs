@@ -1,6 +1,6 @@
 //! What is in documents, through the real server: uploads, downloads, what goes wrong with either, and the sweep.
 
-mod desk;
+pub(crate) mod desk;
 mod downloads;
 mod resumed;
 mod sweeps;

@@ -44,6 +44,8 @@ async fn a_page_token_is_refused_by_name_or_is_one(database: Database) {
         "documents",
         "documents-by-day",
         "history",
+        "policies",
+        "sources",
     ];
     for list in lists {
         let genuine = match page(&server, list, "").await {
@@ -265,6 +267,24 @@ async fn page(server: &Server, list: &str, page_token: &str) -> Result<String, S
                 .await?
                 .into_inner()
                 .next_page_token
+        }
+        "policies" => {
+            let request = pb::ListBackupPoliciesRequest {
+                page_size,
+                page_token,
+            };
+            let mut backups = server.client.backups();
+            let answer = backups.list_backup_policies(request).await?;
+            answer.into_inner().next_page_token
+        }
+        "sources" => {
+            let request = pb::ListBackupSourcesRequest {
+                page_size,
+                page_token,
+            };
+            let mut backups = server.client.backups();
+            let answer = backups.list_backup_sources(request).await?;
+            answer.into_inner().next_page_token
         }
         _ => {
             let request = pb::ListReplicasRequest {

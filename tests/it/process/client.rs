@@ -88,13 +88,20 @@ fn lists_are_json_under_the_name_of_what_they_list() {
         .map(|task| task["name"].as_str().unwrap())
         .collect();
     let expected = [
+        "backup-cleanup",
+        "backup-daily-full",
+        "backup-monthly-archive",
+        "backup-pre-deployment",
+        "backup-weekly-export",
         "bad",
         "good",
         "perform-system-health-check",
         "process-document-effective-dates",
         "process-document-obsoletion-dates",
         "prune-history",
+        "restore-backup",
         "sweep-content",
+        "verify-backups",
     ];
     assert_eq!(names, expected.map(|name| format!("tasks/{name}")));
 }

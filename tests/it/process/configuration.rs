@@ -210,3 +210,74 @@ fn a_secret_file_that_others_can_read_fails_the_run_that_needs_it() {
     }
     assert!(!format!("{run}{}", server.log()).contains("hunter2"));
 }
+
+#[test]
+fn wrong_backups_are_refused_by_their_setting() {
+    for (lines, says) in [
+        (
+            "repository = \"relative\"",
+            &["backups.repository", "an absolute path"][..],
+        ),
+        (
+            "restore_roots = []",
+            &["backups.restore_roots", "at least one"],
+        ),
+        (
+            "restore_roots = [\"/srv/../etc\"]",
+            &["backups.restore_roots", "without .."],
+        ),
+        (
+            "password = { file = \"/a\", env = \"B\" }",
+            &["backups.password", "either"],
+        ),
+        ("reposittory = \"/a\"", &["reposittory"]),
+        (
+            "repository = \"/a\"\n[backups.archive]\nrepository = \"/a/b\"\npassword = { file = \"/c\" }",
+            &["backups.archive.repository", "a second location"],
+        ),
+        (
+            "[backups.sources.database]\npaths = [\"/a\"]",
+            &["backups.sources.database", "the server's own"],
+        ),
+        (
+            "[backups.sources.A]\npaths = [\"/a\"]",
+            &["backups.sources.A", "expected a name"],
+        ),
+        (
+            "[backups.sources.a]",
+            &["backups.sources.a", "one of paths, sqlite and postgres"],
+        ),
+        (
+            "[backups.sources.a]\npaths = [\"/a\"]\nsqlite = \"/b\"",
+            &["backups.sources.a", "one of paths, sqlite and postgres"],
+        ),
+        (
+            "[backups.sources.a]\nsqlite = \"b.db\"",
+            &["backups.sources.a", "an absolute path"],
+        ),
+        (
+            "[backups.sources.a]\npostgres = \"mysql://ada:hunter2@db/a\"",
+            &["backups.sources.a", "postgres://user@host/database"],
+        ),
+        (
+            "[backups.sources.a]\npostgres = \"postgres://db/a\"\npassword = { secret = \"none\" }",
+            &["backups.sources.a", "the name of a table of [secrets]"],
+        ),
+    ] {
+        let configuration = format!("[backups]\n{lines}\n");
+        refuses(&configuration, says);
+        let said = Place::new(&configuration).refused(&[]);
+        assert!(!said.stderr.contains("hunter2"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_policys_schedule_stands_in_no_configuration() {
+    refuses(
+        "[tasks.backup-daily-full]\nschedule = { cron = \"0 3 * * *\" }\n",
+        &[
+            "tasks.backup-daily-full.schedule",
+            "belongs to the task's policy",
+        ],
+    );
+}

@@ -95,7 +95,7 @@ fn a_database_of_a_newer_version_is_refused() {
     let says = [
         "newer Watchbell",
         "m9999_future",
-        "m0003_documents",
+        "m0004_backups",
         "run the newer version",
     ];
     let before = fs::read(place.database()).unwrap();

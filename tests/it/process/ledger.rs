@@ -60,7 +60,7 @@ fn a_migration_is_taken_once() {
     first.assert_good();
     assert_eq!(
         first.stdout,
-        "taken: m0001_first\ntaken: m0002_lean\ntaken: m0003_documents\n"
+        "taken: m0001_first\ntaken: m0002_lean\ntaken: m0003_documents\ntaken: m0004_backups\n"
     );
     for _ in 0..2 {
         let again = place.run("migrate", &[]);

@@ -16,6 +16,7 @@ pub(crate) mod mount;
 mod server;
 mod sqlite;
 
+mod backups;
 mod client;
 mod client_errors;
 mod command;

@@ -7,6 +7,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
     app::{self, Ports},
+    backup::{Directories, OpenRepository},
     clock::{Clock as _, ManualClock},
     config::{Config, Flags},
     engine,
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) database: Database,
     data: tempfile::TempDir,
     toml: String,
+    /// What opens its repositories.
+    pub(crate) repositories: Arc<dyn OpenRepository>,
 }
 
 /// A server under test.
@@ -50,6 +53,7 @@ impl Site {
             database,
             data: tempfile::tempdir().unwrap(),
             toml: toml.to_owned(),
+            repositories: Arc::new(Directories),
         }
     }
 
@@ -92,6 +96,8 @@ impl Site {
         let address = listener.local_addr()?;
         let ports = Ports {
             clock: Arc::new(self.clock.clone()),
+            program: env!("CARGO_BIN_EXE_watchbell").into(),
+            repositories: self.repositories.clone(),
             kinds: stage::kinds,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,6 +5,7 @@
 //! token may be older than what was shown, `runs` and `documents` drop versions that they have
 //! passed on, and `log` drops lines. Only what will not mend by waiting ends a watch: see [`WatchError`].
 
+mod backups;
 mod documents;
 mod log;
 mod resume;

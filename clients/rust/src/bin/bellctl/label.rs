@@ -2,8 +2,9 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use watchbell_client::pb::{
-    CatchUpMode, DocumentStatus, Execution, LogStream, OverlapPolicy, RunOutcome, RunState,
-    RunTrigger, Severity, SlotOutcome, TaskOrigin,
+    BackupKind, BackupPolicyState, CatchUpMode, DocumentStatus, Execution, LogStream,
+    OverlapPolicy, RestorePointState, RunOutcome, RunState, RunTrigger, Severity, SlotOutcome,
+    TaskOrigin, VerificationLevel, VerificationResult,
 };
 
 /// An enum with words for its values.
@@ -99,6 +100,7 @@ labels! {
         BuiltIn = "built-in",
         Configuration = "configuration",
         Api = "api",
+        Policy = "policy",
     }
     Severity {
         Ok = "ok",
@@ -118,6 +120,32 @@ labels! {
         Superseded = "superseded",
         Obsolete = "obsolete",
         Terminated = "terminated",
+    }
+    BackupKind {
+        Full = "full",
+        Export = "export",
+        Archive = "archive",
+    }
+    BackupPolicyState {
+        Active = "active",
+        Disabled = "disabled",
+        Unavailable = "unavailable",
+    }
+    RestorePointState {
+        Complete = "complete",
+        Partial = "partial",
+    }
+    VerificationLevel {
+        Structure = "structure",
+        Read = "read",
+        Drill = "drill",
+        Database = "database",
+        Export = "export",
+    }
+    VerificationResult {
+        Passed = "passed",
+        Failed = "failed",
+        NotPossible = "not-possible",
     }
     LogStream {
         Log = "log",

@@ -6,7 +6,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use watchbell_client::transfer::Meter;
+use watchbell_client::{
+    pb::{BackupProgress, RunState},
+    transfer::Meter,
+};
 
 use crate::{failure::Failure, text::plain};
 
@@ -31,6 +34,64 @@ impl BytesBar {
 impl Meter for BytesBar {
     fn reached(&self, bytes: u64) {
         self.0.set_position(bytes);
+    }
+}
+
+/// How far the steps of a backup are: a bar on a terminal, and elsewhere a line for each step.
+#[derive(Clone, Debug)]
+pub(crate) struct StepBar {
+    bar: ProgressBar,
+    name: String,
+    told: std::cell::RefCell<String>,
+}
+
+impl StepBar {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            bar: bar(
+                name,
+                0,
+                "{msg} [{bar:30}] {bytes} of {total_bytes}, {elapsed}",
+            ),
+            name: name.to_owned(),
+            told: std::cell::RefCell::default(),
+        }
+    }
+
+    pub(crate) fn show(&self, progress: &BackupProgress) {
+        let state = progress
+            .run
+            .as_ref()
+            .map_or(RunState::Unspecified, |run| run.state());
+        let step = match (progress.phase.as_str(), state) {
+            (_, RunState::RetryWait) => "waits to be tried again",
+            ("", _) => "waits",
+            (phase, _) => phase,
+        };
+        let unsigned = |count: i64| u64::try_from(count).unwrap_or_default();
+        self.bar
+            .set_length(unsigned(progress.total_bytes.max(progress.done_bytes)));
+        self.bar.set_position(unsigned(progress.done_bytes));
+        let files = match progress.done_files {
+            0 => String::new(),
+            files => format!(", {files} files"),
+        };
+        let left = match &progress.remaining_duration {
+            Some(left) => format!(", {} left", crate::time::show_length(Some(left))),
+            None => String::new(),
+        };
+        self.bar
+            .set_message(plain(&format!("{}: {step}{files}{left}", self.name)));
+        let mut told = self.told.borrow_mut();
+        if self.bar.is_hidden() && *told != step {
+            // Whoever reads a log wants to know where it was.
+            crate::output::remark(&format!("{}: {step}", self.name));
+            step.clone_into(&mut told);
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

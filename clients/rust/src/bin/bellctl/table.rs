@@ -29,7 +29,9 @@ enum Last {
 const LAST_AT_LEAST: u16 = 16;
 
 /// Titles of columns that hold names and instants.
-const WHOLE: [&str; 9] = [
+const WHOLE: [&str; 11] = [
+    "POINT",
+    "POLICY",
     "RUN",
     "TASK",
     "SUBJECT",

@@ -3,6 +3,7 @@
 //! Values become names, moments and lengths here, so that a wrong one is told with its flag and the
 //! commands see none.
 
+mod backup;
 mod document;
 mod document_verbs;
 mod run;
@@ -16,6 +17,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::{
+    backup::{
+        ApplyRetentionArgs, BackupCommand, EvidenceArgs, KeepArgs, ListPointsArgs,
+        PlanRetentionArgs, PointName, PolicyCommand, PolicyFields, PolicyName, RestoreArgs,
+        RunBackupArgs, VerifyArgs, WaitFlag,
+    },
     document::{
         DocumentArgs, DocumentCommand, DownloadArgs, ExportArgs, FormName, ImportArgs,
         ListDocumentsArgs, ShowDocumentArgs, UploadArgs, WatchDocumentsArgs,
@@ -128,6 +134,9 @@ pub(crate) enum Command {
     /// Documents: what is in force, and what becomes so.
     #[command(visible_aliases = ["documents", "doc"])]
     Document(Box<DocumentArgs>),
+    /// Backups: policies, restore points, verification, restores.
+    #[command(subcommand, visible_alias = "backups")]
+    Backup(Box<BackupCommand>),
     /// Pauses everything, for maintenance. Runs already queued proceed.
     #[command(
         after_help = "Examples:\n  bellctl pause --for 2h --reason 'database upgrade'\n  bellctl pause --until 2026-03-08T06:00"

@@ -2,6 +2,11 @@
 //! stands in functions without a server, which tests call.
 
 mod agenda;
+mod backup;
+mod backup_keep;
+mod backup_policy;
+mod backup_restore;
+mod backup_show;
 mod completions;
 mod document;
 mod document_content;
@@ -51,6 +56,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Schedule(command) => schedule::run(&session, command).await,
         Command::Run(command) => run::run(&session, command).await,
         Command::Document(args) => document::run(&session, args).await,
+        Command::Backup(command) => backup::run(&session, command).await,
         Command::Pause(pause) => pause::pause_all(&session, pause).await,
         Command::Resume => pause::resume_all(&session).await,
         Command::Completions { shell } => completions::print(*shell),

@@ -1,10 +1,15 @@
 //! `bellctl status`: for people, and for monitors by its exit code.
 
-use watchbell_client::pb::{DocumentFigures, GetStatusRequest, Problem, Round, Severity, Status};
+use watchbell_client::pb::{
+    BackupStatistics, DocumentFigures, GetStatusRequest, Problem, Round, Severity, Status,
+};
 
 use crate::{
     args::Format,
-    commands::pause::describe,
+    commands::{
+        backup_show::{last_good, within_a_day},
+        pause::describe,
+    },
     exit::Exit,
     failure::Failure,
     label::Labelled as _,
@@ -143,7 +148,19 @@ fn figures(clock: &Clock, status: &Status) -> Table {
     if let Some(documents) = &status.documents {
         document_figures(&mut list, documents);
     }
+    if let Some(backups) = &status.backups {
+        backup_figures(&mut list, clock, backups);
+    }
     list
+}
+
+fn backup_figures(list: &mut Table, clock: &Clock, figures: &BackupStatistics) {
+    list.entry("last good backup", last_good(figures));
+    list.entry("backups within 24 h", within_a_day(figures));
+    list.entry(
+        "restorable as of",
+        clock.show(figures.restorable_as_of_time.as_ref()),
+    );
 }
 
 /// Left out where there is nothing to say, as where nobody keeps documents.

@@ -1,0 +1,335 @@
+//! `bellctl backup`.
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use watchbell_client::pb::{BackupKind, VerificationLevel};
+
+use super::{PageArgs, TimingArgs};
+use crate::{label::choice, name::RunName, time::Length};
+
+/// Commands about backups. A restore point is a UUID, the beginning of one, or `latest`: the newest good one.
+#[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is short-lived"
+)]
+pub(crate) enum BackupCommand {
+    /// Runs a policy now.
+    #[command(
+        after_help = "Examples:\n  bellctl backup run daily-full --wait\n  bellctl backup run pre-deployment --reason 'release 4.2' --wait"
+    )]
+    Run(RunBackupArgs),
+    /// Shows how far a backup, verification or restore is, until it has ended.
+    #[command(
+        after_help = "Examples:\n  bellctl backup watch\n  bellctl backup watch 01977c5e-0000-7000-8000-000000000001"
+    )]
+    Watch {
+        /// The run. Default: the newest that is under way.
+        run: Option<RunName>,
+    },
+    /// Lists restore points, newest first.
+    #[command(
+        after_help = "Examples:\n  bellctl backup list\n  bellctl backup list --policy daily-full --removed --all"
+    )]
+    List(ListPointsArgs),
+    /// Shows a restore point: its steps, what is missing, and what verifications have found.
+    #[command(
+        after_help = "Examples:\n  bellctl backup show latest\n  bellctl backup show 01977c5e"
+    )]
+    Show {
+        /// The restore point.
+        point: PointName,
+    },
+    /// Verifies a restore point.
+    #[command(
+        after_help = "Examples:\n  bellctl backup verify latest --wait\n  bellctl backup verify 01977c5e --level read --wait"
+    )]
+    Verify(VerifyArgs),
+    /// Drills the newest good restore point: files and database restored, hashed and counted.
+    #[command(after_help = "Example:\n  bellctl backup drill --wait")]
+    Drill(WaitFlag),
+    /// Restores a restore point into a new directory, once you have seen the plan.
+    #[command(
+        after_help = "Examples:\n  bellctl backup restore latest --to friday --plan-only\n  bellctl backup restore latest --to friday --path /content/ --wait\n  bellctl backup restore 01977c5e --to /srv/restores/friday --yes --wait"
+    )]
+    Restore(RestoreArgs),
+    /// What retention would remove now, and why each point is kept or not.
+    #[command(
+        after_help = "Examples:\n  bellctl backup plan-retention\n  bellctl backup plan-retention --policy daily-full --keep-daily 7 --keep-weekly 4"
+    )]
+    PlanRetention(PlanRetentionArgs),
+    /// Removes what retention lets go.
+    #[command(after_help = "Example:\n  bellctl backup apply-retention --confirm --wait")]
+    ApplyRetention(ApplyRetentionArgs),
+    /// Keeps a restore point whatever retention says.
+    #[command(after_help = "Example:\n  bellctl backup pin 01977c5e --reason 'before the audit'")]
+    Pin {
+        /// The restore point.
+        point: PointName,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lets a restore point go again.
+    Unpin {
+        /// The restore point.
+        point: PointName,
+    },
+    /// Figures over all backups.
+    #[command(
+        after_help = "Examples:\n  bellctl backup stats\n  bellctl backup stats --output json | jq .statistics.lastSuccessHoursAgo"
+    )]
+    Stats,
+    /// What verifications have found, newest first.
+    Evidence(EvidenceArgs),
+    /// What can be backed up.
+    Sources,
+    /// Policies: what is backed up, when, and for how long it is kept.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// Commands about policies. A policy is named by its id, such as `daily-full`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Lists policies.
+    List,
+    /// Shows a policy.
+    Show {
+        /// Its id.
+        id: PolicyName,
+    },
+    /// Creates a policy, and its task.
+    #[command(
+        after_help = "Example:\n  bellctl backup policy create hourly --cron '0 * * * *' --source database --keep-hourly 24 --keep-daily 7"
+    )]
+    Create(PolicyFields),
+    /// Changes a policy: what is given, and nothing else.
+    #[command(
+        after_help = "Examples:\n  bellctl backup policy update daily-full --cron '30 1 * * *'\n  bellctl backup policy update daily-full --keep-last 14 --keep-monthly 12"
+    )]
+    Update(PolicyFields),
+    /// Makes a policy's task run by its schedule again.
+    Enable {
+        /// Its id.
+        id: PolicyName,
+    },
+    /// Takes the schedule from a policy's task.
+    Disable {
+        /// Its id.
+        id: PolicyName,
+    },
+    /// Deletes a policy that was created here, and its task. Its restore points stay.
+    Delete {
+        /// Its id.
+        id: PolicyName,
+    },
+}
+
+/// Whether to wait.
+#[derive(Args, Debug)]
+pub(crate) struct WaitFlag {
+    /// Show how far it is until it has ended, and exit with what it became.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Why, for the record.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+/// Flags of `backup run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunBackupArgs {
+    /// The policy.
+    pub(crate) policy: PolicyName,
+    /// Run although its task, or everything, is paused.
+    #[arg(long)]
+    pub(crate) ignore_pause: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitFlag,
+}
+
+/// Flags of `backup list`.
+#[derive(Args, Debug)]
+pub(crate) struct ListPointsArgs {
+    /// Only of this policy.
+    #[arg(long)]
+    pub(crate) policy: Option<PolicyName>,
+    /// Those that were removed, too.
+    #[arg(long)]
+    pub(crate) removed: bool,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+/// Flags of `backup verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The restore point.
+    pub(crate) point: PointName,
+    /// How deeply. Default: drill and database.
+    #[arg(long, value_parser = choice::<VerificationLevel>())]
+    pub(crate) level: Option<VerificationLevel>,
+    #[command(flatten)]
+    pub(crate) wait: WaitFlag,
+}
+
+/// Flags of `backup restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The restore point.
+    pub(crate) point: PointName,
+    /// A new directory on the server: a name, or a path below one of its restore roots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: String,
+    /// Only what begins so, such as /content/. May be repeated.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Vec<String>,
+    /// Restore the database, too, into a new PostgreSQL database of this name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) new_database: String,
+    /// Show the plan, and end.
+    #[arg(long, conflicts_with_all = ["yes", "wait"])]
+    pub(crate) plan_only: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitFlag,
+}
+
+/// Flags of `backup plan-retention`.
+#[derive(Args, Debug)]
+pub(crate) struct PlanRetentionArgs {
+    /// Only of this policy.
+    #[arg(long)]
+    pub(crate) policy: Option<PolicyName>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+}
+
+/// Flags of `backup apply-retention`.
+#[derive(Args, Debug)]
+pub(crate) struct ApplyRetentionArgs {
+    /// Also where much would go: see `plan-retention`.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitFlag,
+}
+
+/// Flags of `backup evidence`.
+#[derive(Args, Debug)]
+pub(crate) struct EvidenceArgs {
+    /// Only of this restore point.
+    #[arg(long)]
+    pub(crate) point: Option<PointName>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+/// What a policy is.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyFields {
+    /// Its id.
+    pub(crate) id: PolicyName,
+    /// What it makes. Cannot be changed later.
+    #[arg(long, value_parser = choice::<BackupKind>())]
+    pub(crate) kind: Option<BackupKind>,
+    /// For people.
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// What it backs up: see `backup sources`. May be repeated.
+    #[arg(long)]
+    pub(crate) source: Vec<String>,
+    /// 0 to 9; 9 is served first.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=9))]
+    pub(crate) priority: Option<i32>,
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+}
+
+/// Which restore points are kept. Any of these flags takes the place of all rules there were.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Retention")]
+pub(crate) struct KeepArgs {
+    /// The newest so many.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_last: Option<i32>,
+    /// The newest of each of so many hours.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_hourly: Option<i32>,
+    /// The newest of each of so many days.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_daily: Option<i32>,
+    /// The newest of each of so many weeks.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_weekly: Option<i32>,
+    /// The newest of each of so many months.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_monthly: Option<i32>,
+    /// The newest of each of so many years.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_yearly: Option<i32>,
+    /// All that are younger.
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) keep_within: Option<Length>,
+    /// Nothing older is kept by a rule.
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) max_age: Option<Length>,
+    /// Rules keep no more than so many.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_count: Option<i32>,
+}
+
+/// `backupPolicies/{policy}`, from that or from `{policy}` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyName(String);
+
+impl PolicyName {
+    pub(crate) fn resource(&self) -> String {
+        format!("backupPolicies/{}", self.0)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PolicyName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.strip_prefix("backupPolicies/").unwrap_or(text);
+        // The rest of the rule is the server's.
+        if id.is_empty() || id.contains('/') || id.contains(char::is_whitespace) {
+            return Err("expected the id of a policy, such as `daily-full`".to_owned());
+        }
+        Ok(Self(id.to_owned()))
+    }
+}
+
+/// A restore point: `latest`, or hexadecimal digits of its UUID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PointName(pub(crate) String);
+
+impl FromStr for PointName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.strip_prefix("restorePoints/").unwrap_or(text);
+        let hex = |character: char| character.is_ascii_hexdigit() || character == '-';
+        if id != "latest" && (id.len() < 4 || 36 < id.len() || !id.chars().all(hex)) {
+            return Err("expected `latest`, a UUID, or its first 4 digits or more".to_owned());
+        }
+        Ok(Self(id.to_lowercase()))
+    }
+}

@@ -1,0 +1,362 @@
+//! What `BackupService` does with policies.
+
+use prost::Message as _;
+use tonic::{Request, Response};
+
+use super::{Api, Reply, backup_names, convert, names, page, request::Asked};
+use crate::{
+    backup::Standing,
+    domain::{
+        Run,
+        backup::{
+            PolicyId, PolicyKind,
+            policy::{OWN_SOURCES, Policy, default_priority, default_sources},
+        },
+        schedule::ScheduleSpec,
+    },
+    engine::TriggerOrder,
+    error::{Error, Result},
+    pb,
+    store::{Page, PageOf},
+};
+
+/// Fields that an update may name.
+const FIELDS: [&str; 6] = [
+    "description",
+    "schedule",
+    "sources",
+    "retention",
+    "enabled",
+    "priority",
+];
+
+impl Api {
+    pub(super) async fn answer_list_policies(
+        &self,
+        request: pb::ListBackupPoliciesRequest,
+    ) -> Reply<pb::ListBackupPoliciesResponse> {
+        let size = page::default_size(request.page_size)?;
+        let scope = page::scope(&["ListBackupPolicies"]);
+        let after: Option<PolicyId> = page::key(&scope, &request.page_token)?
+            .map(|id| page::read(&id))
+            .transpose()?;
+        let after = after.map(|id| id.to_string());
+        let store = self.backups.store();
+        let PageOf { items, next } = store.policies_page(Page { size, after }).await?;
+        let mut policies = Vec::with_capacity(items.len());
+        for policy in items {
+            policies.push(self.shown(self.backups.standing(policy)).await?);
+        }
+        let kept = page::fit(&policies);
+        let next = match policies.get(kept.saturating_sub(1)) {
+            Some(last) if kept < policies.len() => {
+                last.name.strip_prefix("backupPolicies/").map(str::to_owned)
+            }
+            _ => next,
+        };
+        policies.truncate(kept);
+        let token = next.map(|id| page::token(&scope, &id));
+        Ok(Response::new(pb::ListBackupPoliciesResponse {
+            policies,
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn answer_get_policy(
+        &self,
+        request: pb::GetBackupPolicyRequest,
+    ) -> Reply<pb::GetBackupPolicyResponse> {
+        let id = backup_names::policy("name", &request.name)?;
+        let policy = self.backups.store().policy(&id).await?;
+        let policy = self.shown(self.backups.standing(policy)).await?;
+        Ok(Response::new(pb::GetBackupPolicyResponse {
+            policy: Some(policy),
+        }))
+    }
+
+    /// A policy with what is known of its points and its task.
+    async fn shown(&self, standing: Standing) -> Result<pb::BackupPolicy> {
+        let store = self.backups.store();
+        let policy = &standing.policy;
+        let id = policy.id.as_str();
+        let good = store.point_newest_good(policy.kind, Some(id)).await?;
+        let count = store.points_of_count(id).await?;
+        let next = match store.task(&policy.task()?).await {
+            Ok(task) => task.next_due_at,
+            Err(Error::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(pb::BackupPolicy {
+            last_success_time: convert::time::stamp_of(good.map(|point| point.frozen_at)),
+            next_due_time: convert::time::stamp_of(next),
+            restore_point_count: count,
+            ..convert::backup_policy(&standing)
+        })
+    }
+
+    pub(super) async fn answer_create_policy(
+        &self,
+        request: Request<pb::CreateBackupPolicyRequest>,
+    ) -> Reply<pb::CreateBackupPolicyResponse> {
+        let asked = Asked::new("CreateBackupPolicy", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let body = &asked.body;
+        let Some(given) = &body.policy else {
+            return Err(Error::invalid("policy", "expected a policy").into());
+        };
+        if !given.name.is_empty() && given.name != format!("backupPolicies/{}", body.policy_id) {
+            let what = format!("it differs from policy.name {:?}", given.name);
+            return Err(Error::invalid("policy_id", what).into());
+        }
+        let id = backup_names::policy_id("policy_id", &body.policy_id)?;
+        let Some(kind) = convert::backup_kind_from(given.kind) else {
+            return Err(Error::invalid("policy.kind", "expected FULL, EXPORT or ARCHIVE").into());
+        };
+        let reason = names::reason(body.reason.clone())?;
+        let new = new_policy(id, kind, given)?;
+        let answer = |standing: &Standing| pb::CreateBackupPolicyResponse {
+            policy: Some(convert::backup_policy(standing)),
+        };
+        let encode = |standing: &Standing| answer(standing).encode_to_vec();
+        let make = |now: jiff::Timestamp| {
+            Ok(Policy {
+                created_at: now,
+                updated_at: now,
+                ..new
+            })
+        };
+        let done = self
+            .backups
+            .create_policy(
+                &*self.policy_tasks,
+                &asked.who,
+                make,
+                &reason,
+                body.validate_only,
+                asked.remember(&encode),
+            )
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
+    pub(super) async fn answer_update_policy(
+        &self,
+        request: Request<pb::UpdateBackupPolicyRequest>,
+    ) -> Reply<pb::UpdateBackupPolicyResponse> {
+        let asked = Asked::new("UpdateBackupPolicy", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let body = &asked.body;
+        let Some(given) = &body.policy else {
+            return Err(Error::invalid("policy", "expected a policy").into());
+        };
+        let id = backup_names::policy("policy.name", &given.name)?;
+        let reason = names::reason(body.reason.clone())?;
+        let fields = changed_fields(given, body.update_mask.as_ref())?;
+        let answer = |standing: &Standing| pb::UpdateBackupPolicyResponse {
+            policy: Some(convert::backup_policy(standing)),
+        };
+        let encode = |standing: &Standing| answer(standing).encode_to_vec();
+        let change = |policy: &mut Policy| {
+            let kind = convert::backup_kind_from(given.kind);
+            if kind.is_some_and(|kind| kind != policy.kind) {
+                let what = format!(
+                    "the kind of a policy cannot be changed; expected {}, or make another policy",
+                    policy.kind.as_str().to_uppercase()
+                );
+                return Err(Error::invalid("policy.kind", what));
+            }
+            fields
+                .iter()
+                .try_for_each(|field| change(policy, given, field))
+        };
+        let done = self
+            .backups
+            .update_policy(
+                &*self.policy_tasks,
+                &asked.who,
+                &id,
+                &change,
+                &given.etag,
+                &reason,
+                body.validate_only,
+                asked.remember(&encode),
+            )
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
+    pub(super) async fn answer_delete_policy(
+        &self,
+        request: Request<pb::DeleteBackupPolicyRequest>,
+    ) -> Reply<pb::DeleteBackupPolicyResponse> {
+        let asked = Asked::new("DeleteBackupPolicy", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let id = backup_names::policy("name", &asked.body.name)?;
+        let answer = |(): &()| pb::DeleteBackupPolicyResponse {};
+        let encode = |done: &()| answer(done).encode_to_vec();
+        let done = self
+            .backups
+            .delete_policy(
+                &*self.policy_tasks,
+                &asked.who,
+                &id,
+                &asked.body.etag,
+                asked.remember(&encode),
+            )
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
+    pub(super) fn answer_list_sources(
+        &self,
+        request: pb::ListBackupSourcesRequest,
+    ) -> Reply<pb::ListBackupSourcesResponse> {
+        let size = page::default_size(request.page_size)?;
+        let scope = page::scope(&["ListBackupSources"]);
+        let after = page::key(&scope, &request.page_token)?;
+        let all = self.backups.source_names();
+        let begin = match &after {
+            None => 0,
+            Some(key) => page::read::<usize>(key)?,
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let shown = all.iter().skip(begin).take(size);
+        let sources = shown.map(|name| pb::BackupSource {
+            name: name.clone(),
+            r#type: self.backups.source_type(name).to_owned(),
+            configured: !OWN_SOURCES.contains(&name.as_str()),
+        });
+        let sources: Vec<_> = sources.collect();
+        let end = begin.saturating_add(sources.len());
+        let token = (end < all.len()).then(|| page::token(&scope, &end.to_string()));
+        Ok(Response::new(pb::ListBackupSourcesResponse {
+            sources,
+            next_page_token: token.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) async fn answer_run_backup(
+        &self,
+        request: Request<pb::RunBackupRequest>,
+    ) -> Reply<pb::RunBackupResponse> {
+        let asked = Asked::new("RunBackup", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let body = &asked.body;
+        let id = backup_names::policy("name", &body.name)?;
+        let policy = self.backups.store().policy(&id).await?;
+        let task = policy.task()?;
+        self.backups.refuse_to_run(&policy)?;
+        let order = TriggerOrder {
+            ignore_pause: body.ignore_pause,
+            reason: names::reason(body.reason.clone())?,
+            ..TriggerOrder::default()
+        };
+        let answer = |run: &Run| pb::RunBackupResponse {
+            run: Some(convert::run(run, Vec::new())),
+        };
+        let encode = |run: &Run| answer(run).encode_to_vec();
+        let done = self
+            .engine
+            .trigger(&asked.who, &task, order, asked.remember(&encode))
+            .await;
+        asked.reply(self, done, answer).await
+    }
+}
+
+/// A policy as it was sent, but for what is not the caller's.
+fn new_policy(id: PolicyId, kind: PolicyKind, given: &pb::BackupPolicy) -> Result<Policy> {
+    let mut policy = Policy {
+        id,
+        kind,
+        description: String::new(),
+        schedule: ScheduleSpec::default(),
+        sources: default_sources(kind),
+        retention: convert::retention(given.retention.as_ref())?,
+        enabled: true,
+        priority: default_priority(kind),
+        shipped: false,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        principal: String::new(),
+        version: 1,
+    };
+    for field in populated(given) {
+        change(&mut policy, given, field)?;
+    }
+    Ok(policy)
+}
+
+fn populated(given: &pb::BackupPolicy) -> Vec<&'static str> {
+    let is_there = |field: &&str| match *field {
+        "description" => !given.description.is_empty(),
+        "schedule" => given.schedule.is_some(),
+        "sources" => !given.sources.is_empty(),
+        "retention" => given.retention.is_some(),
+        "enabled" => given.enabled.is_some(),
+        _ => given.priority.is_some(),
+    };
+    FIELDS.into_iter().filter(is_there).collect()
+}
+
+fn changed_fields(
+    given: &pb::BackupPolicy,
+    mask: Option<&prost_types::FieldMask>,
+) -> Result<Vec<&'static str>> {
+    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
+        return Ok(populated(given));
+    };
+    if mask.paths == ["*"] {
+        return Ok(FIELDS.to_vec());
+    }
+    let mut fields = Vec::new();
+    for path in &mask.paths {
+        let Some(field) = FIELDS.into_iter().find(|field| field == path) else {
+            let what = format!(
+                "{path:?} is no field that can be changed; expected some of {}",
+                FIELDS.join(", ")
+            );
+            return Err(Error::invalid("update_mask", what));
+        };
+        fields.push(field);
+    }
+    Ok(fields)
+}
+
+fn change(policy: &mut Policy, given: &pb::BackupPolicy, field: &str) -> Result<()> {
+    match field {
+        "description" => policy.description.clone_from(&given.description),
+        "schedule" => {
+            policy.schedule = match &given.schedule {
+                Some(schedule) => {
+                    convert::schedule_spec(schedule).map_err(|error| match error {
+                        Error::Invalid { field, reason } => {
+                            Error::invalid(format!("policy.{field}"), reason)
+                        }
+                        other => other,
+                    })?
+                }
+                None => ScheduleSpec::default(),
+            };
+        }
+        "sources" if given.sources.is_empty() => policy.sources = default_sources(policy.kind),
+        "sources" => policy.sources.clone_from(&given.sources),
+        "retention" => policy.retention = convert::retention(given.retention.as_ref())?,
+        "enabled" => policy.enabled = given.enabled.unwrap_or(true),
+        _ => {
+            let priority = given
+                .priority
+                .unwrap_or_else(|| default_priority(policy.kind).into());
+            policy.priority = i16::try_from(priority)
+                .map_err(|_| Error::invalid("policy.priority", "expected 0 to 9"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! An archive: the newest drilled point, copied to the second location with its own password, and checked there.
+
+use anyhow::bail;
+use uuid::Uuid;
+
+use super::{
+    Backups, Made,
+    full::snapshot_id,
+    places::Place,
+    read_back::{self, ReadBack},
+    repository::ReadData,
+    work::{Job, Lasting},
+};
+use crate::{
+    domain::backup::{
+        Finding, Level, PolicyKind,
+        point::{Evidence, RestorePoint},
+        policy::Policy,
+    },
+    store::LeaseMode,
+};
+
+impl Backups {
+    /// Copies the newest drilled point; where none is drilled, drills the newest first.
+    ///
+    /// # Errors
+    /// What stands in the way; the archive's other points stay as they are.
+    pub(super) async fn run_archive(&self, job: &Job, policy: &Policy) -> anyhow::Result<Made> {
+        // Told before anything is read: without a location there is nothing to do here.
+        self.location(Place::Archive)?;
+        let point = match self.store().point_newest_drilled().await? {
+            Some(point) => point,
+            None => self.drill_newest(job).await?,
+        };
+        let archived = self.store().points_newest_of(policy.id.as_str(), 1).await?;
+        if let Some(archived) = archived
+            .first()
+            .filter(|one| one.source_point == Some(point.id))
+        {
+            return Ok(Made::nothing(format!(
+                "{} is archived already, as {}: no newer point is drilled",
+                point.resource_name(),
+                archived.resource_name()
+            )));
+        }
+        if job.dry_run() {
+            return Ok(Made::nothing(format!(
+                "{} would be copied",
+                point.resource_name()
+            )));
+        }
+        self.lease(job, Place::Primary, LeaseMode::Shared).await?;
+        let from = job
+            .wait("open", self.repository(Place::Primary, job.cancel()))
+            .await?;
+        self.lease(job, Place::Archive, LeaseMode::Shared).await?;
+        let to = job
+            .wait(
+                "open archive",
+                self.repository(Place::Archive, job.cancel()),
+            )
+            .await?;
+        self.refuse_foreign_locks(job, &to).await?;
+
+        let ids = [&point.snapshot, &point.manifest_snapshot].map(|id| snapshot_id(id));
+        let (source, target, total) = (
+            from.clone(),
+            to.clone(),
+            point.source_bytes.max(0).unsigned_abs(),
+        );
+        let copied = job
+            .step("copy", total, move |hand| {
+                Ok(source.copy_to(&ids, &*target, hand)?)
+            })
+            .await?;
+        let [data, manifest] = copied.as_slice() else {
+            bail!(
+                "the copy of {} came to {} snapshots; expected 2",
+                point.resource_name(),
+                copied.len()
+            );
+        };
+        let mut archived = RestorePoint {
+            id: Uuid::now_v7(),
+            policy: policy.id.to_string(),
+            kind: PolicyKind::Archive,
+            run: job.name(),
+            created_at: self.clock().now(),
+            verified_at: None,
+            drilled_at: None,
+            damage: None,
+            snapshot: data.0.clone(),
+            manifest_snapshot: manifest.0.clone(),
+            source_point: Some(point.id),
+            pin: None,
+            added_bytes: 0,
+            ..point.clone()
+        };
+        let of = to.clone();
+        let checked = job
+            .step("check", 0, move |hand| Ok(of.check(ReadData::None, hand)?))
+            .await?;
+        if let Some(damage) = checked.damage.first() {
+            bail!("the archive is damaged: {damage}");
+        }
+        let (of, wanted) = (to.clone(), archived.clone());
+        let dumps = archived.dump_bytes.max(0).unsigned_abs();
+        let read = job
+            .step("read-back", dumps, move |hand| {
+                let manifest = read_back::manifest_of(&*of, &wanted)?;
+                read_back::read_back(&*of, &wanted, &manifest, hand)
+            })
+            .await?;
+        if let ReadBack::Differs(what) = read {
+            bail!("what came to the archive is not what was sent: {what}");
+        }
+        archived.verified_at = Some(self.clock().now());
+        archived.phases = job.phases();
+        let mut tx = job.begin().await?;
+        tx.point_put(&archived).await?;
+        tx.evidence_insert(&Evidence {
+            id: Uuid::now_v7(),
+            level: Level::Read,
+            finding: Finding::Passed,
+            point: Some(archived.id),
+            run: job.name(),
+            at: tx.now(),
+            took_ms: archived.phases.iter().map(|phase| phase.took_ms).sum(),
+            files: 2,
+            bytes: archived.dump_bytes,
+            message: "copied, checked, and read back from the archive".to_owned(),
+        })
+        .await?;
+        tx.repository_release(job.run()).await?;
+        tx.commit().await?;
+        Ok(Made::point(archived))
+    }
+
+    async fn drill_newest(&self, job: &Job) -> anyhow::Result<RestorePoint> {
+        let Some(newest) = self
+            .store()
+            .point_newest_good(PolicyKind::Full, None)
+            .await?
+        else {
+            let why = "there is no good restore point to archive: run a backup first";
+            return Err(Lasting(why.to_owned()).into());
+        };
+        job.log(format!(
+            "no point is drilled: drilling {}",
+            newest.resource_name()
+        ));
+        self.verify_point(job, newest.id, &[Level::Drill, Level::Database])
+            .await?;
+        let drilled = self.store().point(newest.id).await?;
+        if drilled.drilled_at.is_none() {
+            bail!(
+                "{} could not be drilled: see its evidence",
+                newest.resource_name()
+            );
+        }
+        Ok(drilled)
+    }
+}

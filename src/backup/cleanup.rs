@@ -1,0 +1,334 @@
+//! `backup-cleanup`: forgets points that retention lets go, prunes in two phases, rotates exports, and sweeps what
+//! killed runs have left. The plan with its reasons is always stored, in the run's log.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use anyhow::bail;
+use jiff::SignedDuration;
+
+use super::{
+    Backups, Made, export_run,
+    full::{MANIFEST_TAG, TAG, signed, snapshot_id},
+    keeping::PolicyPlan,
+    places::Place,
+    repository::{Pruned, Repository, Snapshot, SnapshotId},
+    staging,
+    work::Job,
+};
+use crate::{
+    domain::backup::{PolicyKind, figures::RepositoryUsage, point::RestorePoint},
+    store::LeaseMode,
+};
+
+/// How long what nobody refers to stays: longer than any backup that may refer to it by then.
+const PRUNE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old what a killed run has left must be.
+const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long points that were removed, and evidence, are remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// Decisions that the log tells.
+const LOGGED: usize = 2000;
+
+impl Backups {
+    /// Removes what retention lets go. `confirmed`: also where that is much.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn clean_up(&self, job: &Job, confirmed: bool) -> anyhow::Result<Made> {
+        self.lease(job, Place::Primary, LeaseMode::Exclusive)
+            .await?;
+        let plans = self.plan_retention(None, None).await?;
+        tell(job, &plans);
+        // What nobody has confirmed stays; what goes by other policies goes all the same.
+        let (wait, go): (Vec<&PolicyPlan>, Vec<&PolicyPlan>) = plans
+            .iter()
+            .partition(|plan| plan.needs_confirmation() && !confirmed);
+        let gone: Vec<(RestorePoint, String)> = go
+            .into_iter()
+            .flat_map(PolicyPlan::removed)
+            .map(|(point, why)| (point.clone(), why))
+            .collect();
+        let unconfirmed = wait.into_iter().map(|plan| plan.unconfirmed().to_string());
+        let mut failed: Vec<String> = unconfirmed.collect();
+        let of = |kind: PolicyKind| {
+            gone.iter()
+                .filter(move |(point, _)| point.kind == kind)
+                .cloned()
+        };
+        let exports: Vec<_> = of(PolicyKind::Export).collect();
+        let exported = self.remove_exports(job, &exports).await?;
+        let full: Vec<_> = of(PolicyKind::Full).collect();
+        let (forgotten, pruned) = self.clean_place(job, Place::Primary, &full).await?;
+        let mut archived = 0;
+        if self.settings().config.archive.is_some() {
+            let archives: Vec<_> = of(PolicyKind::Archive).collect();
+            // The second location may be away, such as a disk in a drawer: the first is cleaned all the same.
+            match self.clean_archive(job, &archives).await {
+                Ok(count) => archived = count,
+                Err(error) if super::work::is_stopped(&error) => return Err(error),
+                Err(error) => failed.push(format!("the archive could not be cleaned: {error:#}")),
+            }
+        }
+        let swept = self.sweep(job).await?;
+        let verb = if job.dry_run() {
+            "would go"
+        } else {
+            "are gone"
+        };
+        let mut message = format!(
+            "{forgotten} restore points, {exported} exports and {archived} archives {verb}; {} bytes freed, {} bytes \
+             marked; {swept} leftovers swept",
+            pruned.removed_bytes, pruned.marked_bytes
+        );
+        let nothing = forgotten + exported + archived + swept == 0
+            && pruned.removed_bytes == 0
+            && pruned.marked_bytes == 0;
+        let frozen: Vec<&str> = plans
+            .iter()
+            .filter_map(|plan| plan.frozen.as_deref())
+            .collect();
+        if let Some(why) = frozen.first() {
+            message.push_str(&format!("; retention is frozen: {why}"));
+        }
+        let made = match (nothing, failed.is_empty()) {
+            (_, false) => Made::partial(format!("{message}; {}", failed.join("; "))),
+            (true, true) => Made::nothing(message),
+            (false, true) => Made::worked(message),
+        };
+        Ok(made
+            .count("points_removed", signed(forgotten + exported + archived))
+            .count("bytes_freed", signed(pruned.removed_bytes))
+            .count("bytes_marked", signed(pruned.marked_bytes)))
+    }
+
+    async fn clean_archive(
+        &self,
+        job: &Job,
+        gone: &[(RestorePoint, String)],
+    ) -> anyhow::Result<u64> {
+        self.lease(job, Place::Archive, LeaseMode::Exclusive)
+            .await?;
+        Ok(self.clean_place(job, Place::Archive, gone).await?.0)
+    }
+
+    /// Forgets these points and what belongs to none, and prunes.
+    async fn clean_place(
+        &self,
+        job: &Job,
+        place: Place,
+        gone: &[(RestorePoint, String)],
+    ) -> anyhow::Result<(u64, Pruned)> {
+        let repository = job
+            .wait("open", self.repository(place, job.cancel()))
+            .await?;
+        self.refuse_foreign_locks(job, &repository).await?;
+        let of = repository.clone();
+        let snapshots = job
+            .step("snapshots", 0, move |_| Ok(of.snapshots()?))
+            .await?;
+        let (now, dry_run) = (self.clock().now(), job.dry_run());
+        let there = self.store().points_there().await?;
+        let mut orphans = orphans(&snapshots, &there, now);
+        orphans.extend(self.left_of_removed(&snapshots, &there).await?);
+        for orphan in &orphans {
+            job.log(format!(
+                "snapshot {} belongs to no restore point, and goes",
+                orphan.0
+            ));
+        }
+        if !dry_run {
+            // Written down first: a point whose snapshot is gone must not look as if it could be restored.
+            self.mark_removed(job, gone).await?;
+            // A snapshot may be that of two points, as where one was archived twice.
+            let stay: HashSet<&str> = there
+                .iter()
+                .filter(|point| !gone.iter().any(|(gone, _)| gone.id == point.id))
+                .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
+                .collect();
+            let forget: Vec<SnapshotId> = gone
+                .iter()
+                .flat_map(|(point, _)| [&point.manifest_snapshot, &point.snapshot])
+                .filter(|id| !stay.contains(id.as_str()))
+                .map(|id| snapshot_id(id))
+                .filter(|id| snapshots.iter().any(|snapshot| snapshot.id == *id))
+                .chain(orphans)
+                .collect();
+            let of = repository.clone();
+            job.step("forget", 0, move |_| Ok(of.forget(&forget)?))
+                .await?;
+        }
+        let of = repository.clone();
+        let pruned = job
+            .step("prune", 0, move |hand| {
+                Ok(of.prune(PRUNE_GRACE, dry_run, now, hand)?)
+            })
+            .await?;
+        if place == Place::Primary {
+            self.note_usage(job, &repository).await?;
+        }
+        Ok((gone.len() as u64, pruned))
+    }
+
+    /// Snapshots of points that are written down as removed: a cleanup before this one ended in between.
+    async fn left_of_removed(
+        &self,
+        snapshots: &[Snapshot],
+        there: &[RestorePoint],
+    ) -> anyhow::Result<Vec<SnapshotId>> {
+        let mut left = Vec::new();
+        for snapshot in snapshots {
+            let tagged = |name: &str| snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name));
+            let (Some(point), Some(data)) = (tagged("point="), tagged("snapshot=")) else {
+                continue;
+            };
+            let Ok(point) = point.parse::<uuid::Uuid>() else {
+                continue;
+            };
+            let known = |id: &str| {
+                there
+                    .iter()
+                    .any(|point| point.snapshot == id || point.manifest_snapshot == id)
+            };
+            if known(&snapshot.id.0) || known(data) {
+                continue;
+            }
+            if self
+                .store()
+                .point(point)
+                .await
+                .is_ok_and(|point| point.removed_at.is_some())
+            {
+                left.push(snapshot.id.clone());
+                left.push(snapshot_id(data));
+            }
+        }
+        left.retain(|id| snapshots.iter().any(|snapshot| snapshot.id == *id));
+        Ok(left)
+    }
+
+    async fn note_usage(&self, job: &Job, repository: &Arc<dyn Repository>) -> anyhow::Result<()> {
+        let of = repository.clone();
+        let usage = job.step("usage", 0, move |_| Ok(of.usage()?)).await?;
+        let mut tx = job.begin().await?;
+        let usage = RepositoryUsage {
+            bytes: signed(usage.bytes),
+            snapshots: signed(usage.snapshots),
+        };
+        tx.set_value(super::USAGE_KEY, &usage).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn mark_removed(&self, job: &Job, gone: &[(RestorePoint, String)]) -> anyhow::Result<()> {
+        for portion in gone.chunks(100) {
+            let mut tx = job.begin().await?;
+            for (point, why) in portion {
+                let mut point = tx.point_locked(point.id).await?;
+                if point.pin.is_some() {
+                    bail!(
+                        "{} was pinned meanwhile: the next cleanup plans anew",
+                        point.resource_name()
+                    );
+                }
+                point.removed_at = Some(tx.now());
+                point.remove_reason.clone_from(why);
+                tx.point_put(&point).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_exports(
+        &self,
+        job: &Job,
+        gone: &[(RestorePoint, String)],
+    ) -> anyhow::Result<u64> {
+        if job.dry_run() || gone.is_empty() {
+            return Ok(gone.len() as u64);
+        }
+        self.mark_removed(job, gone).await?;
+        let root = self.settings().config.exports.clone();
+        let files: Vec<String> = gone.iter().map(|(point, _)| point.file.clone()).collect();
+        job.step("exports", 0, move |_| {
+            for file in &files {
+                export_run::remove(&root, file)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(gone.len() as u64)
+    }
+
+    /// What killed runs have left on the disk and in the database's server.
+    async fn sweep(&self, job: &Job) -> anyhow::Result<u64> {
+        let mut alive = self.store().runs_under_way().await?;
+        alive.push(job.run());
+        let (root, dry_run) = (self.settings().config.staging.clone(), job.dry_run());
+        let runs = alive.clone();
+        let staged = job
+            .step("sweep", 0, move |_| {
+                staging::sweep(&root, LEFT_FOR, &runs, dry_run)
+            })
+            .await?;
+        let databases = super::scratch::sweep(self, job, &alive).await?;
+        if !dry_run {
+            let mut tx = job.begin().await?;
+            let before = tx.now().saturating_sub(REMEMBERED)?;
+            tx.points_prune(before).await?;
+            tx.evidence_prune(before).await?;
+            tx.commit().await?;
+        }
+        Ok(staged + databases)
+    }
+}
+
+/// Snapshots of this server's that belong to no point, and are older than a day: of runs that ended in between.
+fn orphans(
+    snapshots: &[Snapshot],
+    there: &[RestorePoint],
+    now: jiff::Timestamp,
+) -> Vec<SnapshotId> {
+    let known: HashSet<&str> = there
+        .iter()
+        .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
+        .collect();
+    let old = SignedDuration::from_hours(24);
+    let orphan = |snapshot: &&Snapshot| {
+        let ours = snapshot.tags.iter().any(|tag| tag == TAG);
+        // A manifest is never one: it is what points are rebuilt from.
+        let manifest = snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG);
+        let described = snapshots.iter().any(|other| {
+            let of = format!("snapshot={}", snapshot.id.0);
+            other.tags.contains(&of)
+        });
+        ours && !manifest
+            && !described
+            && !known.contains(snapshot.id.0.as_str())
+            && old < now.duration_since(snapshot.time)
+    };
+    snapshots
+        .iter()
+        .filter(orphan)
+        .map(|snapshot| snapshot.id.clone())
+        .collect()
+}
+
+fn tell(job: &Job, plans: &[PolicyPlan]) {
+    let mut left = LOGGED;
+    for plan in plans {
+        if let Some(why) = &plan.frozen {
+            job.log(format!("{}: nothing is removed: {why}", plan.policy));
+        }
+        for decision in plan.plan.decisions.iter().take(left) {
+            let word = if decision.keep { "keep" } else { "remove" };
+            job.log(format!(
+                "{}: {word} restorePoints/{}: {}",
+                plan.policy,
+                decision.id,
+                decision.reasons.join("; ")
+            ));
+        }
+        left = left.saturating_sub(plan.plan.decisions.len());
+    }
+}

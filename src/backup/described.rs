@@ -1,0 +1,105 @@
+//! What a point is made of its manifest, and what is missing in it.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::{
+    full::signed,
+    repository::Archived,
+    sources::{Prepared, content_path},
+};
+use crate::domain::backup::{
+    PointState, PolicyKind,
+    manifest::{FileError, FileRecord, Manifest, SnapshotPath},
+    point::{MISSING_SHOWN, RestorePoint},
+};
+
+/// What a manifest says of its point.
+pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp) -> RestorePoint {
+    let sum = |of: fn(&FileRecord) -> u64| manifest.files.iter().map(of).sum::<u64>();
+    let dumps = manifest
+        .sources
+        .iter()
+        .filter_map(|source| source.dump.as_ref());
+    let missing = manifest.errors.iter().take(MISSING_SHOWN).cloned();
+    RestorePoint {
+        id: manifest.point,
+        policy: manifest.policy.clone(),
+        kind: PolicyKind::Full,
+        state: match manifest.errors.is_empty() {
+            true => PointState::Complete,
+            false => PointState::Partial,
+        },
+        run: manifest.run.clone(),
+        frozen_at,
+        created_at: now,
+        verified_at: None,
+        drilled_at: None,
+        damage: None,
+        snapshot: manifest.snapshot.clone(),
+        manifest_snapshot: String::new(),
+        manifest_sha256: String::new(),
+        file: String::new(),
+        file_sha256: String::new(),
+        files: signed(manifest.files.len() as u64),
+        source_bytes: signed(sum(|file| file.size)),
+        added_bytes: 0,
+        dump_bytes: signed(dumps.map(|dump| dump.size).sum()),
+        phases: Vec::new(),
+        missing: missing.collect(),
+        missing_count: signed(manifest.errors.len() as u64),
+        pin: None,
+        source_point: None,
+        removed_at: None,
+        remove_reason: String::new(),
+    }
+}
+
+/// What should be in the point and is not: what could not be read, and what documents refer to and is not there or
+/// is not what it was. Content is stored under its hash, so each of its files proves itself.
+pub(super) fn errors_of(prepared: &Prepared, archived: &Archived) -> Vec<FileError> {
+    let mut errors = archived.errors.clone();
+    let Some(root) = prepared.content_root() else {
+        return errors;
+    };
+    let mut stored: HashMap<&[u8], &FileRecord> = HashMap::new();
+    for file in &archived.files {
+        let Some(name) = content_name(&root, &file.path) else {
+            continue;
+        };
+        if name == file.sha256.as_bytes() {
+            stored.insert(name, file);
+        } else {
+            errors.push(FileError {
+                path: file.path.clone(),
+                message: format!(
+                    "damaged: it is named by its SHA-256, and has {}",
+                    file.sha256
+                ),
+            });
+        }
+    }
+    let known: HashSet<SnapshotPath> = errors.iter().map(|error| error.path.clone()).collect();
+    for (sha256, size) in prepared.references() {
+        let whole = stored
+            .get(sha256.as_bytes())
+            .is_some_and(|file| file.size == *size);
+        let path = content_path(&root, sha256);
+        if !whole && !known.contains(&path) {
+            errors.push(FileError {
+                path,
+                message: "a document refers to it, and it is not there".to_owned(),
+            });
+        }
+    }
+    errors.sort_by(|one, other| one.path.cmp(&other.path));
+    errors
+}
+
+/// The name of a content's file.
+fn content_name<'a>(root: &SnapshotPath, path: &'a SnapshotPath) -> Option<&'a [u8]> {
+    let below = path.as_bytes().strip_prefix(root.as_bytes())?;
+    let name = below.rsplit(|byte| *byte == b'/').next()?;
+    (name.len() == 64).then_some(name)
+}

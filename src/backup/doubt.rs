@@ -1,0 +1,66 @@
+//! New backups over a repository that is known to be damaged.
+
+use std::sync::Arc;
+
+use super::{
+    Backups,
+    full::{signed, snapshot_id},
+    read_back,
+    repository::{Progress, Repository},
+    verify::LOGGED,
+    work::Job,
+};
+use crate::domain::backup::{
+    Finding, PointState,
+    manifest::FileError,
+    point::{MISSING_SHOWN, RestorePoint},
+};
+
+impl Backups {
+    /// Where damage is known, a new point may refer to it, as what is stored already is not stored again: every file of
+    /// it is read, and what does not come back is missing in it.
+    pub(super) async fn doubt(
+        &self,
+        job: &Job,
+        mut point: RestorePoint,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<RestorePoint> {
+        let part = self.store().evidence_newest_part().await?;
+        let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
+        if !part_failed && self.store().points_damaged(1).await?.is_empty() {
+            return Ok(point);
+        }
+        job.log(
+            "the repository is known to be damaged: every file of the new restore point is read",
+        );
+        let (of, wanted) = (repository.clone(), point.clone());
+        let total = point.source_bytes.max(0).unsigned_abs();
+        let damaged = job
+            .step("read all", total, move |hand| {
+                let manifest = read_back::manifest_of(&*of, &wanted)?;
+                let reader = of.open(&snapshot_id(&wanted.snapshot))?;
+                let (mut done, mut damaged) = (Progress::default(), Vec::new());
+                for file in &manifest.files {
+                    let what =
+                        read_back::differs(&*reader, file, &mut std::io::sink(), hand, &mut done)?;
+                    damaged.extend(what.map(|message| FileError {
+                        path: file.path.clone(),
+                        message,
+                    }));
+                }
+                Ok(damaged)
+            })
+            .await?;
+        if damaged.is_empty() {
+            return Ok(point);
+        }
+        for one in damaged.iter().take(LOGGED) {
+            job.log(format!("damaged in the repository: {}", one.message));
+        }
+        point.state = PointState::Partial;
+        point.missing_count += signed(damaged.len() as u64);
+        let room = MISSING_SHOWN.saturating_sub(point.missing.len());
+        point.missing.extend(damaged.into_iter().take(room));
+        Ok(point)
+    }
+}

@@ -1,0 +1,243 @@
+//! PostgreSQL: `pg_dump` in an exported snapshot. Counts and references are read in the same one; the file is hashed
+//! while it is written, and then read whole by `pg_restore`. Passwords go by a file of their own, never by arguments.
+
+use std::{
+    fs::{self, File},
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    Raw,
+    server::{Server, passfile},
+};
+use crate::backup::{
+    Backups, child,
+    read_back::Hashing,
+    repository::{Hand, Progress},
+    work::Job,
+};
+
+/// Where Debian puts the programs of each version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// `pg_dump` and `pg_restore`.
+#[derive(Clone, Debug)]
+pub(in crate::backup) struct Programs {
+    directory: PathBuf,
+}
+
+impl Programs {
+    /// Those of the configuration, or else the newest that is installed.
+    ///
+    /// # Errors
+    /// Where there are none.
+    pub(in crate::backup) fn find(configured: Option<&Path>) -> anyhow::Result<Self> {
+        let there = |directory: &Path| {
+            ["pg_dump", "pg_restore"]
+                .iter()
+                .all(|program| directory.join(program).is_file())
+        };
+        if let Some(directory) = configured {
+            if !there(directory) {
+                bail!(
+                    "pg_dump and pg_restore are not in {}, where backups.pg_bin says",
+                    directory.display()
+                );
+            }
+            return Ok(Self {
+                directory: directory.to_owned(),
+            });
+        }
+        let mut found: Vec<(u32, PathBuf)> = Vec::new();
+        for entry in fs::read_dir(DEBIAN).into_iter().flatten().flatten() {
+            let version = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let directory = entry.path().join("bin");
+            if let Some(version) = version.filter(|_| there(&directory)) {
+                found.push((version, directory));
+            }
+        }
+        found.sort();
+        let newest = found.pop().map(|(_, directory)| directory);
+        let others = ["/usr/bin", "/usr/local/bin"].map(PathBuf::from);
+        let found = newest
+            .into_iter()
+            .chain(others)
+            .find(|directory| there(directory));
+        let directory = found.context(
+            "pg_dump and pg_restore are not here: install PostgreSQL's client programs (Debian: postgresql-client), or \
+             say where they are by backups.pg_bin",
+        )?;
+        Ok(Self { directory })
+    }
+
+    /// A program, with nothing of the environment but where its password is.
+    pub(in crate::backup) fn command(&self, program: &str, passfile: &Path) -> Command {
+        let mut command = Command::new(self.directory.join(program));
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .env("PGPASSFILE", passfile)
+            .env("PGCONNECT_TIMEOUT", "10")
+            .env("PGAPPNAME", "watchbell-backup");
+        command
+    }
+
+    /// The major version of `pg_dump`.
+    fn version(&self, hand: &Hand) -> anyhow::Result<u32> {
+        let mut said = Vec::new();
+        let mut command = self.command("pg_dump", Path::new("/dev/null"));
+        command.arg("--version");
+        let ended = child::run(command, Vec::new(), &mut said, &hand.cancel)?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let version = said.split_whitespace().find_map(major);
+        version.filter(|_| ended.status.success()).with_context(|| {
+            format!(
+                "{} tells no version: {}",
+                self.directory.join("pg_dump").display(),
+                said.trim()
+            )
+        })
+    }
+}
+
+fn major(text: &str) -> Option<u32> {
+    text.split('.').next()?.parse().ok()
+}
+
+/// Dumps a database as of one instant.
+pub(super) async fn dump(
+    backups: &Backups,
+    job: &Job,
+    server: &Server,
+    file: &Path,
+) -> anyhow::Result<Raw> {
+    let programs = Programs::find(backups.settings().config.pg_bin.as_deref())?;
+    let frozen = server.connect().await?.freeze().await?;
+    let facts = frozen.facts().await?;
+    let staging = file
+        .parent()
+        .context("the dump lies in no directory")?
+        .to_owned();
+    let (server, snapshot, version) = (
+        server.clone(),
+        frozen.snapshot.clone(),
+        facts.server_version.clone(),
+    );
+    let file = file.to_owned();
+    let dumped = job
+        .step("dump", 0, move |hand| {
+            let client = programs.version(hand)?;
+            if let Some(server) = version.split_whitespace().next().and_then(major)
+                && client < server
+            {
+                bail!(
+                    "pg_dump is of version {client}, older than the server's {server}: install the client programs of \
+                     {server}, or name them by backups.pg_bin"
+                );
+            }
+            let passfile = passfile(&server, &staging)?;
+            let dumped = pg_dump(&programs, &server, &snapshot, &passfile, &file, hand);
+            drop(fs::remove_file(&passfile));
+            let dumped = dumped?;
+            pg_restore_reads(&programs, &file, hand)?;
+            Ok(dumped)
+        })
+        .await;
+    frozen.thaw().await;
+    let (size, sha256) = dumped?;
+    Ok(Raw {
+        size,
+        sha256,
+        facts,
+    })
+}
+
+fn pg_dump(
+    programs: &Programs,
+    server: &Server,
+    snapshot: &str,
+    passfile: &Path,
+    file: &Path,
+    hand: &Hand,
+) -> anyhow::Result<(u64, String)> {
+    let about = || format!("could not write {}", file.display());
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(about)?;
+    let mut command = programs.command("pg_dump", passfile);
+    command
+        .args(["--format=custom", "--compress=0", "--no-password"])
+        .arg(format!("--snapshot={snapshot}"))
+        .arg(format!("--dbname={}", server.url()));
+    let mut into = Hashing::new(Counted {
+        into: BufWriter::with_capacity(256 << 10, opened),
+        hand,
+        bytes: 0,
+    });
+    let ended = child::run(command, Vec::new(), &mut into, &hand.cancel).with_context(about)?;
+    if !ended.status.success() {
+        bail!(
+            "pg_dump failed ({}): {}",
+            ended.status,
+            ended.complaint.trim()
+        );
+    }
+    let (counted, sha256, size) = into.into_all();
+    let opened: File = counted
+        .into
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .with_context(about)?;
+    opened.sync_all().with_context(about)?;
+    Ok((size, sha256))
+}
+
+/// Reads the whole file: its list alone would accept one that was cut off.
+fn pg_restore_reads(programs: &Programs, file: &Path, hand: &Hand) -> anyhow::Result<()> {
+    let mut command = programs.command("pg_restore", Path::new("/dev/null"));
+    command.arg("--file=/dev/null").arg(file);
+    let ended = child::run(command, Vec::new(), &mut std::io::sink(), &hand.cancel)?;
+    if !ended.status.success() {
+        bail!(
+            "pg_restore cannot read the dump ({}): {}",
+            ended.status,
+            ended.complaint.trim()
+        );
+    }
+    Ok(())
+}
+
+/// Writes on, and tells how much.
+struct Counted<'a> {
+    into: BufWriter<File>,
+    hand: &'a Hand,
+    bytes: u64,
+}
+
+impl std::io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.into.write(bytes)?;
+        self.bytes += count as u64;
+        (self.hand.progress)(Progress {
+            files: 0,
+            bytes: self.bytes,
+        });
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.into.flush()
+    }
+}

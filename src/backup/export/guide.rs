@@ -1,0 +1,77 @@
+//! What stands in RESTORE.md: how to get everything back with stock tools.
+
+use std::fmt::Write as _;
+
+use crate::domain::backup::manifest::Manifest;
+
+/// The text for one export.
+pub(super) fn guide(manifest: &Manifest, file: &str) -> String {
+    let mut text = format!(
+        "# Restoring {file}\n\n\
+         An export of Watchbell {} (cluster {}), as of {}. It can be restored without Watchbell.\n\n\
+         ## Unpack and check\n\n\
+         ```sh\n\
+         sha256sum -c {file}.sha256\n\
+         mkdir restored && tar --zstd -xf {file} -C restored\n\
+         cd restored && sha256sum --quiet -c SHA256SUMS\n\
+         ```\n\n",
+        manifest.version, manifest.cluster, manifest.frozen_at
+    );
+    for source in &manifest.sources {
+        let Some(dump) = &source.dump else { continue };
+        let path = dump.path.to_text();
+        let path = path.trim_start_matches('/');
+        let place = if path.starts_with("database/") {
+            path.to_owned()
+        } else {
+            format!("files/{path}")
+        };
+        let rows: i64 = dump.tables.values().sum();
+        let _ = match source.kind.as_str() {
+            "postgresql" => writeln!(
+                text,
+                "## Database {:?} (PostgreSQL {}, {rows} rows)\n\n\
+                 ```sh\n\
+                 createdb restored\n\
+                 pg_restore --exit-on-error --no-owner --no-privileges --dbname=restored {place}\n\
+                 ```\n",
+                source.name, dump.server_version
+            ),
+            _ => writeln!(
+                text,
+                "## Database {:?} (SQLite {}, {rows} rows)\n\n\
+                 The file is the database: `sqlite3 {place} 'PRAGMA integrity_check'`.\n",
+                source.name, dump.server_version
+            ),
+        };
+    }
+    if manifest
+        .sources
+        .iter()
+        .any(|source| source.name == "content")
+    {
+        text.push_str(
+            "## Contents of documents\n\n\
+             `files/content/` holds each content once, under its SHA-256: below the first two digits of it. Which document \
+             has which stands in the table `documents`, column `content_sha256`.\n\n",
+        );
+    }
+    if manifest
+        .sources
+        .iter()
+        .any(|source| source.name == "database")
+    {
+        text.push_str(
+            "## With Watchbell\n\n\
+             Put `files/content` as `contents` into a new data directory, and the database as `watchbell.db` (SQLite), or \
+             name it by `--database` (PostgreSQL). The original may still live: stop it first.\n",
+        );
+    }
+    if !manifest.errors.is_empty() {
+        let _ = writeln!(text, "\n## Missing\n");
+        for error in manifest.errors.iter().take(1000) {
+            let _ = writeln!(text, "- `{}`: {}", error.path, error.message);
+        }
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! Writing an export: everything is hashed on its way, and compared with the manifest.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, BufWriter, Read as _, Write as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{ENDING, GUIDE, MANIFEST, SUMS, guide::guide, member, read::verify_with, sum_line};
+use crate::{
+    backup::{
+        read_back::{Hashing, differs},
+        repository::{Hand, Progress, RepositoryError, SnapshotReader},
+    },
+    domain::backup::manifest::{FileRecord, Manifest},
+};
+
+/// Speed before size: what is in the repository is there for the long run.
+const LEVEL: i32 = 3;
+
+/// An export that was written and tested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Its name in the directory.
+    pub file: String,
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+/// Writes an export of a snapshot into a directory.
+///
+/// # Errors
+/// What stands in the way, or which file is not what the manifest says: nothing is left then.
+pub fn write(
+    directory: &Path,
+    reader: &dyn SnapshotReader,
+    manifest: &Manifest,
+    hand: &Hand,
+) -> anyhow::Result<Exported> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("could not make {}", directory.display()))?;
+    let name = free_name(directory, manifest)?;
+    let partial = Partial(directory.join(format!("{name}.partial")));
+    let (sha256, bytes) = pack(&partial.0, &name, reader, manifest, hand)
+        .with_context(|| format!("could not write the export {name}"))?;
+    verify_with(&partial.0, &hand.cancel)
+        .context("the export that was written does not read well")?;
+    let sidecar = directory.join(format!("{name}.sha256"));
+    let about = || format!("could not finish the export {name}");
+    let mut sum = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&sidecar)
+        .with_context(about)?;
+    sum.write_all(&sum_line(&sha256, name.as_bytes()))
+        .with_context(about)?;
+    sum.sync_all().with_context(about)?;
+    fs::rename(&partial.0, directory.join(&name)).with_context(about)?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .with_context(about)?;
+    Ok(Exported {
+        file: name,
+        sha256,
+        bytes,
+    })
+}
+
+/// Removed unless it got its own name.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+/// Named by when its data is from; a second one of the same instant is told apart.
+fn free_name(directory: &Path, manifest: &Manifest) -> anyhow::Result<String> {
+    let stamp = manifest.frozen_at.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let names = (1..1000).map(|count| match count {
+        1 => format!("watchbell-{stamp}{ENDING}"),
+        count => format!("watchbell-{stamp}-{count}{ENDING}"),
+    });
+    let mut free = names.filter(|name| !directory.join(name).exists());
+    free.next()
+        .context("there are a thousand exports of this instant")
+}
+
+fn pack(
+    path: &Path,
+    name: &str,
+    reader: &dyn SnapshotReader,
+    manifest: &Manifest,
+    hand: &Hand,
+) -> anyhow::Result<(String, u64)> {
+    drop(fs::remove_file(path));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let hashed = Hashing::new(BufWriter::with_capacity(256 << 10, file));
+    let mut tar = tar::Builder::new(zstd::Encoder::new(hashed, LEVEL)?);
+    let described = serde_json::to_vec(manifest)?;
+    let guide = guide(manifest, name).into_bytes();
+    let mut sums = Vec::new();
+    for (name, bytes) in [(GUIDE, &guide), (MANIFEST, &described)] {
+        sums.extend(sum_line(&hash_of(bytes), name.as_bytes()));
+    }
+    for file in &manifest.files {
+        sums.extend(sum_line(&file.sha256, &member(&file.path)));
+    }
+    let at = manifest.frozen_at.as_second();
+    for (name, bytes) in [(GUIDE, &guide), (MANIFEST, &described), (SUMS, &sums)] {
+        let mut header = header(bytes.len() as u64, at);
+        tar.append_data(&mut header, name, bytes.as_slice())?;
+    }
+    let mut done = Progress::default();
+    for file in &manifest.files {
+        append(&mut tar, reader, file, hand, &mut done)?;
+    }
+    let (buffered, sha256, bytes) = tar.into_inner()?.finish()?.into_all();
+    let file = buffered.into_inner().map_err(|error| error.into_error())?;
+    file.sync_all()?;
+    Ok((sha256, bytes))
+}
+
+/// What is read comes through a pipe, as the archive wants to read and the snapshot to write.
+fn append(
+    tar: &mut tar::Builder<impl io::Write>,
+    reader: &dyn SnapshotReader,
+    file: &FileRecord,
+    hand: &Hand,
+    done: &mut Progress,
+) -> anyhow::Result<()> {
+    if hand.cancel.is_cancelled() {
+        return Err(RepositoryError::Cancelled.into());
+    }
+    let member = member(&file.path);
+    let mut header = header(file.size, file.mtime / 1_000_000_000);
+    let (from, mut to) = io::pipe()?;
+    let before = *done;
+    let (appended, read) = thread::scope(|scope| {
+        let read = scope.spawn(move || {
+            let mut done = before;
+            let differs = differs(reader, file, &mut to, hand, &mut done);
+            drop(to);
+            (differs, done)
+        });
+        // Not more than the header says, whatever comes; and all of it is taken, or the other end would wait.
+        let mut limited = from.take(file.size);
+        let name = Path::new(OsStr::from_bytes(&member));
+        let appended = tar.append_data(&mut header, name, &mut limited);
+        let rest = io::copy(&mut limited.into_inner(), &mut io::sink());
+        (appended.and(rest.map(drop)), read.join())
+    });
+    let Ok((differs, now)) = read else {
+        bail!("the thread that reads {} panicked", file.path);
+    };
+    *done = now;
+    if let Some(what) = differs? {
+        return Err(RepositoryError::Damaged { what }.into());
+    }
+    appended?;
+    Ok(())
+}
+
+fn header(size: u64, at: i64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o600);
+    header.set_mtime(at.max(0).unsigned_abs());
+    header.set_entry_type(tar::EntryType::Regular);
+    header
+}
+
+fn hash_of(bytes: &[u8]) -> String {
+    let mut hashed = Hashing::new(io::sink());
+    // A sink takes everything.
+    drop(hashed.write_all(bytes));
+    hashed.into_parts().1
+}

@@ -1,0 +1,332 @@
+//! A full backup: freeze, dump, archive, check references, manifest, read back. Only then does the run succeed.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use uuid::Uuid;
+
+use super::{
+    Backups, Made,
+    described::{errors_of, point_of},
+    places::{Place, free_bytes},
+    read_back::{self, ReadBack},
+    repository::{Archived, Job as Archive, Parent, Repository, SnapshotId, Source},
+    sources::Prepared,
+    staging::Staging,
+    work::Job,
+};
+use crate::{
+    domain::backup::{
+        Finding, Level, PolicyKind,
+        figures::RepositoryUsage,
+        manifest::{MANIFEST_FORMAT, Manifest, SnapshotPath},
+        point::{Evidence, RestorePoint},
+        policy::Policy,
+    },
+    store::LeaseMode,
+};
+
+/// Of every snapshot that this server makes.
+pub(super) const TAG: &str = "watchbell";
+/// Of a snapshot that holds a manifest.
+pub(super) const MANIFEST_TAG: &str = "manifest";
+/// Where the manifest lies in its snapshot.
+pub(super) const MANIFEST_PATH: &str = "/manifest.json";
+/// Free space that is wanted besides what the newest point's dump took.
+const SPARE_BYTES: u64 = 64 << 20;
+/// Failures that the log tells.
+const LOGGED: usize = 100;
+
+impl Backups {
+    /// Makes a restore point by a policy.
+    ///
+    /// # Errors
+    /// What stands in the way. No restore point was made then; what was stored is used by the next run.
+    pub(super) async fn run_full(&self, job: &Job, policy: &Policy) -> anyhow::Result<Made> {
+        self.lease(job, Place::Primary, LeaseMode::Shared).await?;
+        let repository = job
+            .wait("open", self.repository(Place::Primary, job.cancel()))
+            .await?;
+        self.refuse_foreign_locks(job, &repository).await?;
+        if let Some(point) = self
+            .left_by_earlier_attempt(job, policy, &repository)
+            .await?
+        {
+            job.log("an earlier attempt of this run had stored everything; it was read back and is taken");
+            Staging::clear(&self.settings().config.staging, job.run())?;
+            return self.conclude(job, point, &repository).await;
+        }
+        let before = self.newest_of(policy).await?;
+        self.refuse_full_disk(before.as_ref())?;
+        if job.dry_run() {
+            return Ok(Made::nothing(
+                "everything is there that a backup needs; nothing was stored",
+            ));
+        }
+        let staging = Staging::make(&self.settings().config.staging, job.run())?;
+        let prepared = self.prepare(job, policy, &staging).await?;
+        let (archived, parent) = self
+            .archive(job, policy, &repository, &prepared, before)
+            .await?;
+        drop(parent);
+        let (point, manifest) = self
+            .describe(job, policy, prepared, archived, &repository, &staging)
+            .await?;
+        let point = self.verify_new(job, point, manifest, &repository).await?;
+        self.conclude(job, point, &repository).await
+    }
+
+    /// The newest point of a policy, or of any, whose files need not be read again.
+    async fn newest_of(&self, policy: &Policy) -> anyhow::Result<Option<RestorePoint>> {
+        let own = self
+            .store()
+            .points_of(policy.id.as_str())
+            .await?
+            .into_iter()
+            .find(|point| point.kind == PolicyKind::Full);
+        match own {
+            Some(own) => Ok(Some(own)),
+            None => Ok(self
+                .store()
+                .point_newest_good(PolicyKind::Full, None)
+                .await?),
+        }
+    }
+
+    fn refuse_full_disk(&self, before: Option<&RestorePoint>) -> anyhow::Result<()> {
+        let dump = before.map_or(0, |point| point.dump_bytes.max(0).unsigned_abs());
+        let wanted = dump + dump / 5 + SPARE_BYTES;
+        let config = &self.settings().config;
+        for place in [&config.staging, &config.repository] {
+            if let Some(free) = free_bytes(place).filter(|free| *free < wanted) {
+                bail!(
+                    "{} has {free} bytes free, and a backup wants {wanted}: make room there",
+                    place.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn archive(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        repository: &Arc<dyn Repository>,
+        prepared: &Prepared,
+        before: Option<RestorePoint>,
+    ) -> anyhow::Result<(Archived, Option<Parent>)> {
+        let total = before
+            .as_ref()
+            .map_or(0, |point| point.source_bytes.max(0).unsigned_abs());
+        let archive = Archive {
+            time: prepared.frozen_at,
+            hostname: TAG.to_owned(),
+            tags: vec![
+                TAG.to_owned(),
+                format!("policy={}", policy.id),
+                format!("run={}", job.run()),
+                format!("attempt={}", job.attempt()),
+            ],
+            sources: prepared.sources.clone(),
+            parent: None,
+        };
+        let repository = repository.clone();
+        job.step("archive", total, move |hand| {
+            // What cannot be read of the point before costs time, and nothing else.
+            let parent = before.and_then(|point| read_back::parent_of(&*repository, &point).ok());
+            let archive = Archive {
+                parent: parent.clone(),
+                ..archive
+            };
+            Ok((repository.archive(&archive, hand)?, parent))
+        })
+        .await
+    }
+
+    /// Compares references with what was archived, and stores the manifest.
+    async fn describe(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        prepared: Prepared,
+        archived: Archived,
+        repository: &Arc<dyn Repository>,
+        staging: &Staging,
+    ) -> anyhow::Result<(RestorePoint, Manifest)> {
+        let id = Uuid::now_v7();
+        let (settings, name) = (self.settings().clone(), job.name());
+        let (attempt, run) = (job.attempt(), job.run());
+        let (policy_id, repository) = (policy.id.to_string(), repository.clone());
+        let file = staging.path().join("manifest.json");
+        let frozen_at = prepared.frozen_at;
+        let added = archived.added_bytes;
+        let (manifest, sha256, stored) = job
+            .step("manifest", 0, move |hand| {
+                let errors = errors_of(&prepared, &archived);
+                let manifest = Manifest {
+                    format: MANIFEST_FORMAT,
+                    point: id,
+                    policy: policy_id.clone(),
+                    run: name,
+                    attempt,
+                    cluster: settings.cluster,
+                    version: settings.version,
+                    frozen_at: prepared.frozen_at,
+                    snapshot: archived.snapshot.0.clone(),
+                    sources: prepared.records(&archived.files),
+                    errors,
+                    files: archived.files,
+                };
+                let sha256 = read_back::write_manifest(&file, &manifest)?;
+                let archive = Archive {
+                    time: prepared.frozen_at,
+                    hostname: TAG.to_owned(),
+                    tags: vec![
+                        TAG.to_owned(),
+                        MANIFEST_TAG.to_owned(),
+                        format!("policy={policy_id}"),
+                        format!("run={run}"),
+                        format!("point={id}"),
+                        format!("snapshot={}", manifest.snapshot),
+                    ],
+                    sources: vec![Source {
+                        from: file,
+                        to: SnapshotPath::from(MANIFEST_PATH),
+                        include: Vec::new(),
+                        exclude: Vec::new(),
+                        all_or_nothing: true,
+                        name_special: true,
+                    }],
+                    parent: None,
+                };
+                let stored = repository.archive(&archive, hand)?;
+                Ok((manifest, sha256, stored))
+            })
+            .await?;
+        let mut point = point_of(&manifest, frozen_at, self.clock().now());
+        point.manifest_snapshot = stored.snapshot.0;
+        point.manifest_sha256 = sha256;
+        point.added_bytes = signed(added + stored.added_bytes);
+        for error in manifest.errors.iter().take(LOGGED) {
+            job.log(format!("not in it: {}: {}", error.path, error.message));
+        }
+        Ok((point, manifest))
+    }
+
+    /// Checks the structure, and reads manifest and dumps back.
+    pub(super) async fn verify_new(
+        &self,
+        job: &Job,
+        mut point: RestorePoint,
+        manifest: Manifest,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<RestorePoint> {
+        self.check_structure(job, Some(point.id), repository)
+            .await?;
+        let wanted = point.clone();
+        let (of, total) = (repository.clone(), point.dump_bytes.max(0).unsigned_abs());
+        let read = job
+            .step("read-back", total, move |hand| {
+                read_back::read_back(&*of, &wanted, &manifest, hand)
+            })
+            .await?;
+        match read {
+            ReadBack::Same => point.verified_at = Some(self.clock().now()),
+            ReadBack::Differs(what) => bail!(
+                "what was stored is not what comes back: {what}; no restore point was made of it"
+            ),
+        }
+        self.doubt(job, point, repository).await
+    }
+
+    /// Writes the point with its evidence, in one transaction: from now on it counts.
+    async fn conclude(
+        &self,
+        job: &Job,
+        mut point: RestorePoint,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<Made> {
+        let of = repository.clone();
+        let usage = job.step("usage", 0, move |_| Ok(of.usage()?)).await?;
+        point.phases = job.phases();
+        let mut tx = job.begin().await?;
+        tx.point_put(&point).await?;
+        tx.evidence_insert(&Evidence {
+            id: Uuid::now_v7(),
+            level: Level::Read,
+            finding: Finding::Passed,
+            point: Some(point.id),
+            run: job.name(),
+            at: tx.now(),
+            took_ms: point
+                .phases
+                .iter()
+                .filter(|phase| phase.phase == "read-back")
+                .map(|phase| phase.took_ms)
+                .sum(),
+            files: 2,
+            bytes: point.dump_bytes,
+            message:
+                "manifest and dumps read back from the repository: their hashes are as they were"
+                    .to_owned(),
+        })
+        .await?;
+        let usage = RepositoryUsage {
+            bytes: signed(usage.bytes),
+            snapshots: signed(usage.snapshots),
+        };
+        tx.set_value(super::USAGE_KEY, &usage).await?;
+        tx.repository_release(job.run()).await?;
+        tx.commit().await?;
+        Ok(Made::point(point))
+    }
+
+    /// A point that an earlier attempt of this run had stored in full, where the process ended before it was written
+    /// down: it is read back like any other.
+    async fn left_by_earlier_attempt(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<Option<RestorePoint>> {
+        if job.attempt() <= 1 {
+            return Ok(None);
+        }
+        let (of, run) = (repository.clone(), format!("run={}", job.run()));
+        let found = job
+            .step("earlier attempt", 0, move |_| {
+                let found = of.snapshots()?.into_iter().find(|snapshot| {
+                    snapshot.tags.contains(&run)
+                        && snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
+                });
+                let Some(found) = found else { return Ok(None) };
+                Ok(Some((
+                    found.id.clone(),
+                    read_back::manifest_in(&*of, &found.id)?,
+                )))
+            })
+            .await?;
+        let Some((id, (manifest, sha256))) = found else {
+            return Ok(None);
+        };
+        if manifest.policy != policy.id.as_str() || self.store().point(manifest.point).await.is_ok()
+        {
+            return Ok(None);
+        }
+        let mut point = point_of(&manifest, manifest.frozen_at, self.clock().now());
+        point.manifest_snapshot = id.0;
+        point.manifest_sha256 = sha256;
+        let point = self.verify_new(job, point, manifest, repository).await?;
+        Ok(Some(point))
+    }
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// That a snapshot is of these ids.
+pub(super) fn snapshot_id(id: &str) -> SnapshotId {
+    SnapshotId(id.to_owned())
+}

@@ -1,0 +1,245 @@
+//! Which restore points stay: plans of retention, pins, and whether a policy is frozen.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{Backups, PolicyState};
+use crate::{
+    domain::{
+        Caller,
+        backup::{
+            Finding, Level, PolicyId, PolicyKind,
+            point::{Pin, RestorePoint},
+            policy::Policy,
+            retention::{self, Freeze, Plan, PointFacts, Retention},
+        },
+        schedule::{Schedule, just_before},
+    },
+    error::{Error, Result},
+    store::Remember,
+};
+
+/// How far back the slots of a schedule are looked for.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// How old the newest good point may be where nothing is scheduled.
+const UNSCHEDULED: SignedDuration = SignedDuration::from_hours(48);
+
+/// What becomes of the points of a policy.
+#[derive(Clone, Debug)]
+pub struct PolicyPlan {
+    /// Id of the policy, which may be deleted.
+    pub policy: String,
+    /// Newest first.
+    pub points: Vec<RestorePoint>,
+    pub plan: Plan,
+    /// Why nothing is removed at present.
+    pub frozen: Option<String>,
+}
+
+impl PolicyPlan {
+    /// Those that go, and why.
+    pub fn removed(&self) -> impl Iterator<Item = (&RestorePoint, String)> {
+        let decisions = self.plan.decisions.iter().filter(|decision| !decision.keep);
+        decisions.filter_map(|decision| {
+            let point = self.points.iter().find(|point| point.id == decision.id)?;
+            Some((point, decision.reasons.join("; ")))
+        })
+    }
+
+    pub fn needs_confirmation(&self) -> bool {
+        self.plan.needs_confirmation()
+    }
+
+    /// That it must be confirmed.
+    pub fn unconfirmed(&self) -> Error {
+        let subject = format!("backupPolicies/{}", self.policy);
+        let message = format!(
+            "retention of {subject} would remove {} of {} restore points, over 30 %: see `bellctl backup \
+             plan-retention`, and confirm it where that is meant",
+            self.removed().count(),
+            self.points.len()
+        );
+        Error::conflict("NEEDS_CONFIRMATION", subject, message)
+    }
+}
+
+impl Backups {
+    /// What retention would remove now; of one policy, or of all. `instead` of the policy's own rules.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where `instead` does not fit; [`Error::NotFound`].
+    pub async fn plan_retention(
+        &self,
+        policy: Option<&PolicyId>,
+        instead: Option<Retention>,
+    ) -> Result<Vec<PolicyPlan>> {
+        if let Some(retention) = &instead {
+            retention.check()?;
+        }
+        let policies = match policy {
+            Some(id) => vec![self.store().policy(id).await?],
+            None => self.store().policies().await?,
+        };
+        let mut plans = Vec::new();
+        for mut policy in policies {
+            if let Some(retention) = &instead {
+                policy.retention = retention.clone();
+            }
+            plans.push(self.plan_of(&policy).await?);
+        }
+        Ok(plans)
+    }
+
+    async fn plan_of(&self, policy: &Policy) -> Result<PolicyPlan> {
+        let points = self.store().points_of(policy.id.as_str()).await?;
+        let frozen = self.frozen(policy, &points).await?;
+        let facts: Vec<PointFacts> = points.iter().map(facts).collect();
+        let freeze = match &frozen {
+            Some(why) => Freeze::Frozen(why.clone()),
+            None => Freeze::No,
+        };
+        let plan = retention::plan(
+            &facts,
+            &policy.retention,
+            self.clock().now(),
+            &self.settings().zone,
+            &freeze,
+        );
+        Ok(PolicyPlan {
+            policy: policy.id.to_string(),
+            points,
+            plan,
+            frozen,
+        })
+    }
+
+    /// Why nothing of a policy is removed: it has missed two periods, or the last drill failed.
+    pub(super) async fn frozen(
+        &self,
+        policy: &Policy,
+        points: &[RestorePoint],
+    ) -> Result<Option<String>> {
+        if points.is_empty() {
+            return Ok(None);
+        }
+        for level in [Level::Drill, Level::Database] {
+            let last = self.store().evidence_newest(level).await?;
+            if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+                return Ok(Some(format!(
+                    "the last drill failed, at {}: {}",
+                    last.at, last.message
+                )));
+            }
+        }
+        if let Some(damage) = points.first().and_then(|newest| newest.damage.as_ref()) {
+            return Ok(Some(format!(
+                "its newest restore point was found damaged at {}: {}",
+                damage.at, damage.what
+            )));
+        }
+        let newest = points.iter().find(|point| point.is_good());
+        let newest = newest.map(|point| point.frozen_at);
+        if policy.is_scheduled()
+            && self.missed_two(policy, newest.unwrap_or(Timestamp::UNIX_EPOCH))?
+        {
+            return Ok(Some(match newest {
+                None => "no good restore point of the policy is there".to_owned(),
+                Some(newest) => {
+                    format!("two periods have passed without a good restore point since {newest}")
+                }
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Whether two slots of a policy's schedule have passed since an instant, and their work could be done by now.
+    pub(super) fn missed_two(&self, policy: &Policy, since: Timestamp) -> Result<bool> {
+        self.slots_since(policy, since, 2)
+    }
+
+    /// Whether so many slots of a policy's schedule lie after an instant, and before now.
+    pub(super) fn slots_since(
+        &self,
+        policy: &Policy,
+        since: Timestamp,
+        count: usize,
+    ) -> Result<bool> {
+        let now = self.clock().now();
+        let schedule = Schedule::parse(
+            &policy.schedule,
+            policy.task()?.as_str(),
+            self.settings().zone.iana_name().unwrap_or("UTC"),
+        )?;
+        let from = since.max(now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN));
+        // The slot at which the newest was made lies just before it.
+        Ok(count <= schedule.slots(from, just_before(now)).take(count).count())
+    }
+
+    /// Whether a point is older than two periods of what makes such points.
+    pub(super) async fn is_stale(&self, point: &RestorePoint) -> Result<bool> {
+        let policies = self.store().policies().await?;
+        let mut scheduled = policies.iter().filter(|policy| {
+            policy.kind == PolicyKind::Full
+                && policy.is_scheduled()
+                && self.standing((*policy).clone()).state == PolicyState::Active
+        });
+        let mut any = false;
+        for policy in scheduled.by_ref() {
+            any = true;
+            if !self.missed_two(policy, point.frozen_at)? {
+                return Ok(false);
+            }
+        }
+        let age = self.clock().now().duration_since(point.frozen_at);
+        Ok(any || UNSCHEDULED < age)
+    }
+
+    /// Keeps a point whatever retention says, for a reason; or, without one, lets it go again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `REMOVED`; [`Error::NotFound`].
+    pub async fn pin(
+        &self,
+        who: &Caller,
+        id: Uuid,
+        reason: Option<&str>,
+        remember: Option<Remember<'_, RestorePoint>>,
+    ) -> Result<RestorePoint> {
+        let mut tx = self.store().begin().await?;
+        let mut point = tx.point_locked(id).await?;
+        if point.removed_at.is_some() {
+            let message = format!(
+                "{} was removed: {}",
+                point.resource_name(),
+                point.remove_reason
+            );
+            return Err(Error::conflict("REMOVED", point.resource_name(), message));
+        }
+        point.pin = reason.map(|reason| Pin {
+            principal: who.principal.clone(),
+            reason: reason.to_owned(),
+            at: tx.now(),
+        });
+        tx.point_put(&point).await?;
+        tx.keep(who, remember, &point).await?;
+        tx.commit().await?;
+        Ok(point)
+    }
+}
+
+fn facts(point: &RestorePoint) -> PointFacts {
+    PointFacts {
+        id: point.id,
+        frozen_at: point.frozen_at,
+        state: point.state,
+        verified: point.verified_at.is_some(),
+        drilled: point.drilled_at.is_some(),
+        damaged: point.damage.is_some(),
+        pinned: point
+            .pin
+            .as_ref()
+            .map(|pin| format!("{}: {}", pin.principal, pin.reason)),
+        // Whoever uses one holds the repository's lease, and nothing is removed meanwhile.
+        in_use: false,
+    }
+}

@@ -1,0 +1,292 @@
+//! Where the repositories are, and what opens them.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Backups,
+    child::Helpers,
+    repository::{self, Repository, RepositoryError},
+    rustic::Rustic,
+    work::{Job, blocking},
+};
+use crate::{
+    config::{Secret, SecretSource},
+    domain::backup::PolicyKind,
+    store::{LeaseMode, Leased},
+};
+
+/// Bytes of a password that is made.
+const PASSWORD_BYTES: usize = 32;
+
+/// Which repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Primary,
+    /// The second location.
+    Archive,
+}
+
+impl Place {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+/// Opens repositories: the port's other half.
+pub trait OpenRepository: std::fmt::Debug + Send + Sync {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn open(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>>;
+
+    /// Makes one where nothing is.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn create(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>>;
+}
+
+/// Repositories in directories of this host.
+#[derive(Clone, Copy, Debug)]
+pub struct Directories;
+
+impl OpenRepository for Directories {
+    fn open(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>> {
+        let opened = Rustic::open(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(opened))
+    }
+
+    fn create(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>> {
+        // Another server may be at it, too: one makes it, and the others open it.
+        let made = Rustic::open_or_create(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(made))
+    }
+}
+
+/// Repositories that are open: opening one takes half a second and 128 MB, once.
+#[derive(Debug, Default)]
+pub(super) struct OpenPlaces {
+    primary: tokio::sync::Mutex<Option<Arc<dyn Repository>>>,
+    archive: tokio::sync::Mutex<Option<Arc<dyn Repository>>>,
+}
+
+impl Backups {
+    pub(super) fn helpers(&self) -> Helpers {
+        Helpers {
+            program: self.settings().program.clone(),
+        }
+    }
+
+    /// Where a repository lies, and what its password is read from.
+    ///
+    /// # Errors
+    /// For an archive that is not configured.
+    pub(super) fn location(&self, place: Place) -> anyhow::Result<(PathBuf, SecretSource)> {
+        let config = &self.settings().config;
+        match place {
+            Place::Primary => Ok((config.repository.clone(), config.password.clone())),
+            Place::Archive => {
+                let archive = config.archive.as_ref().context(
+                    "the configuration has no second location, [backups.archive]; an archive on the same disk would \
+                     protect nothing",
+                )?;
+                Ok((archive.repository.clone(), archive.password.clone()))
+            }
+        }
+    }
+
+    /// A repository, open; made where its place is empty.
+    ///
+    /// # Errors
+    /// What stands in the way: see [`RepositoryError`].
+    pub(super) async fn repository(
+        &self,
+        place: Place,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Arc<dyn Repository>> {
+        let slot = match place {
+            Place::Primary => &self.inner.open.primary,
+            Place::Archive => &self.inner.open.archive,
+        };
+        let mut slot = slot.lock().await;
+        let (path, source) = self.location(place)?;
+        // One that was removed, or another in its place, is not the one that is open.
+        if let Some(open) = &*slot
+            && path.join("config").is_file()
+        {
+            return Ok(open.clone());
+        }
+        *slot = None;
+        let (opener, helpers, cancel) = (
+            self.settings().opener.clone(),
+            self.helpers(),
+            cancel.clone(),
+        );
+        // Where points are known to be, an empty place is a disk that is away, and no place for a new repository.
+        let known = self.points_known(place).await?;
+        let opened = blocking("open", move || {
+            let password = source.read()?;
+            match opener.open(&path, &password, &helpers, &cancel) {
+                Err(RepositoryError::Missing { place }) if 0 < known => bail!(
+                    "there is no repository at {place}, where {known} restore points should be: see that its disk is \
+                     mounted, or bring it back"
+                ),
+                Err(RepositoryError::Missing { .. }) => {
+                    Ok(opener.create(&path, &password, &helpers, &cancel)?)
+                }
+                opened => Ok(opened?),
+            }
+        });
+        let opened = opened.await??;
+        *slot = Some(opened.clone());
+        Ok(opened)
+    }
+
+    async fn points_known(&self, place: Place) -> anyhow::Result<usize> {
+        let kind = match place {
+            Place::Primary => PolicyKind::Full,
+            Place::Archive => PolicyKind::Archive,
+        };
+        let there = self.store().points_there().await?;
+        Ok(there.iter().filter(|point| point.kind == kind).count())
+    }
+
+    /// Takes the repository for a run, and looks whether another program holds it.
+    ///
+    /// # Errors
+    /// Who holds it; it is tried again.
+    pub(super) async fn lease(
+        &self,
+        job: &Job,
+        place: Place,
+        mode: LeaseMode,
+    ) -> anyhow::Result<()> {
+        let mut tx = job.begin().await?;
+        let leased = tx
+            .repository_lease(place.as_str(), job.run(), job.attempt(), mode)
+            .await?;
+        if let Leased::HeldBy(holder) = leased {
+            bail!(
+                "the {} repository is in use by {holder}; it is tried again",
+                place.as_str()
+            );
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Looks whether a program of restic's kind holds a lock. One that is stale is told of, and ignored.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Locked`]
+    pub(super) async fn refuse_foreign_locks(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<()> {
+        let (repository, now) = (repository.clone(), self.clock().now());
+        let place = repository.place();
+        let locks = job
+            .step("locks", 0, move |_| Ok(repository.foreign_locks(now)?))
+            .await?;
+        for lock in locks {
+            let by = format!("{} since {}", lock.by, lock.since);
+            if !lock.stale {
+                return Err(RepositoryError::Locked { place, by }.into());
+            }
+            job.log(format!(
+                "a lock of another program is ignored, as it is older than 30 minutes: {by}; remove it by `restic unlock`"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Makes the password of the repository at a first start: where the configuration names no file of its own, none is
+/// there, and neither is a repository that it might belong to.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn make_password(data: &Path, repository: &Path, source: &SecretSource) -> anyhow::Result<()> {
+    let Some(file) = &source.file else {
+        return Ok(());
+    };
+    if !file.starts_with(data) || file.exists() || repository.join("config").exists() {
+        return Ok(());
+    }
+    let about = || format!("could not make the password of backups, {}", file.display());
+    if let Some(parent) = file.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .with_context(about)?;
+    }
+    let mut random = [0; PASSWORD_BYTES];
+    getrandom::fill(&mut random)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .with_context(about)?;
+    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Whole or not at all, and the first of two servers that start at once makes it.
+    let new = file.with_extension(format!("new-{}", std::process::id()));
+    let mut written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .with_context(about)?;
+    let done = written
+        .write_all(format!("{password}\n").as_bytes())
+        .and_then(|()| written.sync_all())
+        .and_then(|()| match fs::hard_link(&new, file) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+    drop(fs::remove_file(&new));
+    done.with_context(about)
+}
+
+/// Bytes free where something lies, or would.
+pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let about = nix::sys::statvfs::statvfs(there).ok()?;
+    Some(about.blocks_available() as u64 * about.fragment_size() as u64)
+}

@@ -1,0 +1,336 @@
+//! Planning a restore: what would come back, whether there is room, what stands against it. The token is good for one
+//! restore within 15 minutes.
+
+use std::{
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{
+    Backups,
+    places::{Place, free_bytes},
+    read_back,
+    work::blocking,
+};
+use crate::{
+    domain::{
+        Caller,
+        backup::{
+            PolicyKind,
+            figures::DrillSpeed,
+            manifest::{FileRecord, Manifest, SnapshotPath},
+            point::RestorePoint,
+        },
+    },
+    error::{Error, Result},
+};
+
+const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
+const PATHS_MAX: usize = 100;
+const TOKEN_BYTES: usize = 24;
+
+/// What is to be restored.
+#[derive(Clone, Debug, Default)]
+pub struct RestoreWish {
+    /// An absolute path below a restore root, or a name below the first.
+    pub directory: String,
+    /// Beginnings of paths; none for everything.
+    pub paths: Vec<String>,
+    /// Name of a database to be made; empty for none.
+    pub new_database: String,
+}
+
+/// A plan as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RestorePlan {
+    pub point: Uuid,
+    pub directory: PathBuf,
+    pub paths: Vec<SnapshotPath>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub new_database: String,
+    pub principal: String,
+}
+
+/// A plan as it is told.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// None where something stands against it.
+    pub token: Option<String>,
+    pub expires_at: Timestamp,
+    pub point: RestorePoint,
+    pub directory: String,
+    pub files: i64,
+    pub bytes: i64,
+    pub free_bytes: i64,
+    pub estimate: Option<Duration>,
+    pub conflicts: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+impl Backups {
+    /// Plans a restore, and keeps the plan. Nothing else is changed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field; [`Error::Conflict`] for a point that nothing can be restored from.
+    pub async fn plan_restore(
+        &self,
+        who: &Caller,
+        point: RestorePoint,
+        wish: RestoreWish,
+    ) -> Result<Planned> {
+        if point.removed_at.is_some() {
+            let message = format!(
+                "{} was removed: {}",
+                point.resource_name(),
+                point.remove_reason
+            );
+            return Err(Error::conflict("REMOVED", point.resource_name(), message));
+        }
+        let directory = self.confined(&wish.directory)?;
+        let paths = read_paths(&wish.paths)?;
+        check_database(&wish.new_database, self.store().kind())?;
+        let manifest = self.manifest_for(&point).await?;
+        let chosen = manifest.files.iter().filter(|file| is_chosen(&paths, file));
+        let (files, bytes) = chosen.fold((0_i64, 0_u64), |(files, bytes), file| {
+            (files + 1, bytes + file.size)
+        });
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let free = free_bytes(&directory).map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX));
+        let mut conflicts = Vec::new();
+        if is_occupied(&directory) {
+            conflicts.push(format!(
+                "{} is there and not empty: a restore never writes over anything; name another",
+                directory.display()
+            ));
+        }
+        if free < bytes {
+            conflicts.push(format!(
+                "{bytes} bytes are to be restored, and {} has {free} free",
+                directory.display()
+            ));
+        }
+        if files == 0 {
+            conflicts.push("no file of the restore point begins with any of the paths".to_owned());
+        }
+        if !wish.new_database.is_empty() {
+            let there = super::scratch::database_exists(self, &wish.new_database).await?;
+            if there {
+                conflicts.push(format!(
+                    "a database {:?} is there already: name another",
+                    wish.new_database
+                ));
+            }
+        }
+        let speed: Option<DrillSpeed> = self.store().value(super::SPEED_KEY).await?;
+        let now = self.clock().now();
+        let mut planned = Planned {
+            token: None,
+            expires_at: now + GOOD_FOR,
+            directory: directory.display().to_string(),
+            files,
+            bytes,
+            free_bytes: free,
+            estimate: speed.and_then(|speed| speed.time_for(bytes)),
+            conflicts,
+            warnings: warnings(&point),
+            point,
+        };
+        if planned.conflicts.is_empty() {
+            let token = new_token()?;
+            let plan = RestorePlan {
+                point: planned.point.id,
+                directory,
+                paths,
+                new_database: wish.new_database,
+                principal: who.principal.clone(),
+            };
+            let mut tx = self.store().begin().await?;
+            tx.restore_plan_keep(&hash_of(&token), planned.expires_at, &plan)
+                .await?;
+            tx.commit().await?;
+            planned.token = Some(token);
+        }
+        Ok(planned)
+    }
+
+    /// What the task of restores is told: the plan by the hash of its token, so that the token stands in no row.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the token is of no plan, or that has ended.
+    pub async fn restore_order(&self, token: &str) -> Result<Map<String, Value>> {
+        let hash = hash_of(token);
+        let plan: Option<RestorePlan> =
+            self.store().restore_plan(&hash, self.clock().now()).await?;
+        if plan.is_none() {
+            let what = "it is of no plan, or was used, or its 15 minutes are over: plan again";
+            return Err(Error::invalid("token", what));
+        }
+        Ok(Map::from_iter([("plan".to_owned(), json!(hash))]))
+    }
+
+    /// The manifest of a point, from wherever it is.
+    pub(super) async fn manifest_for(&self, point: &RestorePoint) -> Result<Manifest> {
+        let place = match point.kind {
+            PolicyKind::Full => Place::Primary,
+            PolicyKind::Archive => Place::Archive,
+            PolicyKind::Export => {
+                let message = format!(
+                    "{} is an export: unpack {} by tar and zstd, as its RESTORE.md says",
+                    point.resource_name(),
+                    point.file
+                );
+                return Err(Error::conflict("IS_EXPORT", point.resource_name(), message));
+            }
+        };
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let away =
+            |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
+        let repository = self.repository(place, &cancel).await.map_err(away)?;
+        let wanted = point.clone();
+        let read = blocking("manifest", move || {
+            read_back::manifest_of(&*repository, &wanted)
+        });
+        read.await.and_then(|read| read).map_err(away)
+    }
+
+    /// A new directory below one of the configured roots.
+    fn confined(&self, given: &str) -> Result<PathBuf> {
+        let roots = &self.settings().config.restore_roots;
+        let wrong = |what: String| Error::invalid("directory", what);
+        if given.is_empty() || given.contains('\0') {
+            return Err(wrong(
+                "expected a new directory: a name, or a path below a restore root".to_owned(),
+            ));
+        }
+        let path = Path::new(given);
+        let path = match (path.is_absolute(), roots.first()) {
+            (true, _) => path.to_owned(),
+            (false, Some(root)) => root.join(path),
+            (false, None) => return Err(wrong("the configuration has no restore root".to_owned())),
+        };
+        if path
+            .components()
+            .any(|part| matches!(part, Component::ParentDir | Component::CurDir))
+        {
+            return Err(wrong(format!(
+                "{given:?} holds .. or .; expected a plain path"
+            )));
+        }
+        let inside = |root: &PathBuf| path.starts_with(root) && path != *root;
+        if !roots.iter().any(inside) {
+            let roots: Vec<String> = roots
+                .iter()
+                .map(|root| root.display().to_string())
+                .collect();
+            return Err(wrong(format!(
+                "{given:?} lies below none of the restore roots of the configuration: {}",
+                roots.join(", ")
+            )));
+        }
+        // A link on the way would lead out of the root.
+        for part in path.ancestors() {
+            if roots.iter().any(|root| part == root) {
+                break;
+            }
+            if part.is_symlink() {
+                return Err(wrong(format!(
+                    "{} is a link: a restore follows none",
+                    part.display()
+                )));
+            }
+        }
+        Ok(path)
+    }
+}
+
+/// Whether a path is among those that are wanted.
+pub(super) fn is_chosen(paths: &[SnapshotPath], file: &FileRecord) -> bool {
+    paths.is_empty()
+        || paths
+            .iter()
+            .any(|path| file.path.as_bytes().starts_with(path.as_bytes()))
+}
+
+/// Whether something is there that a restore might write over.
+pub(super) fn is_occupied(directory: &Path) -> bool {
+    match std::fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+fn read_paths(given: &[String]) -> Result<Vec<SnapshotPath>> {
+    if PATHS_MAX < given.len() {
+        let what = format!("{} given; expected at most {PATHS_MAX}", given.len());
+        return Err(Error::invalid("paths", what));
+    }
+    let read = |path: &String| {
+        SnapshotPath::from_text(path)
+            .filter(|_| path.starts_with('/'))
+            .ok_or_else(|| {
+                let what = format!("{path:?} given; expected the beginning of a path in the restore point, such as /content/");
+                Error::invalid("paths", what)
+            })
+    };
+    given.iter().map(read).collect()
+}
+
+fn check_database(name: &str, storage: &str) -> Result<()> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    if storage != "postgresql" {
+        let what = "this server's database is a SQLite file, which is restored into the directory; expected none";
+        return Err(Error::invalid("new_database", what));
+    }
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = name.len() <= 63
+        && name.bytes().all(plain)
+        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    match fits {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "new_database",
+            format!("{name:?} given; expected 1 to 63 of a-z, 0-9 and _, a letter first"),
+        )),
+    }
+}
+
+fn warnings(point: &RestorePoint) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if 0 < point.missing_count {
+        warnings.push(format!(
+            "{} files are missing in it: see the restore point",
+            point.missing_count
+        ));
+    }
+    if let Some(damage) = &point.damage {
+        warnings.push(format!(
+            "it was found damaged at {}: {}; what is whole of it comes back",
+            damage.at, damage.what
+        ));
+    } else if point.verified_at.is_none() {
+        warnings.push("it was not read back yet".to_owned());
+    }
+    if point.drilled_at.is_none() {
+        warnings.push("no drill has restored it yet".to_owned());
+    }
+    warnings
+}
+
+fn new_token() -> Result<String> {
+    let mut random = [0; TOKEN_BYTES];
+    getrandom::fill(&mut random).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn hash_of(token: &str) -> String {
+    let digest = Sha256::digest(token.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,126 @@
+//! Checks: structure, and data by subsets that are together everything.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rustic_core::{
+    CheckOptions, CheckResults, Id, OpenStatus, ReadSubsetOption, Repository, RusticError,
+    repofile::IndexFile,
+};
+
+use super::{
+    Rustic,
+    error::{is_damage, other, words},
+    gate::Operation,
+    place::{Right, hold},
+    quiet::quietly,
+    session,
+};
+use crate::backup::repository::{Checked, Hand, Progress, ReadData, RepositoryError, Result};
+
+/// Findings that are told.
+const TOLD: usize = 1000;
+
+/// Packs by their ids, with their sizes.
+type Packs = BTreeMap<Id, u32>;
+
+pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Checked> {
+    let options = options(read)?;
+    let held = hold(&rustic.place, Right::Shared, &hand.cancel)?;
+    rustic.expect_no_lock(Right::Shared)?;
+    let told = Arc::clone(&hand.progress);
+    let operation = Operation::that_tells(&rustic.place, &hand.cancel, move |bytes| {
+        told(Progress { files: 0, bytes });
+    });
+    let (rustic, at_work) = (rustic.clone(), Arc::clone(&operation));
+    quietly(&operation, move || {
+        let _held = held;
+        let opened = session::open(&rustic.place, &rustic.key, &at_work)?;
+        let looked = look(&opened, options);
+        // What the library could not read for that is no damage.
+        if at_work.cancelled() {
+            return Err(RepositoryError::Cancelled);
+        }
+        match looked {
+            Ok((packs, results)) => Ok(found(packs, results, &at_work)),
+            Err(error) if is_damage(&error) => Ok(Checked {
+                damage: vec![words(&error)],
+                ..Checked::default()
+            }),
+            Err(error) => Err(at_work.explain(&error)),
+        }
+    })
+}
+
+fn found(packs: Packs, results: CheckResults, operation: &Operation) -> Checked {
+    let mut checked = Checked {
+        damage: damage(results),
+        packs: packs.len() as u64,
+        bytes: packs.values().map(|size| u64::from(*size)).sum(),
+        ..Checked::default()
+    };
+    let read = operation.packs_read();
+    for (pack, size) in packs {
+        let size = u64::from(size);
+        // A pack is read from its beginning to its end where its data is looked at.
+        if read.get(&pack) == Some(&size) {
+            checked.packs_read += 1;
+            checked.bytes_read += size;
+        }
+    }
+    checked
+}
+
+fn options(read: ReadData) -> Result<CheckOptions> {
+    let options = CheckOptions::default();
+    Ok(match read {
+        ReadData::None => options,
+        ReadData::All => options.read_data(true),
+        ReadData::Part { part, of } if part == 0 || of < part => {
+            return Err(other(format!("there is no part {part} of {of}")));
+        }
+        ReadData::Part { part, of } => options
+            .read_data(true)
+            .read_data_subset(ReadSubsetOption::IdSubSet((part, of))),
+    })
+}
+
+type Looked = (Packs, CheckResults);
+
+fn look(
+    repository: &Repository<OpenStatus>,
+    options: CheckOptions,
+) -> std::result::Result<Looked, Box<RusticError>> {
+    let mut packs = Packs::new();
+    for index in repository.stream_files::<IndexFile>()? {
+        let (_, index) = index?;
+        packs.extend(index.packs.iter().map(|pack| (*pack.id, pack.pack_size())));
+    }
+    let snapshots = repository.get_all_snapshots()?;
+    let trees = snapshots
+        .into_iter()
+        .map(|snapshot| snapshot.tree)
+        .collect();
+    let results = repository.check_with_trees(options, trees)?;
+    Ok((packs, results))
+}
+
+fn damage(results: CheckResults) -> Vec<String> {
+    let mut damage = Vec::new();
+    for (level, finding) in results.0 {
+        // The library does not export what would be compared with.
+        if format!("{level:?}") != "Error" {
+            continue;
+        }
+        let mut text = finding.to_string();
+        if let Some(cause) = std::error::Error::source(&finding) {
+            let cause = cause.downcast_ref::<Box<RusticError>>();
+            text.extend(cause.map(|cause| format!(": {}", words(cause))));
+        }
+        if damage.len() == TOLD {
+            damage.push("and more".to_owned());
+            break;
+        }
+        damage.push(text);
+    }
+    damage
+}

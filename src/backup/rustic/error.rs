@@ -1,0 +1,111 @@
+//! How errors of the library become those of the port.
+
+use std::{error::Error, io, path::Path};
+
+use rustic_core::RusticError;
+
+use crate::backup::repository::RepositoryError;
+
+/// Longest message that is passed on.
+const MESSAGE_CHARS: usize = 600;
+
+/// An error that is not about data which is there: what the port has a variant for, or the library's words.
+pub(super) fn translate(place: &Path, error: &RusticError) -> RepositoryError {
+    if disk_is_full(error) {
+        return full(place);
+    }
+    other(words(error))
+}
+
+pub(super) fn full(place: &Path) -> RepositoryError {
+    RepositoryError::Full {
+        place: place.display().to_string(),
+    }
+}
+
+pub(super) fn other(what: impl Into<String>) -> RepositoryError {
+    RepositoryError::Other {
+        what: what.into(),
+        source: None,
+    }
+}
+
+/// With what could not be done, and to which path.
+pub(super) fn other_io(what: &str, path: &Path, error: io::Error) -> RepositoryError {
+    if is_full(&error) {
+        return full(path);
+    }
+    RepositoryError::Other {
+        what: format!("could not {what} {}", path.display()),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// What the library says in one line, with its causes: its own display is a page.
+pub(super) fn words(error: &RusticError) -> String {
+    let mut said = first_words(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error
+            .downcast_ref::<Box<RusticError>>()
+            .map_or_else(|| error.to_string(), |inner| first_words(inner));
+        if !said.contains(&next) {
+            said = format!("{said}: {next}");
+        }
+        cause = error.source();
+    }
+    let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    one_line.chars().take(MESSAGE_CHARS).collect()
+}
+
+fn first_words(error: &RusticError) -> String {
+    let log = error.display_log();
+    let said = log.strip_prefix("Error: ").unwrap_or(&log);
+    said.split(" (kind: related to")
+        .next()
+        .unwrap_or(said)
+        .to_owned()
+}
+
+/// The operating system's error at the root of one of the library's.
+pub(super) fn disk_error(error: &RusticError) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// An error with what was stored once: damage, unless it is the disk that does not answer.
+pub(super) fn damaged(place: &Path, what: &str, error: &RusticError) -> RepositoryError {
+    if is_damage(error) {
+        return RepositoryError::Damaged {
+            what: format!("{what}: {}", words(error)),
+        };
+    }
+    translate(place, error)
+}
+
+/// Whether something is missing, cut off or not what was written.
+pub(super) fn is_damage(error: &RusticError) -> bool {
+    disk_error(error).is_none_or(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+        )
+    })
+}
+
+fn disk_is_full(error: &RusticError) -> bool {
+    disk_error(error).is_some_and(is_full)
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

@@ -1,0 +1,394 @@
+//! The commit gate: the one way by which an operation reaches a repository's files. It refuses to write a snapshot
+//! where something has gone wrong on the way, and ends an operation that is to stop.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use rustic_core::{
+    BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{damaged, disk_error, full, is_full, translate};
+use crate::backup::repository::{RepositoryError, Result};
+
+/// Whether all is as it should be, asked at the last moment.
+type Condition = Box<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// One call of a caller's: whether it is to stop, what has gone wrong in it, and what it has moved.
+pub(super) struct Operation {
+    place: PathBuf,
+    cancel: CancellationToken,
+    /// Why no snapshot is written: the first reason, which explains the others.
+    refusal: Mutex<Option<RepositoryError>>,
+    /// Asked once all but the snapshot is written.
+    condition: OnceLock<Condition>,
+    stage: Mutex<Stage>,
+    /// After it the library's threads may still be at work for a moment; they write no more.
+    over: AtomicBool,
+    pub(super) bytes_written: AtomicU64,
+    /// Where that is of interest.
+    reads: Option<Reads>,
+}
+
+/// Whether what an operation does is to be seen by others yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing of it is; whoever waits may leave.
+    Preparing,
+    /// Some of it is or will be, and it is waited for.
+    Committing,
+    /// Whoever waited has left, and nothing of it will be.
+    Abandoned,
+}
+
+/// What was read of packs.
+struct Reads {
+    /// How far each was read.
+    packs: Mutex<HashMap<Id, u64>>,
+    bytes: AtomicU64,
+    cancel: CancellationToken,
+    tell: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Operation {
+    pub(super) fn new(place: &Path, cancel: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self::bare(place, cancel))
+    }
+
+    /// One that keeps how far each pack is read, and tells how many bytes of packs that is.
+    pub(super) fn that_tells(
+        place: &Path,
+        cancel: &CancellationToken,
+        tell: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            reads: Some(Reads {
+                cancel: cancel.clone(),
+                packs: Mutex::default(),
+                bytes: AtomicU64::new(0),
+                tell: Box::new(tell),
+            }),
+            ..Self::bare(place, cancel)
+        })
+    }
+
+    fn bare(place: &Path, cancel: &CancellationToken) -> Self {
+        Self {
+            place: place.to_owned(),
+            cancel: cancel.clone(),
+            refusal: Mutex::new(None),
+            condition: OnceLock::new(),
+            stage: Mutex::new(Stage::Preparing),
+            over: AtomicBool::new(false),
+            bytes_written: AtomicU64::new(0),
+            reads: None,
+        }
+    }
+
+    pub(super) fn cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// From now on no snapshot is written, for this reason if there was none before.
+    pub(super) fn refuse(&self, why: RepositoryError) {
+        lock(&self.refusal).get_or_insert(why);
+    }
+
+    pub(super) fn refused(&self) -> bool {
+        lock(&self.refusal).is_some()
+    }
+
+    pub(super) fn commit_only_if(&self, condition: Condition) {
+        let _ = self.condition.set(condition);
+    }
+
+    /// What the caller hears: the reason, where there is one, and not what followed from it.
+    pub(super) fn outcome<T>(&self, result: RusticResult<T>) -> Result<T> {
+        self.close();
+        result.map_err(|error| self.explain(&error))
+    }
+
+    pub(super) fn explain(&self, error: &RusticError) -> RepositoryError {
+        if self.cancelled() {
+            return RepositoryError::Cancelled;
+        }
+        let refusal = lock(&self.refusal).take();
+        refusal.unwrap_or_else(|| translate(&self.place, error))
+    }
+
+    /// What the caller hears of an error with what is stored.
+    pub(super) fn explain_read(&self, error: &RusticError) -> RepositoryError {
+        if self.cancelled() {
+            return RepositoryError::Cancelled;
+        }
+        damaged(&self.place, "what is stored", error)
+    }
+
+    /// From now on what it does is to be seen.
+    ///
+    /// # Errors
+    /// Where nobody waits for it any more.
+    pub(super) fn commit(&self) -> Result<()> {
+        let mut stage = lock(&self.stage);
+        if *stage == Stage::Abandoned {
+            return Err(RepositoryError::Cancelled);
+        }
+        *stage = Stage::Committing;
+        Ok(())
+    }
+
+    /// Whoever waits for it leaves. Says whether it may: nothing of it is to be seen, nor will be.
+    pub(super) fn abandon(&self) -> bool {
+        let mut stage = lock(&self.stage);
+        if *stage == Stage::Committing {
+            return false;
+        }
+        *stage = Stage::Abandoned;
+        true
+    }
+
+    /// From now on nothing is written.
+    pub(super) fn close(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// How far each pack was read.
+    pub(super) fn packs_read(&self) -> HashMap<Id, u64> {
+        self.reads
+            .as_ref()
+            .map(|reads| std::mem::take(&mut *lock(&reads.packs)))
+            .unwrap_or_default()
+    }
+
+    fn may_go_on(&self) -> RusticResult<()> {
+        if self.cancelled() {
+            return Err(stopped("it was asked to stop"));
+        }
+        Ok(())
+    }
+
+    /// Packs and indexes are written to the end also where it is to stop, so that what was stored can be used; a
+    /// snapshot is not.
+    fn may_write(&self, kind: FileType) -> RusticResult<()> {
+        if self.over.load(Ordering::Relaxed) {
+            return Err(stopped("it is over"));
+        }
+        if kind != FileType::Snapshot {
+            return Ok(());
+        }
+        self.may_go_on()?;
+        if !self.refused()
+            && let Some(condition) = self.condition.get()
+            && let Err(why) = condition()
+        {
+            self.refuse(why);
+        }
+        self.may_go_on()?;
+        if self.refused() {
+            return Err(stopped("no snapshot of what is incomplete"));
+        }
+        self.commit().map_err(|_| stopped("it was abandoned"))
+    }
+}
+
+impl Reads {
+    fn add(&self, id: &Id, offset: u32, length: u32) {
+        let length = u64::from(length);
+        let upto = u64::from(offset) + length;
+        let mut packs = lock(&self.packs);
+        let furthest = packs.entry(*id).or_default();
+        *furthest = upto.max(*furthest);
+        drop(packs);
+        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
+        // Who has stopped it may have left.
+        if !self.cancel.is_cancelled() {
+            (self.tell)(before + length);
+        }
+    }
+}
+
+/// A repository's files, as one operation reaches them.
+#[derive(Clone)]
+pub(super) struct Gate {
+    inner: Arc<dyn WriteBackend>,
+    operation: Arc<Operation>,
+    /// Directories whose new names may not be on the disk yet.
+    unsynced: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
+
+impl Gate {
+    pub(super) fn new(inner: Arc<dyn WriteBackend>, operation: &Arc<Operation>) -> Self {
+        Self {
+            inner,
+            operation: Arc::clone(operation),
+            unsynced: Arc::default(),
+        }
+    }
+
+    fn folder(&self, kind: FileType, id: &Id) -> PathBuf {
+        let place = &self.operation.place;
+        match kind {
+            FileType::Config => place.clone(),
+            FileType::Pack => place.join(kind.dirname()).join(&id.to_hex()[..2]),
+            _ => place.join(kind.dirname()),
+        }
+    }
+
+    /// Names are on the disk before a snapshot refers to what they name, and when its own is told of.
+    fn sync_names(&self) -> io::Result<()> {
+        let folders = std::mem::take(&mut *lock(&self.unsynced));
+        for folder in folders {
+            fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> RusticResult<()> {
+        self.sync_names().map_err(|error| {
+            RusticError::with_source(ErrorKind::InputOutput, "could not sync a directory", error)
+        })
+    }
+
+    /// The library's own list leaves out what it cannot read, and who prunes by such a list destroys.
+    fn files(&self, kind: FileType) -> io::Result<Vec<(Id, u32)>> {
+        let mut found = Vec::new();
+        let top = self.operation.place.join(kind.dirname());
+        let mut folders = vec![top.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                // The library makes directories as it needs them, and so does restic.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && folder == top => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let Some(id) = Id::parse_some(&entry.file_name().to_string_lossy(), kind) else {
+                    continue;
+                };
+                match entry.metadata() {
+                    Ok(metadata) => {
+                        let size = u32::try_from(metadata.len()).map_err(io::Error::other)?;
+                        found.push((id, size));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl ReadBackend for Gate {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        self.operation.may_go_on()?;
+        if kind == FileType::Config {
+            return self.inner.list_with_size(kind);
+        }
+        self.files(kind).map_err(|error| {
+            RusticError::with_source(ErrorKind::Backend, "could not list {kind}", error)
+                .attach_context("kind", kind.dirname())
+        })
+    }
+
+    fn list(&self, kind: FileType) -> RusticResult<Vec<Id>> {
+        if kind == FileType::Config {
+            return self.inner.list(kind);
+        }
+        let files = self.list_with_size(kind)?;
+        Ok(files.into_iter().map(|(id, _)| id).collect())
+    }
+
+    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        self.operation.may_go_on()?;
+        self.inner.read_full(kind, id)
+    }
+
+    fn read_partial(
+        &self,
+        kind: FileType,
+        id: &Id,
+        cacheable: bool,
+        offset: u32,
+        length: u32,
+    ) -> RusticResult<Bytes> {
+        self.operation.may_go_on()?;
+        let bytes = self
+            .inner
+            .read_partial(kind, id, cacheable, offset, length)?;
+        if let Some(reads) = &self.operation.reads {
+            reads.add(id, offset, length);
+        }
+        Ok(bytes)
+    }
+
+    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
+        self.inner.warmup_path(kind, id)
+    }
+}
+
+impl WriteBackend for Gate {
+    fn create(&self) -> RusticResult<()> {
+        self.inner.create()
+    }
+
+    fn write_bytes(
+        &self,
+        kind: FileType,
+        id: &Id,
+        cacheable: bool,
+        content: BytesList,
+    ) -> RusticResult<()> {
+        let operation = &self.operation;
+        operation.may_write(kind)?;
+        if kind == FileType::Snapshot {
+            self.sync()?;
+        }
+        let size = content.size() as u64;
+        if let Err(error) = self.inner.write_bytes(kind, id, cacheable, content) {
+            // What is told to the end is often only that a channel was closed.
+            if disk_error(&error).is_some_and(is_full) {
+                operation.refuse(full(&operation.place));
+            } else {
+                operation.refuse(translate(&operation.place, &error));
+            }
+            return Err(error);
+        }
+        operation.bytes_written.fetch_add(size, Ordering::Relaxed);
+        lock(&self.unsynced).insert(self.folder(kind, id));
+        if kind == FileType::Snapshot {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, kind: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+        self.inner.remove(kind, id, cacheable)
+    }
+}
+
+fn stopped(why: &str) -> Box<RusticError> {
+    RusticError::new(ErrorKind::Other, why)
+}
+
+/// A thread that panicked has left nothing half done in what is kept here.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,111 @@
+//! Heavy work on threads of its own, which leave the processor and the disk to whoever is in more of a hurry.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use rustix::{process, thread as system};
+
+use super::{error::other, gate::Operation};
+use crate::{
+    backup::repository::{RepositoryError, Result},
+    clock::Stopwatch,
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// For so long it is waited for an operation that is to stop.
+const STOPS_WITHIN: Duration = Duration::from_millis(120);
+
+/// So many cores at most work for one operation, whatever the machine has: what each holds in memory adds up.
+const CORES_AT_MOST: usize = 4;
+
+/// Gives the calling thread, and those that it will start, the lowest priority for good. Linux derives the
+/// best-effort priority for input and output from it where none was set, so it is the lowest there, too.
+pub fn lower_priority() {
+    // Who may not do even that works as loudly as before.
+    let _ = process::setpriority_process(None, 19);
+}
+
+/// Does `work` on a quiet thread, with a pool of quiet ones for what it does side by side.
+///
+/// Where the operation is to stop, it ends by itself at the next look. On a machine that is busy with something else
+/// even that may take long at this priority: then it is left alone, with its lock, and has no effect any more.
+pub(super) fn quietly<T: Send + 'static>(
+    operation: &Arc<Operation>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let worker = thread::Builder::new()
+        .name("backup".to_owned())
+        .spawn(move || {
+            let done = on_few_cores(work);
+            // Nobody may be waiting any more.
+            let _ = answer.send(done);
+        })
+        .map_err(|error| other(format!("could not start a thread: {error}")))?;
+    let mut stopping: Option<Stopwatch> = None;
+    loop {
+        match answered.recv_timeout(LOOK_EVERY) {
+            Ok(done) => return done,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let panic = worker.join().err();
+                let said = panic.as_deref().map_or("without a word", said);
+                return Err(other(format!("the engine broke down: {said}")));
+            }
+        }
+        if operation.cancelled() {
+            let since = stopping.get_or_insert_with(Stopwatch::start);
+            if since.elapsed() >= STOPS_WITHIN && operation.abandon() {
+                return Err(RepositoryError::Cancelled);
+            }
+        }
+    }
+}
+
+fn on_few_cores<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    lower_priority();
+    let cores = few_cores();
+    // The one more is for the work itself, which waits for the others.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(cores + 1)
+        .thread_name(|number| format!("backup-{number}"))
+        .build()
+        .map_err(|error| other(format!("could not start threads: {error}")))?;
+    pool.install(work)
+}
+
+/// Binds the calling thread, and those that it will start, to a few of the cores that it may use. The library
+/// starts a thread for each core that it sees.
+fn few_cores() -> usize {
+    let Ok(allowed) = system::sched_getaffinity(None) else {
+        return CORES_AT_MOST;
+    };
+    let mut few = system::CpuSet::new();
+    let cores = (0..system::CpuSet::MAX_CPU)
+        .rev()
+        .filter(|core| allowed.is_set(*core));
+    let mut count = 0;
+    for core in cores.take(CORES_AT_MOST) {
+        few.set(core);
+        count += 1;
+    }
+    if count < allowed.count() as usize {
+        let _ = system::sched_setaffinity(None, &few);
+    }
+    count.max(1)
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a word")
+}

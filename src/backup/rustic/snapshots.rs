@@ -1,0 +1,62 @@
+//! Snapshots as the port has them.
+
+use rustic_core::{Open, Repository, repofile::SnapshotFile};
+
+use super::{
+    error::{disk_error, other},
+    gate::Operation,
+};
+use crate::backup::repository::{RepositoryError, Result, Snapshot, SnapshotId};
+
+pub(super) fn id(id: &rustic_core::repofile::SnapshotId) -> SnapshotId {
+    SnapshotId(id.to_hex().to_string())
+}
+
+pub(super) fn parse(id: &SnapshotId) -> Result<rustic_core::repofile::SnapshotId> {
+    let parsed = id.0.parse::<rustic_core::Id>();
+    parsed
+        .map(Into::into)
+        .map_err(|_| other(format!("{:?} is no id of a snapshot", id.0)))
+}
+
+/// Every snapshot, oldest first.
+pub(super) fn all<S: Open>(
+    repository: &Repository<S>,
+    operation: &Operation,
+) -> Result<Vec<Snapshot>> {
+    let files = repository
+        .get_all_snapshots()
+        .map_err(|error| operation.explain(&error))?;
+    let mut snapshots: Vec<_> = files.iter().map(snapshot).collect();
+    snapshots.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    Ok(snapshots)
+}
+
+pub(super) fn find<S: Open>(
+    repository: &Repository<S>,
+    wanted: &SnapshotId,
+    operation: &Operation,
+) -> Result<SnapshotFile> {
+    let parsed = parse(wanted)?;
+    repository.get_file(&parsed).map_err(|error| {
+        let disk = disk_error(&error).map(std::io::Error::kind);
+        match disk {
+            Some(std::io::ErrorKind::NotFound) => {
+                other(format!("there is no snapshot {}", wanted.0))
+            }
+            None => RepositoryError::Damaged {
+                what: format!("snapshot {}", wanted.0),
+            },
+            Some(_) => operation.explain(&error),
+        }
+    })
+}
+
+fn snapshot(file: &SnapshotFile) -> Snapshot {
+    Snapshot {
+        id: id(&file.id),
+        time: file.time.timestamp(),
+        tags: file.tags.iter().cloned().collect(),
+        hostname: file.hostname.clone(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What an archive reads: files and directories of the disk, in the order of the snapshot, with a record of each file
+//! and of each error. The library leaves out what it cannot read, and says so in a log.
+
+mod file;
+mod globs;
+pub(super) mod ledger;
+pub(super) mod node;
+mod walk;
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+};
+
+use rustic_core::{ReadSource, RusticResult};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+
+pub(super) use self::file::hex;
+use self::{globs::Globs, ledger::Ledger, walk::Walk};
+use super::{error::other, gate::lock};
+use crate::{
+    backup::repository::{Job, RepositoryError, Result, Source},
+    domain::backup::manifest::SnapshotPath,
+};
+
+/// All sources of a job.
+pub(super) struct Sources {
+    /// Taken by the one walk over them.
+    roots: Mutex<Vec<Root>>,
+    ledger: Arc<Ledger>,
+}
+
+/// Where a source begins.
+struct Root {
+    source: Source,
+    globs: Globs,
+    stat: Stat,
+    /// Of a directory.
+    opened: Option<OwnedFd>,
+}
+
+impl Sources {
+    /// # Errors
+    /// Where a source is not there, or the job makes no sense.
+    pub(super) fn open(job: &Job, ledger: Arc<Ledger>) -> Result<Self> {
+        if job.sources.is_empty() {
+            return Err(other("there is nothing to store"));
+        }
+        let mut roots = Vec::with_capacity(job.sources.len());
+        for source in &job.sources {
+            roots.push(Root::open(source)?);
+        }
+        roots.sort_by(|one, other| names(&one.source.to).cmp(names(&other.source.to)));
+        for pair in roots.windows(2) {
+            let (one, other) = (&pair[0].source, &pair[1].source);
+            if names(&other.to)
+                .take(names(&one.to).count())
+                .eq(names(&one.to))
+            {
+                return Err(unusable(other, format!("it lies in {}", one.to)));
+            }
+        }
+        Ok(Self {
+            roots: Mutex::new(roots),
+            ledger,
+        })
+    }
+}
+
+impl Root {
+    /// A link here is the configuration's own, and followed; those in the source never are.
+    fn open(source: &Source) -> Result<Self> {
+        if names(&source.to).next().is_none()
+            || !source.to.as_bytes().starts_with(b"/")
+            || names(&source.to).any(|name| name == b"." || name == b"..")
+        {
+            return Err(unusable(
+                source,
+                format!("{} is no place in a snapshot", source.to),
+            ));
+        }
+        let globs = Globs::new(&source.include, &source.exclude)
+            .map_err(|why| unusable(source, format!("a glob cannot be used: {why}")))?;
+        let failed = |error: rustix::io::Errno| unusable(source, error.to_string());
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let at = openat(CWD, &source.from, flags, Mode::empty()).map_err(failed)?;
+        let stat = fstat(&at).map_err(failed)?;
+        let opened = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                Some(openat(&at, ".", flags, Mode::empty()).map_err(failed)?)
+            }
+            FileType::RegularFile => None,
+            _ => {
+                return Err(unusable(
+                    source,
+                    "it is neither a file nor a directory".to_owned(),
+                ));
+            }
+        };
+        Ok(Self {
+            source: source.clone(),
+            globs,
+            stat,
+            opened,
+        })
+    }
+}
+
+impl ReadSource for Sources {
+    type Open = file::Open;
+    type Iter = Walk;
+
+    fn size(&self) -> RusticResult<Option<u64>> {
+        Ok(None)
+    }
+
+    fn entries(&self) -> Self::Iter {
+        Walk::new(
+            std::mem::take(&mut *lock(&self.roots)),
+            Arc::clone(&self.ledger),
+        )
+    }
+}
+
+/// The names that a path of a snapshot is made of.
+fn names(path: &SnapshotPath) -> impl Iterator<Item = &[u8]> {
+    path.as_bytes()
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty())
+}
+
+fn unusable(source: &Source, why: String) -> RepositoryError {
+    RepositoryError::Source {
+        what: source.from.display().to_string(),
+        why,
+    }
+}

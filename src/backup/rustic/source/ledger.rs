@@ -1,0 +1,179 @@
+//! What has become of each file that an archive has come across. A snapshot is written only where this accounts for
+//! all of them.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use jiff::Timestamp;
+
+use super::super::{
+    error::other,
+    gate::{Operation, lock},
+};
+use crate::{
+    backup::repository::{Hand, Progress, RepositoryError, Result},
+    domain::backup::manifest::{FileError, FileRecord, SnapshotPath},
+};
+
+pub(in super::super) struct Ledger {
+    operation: Arc<Operation>,
+    hand: Hand,
+    /// The job's, for directories that are on no disk.
+    pub(super) time: Timestamp,
+    begun: AtomicU64,
+    directories: AtomicU64,
+    /// Links and special files.
+    others: AtomicU64,
+    files_done: AtomicU64,
+    bytes_done: AtomicU64,
+    read: Mutex<Vec<FileRecord>>,
+    unchanged: Mutex<Vec<Unchanged>>,
+    errors: Mutex<Vec<FileError>>,
+    /// Of the errors, those of files that had been begun.
+    failed: AtomicU64,
+    /// Those of files that are in the snapshot, as they are in the parent.
+    damaged: AtomicU64,
+}
+
+/// A file that the library has taken from the parent.
+#[derive(Debug)]
+pub(in super::super) struct Unchanged {
+    pub(in super::super) path: SnapshotPath,
+    pub(in super::super) size: u64,
+    pub(in super::super) mtime: i64,
+    pub(in super::super) all_or_nothing: bool,
+}
+
+/// All that a ledger has come to.
+pub(in super::super) struct Account {
+    pub(in super::super) read: Vec<FileRecord>,
+    pub(in super::super) errors: Vec<FileError>,
+    pub(in super::super) directories: u64,
+    pub(in super::super) others: u64,
+    pub(in super::super) damaged: u64,
+}
+
+impl Ledger {
+    pub(in super::super) fn new(
+        operation: Arc<Operation>,
+        hand: &Hand,
+        time: Timestamp,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            operation,
+            hand: hand.clone(),
+            time,
+            begun: AtomicU64::new(0),
+            directories: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            files_done: AtomicU64::new(0),
+            bytes_done: AtomicU64::new(0),
+            read: Mutex::default(),
+            unchanged: Mutex::default(),
+            errors: Mutex::default(),
+            failed: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether there is no use in going on.
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.operation.cancelled() || self.operation.refused()
+    }
+
+    pub(super) fn begin_file(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_directory(&self) {
+        self.directories.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_other(&self) {
+        self.others.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+        self.tell();
+    }
+
+    pub(super) fn finish(&self, record: FileRecord) {
+        lock(&self.read).push(record);
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    pub(super) fn leave(&self, file: Unchanged) {
+        self.bytes_done.fetch_add(file.size, Ordering::Relaxed);
+        lock(&self.unchanged).push(file);
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// A file that had been begun is not in the snapshot.
+    pub(super) fn fail_file(&self, path: SnapshotPath, message: String, all_or_nothing: bool) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.fail(path, message, all_or_nothing);
+    }
+
+    /// What the parent has of a file is not what was stored once.
+    pub(in super::super) fn fail_unchanged(&self, file: Unchanged, why: &str) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        let message = format!("what is stored of it is damaged: {why}");
+        self.fail(file.path, message, file.all_or_nothing);
+    }
+
+    /// Something is not in the snapshot that should be.
+    pub(super) fn fail(&self, path: SnapshotPath, message: String, all_or_nothing: bool) {
+        if all_or_nothing {
+            self.operation.refuse(RepositoryError::Source {
+                what: path.to_string(),
+                why: message.clone(),
+            });
+        }
+        lock(&self.errors).push(FileError { path, message });
+    }
+
+    fn tell(&self) {
+        // Who has stopped it may have left.
+        if self.operation.cancelled() {
+            return;
+        }
+        (self.hand.progress)(Progress {
+            files: self.files_done.load(Ordering::Relaxed),
+            bytes: self.bytes_done.load(Ordering::Relaxed),
+        });
+    }
+
+    /// Those that the parent has, once all have been asked for.
+    ///
+    /// # Errors
+    /// Where a file was begun of which nothing is known: the library has dropped it.
+    pub(in super::super) fn unchanged(&self) -> Result<Vec<Unchanged>> {
+        let unchanged = std::mem::take(&mut *lock(&self.unchanged));
+        let known = lock(&self.read).len() + unchanged.len();
+        let known = known as u64 + self.failed.load(Ordering::Relaxed);
+        let begun = self.begun.load(Ordering::Relaxed);
+        if known != begun {
+            return Err(other(format!(
+                "of {begun} files only {known} were stored or are known to have failed"
+            )));
+        }
+        Ok(unchanged)
+    }
+
+    pub(in super::super) fn close(&self) -> Account {
+        let mut errors = std::mem::take(&mut *lock(&self.errors));
+        errors.sort_by(|one, other| one.path.cmp(&other.path));
+        Account {
+            read: std::mem::take(&mut *lock(&self.read)),
+            errors,
+            directories: self.directories.load(Ordering::Relaxed),
+            others: self.others.load(Ordering::Relaxed),
+            damaged: self.damaged.load(Ordering::Relaxed),
+        }
+    }
+}

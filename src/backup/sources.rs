@@ -1,0 +1,243 @@
+//! What a backup is made of: dumps of databases, what is in documents, and what the configuration names besides.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::{
+    Backups,
+    dump::{self, Dumped},
+    repository::Source,
+    staging::Staging,
+    work::Job,
+};
+use crate::{
+    config::SourceConfig,
+    domain::backup::{
+        manifest::{FileRecord, SnapshotPath, SourceRecord},
+        policy::Policy,
+    },
+};
+
+const CONTENT: &str = "/content";
+/// Below the directory of contents: what is not content yet, or no more.
+const NOT_CONTENT: [&str; 3] = ["incoming", "damaged", "swept"];
+
+/// Sources that are ready to be archived.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The instant as of which the server's own database is; without it, when the preparing began.
+    pub(super) frozen_at: Timestamp,
+    pub(super) sources: Vec<Source>,
+    parts: Vec<Part>,
+    references: Vec<(String, u64)>,
+    content: bool,
+}
+
+#[derive(Debug)]
+struct Part {
+    name: String,
+    kind: &'static str,
+    root: SnapshotPath,
+    dump: Option<Dumped>,
+}
+
+impl Backups {
+    /// `database`, `content`, `paths`, `sqlite` or `postgresql`.
+    pub fn source_type(&self, name: &str) -> &'static str {
+        match name {
+            "database" => "database",
+            "content" => "content",
+            other => self
+                .settings()
+                .config
+                .sources
+                .get(other)
+                .map_or("unknown", kind_of),
+        }
+    }
+
+    /// Freezes and dumps what a policy names.
+    pub(super) async fn prepare(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        staging: &Staging,
+    ) -> anyhow::Result<Prepared> {
+        let mut prepared = Prepared {
+            frozen_at: self.clock().now(),
+            sources: Vec::new(),
+            parts: Vec::new(),
+            references: Vec::new(),
+            content: false,
+        };
+        // The database first: content is written before what refers to it, so that what is archived later is a
+        // superset of what the dump refers to.
+        let mut names: Vec<&String> = policy.sources.iter().collect();
+        names.sort_by_key(|name| name.as_str() != "database");
+        for name in names {
+            match name.as_str() {
+                "database" => {
+                    let own = job
+                        .wait("dump", dump::own(self, job, staging.path()))
+                        .await?;
+                    prepared.frozen_at = own.frozen_at;
+                    prepared.references = own.references;
+                    prepared.add_dump(name, own.kind, "/database".into(), own.dumped);
+                }
+                "content" => prepared.add_content(self.settings().data.join("contents")),
+                _ => {
+                    self.prepare_other(job, name, staging, &mut prepared)
+                        .await?
+                }
+            }
+        }
+        if !prepared.content {
+            // Without content among the sources, its absence is no fault.
+            prepared.references.clear();
+        }
+        Ok(prepared)
+    }
+
+    async fn prepare_other(
+        &self,
+        job: &Job,
+        name: &str,
+        staging: &Staging,
+        prepared: &mut Prepared,
+    ) -> anyhow::Result<()> {
+        let config = self.settings().config.sources.get(name).with_context(|| {
+            format!("source {name:?} is not in the configuration any more, below [backups.sources]")
+        })?;
+        let root = SnapshotPath::from(format!("/sources/{name}").as_str());
+        match config {
+            SourceConfig::Paths {
+                paths,
+                include,
+                exclude,
+            } => {
+                for path in paths {
+                    if std::fs::symlink_metadata(path).is_err() {
+                        anyhow::bail!("source {name:?}: {} is not there", path.display());
+                    }
+                    let mut to = root.0.clone();
+                    to.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+                    prepared.sources.push(Source {
+                        from: path.clone(),
+                        to: SnapshotPath(to),
+                        include: include.clone(),
+                        exclude: exclude.clone(),
+                        all_or_nothing: false,
+                        name_special: true,
+                    });
+                }
+                prepared.parts.push(Part {
+                    name: name.to_owned(),
+                    kind: "paths",
+                    root,
+                    dump: None,
+                });
+            }
+            database => {
+                let dumped = job
+                    .wait(
+                        "dump",
+                        dump::other(self, job, name, database, staging.path()),
+                    )
+                    .await?;
+                prepared.add_dump(name, kind_of(database), root, dumped);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(source: &SourceConfig) -> &'static str {
+    match source {
+        SourceConfig::Paths { .. } => "paths",
+        SourceConfig::Sqlite(_) => "sqlite",
+        SourceConfig::Postgres { .. } => "postgresql",
+    }
+}
+
+impl Prepared {
+    fn add_dump(&mut self, name: &str, kind: &'static str, root: SnapshotPath, dumped: Dumped) {
+        self.sources.push(Source {
+            from: dumped.file.clone(),
+            to: dumped.record.path.clone(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            all_or_nothing: true,
+            name_special: true,
+        });
+        self.parts.push(Part {
+            name: name.to_owned(),
+            kind,
+            root,
+            dump: Some(dumped),
+        });
+    }
+
+    fn add_content(&mut self, from: PathBuf) {
+        // A server that never had a content has no directory for it, and nothing to back up.
+        if from.is_dir() {
+            self.sources.push(Source {
+                from,
+                to: CONTENT.into(),
+                include: Vec::new(),
+                exclude: NOT_CONTENT.map(str::to_owned).to_vec(),
+                all_or_nothing: false,
+                name_special: true,
+            });
+        }
+        self.content = true;
+        self.parts.push(Part {
+            name: "content".to_owned(),
+            kind: "content",
+            root: CONTENT.into(),
+            dump: None,
+        });
+    }
+
+    /// Where contents lie in the snapshot, where they are backed up.
+    pub(super) fn content_root(&self) -> Option<SnapshotPath> {
+        self.content.then(|| CONTENT.into())
+    }
+
+    /// What documents refer to, with its size.
+    pub(super) fn references(&self) -> &[(String, u64)] {
+        &self.references
+    }
+
+    /// What the manifest says of each source.
+    pub(super) fn records(&self, files: &[FileRecord]) -> Vec<SourceRecord> {
+        let record = |part: &Part| {
+            let below = |file: &&FileRecord| {
+                let rest = file.path.as_bytes().strip_prefix(part.root.as_bytes());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            };
+            let own = files.iter().filter(below);
+            let (count, bytes) = own.fold((0, 0), |(count, bytes), file| {
+                (count + 1, bytes + file.size)
+            });
+            SourceRecord {
+                name: part.name.clone(),
+                kind: part.kind.to_owned(),
+                root: part.root.clone(),
+                files: count,
+                bytes,
+                dump: part.dump.as_ref().map(|dump| dump.record.clone()),
+            }
+        };
+        self.parts.iter().map(record).collect()
+    }
+}
+
+/// Where a content lies in a snapshot: as in the data directory.
+pub(super) fn content_path(root: &SnapshotPath, sha256: &str) -> SnapshotPath {
+    let shelf = sha256.get(..2).unwrap_or("00");
+    let mut path = root.0.clone();
+    path.extend_from_slice(format!("/{shelf}/{sha256}").as_bytes());
+    SnapshotPath(path)
+}

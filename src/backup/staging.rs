@@ -1,0 +1,101 @@
+//! Where dumps and manifests lie until they are in the repository: a directory of the run, which goes with it.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use uuid::Uuid;
+
+use crate::domain::RunId;
+
+/// A run's directory; removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Staging {
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Makes it, anew where an earlier attempt has left one.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn make(root: &Path, run: RunId) -> anyhow::Result<Self> {
+        Self::clear(root, run)?;
+        let path = root.join(run.to_string());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("could not make the staging directory {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Removes what an earlier attempt of the run has left: one whose process was killed.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub(super) fn clear(root: &Path, run: RunId) -> anyhow::Result<()> {
+        let path = root.join(run.to_string());
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| {
+                    format!("could not clear the staging directory {}", path.display())
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "could not remove {}; a cleanup will", self.path.display());
+        }
+    }
+}
+
+/// Removes what runs that were killed have left, once it is older than that; says how many. `alive`: runs that are
+/// under way.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub(super) fn sweep(
+    root: &Path,
+    older: Duration,
+    alive: &[RunId],
+    dry_run: bool,
+) -> anyhow::Result<u64> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.with_context(|| format!("could not read {}", root.display()))?,
+    };
+    let mut swept = 0;
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(run) = name.to_str().and_then(|name| name.parse::<Uuid>().ok()) else {
+            continue;
+        };
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if age < older || alive.contains(&RunId(run)) {
+            continue;
+        }
+        if !dry_run {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("could not remove {}", entry.path().display()))?;
+        }
+        swept += 1;
+    }
+    Ok(swept)
+}

@@ -1,0 +1,351 @@
+//! Verifying: the structure, parts of the data in rotation, and drills. Each leaves evidence.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use uuid::Uuid;
+
+use super::{
+    Backups, Made,
+    full::{signed, snapshot_id},
+    places::Place,
+    read_back,
+    repository::{Checked, Progress, ReadData, Repository},
+    work::{Job, Lasting, is_damage},
+};
+use crate::{
+    clock::Stopwatch,
+    domain::backup::{
+        Finding, Level, PointState, PolicyKind,
+        point::{Evidence, RestorePoint},
+    },
+    store::LeaseMode,
+};
+
+/// Parts that the data of a repository is read in, one a day: every pack is read every 28 days.
+pub(super) const PARTS: u32 = 28;
+/// Damage that the log tells, and that evidence names.
+pub(super) const LOGGED: usize = 100;
+const NAMED: usize = 5;
+
+/// What a verification has found, besides its evidence.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) level: Level,
+    pub(super) finding: Finding,
+    pub(super) message: String,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+impl Backups {
+    /// What `verify-backups` does by its schedule: reads the next part, and drills the newest good point where that was
+    /// not done yet.
+    ///
+    /// # Errors
+    /// What was found to be damaged, or stands in the way.
+    pub async fn verify(&self, job: &Job) -> anyhow::Result<Made> {
+        let repository = self.to_verify(job, Place::Primary).await?;
+        if job.dry_run() {
+            return Ok(Made::nothing(
+                "the repository can be opened; nothing was read",
+            ));
+        }
+        let mut failed = Vec::new();
+        let read = self
+            .read_next_part(job, &repository, Place::Primary)
+            .await?;
+        let mut said = vec![read.message.clone()];
+        failed.extend((read.finding == Finding::Failed).then_some(read.message));
+        match self.to_drill().await? {
+            None => said.push("there is no good restore point to drill".to_owned()),
+            Some(point) => {
+                let stale = self.is_stale(&point).await?;
+                if point.drilled_at.is_none() {
+                    for found in self
+                        .drill(job, &repository, &point, &[Level::Drill, Level::Database])
+                        .await?
+                    {
+                        said.push(found.message.clone());
+                        failed.extend((found.finding == Finding::Failed).then_some(found.message));
+                    }
+                } else {
+                    said.push(format!("{} was drilled already", point.resource_name()));
+                }
+                if stale {
+                    failed.push(format!(
+                        "the newest good restore point is as of {}: nothing newer can be drilled",
+                        point.frozen_at
+                    ));
+                }
+            }
+        }
+        if failed.is_empty() {
+            return Ok(Made::worked(said.join("; ")));
+        }
+        Err(Lasting(failed.join("; ")).into())
+    }
+
+    /// The newest good point; where there is none, the newest that is complete: as after a restore, when points were
+    /// found in the repository and not read yet.
+    async fn to_drill(&self) -> anyhow::Result<Option<RestorePoint>> {
+        let good = self
+            .store()
+            .point_newest_good(PolicyKind::Full, None)
+            .await?;
+        if good.is_some() {
+            return Ok(good);
+        }
+        let there = self.store().points_there().await?;
+        let complete = |point: &RestorePoint| {
+            point.kind == PolicyKind::Full && point.state == PointState::Complete
+        };
+        Ok(there.into_iter().find(complete))
+    }
+
+    /// Verifies one point at these levels.
+    ///
+    /// # Errors
+    /// What was found to be damaged, or stands in the way.
+    pub async fn verify_point(
+        &self,
+        job: &Job,
+        id: Uuid,
+        levels: &[Level],
+    ) -> anyhow::Result<Made> {
+        let point = self.store().point(id).await?;
+        if point.removed_at.is_some() {
+            bail!(
+                "{} was removed: {}",
+                point.resource_name(),
+                point.remove_reason
+            );
+        }
+        let place = match point.kind {
+            PolicyKind::Full => Place::Primary,
+            PolicyKind::Archive => Place::Archive,
+            PolicyKind::Export => {
+                bail!(
+                    "{} is an export; `watchbell export verify` tests its file",
+                    point.resource_name()
+                )
+            }
+        };
+        let repository = self.to_verify(job, place).await?;
+        if job.dry_run() {
+            return Ok(Made::nothing(
+                "the repository can be opened; nothing was read",
+            ));
+        }
+        let mut found = Vec::new();
+        if levels.contains(&Level::Read) {
+            found.push(self.read_all_of(job, &repository, &point).await?);
+        }
+        found.extend(self.drill(job, &repository, &point, levels).await?);
+        let said: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
+        let said = said.join("; ");
+        match found.iter().any(|found| found.finding == Finding::Failed) {
+            true => Err(Lasting(said).into()),
+            false => Ok(Made::worked(said)),
+        }
+    }
+
+    async fn to_verify(&self, job: &Job, place: Place) -> anyhow::Result<Arc<dyn Repository>> {
+        self.lease(job, place, LeaseMode::Shared).await?;
+        let repository = job
+            .wait("open", self.repository(place, job.cancel()))
+            .await?;
+        self.refuse_foreign_locks(job, &repository).await?;
+        Ok(repository)
+    }
+
+    /// L0: index, trees, and that packs are there with their sizes.
+    ///
+    /// # Errors
+    /// What is damaged; the evidence says it, too.
+    pub(super) async fn check_structure(
+        &self,
+        job: &Job,
+        point: Option<Uuid>,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        let of = repository.clone();
+        let checked = job
+            .step("check", 0, move |hand| Ok(of.check(ReadData::None, hand)?))
+            .await?;
+        let found = of_check(
+            job,
+            Level::Structure,
+            &checked,
+            "the repository's structure",
+        );
+        let failed = found.finding == Finding::Failed;
+        let message = found.message.clone();
+        // A point that is being made is written with the rest of it, or not at all.
+        let point = point.filter(|_| !failed);
+        self.witness(job, point, &watch, &found, |_| {}).await?;
+        if failed {
+            bail!("{message}");
+        }
+        Ok(())
+    }
+
+    /// L1: the part that was not read for the longest.
+    async fn read_next_part(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        place: Place,
+    ) -> anyhow::Result<Found> {
+        let reads = self.store().reads(place.as_str(), PARTS).await?;
+        let never = (1..=PARTS).find(|part| !reads.iter().any(|(read, _)| read == part));
+        let part = never.or(reads.first().map(|(part, _)| *part)).unwrap_or(1);
+        let watch = Stopwatch::start();
+        let of = repository.clone();
+        let checked = job
+            .step("read", 0, move |hand| {
+                Ok(of.check(ReadData::Part { part, of: PARTS }, hand)?)
+            })
+            .await?;
+        let what = format!("part {part} of {PARTS} of the data");
+        let found = of_check(job, Level::Read, &checked, &what);
+        self.witness(job, None, &watch, &found, |_| {}).await?;
+        if found.finding == Finding::Passed {
+            let mut tx = job.begin().await?;
+            tx.read_note(place.as_str(), part, PARTS).await?;
+            tx.commit().await?;
+        }
+        Ok(found)
+    }
+
+    /// Every file of a point, read and hashed.
+    async fn read_all_of(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        point: &RestorePoint,
+    ) -> anyhow::Result<Found> {
+        let watch = Stopwatch::start();
+        let (of, wanted) = (repository.clone(), point.clone());
+        let total = point.source_bytes.max(0).unsigned_abs();
+        let read = job
+            .step("read", total, move |hand| {
+                let manifest = read_back::manifest_of(&*of, &wanted)?;
+                let reader = of.open(&snapshot_id(&wanted.snapshot))?;
+                let mut done = Progress::default();
+                let mut differing = Vec::new();
+                for file in &manifest.files {
+                    let what =
+                        read_back::differs(&*reader, file, &mut std::io::sink(), hand, &mut done)?;
+                    differing.extend(what);
+                }
+                Ok((differing, done))
+            })
+            .await;
+        let (differing, done) = match read {
+            // Its list of files, or its manifest.
+            Err(error) if is_damage(&error) => (vec![format!("{error:#}")], Progress::default()),
+            read => read?,
+        };
+        let what = format!("every file of {}", point.resource_name());
+        let found = of_files(job, Level::Read, &differing, done, &what);
+        let now = self.clock().now();
+        let mark = |point: &mut RestorePoint| match found.finding {
+            Finding::Passed => point.found_whole(now),
+            Finding::Failed | Finding::NotPossible => point.found_damaged(now, &found.message),
+        };
+        self.witness(job, Some(point.id), &watch, &found, mark)
+            .await?;
+        Ok(found)
+    }
+
+    /// Writes evidence, and what it changes of its point.
+    pub(super) async fn witness(
+        &self,
+        job: &Job,
+        point: Option<Uuid>,
+        watch: &Stopwatch,
+        found: &Found,
+        change: impl Fn(&mut RestorePoint),
+    ) -> anyhow::Result<()> {
+        let mut tx = job.begin().await?;
+        let evidence = Evidence {
+            id: Uuid::now_v7(),
+            level: found.level,
+            finding: found.finding,
+            point,
+            run: job.name(),
+            at: tx.now(),
+            took_ms: i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX),
+            files: signed(found.files),
+            bytes: signed(found.bytes),
+            message: found.message.chars().take(4000).collect(),
+        };
+        tx.evidence_insert(&evidence).await?;
+        if let Some(id) = point {
+            match tx.point_locked(id).await {
+                Ok(mut point) => {
+                    change(&mut point);
+                    tx.point_put(&point).await?;
+                }
+                // It is written with the rest of what is being made.
+                Err(crate::error::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -> Found {
+    for damage in checked.damage.iter().take(LOGGED) {
+        job.log(format!("damaged: {damage}"));
+    }
+    let named: Vec<&str> = checked
+        .damage
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect();
+    Found {
+        level,
+        finding: match checked.damage.is_empty() {
+            true => Finding::Passed,
+            false => Finding::Failed,
+        },
+        message: match checked.damage.len() {
+            0 => format!("{what} is whole"),
+            count => format!("{what} is damaged in {count} places: {}", named.join("; ")),
+        },
+        files: checked.packs_read,
+        bytes: checked.bytes_read,
+    }
+}
+
+pub(super) fn of_files(
+    job: &Job,
+    level: Level,
+    differing: &[String],
+    done: Progress,
+    what: &str,
+) -> Found {
+    for one in differing.iter().take(LOGGED) {
+        job.log(format!("damaged: {one}"));
+    }
+    let named: Vec<&str> = differing.iter().take(NAMED).map(String::as_str).collect();
+    Found {
+        level,
+        finding: match differing.is_empty() {
+            true => Finding::Passed,
+            false => Finding::Failed,
+        },
+        message: match differing.len() {
+            0 => format!("{what}: {} files are as they were", done.files),
+            count => format!("{what}: {count} differ: {}", named.join("; ")),
+        },
+        files: done.files,
+        bytes: done.bytes,
+    }
+}

@@ -1,0 +1,269 @@
+//! The machine is lost: password and repository bring everything back, on a new one.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use watchbell_client::pb;
+
+use super::vault::Vault;
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Site, TaskExt as _, instant, on_both, refused},
+};
+
+on_both!(
+    everything_is_back_after_the_machine_was_lost,
+    what_cannot_be_restored_is_refused_and_named,
+);
+
+/// What was saved before the machine was lost: the repository, and the copy of its password that was kept elsewhere.
+struct Saved {
+    files: tempfile::TempDir,
+}
+
+impl Saved {
+    fn of(site: &Site) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        copy(
+            &site.data().join("backups/repository"),
+            &files.path().join("repository"),
+        );
+        std::fs::copy(
+            site.data().join("backups/password"),
+            files.path().join("password"),
+        )
+        .unwrap();
+        Self { files }
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.files.path().join("repository")
+    }
+
+    fn password(&self) -> PathBuf {
+        self.files.path().join("password")
+    }
+
+    fn restore(&self, data: &Path, database: &str, more: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+        command
+            .arg("restore")
+            .args(["--repository".as_ref(), self.repository().as_os_str()])
+            .args(["--password-file".as_ref(), self.password().as_os_str()])
+            .args(["--data".as_ref(), data.as_os_str()])
+            .args(["--database", database])
+            .args(more);
+        command.output().unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Another database of the kind, empty.
+async fn another(database: &Database) -> Database {
+    match database.is_postgresql() {
+        true => Database::postgresql().await.unwrap(),
+        false => Database::sqlite(),
+    }
+}
+
+async fn everything_is_back_after_the_machine_was_lost(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    for number in 1..=7 {
+        vault
+            .document(&format!("SOP-{number}"), &bytes(30_000, number))
+            .await;
+    }
+    server.create("every-minute", instant().every(60)).await;
+    server.advance(180);
+    let run = server.trigger("every-minute").await;
+    server.ended(&run.name).await;
+    let watch = pb::WatchRunsRequest::default();
+    let mut watch = server
+        .client
+        .runs()
+        .watch_runs(watch)
+        .await
+        .unwrap()
+        .into_inner();
+    let token = watch.message().await.unwrap().unwrap().resume_token;
+    vault.back_up("daily-full").await;
+    let documents = listed(&server.client).await;
+    let first = vault.newest().await;
+    // A second point, which the first one's database cannot know.
+    server.advance(60);
+    vault.back_up("pre-deployment").await;
+    let second = vault.newest().await;
+    let saved = Saved::of(&site);
+    drop(watch);
+    server.stop().await;
+
+    let next = Site::new(another(&site.database).await);
+    let data = next.data().to_owned();
+    let id = first.name.strip_prefix("restorePoints/").unwrap();
+    let done = saved.restore(&data, &next.database.url(), &["--point", id]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(
+        done.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert!(said.contains("7 documents, 7 contents"), "{said}");
+    assert!(
+        said.contains("2 restore points that the database did not know"),
+        "{said}"
+    );
+    std::fs::rename(saved.repository(), data.join("backups/repository")).unwrap();
+
+    // The command reads the machine's clock.
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let vault = Vault::of(&server, &next);
+    assert_eq!(listed(&server.client).await, documents);
+    for document in &documents {
+        let request = pb::DownloadContentRequest {
+            name: document.0.clone(),
+            ..pb::DownloadContentRequest::default()
+        };
+        let mut download = server
+            .client
+            .documents()
+            .download_content(request)
+            .await
+            .unwrap()
+            .into_inner();
+        while download.message().await.unwrap().is_some() {}
+    }
+    let status = server.status().await;
+    assert_eq!(
+        status.pause.as_ref().unwrap().principal,
+        "watchbell restore",
+        "{status:?}"
+    );
+    let (code, reason, _) = refused(vault.begin("daily-full").await);
+    assert_eq!(
+        (code, reason.as_str()),
+        (tonic::Code::FailedPrecondition, "PAUSED")
+    );
+    // The backup was under way when its own database was frozen.
+    let abandoned = server.runs_of("backup-daily-full").await;
+    assert_eq!(
+        abandoned[0].state(),
+        pb::RunState::Abandoned,
+        "{abandoned:?}"
+    );
+    assert_eq!(abandoned[0].reason, "RESTORED");
+    let rows = server.slots_of("every-minute").await;
+    let last = rows.last().unwrap();
+    assert_eq!(last.outcome(), pb::SlotOutcome::SkippedRestored, "{rows:?}");
+    let resumed = pb::WatchRunsRequest {
+        resume_token: token,
+        ..pb::WatchRunsRequest::default()
+    };
+    let refused = server.client.runs().watch_runs(resumed).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused:?}");
+    let points: Vec<String> = vault
+        .points()
+        .await
+        .into_iter()
+        .map(|point| point.name)
+        .collect();
+    assert!(
+        points.contains(&second.name),
+        "the later point is known again: {points:?}"
+    );
+
+    // It goes on from there.
+    server
+        .client
+        .scheduler()
+        .resume_all(pb::ResumeAllRequest::default())
+        .await
+        .unwrap();
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    let drill = vault.drill().await;
+    assert_eq!(drill.state(), pb::RunState::Succeeded, "{drill:?}");
+    server.stop().await;
+}
+
+/// Names and hashes of every document's content.
+async fn listed(client: &watchbell_client::client::Client) -> Vec<(String, String)> {
+    let request = pb::ListDocumentsRequest::default();
+    let answer = client.documents().list_documents(request).await.unwrap();
+    let documents = answer.into_inner().documents.into_iter();
+    documents
+        .map(|document| (document.name, document.content.unwrap().sha256))
+        .collect()
+}
+
+async fn what_cannot_be_restored_is_refused_and_named(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let saved = Saved::of(&site);
+    server.stop().await;
+
+    let next = Site::new(another(&site.database).await);
+    let url = next.database.url();
+    let fails = |data: &Path, more: &[&str], message: &str| {
+        let done = saved.restore(data, &url, more);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(said.contains(message), "{message}: {said}");
+    };
+    let taken = tempfile::tempdir().unwrap();
+    std::fs::write(taken.path().join("mine"), "mine").unwrap();
+    fails(
+        taken.path(),
+        &[],
+        "is not empty: a restore never writes over anything",
+    );
+    assert_eq!(std::fs::read_dir(taken.path()).unwrap().count(), 1);
+    let free = taken.path().join("free");
+    fails(
+        &free,
+        &["--point", "ffffffff"],
+        "there is no restore point ffffffff",
+    );
+    let right = std::fs::read(saved.password()).unwrap();
+    std::fs::write(saved.password(), "another\n").unwrap();
+    fails(&free, &[], "the password does not open the repository");
+    std::fs::write(saved.password(), right).unwrap();
+    let listed = saved.restore(&free, &url, &["--list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("daily-full"));
+    assert!(!free.exists(), "nothing was made");
+    match next.database.is_postgresql() {
+        // The other database is the first one's, which holds tables.
+        true => {
+            let done = saved.restore(&free, &site.database.url(), &[]);
+            assert!(String::from_utf8_lossy(&done.stderr).contains("the database is not empty"));
+        }
+        false => {
+            let done = saved.restore(&free, "postgres://nobody@127.0.0.1:1/none", &[]);
+            assert_eq!(done.status.code(), Some(1));
+        }
+    }
+    let wrong = std::fs::rename(saved.repository(), saved.files.path().join("away"));
+    wrong.unwrap();
+    fails(&free, &[], "there is no repository at");
+    std::fs::create_dir(saved.repository()).unwrap();
+    std::fs::write(saved.repository().join("holiday.jpg"), "a picture").unwrap();
+    fails(&free, &[], "is not a repository that can be used");
+}

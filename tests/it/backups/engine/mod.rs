@@ -1,0 +1,17 @@
+//! The repository's adapter, against its port: each test that writes ends with restic's word on what was written.
+
+mod cancelling;
+mod checking;
+mod copying;
+mod errors;
+mod full;
+mod globs;
+mod killed;
+mod locking;
+mod nobody;
+mod opening;
+mod parents;
+mod pruning;
+mod stage;
+mod storing;
+mod strange;

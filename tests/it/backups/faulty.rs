@@ -1,0 +1,191 @@
+//! Repositories that fail, or wait, when a story says so: the real ones otherwise.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use watchbell::{
+    backup::{
+        Directories, OpenRepository,
+        child::Helpers,
+        repository::{
+            Archived, Checked, ForeignLock, Hand, Job, Pruned, ReadData, Repository,
+            RepositoryError, Result, Snapshot, SnapshotId, SnapshotReader, Usage,
+        },
+    },
+    config::Secret,
+};
+
+/// What happens to the next call of an operation.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Fail(&'static str),
+    /// It waits until the gate is opened, or it is cancelled.
+    Wait(Arc<Gate>),
+}
+
+/// Held until it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether someone waits at it.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.state.lock().unwrap().0
+    }
+
+    fn pass(&self, cancel: &CancellationToken) -> Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.0 = true;
+        while !state.1 {
+            if cancel.is_cancelled() {
+                return Err(RepositoryError::Cancelled);
+            }
+            let wait = self.changed.wait_timeout(state, Duration::from_millis(10));
+            state = wait.unwrap().0;
+        }
+        Ok(())
+    }
+}
+
+/// What is to happen, in order: the operation's name, and its fault.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faulty {
+    script: Arc<Mutex<VecDeque<(&'static str, Fault)>>>,
+}
+
+impl Faulty {
+    pub(crate) fn will(&self, operation: &'static str, fault: Fault) {
+        self.script.lock().unwrap().push_back((operation, fault));
+    }
+
+    fn meet(&self, operation: &str, cancel: &CancellationToken) -> Result<()> {
+        let fault = {
+            let mut script = self.script.lock().unwrap();
+            match script.front() {
+                Some((next, _)) if *next == operation => script.pop_front(),
+                _ => None,
+            }
+        };
+        match fault {
+            None => Ok(()),
+            Some((_, Fault::Fail(what))) => Err(RepositoryError::Other {
+                what: what.to_owned(),
+                source: None,
+            }),
+            Some((_, Fault::Wait(gate))) => gate.pass(cancel),
+        }
+    }
+
+    fn around(&self, real: Arc<dyn Repository>) -> Arc<dyn Repository> {
+        Arc::new(Around {
+            real,
+            script: self.clone(),
+        })
+    }
+}
+
+impl OpenRepository for Faulty {
+    fn open(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<dyn Repository>> {
+        self.meet("open", cancel)?;
+        Ok(self.around(Directories.open(place, password, helpers, cancel)?))
+    }
+
+    fn create(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<dyn Repository>> {
+        self.meet("create", cancel)?;
+        Ok(self.around(Directories.create(place, password, helpers, cancel)?))
+    }
+}
+
+#[derive(Debug)]
+struct Around {
+    real: Arc<dyn Repository>,
+    script: Faulty,
+}
+
+impl Repository for Around {
+    fn place(&self) -> String {
+        self.real.place()
+    }
+
+    fn archive(&self, job: &Job, hand: &Hand) -> Result<Archived> {
+        self.script.meet("archive", &hand.cancel)?;
+        self.real.archive(job, hand)
+    }
+
+    fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        self.real.snapshots()
+    }
+
+    fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
+        self.script.meet("read", &CancellationToken::new())?;
+        self.real.open(snapshot)
+    }
+
+    fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {
+        self.script.meet("check", &hand.cancel)?;
+        self.real.check(read, hand)
+    }
+
+    fn forget(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        self.script.meet("forget", &CancellationToken::new())?;
+        self.real.forget(snapshots)
+    }
+
+    fn prune(&self, grace: Duration, dry_run: bool, now: Timestamp, hand: &Hand) -> Result<Pruned> {
+        self.script.meet("prune", &hand.cancel)?;
+        self.real.prune(grace, dry_run, now, hand)
+    }
+
+    fn copy_to(
+        &self,
+        snapshots: &[SnapshotId],
+        other: &dyn Repository,
+        hand: &Hand,
+    ) -> Result<Vec<SnapshotId>> {
+        let other: &dyn Repository = match other.as_any().downcast_ref::<Self>() {
+            Some(around) => &*around.real,
+            None => other,
+        };
+        self.real.copy_to(snapshots, other, hand)
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        self.script.meet("usage", &CancellationToken::new())?;
+        self.real.usage()
+    }
+
+    fn foreign_locks(&self, now: Timestamp) -> Result<Vec<ForeignLock>> {
+        self.real.foreign_locks(now)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,15 @@
+//! Stories of backups: snapshots that count only once they have come back.
+
+mod disaster;
+mod dumps;
+mod engine;
+mod faults;
+mod faulty;
+mod keeping;
+mod policies;
+pub(crate) mod restic;
+mod running;
+mod sources;
+pub(crate) mod vault;
+mod verifying;
+mod watching;

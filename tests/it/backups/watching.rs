@@ -1,0 +1,79 @@
+//! WatchBackup: how far a run is, and what it became.
+
+use std::sync::Arc;
+
+use watchbell_client::pb::{self, watch_backup_response::Message};
+
+use super::{
+    faulty::{Fault, Faulty, Gate},
+    vault::Vault,
+};
+use crate::support::{Database, Site, TaskExt as _, instant, on_both, until, violations, within};
+
+on_both!(
+    a_watch_tells_each_step_and_ends_with_the_run,
+    only_runs_of_backups_are_watched,
+);
+
+async fn a_watch_tells_each_step_and_ends_with_the_run(database: Database) {
+    let mut site = Site::new(database);
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let gate = Arc::new(Gate::default());
+    faults.will("archive", Fault::Wait(gate.clone()));
+    let run = vault.begin("daily-full").await.unwrap();
+    until("the backup to archive", async || {
+        gate.is_reached().then_some(())
+    })
+    .await;
+    let request = pb::WatchBackupRequest {
+        run: run.name.clone(),
+    };
+    let mut backups = server.client.backups();
+    let mut watch = backups.watch_backup(request).await.unwrap().into_inner();
+    let mut last = None;
+    let mut phases = Vec::new();
+    loop {
+        // Progress is told once a second by the clock, which stands still.
+        if phases.last().is_some_and(|phase| phase == "archive") {
+            gate.open();
+        }
+        server.advance(1);
+        let message = within("a message", watch.message()).await.unwrap().unwrap();
+        match message.message.unwrap() {
+            Message::Progress(progress) => {
+                if phases.last() != Some(&progress.phase) {
+                    phases.push(progress.phase.clone());
+                }
+                last = progress.run;
+            }
+            Message::Heartbeat(_) => {}
+            Message::End(end) => {
+                assert_eq!(end.reason, "RUN_ENDED");
+                break;
+            }
+        }
+    }
+    assert_eq!(last.unwrap().state(), pb::RunState::Succeeded);
+    assert!(phases.contains(&"archive".to_owned()), "{phases:?}");
+    assert!(watch.message().await.unwrap().is_none());
+    server.stop().await;
+}
+
+async fn only_runs_of_backups_are_watched(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("other", instant().every(3600)).await;
+    let run = server.trigger("other").await;
+    let request = pb::WatchBackupRequest { run: run.name };
+    let status = server
+        .client
+        .backups()
+        .watch_backup(request)
+        .await
+        .unwrap_err();
+    assert_eq!(violations(&status), ["run"]);
+    server.stop().await;
+}
