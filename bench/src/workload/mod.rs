@@ -1,5 +1,6 @@
 //! What is measured: a file for each workload.
 
+mod backups;
 pub(crate) mod burst;
 mod content;
 mod documents;
@@ -36,6 +37,8 @@ pub(crate) enum Workload {
     Watch,
     /// A content of 1 GiB, up and down.
     Content,
+    /// Backups and restores, beside restic and borg.
+    Backups,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
     /// Documents that become effective, and lists of a million.
@@ -78,6 +81,7 @@ impl fmt::Display for Workload {
             Self::History => "history",
             Self::Watch => "watch",
             Self::Content => "content",
+            Self::Backups => "backups",
             Self::Footprint => "footprint",
             Self::Documents => "documents",
             Self::Register => "register",
@@ -87,7 +91,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -99,6 +103,7 @@ impl Workload {
         Self::Documents,
         Self::Register,
         Self::Content,
+        Self::Backups,
         Self::Steady,
     ];
 
@@ -127,6 +132,7 @@ impl Workload {
             Self::History => history::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Content => content::measure(scene, kind, report).await,
+            Self::Backups => backups::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,
             Self::Register => register::measure(scene, kind, report).await,

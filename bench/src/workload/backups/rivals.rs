@@ -1,0 +1,140 @@
+//! Debian's restic and borg on the same files, in the same minutes, as their users call them.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::bail;
+
+/// Another program for backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rival {
+    Restic,
+    Borg,
+}
+
+/// A repository of a rival, in a folder of its own.
+#[derive(Debug)]
+pub(super) struct Repository {
+    rival: Rival,
+    folder: PathBuf,
+    archives: usize,
+}
+
+impl Rival {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Restic => "restic",
+            Self::Borg => "borg",
+        }
+    }
+
+    /// Whether it is installed.
+    pub(super) fn is_here(self) -> bool {
+        let version = match self {
+            Self::Restic => "version",
+            Self::Borg => "--version",
+        };
+        let asked = Command::new(self.name())
+            .arg(version)
+            .stdout(Stdio::null())
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    pub(super) fn repository(self, folder: PathBuf) -> anyhow::Result<Repository> {
+        fs::create_dir_all(&folder)?;
+        let repository = Repository {
+            rival: self,
+            folder,
+            archives: 0,
+        };
+        match self {
+            Self::Restic => repository.run(None, ["init"].map(OsStr::new))?,
+            Self::Borg => repository.run(
+                None,
+                ["init", "--encryption=repokey-blake2"].map(OsStr::new),
+            )?,
+        };
+        Ok(repository)
+    }
+}
+
+impl Repository {
+    /// Seconds of a backup of `files`.
+    pub(super) fn back_up(&mut self, files: &Path) -> anyhow::Result<f64> {
+        self.archives += 1;
+        match self.rival {
+            Rival::Restic => self.run(None, ["backup".as_ref(), files.as_os_str()]),
+            Rival::Borg => {
+                let archive = format!("::a{}", self.archives);
+                let args = [
+                    "create".as_ref(),
+                    "--compression=zstd,3".as_ref(),
+                    OsStr::new(&archive),
+                    files.as_os_str(),
+                ];
+                self.run(None, args)
+            }
+        }
+    }
+
+    /// Seconds of a check that reads all data.
+    pub(super) fn check(&self) -> anyhow::Result<f64> {
+        match self.rival {
+            Rival::Restic => self.run(None, ["check", "--read-data"].map(OsStr::new)),
+            Rival::Borg => self.run(None, ["check", "--verify-data"].map(OsStr::new)),
+        }
+    }
+
+    /// Seconds of a restore of the newest into a new folder.
+    pub(super) fn restore(&self, into: &Path) -> anyhow::Result<f64> {
+        fs::create_dir_all(into)?;
+        match self.rival {
+            Rival::Restic => {
+                let args = [
+                    "restore".as_ref(),
+                    "latest".as_ref(),
+                    "--target".as_ref(),
+                    into.as_os_str(),
+                ];
+                self.run(None, args)
+            }
+            Rival::Borg => {
+                let archive = format!("::a{}", self.archives);
+                self.run(Some(into), ["extract".as_ref(), OsStr::new(&archive)])
+            }
+        }
+    }
+
+    fn run<const N: usize>(&self, within: Option<&Path>, args: [&OsStr; N]) -> anyhow::Result<f64> {
+        let mut command = Command::new(self.rival.name());
+        command
+            .args(args)
+            .env("RESTIC_REPOSITORY", self.folder.join("repository"))
+            .env("RESTIC_PASSWORD", "bench")
+            .env("RESTIC_CACHE_DIR", self.folder.join("cache"))
+            .env("BORG_REPO", self.folder.join("repository"))
+            .env("BORG_PASSPHRASE", "bench")
+            .env("BORG_BASE_DIR", self.folder.join("base"))
+            .stdin(Stdio::null());
+        if let Some(within) = within {
+            command.current_dir(within);
+        }
+        let began = Instant::now();
+        let done = command.output()?;
+        let took = began.elapsed().as_secs_f64();
+        if !done.status.success() {
+            bail!(
+                "{}: {}",
+                self.rival.name(),
+                String::from_utf8_lossy(&done.stderr)
+            );
+        }
+        Ok(took)
+    }
+}
