@@ -88,7 +88,8 @@ pub async fn restore(
     refuse_occupied(config).await?;
     let offline = open_offline(wish, ports).await?;
     let found = offline.points().await?;
-    let (chosen, manifest) = choose(&offline, &found, wish).await?;
+    let mut remarks = Vec::new();
+    let (chosen, manifest) = choose(&offline, &found, wish, &mut remarks).await?;
     let dump = own_dump(&manifest, &config.database)?.clone();
 
     let data = &config.data;
@@ -119,6 +120,7 @@ pub async fn restore(
         files: restored.files,
         bytes: restored.bytes,
         failed: restored.failed,
+        remarks,
         ..Account::default()
     };
     account.remarks.extend(restored.left_out);
@@ -193,13 +195,22 @@ async fn choose(
     offline: &Offline,
     found: &[OfflineFound],
     wish: &Wish,
+    remarks: &mut Vec<String>,
 ) -> anyhow::Result<(OfflineFound, Manifest)> {
     let named = wish.point.as_deref().filter(|point| *point != "latest");
     for one in found {
         if named.is_some_and(|named| !one.id.to_string().starts_with(named)) {
             continue;
         }
-        let (manifest, _) = offline.manifest(one).await?;
+        let manifest = match offline.manifest(one).await {
+            Ok((manifest, _)) => manifest,
+            Err(error) if named.is_some() => return Err(error),
+            // One that is damaged must not keep an older one from coming back.
+            Err(error) => {
+                remarks.push(unreadable(one, &error));
+                continue;
+            }
+        };
         let has_database = manifest
             .sources
             .iter()
@@ -224,6 +235,13 @@ async fn choose(
             wish.repository.display()
         ),
     }
+}
+
+fn unreadable(found: &OfflineFound, error: &anyhow::Error) -> String {
+    format!(
+        "restore point {} as of {} cannot be read, and is left out: {error:#}",
+        found.id, found.frozen_at
+    )
 }
 
 fn own_dump<'a>(
@@ -290,7 +308,16 @@ async fn settle(
         if known.iter().any(|point| point.id == one.id) || store.point(one.id).await.is_ok() {
             continue;
         }
-        let (_, mut point) = offline.manifest(one).await?;
+        let mut point = match offline.manifest(one).await {
+            Ok((_, point)) => point,
+            Err(error) => {
+                let remark = unreadable(one, &error);
+                if !account.remarks.contains(&remark) {
+                    account.remarks.push(remark);
+                }
+                continue;
+            }
+        };
         // Whoever made it is another instance's run; it is verified again before it counts.
         point.run.clear();
         put(&store, &point).await?;

@@ -136,13 +136,10 @@ impl Backups {
         Ok(Made::point(archived))
     }
 
-    async fn drill_newest(&self, job: &Job) -> anyhow::Result<RestorePoint> {
-        let Some(newest) = self
-            .store()
-            .point_newest_good(PolicyKind::Full, None)
-            .await?
-        else {
-            let why = "there is no good restore point to archive: run a backup first";
+    /// A point that is drilled now, as none was before.
+    pub(super) async fn drill_newest(&self, job: &Job) -> anyhow::Result<RestorePoint> {
+        let Some(newest) = self.to_drill().await?.into_iter().next() else {
+            let why = "there is no good restore point: run a backup first";
             return Err(Lasting(why.to_owned()).into());
         };
         job.log(format!(

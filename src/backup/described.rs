@@ -13,6 +13,7 @@ use crate::domain::backup::{
     PointState, PolicyKind,
     manifest::{FileError, FileRecord, Manifest, SnapshotPath},
     point::{MISSING_SHOWN, RestorePoint},
+    policy::OWN_DATABASE,
 };
 
 /// What a manifest says of its point.
@@ -42,6 +43,10 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
         manifest_sha256: String::new(),
         file: String::new(),
         file_sha256: String::new(),
+        own_database: manifest
+            .sources
+            .iter()
+            .any(|source| source.name == OWN_DATABASE),
         files: signed(manifest.files.len() as u64),
         source_bytes: signed(sum(|file| file.size)),
         added_bytes: 0,

@@ -13,7 +13,7 @@ use super::{
     places::{Place, free_bytes},
     read_back,
     verify::Found,
-    work::{Job, Lasting, is_damage},
+    work::{Job, is_damage},
 };
 use crate::{
     clock::Stopwatch,
@@ -32,13 +32,13 @@ impl Backups {
     /// What stands in the way; no file of a final name was left then.
     pub(super) async fn run_export(&self, job: &Job, policy: &Policy) -> anyhow::Result<Made> {
         self.lease(job, Place::Primary, LeaseMode::Shared).await?;
-        let Some(point) = self
+        let good = self
             .store()
             .point_newest_good(PolicyKind::Full, None)
-            .await?
-        else {
-            let why = "there is no verified restore point to export: run a backup first";
-            return Err(Lasting(why.to_owned()).into());
+            .await?;
+        let point = match good {
+            Some(good) => good,
+            None => self.drill_newest(job).await?,
         };
         let root = self.settings().config.exports.clone();
         let wanted = point.source_bytes.max(0).unsigned_abs();

@@ -122,8 +122,10 @@ impl Backups {
         if points.is_empty() {
             return Ok(None);
         }
+        // What is made of full backups goes by all of them.
+        let own = (policy.kind == PolicyKind::Full).then_some(policy.id.as_str());
         for level in [Level::Drill, Level::Database] {
-            let last = self.store().evidence_newest(level).await?;
+            let last = self.store().evidence_newest(level, own).await?;
             if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
                 return Ok(Some(format!(
                     "the last drill failed, at {}: {}",

@@ -159,7 +159,7 @@ pub(super) fn differs(
     match reader.read(&entry, &mut hashed, &hand.cancel) {
         Ok(()) => {}
         Err(super::repository::RepositoryError::Damaged { what }) => {
-            return Ok(Some(format!("{}: {what}", wanted.path)));
+            return Ok(Some(named(&wanted.path, &what)));
         }
         Err(error) => return Err(error.into()),
     }
@@ -174,6 +174,15 @@ pub(super) fn differs(
         )));
     }
     Ok(None)
+}
+
+/// What was found, with the path of the file where it does not begin with that.
+pub(super) fn named(path: &SnapshotPath, what: &str) -> String {
+    let path = path.to_string();
+    match what.starts_with(&path) {
+        true => what.to_owned(),
+        false => format!("{path}: {what}"),
+    }
 }
 
 /// Writes on, and says how far it is.

@@ -177,7 +177,8 @@ impl Backups {
         }
         self.tell_age(&figures, was_due, &mut told);
         self.tell_jobs(&figures, &mut told);
-        self.tell_verification(newest.as_ref(), &reads, &mut told)
+        let policies = standings.iter().map(|standing| &standing.policy);
+        self.tell_verification(newest.as_ref(), policies, &reads, &mut told)
             .await?;
         Ok(BackupsReport {
             figures,

@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    read_back::Hashing,
+    read_back::{Hashing, named},
     repository::{Entry, EntryKind, Hand, Progress, RepositoryError, SnapshotReader},
     restore_plan::{is_chosen, is_occupied},
 };
@@ -183,7 +183,7 @@ fn restore_file(
             "{}: {bytes} bytes with the SHA-256 {sha256} came back; {} with {} were stored",
             entry.path, record.size, record.sha256
         )),
-        Err(RepositoryError::Damaged { what }) => Some(format!("{}: {what}", entry.path)),
+        Err(RepositoryError::Damaged { what }) => Some(named(&entry.path, &what)),
         Err(error) => {
             drop(fs::remove_file(&path));
             return Err(error.into());

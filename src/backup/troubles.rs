@@ -6,7 +6,10 @@ use super::{Backups, places::free_bytes, verify::PARTS};
 use crate::{
     domain::{
         backup::{
-            Finding, Level, PolicyKind, figures::BackupFigures, point::RestorePoint, policy::Policy,
+            Finding, Level, PolicyKind,
+            figures::BackupFigures,
+            point::{Evidence, RestorePoint},
+            policy::Policy,
         },
         problem::{Problem, Severity},
     },
@@ -198,22 +201,22 @@ impl Backups {
     pub(super) async fn tell_verification(
         &self,
         newest: Option<&RestorePoint>,
+        policies: impl Iterator<Item = &Policy>,
         reads: &[(u32, Timestamp)],
         told: &mut Told,
     ) -> Result<()> {
         let now = told.now;
-        for level in [Level::Structure, Level::Read, Level::Drill, Level::Database] {
-            let last = match level {
-                // That something else was read back does not mend a part that is damaged.
-                Level::Read => self.store().evidence_newest_part().await?,
-                _ => self.store().evidence_newest(level).await?,
-            };
-            if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
-                told.tell(
-                    Severity::Critical, "backup.verification_failed", format!("backups/{level}"),
-                    last.message.clone(),
-                    "see its run's log; make a new full backup, and keep the repository as it is for repair", last.at,
-                );
+        let store = self.store();
+        let structure = store.evidence_newest(Level::Structure, None).await?;
+        told.failed("backups/structure", structure);
+        // That something else was read back does not mend a part that is damaged.
+        told.failed("backups/read", store.evidence_newest_part().await?);
+        for policy in policies.filter(|policy| policy.kind == PolicyKind::Full) {
+            for level in [Level::Drill, Level::Database] {
+                let last = store
+                    .evidence_newest(level, Some(policy.id.as_str()))
+                    .await?;
+                told.failed(&policy.resource_name(), last);
             }
         }
         for point in self.store().points_damaged(DAMAGED_SHOWN).await? {
@@ -238,7 +241,7 @@ impl Backups {
             .unwrap_or(newest.frozen_at);
         let drilled = self
             .store()
-            .evidence_newest(Level::Drill)
+            .evidence_newest(Level::Drill, None)
             .await?
             .map_or(first, |last| last.at);
         if DRILL < now.duration_since(drilled) {
@@ -276,6 +279,19 @@ pub(super) struct Told {
 }
 
 impl Told {
+    fn failed(&mut self, subject: &str, last: Option<Evidence>) {
+        if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+            self.tell(
+                Severity::Critical,
+                "backup.verification_failed",
+                subject.to_owned(),
+                last.message,
+                "see its run's log; make a new full backup, and keep the repository as it is for repair",
+                last.at,
+            );
+        }
+    }
+
     pub(super) fn tell(
         &mut self,
         severity: Severity,

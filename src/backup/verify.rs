@@ -57,28 +57,28 @@ impl Backups {
             .await?;
         let mut said = vec![read.message.clone()];
         failed.extend((read.finding == Finding::Failed).then_some(read.message));
-        match self.to_drill().await? {
-            None => said.push("there is no good restore point to drill".to_owned()),
-            Some(point) => {
-                let stale = self.is_stale(&point).await?;
-                if point.drilled_at.is_none() {
-                    for found in self
-                        .drill(job, &repository, &point, &[Level::Drill, Level::Database])
-                        .await?
-                    {
-                        said.push(found.message.clone());
-                        failed.extend((found.finding == Finding::Failed).then_some(found.message));
-                    }
-                } else {
-                    said.push(format!("{} was drilled already", point.resource_name()));
-                }
-                if stale {
-                    failed.push(format!(
-                        "the newest good restore point is as of {}: nothing newer can be drilled",
-                        point.frozen_at
-                    ));
-                }
+        let points = self.to_drill().await?;
+        if points.is_empty() {
+            said.push("there is no good restore point to drill".to_owned());
+        }
+        for point in &points {
+            if point.drilled_at.is_some() {
+                said.push(format!("{} was drilled already", point.resource_name()));
+                continue;
             }
+            let levels = [Level::Drill, Level::Database];
+            for found in self.drill(job, &repository, point, &levels).await? {
+                said.push(found.message.clone());
+                failed.extend((found.finding == Finding::Failed).then_some(found.message));
+            }
+        }
+        if let Some(newest) = points.first()
+            && self.is_stale(newest).await?
+        {
+            failed.push(format!(
+                "the newest good restore point is as of {}: nothing newer can be drilled",
+                newest.frozen_at
+            ));
         }
         if failed.is_empty() {
             return Ok(Made::worked(said.join("; ")));
@@ -86,21 +86,25 @@ impl Backups {
         Err(Lasting(failed.join("; ")).into())
     }
 
-    /// The newest good point; where there is none, the newest that is complete: as after a restore, when points were
-    /// found in the repository and not read yet.
-    async fn to_drill(&self) -> anyhow::Result<Option<RestorePoint>> {
-        let good = self
-            .store()
-            .point_newest_good(PolicyKind::Full, None)
-            .await?;
-        if good.is_some() {
-            return Ok(good);
+    /// The newest good point of the server's own database, and that of each policy. Where there is none, the newest
+    /// that is complete: as after a restore, when points were found in the repository and not read yet.
+    pub(super) async fn to_drill(&self) -> anyhow::Result<Vec<RestorePoint>> {
+        let (store, full) = (self.store(), PolicyKind::Full);
+        let mut points: Vec<RestorePoint> = Vec::new();
+        points.extend(store.point_newest_good(full, None).await?);
+        for policy in store.policies().await? {
+            let own = store
+                .point_newest_good(full, Some(policy.id.as_str()))
+                .await?;
+            points.extend(own.filter(|own| points.iter().all(|point| point.id != own.id)));
         }
-        let there = self.store().points_there().await?;
-        let complete = |point: &RestorePoint| {
-            point.kind == PolicyKind::Full && point.state == PointState::Complete
-        };
-        Ok(there.into_iter().find(complete))
+        if points.is_empty() {
+            let complete = |point: &RestorePoint| {
+                point.kind == full && point.state == PointState::Complete && point.damage.is_none()
+            };
+            points.extend(store.points_there().await?.into_iter().find(complete));
+        }
+        Ok(points)
     }
 
     /// Verifies one point at these levels.

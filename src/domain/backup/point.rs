@@ -69,6 +69,9 @@ pub struct RestorePoint {
     pub file: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file_sha256: String,
+    /// Whether the server's own database is in it.
+    #[serde(default)]
+    pub own_database: bool,
     pub files: i64,
     pub source_bytes: i64,
     pub added_bytes: i64,

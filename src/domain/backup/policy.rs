@@ -13,7 +13,8 @@ use crate::{
 const DESCRIPTION_MAX: usize = 1000;
 const SOURCES_MAX: usize = 50;
 /// The server's own database, and what is in documents.
-pub const OWN_SOURCES: [&str; 2] = ["database", "content"];
+pub const OWN_SOURCES: [&str; 2] = [OWN_DATABASE, "content"];
+pub const OWN_DATABASE: &str = "database";
 /// The kind of task that runs policies.
 pub const BACKUP_KIND: &str = "backup";
 const CATEGORY: &str = "Backup & Recovery";

@@ -47,13 +47,24 @@ impl Store {
         Ok(PageOf::cut(evidence, page.size, |one| (one.at, one.id)))
     }
 
-    /// The newest evidence of a level.
-    pub async fn evidence_newest(&self, level: Level) -> Result<Option<Evidence>> {
-        let select = self
-            .sql("SELECT body FROM backup_evidence WHERE level = ")
-            .bind(level.as_str())
-            .push(" ORDER BY at DESC, id DESC LIMIT 1")
-            .done();
+    /// The newest evidence of a level; of points of one policy, where one is named.
+    pub async fn evidence_newest(
+        &self,
+        level: Level,
+        policy: Option<&str>,
+    ) -> Result<Option<Evidence>> {
+        let mut select = self
+            .sql("SELECT body FROM backup_evidence AS found WHERE level = ")
+            .bind(level.as_str());
+        if let Some(policy) = policy {
+            select = select
+                .push(
+                    " AND EXISTS (SELECT 1 FROM restore_points WHERE restore_points.id = found.point AND policy = ",
+                )
+                .bind(policy)
+                .push(")");
+        }
+        let select = select.push(" ORDER BY at DESC, id DESC LIMIT 1").done();
         let row: Option<Body> = self.one(select).await?;
         row.map(|row| convert::read(&row.body)).transpose()
     }

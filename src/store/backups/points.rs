@@ -64,7 +64,8 @@ impl Store {
         convert::read(&row.body)
     }
 
-    /// The newest point of a kind that is complete and was read back; of one policy, where one is named.
+    /// The newest point of a kind that is complete and was read back; of one policy, where one is named. Of all, where
+    /// there is one that holds the server's own database: what holds some other files does not stand for the server.
     pub async fn point_newest_good(
         &self,
         kind: PolicyKind,
@@ -74,17 +75,21 @@ impl Store {
             .sql("SELECT body FROM restore_points WHERE kind = ")
             .bind(kind.as_str())
             .push(" AND removed_at IS NULL AND verified_at IS NOT NULL AND state = 'complete'");
-        if let Some(policy) = policy {
-            select = select.push(" AND policy = ").bind(policy);
-        }
-        let select = select.push(" ORDER BY frozen_at DESC LIMIT 1").done();
-        self.first(select).await
+        select = match policy {
+            Some(policy) => select
+                .push(" AND policy = ")
+                .bind(policy)
+                .push(" ORDER BY frozen_at DESC LIMIT 1"),
+            None => select.push(" ORDER BY own_database DESC, frozen_at DESC LIMIT 1"),
+        };
+        self.first(select.done()).await
     }
 
-    /// The newest point that a drill restored, files and database.
+    /// The newest full backup that a drill restored, files and database; where there is one, of those that hold the
+    /// server's own database.
     pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
         let select = "SELECT body FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL \
-                      ORDER BY frozen_at DESC LIMIT 1";
+                      AND kind = 'full' ORDER BY own_database DESC, frozen_at DESC LIMIT 1";
         self.first(self.sql(select).done()).await
     }
 
@@ -190,7 +195,7 @@ impl Tx {
         let upsert = self
             .sql(
                 "INSERT INTO restore_points (id, policy, kind, state, frozen_at, verified_at, drilled_at, damaged_at, \
-                 removed_at, source_bytes, body) VALUES (",
+                 removed_at, own_database, source_bytes, body) VALUES (",
             )
             .bind(point.id)
             .push(", ")
@@ -213,6 +218,8 @@ impl Tx {
             .push(", ")
             .bind(convert::micros_of(point.removed_at))
             .postgres("::bigint")
+            .push(", ")
+            .bind(i64::from(point.own_database))
             .push(", ")
             .bind(point.source_bytes)
             .push(", ")

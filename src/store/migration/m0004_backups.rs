@@ -12,14 +12,14 @@ const STEPS: &[&str] = &[
     "CREATE TABLE backup_policies (id {text} NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE restore_points (id {uuid} NOT NULL PRIMARY KEY, policy {text} NOT NULL, kind TEXT NOT NULL, \
      state TEXT NOT NULL, frozen_at BIGINT NOT NULL, verified_at BIGINT, drilled_at BIGINT, damaged_at BIGINT, \
-     removed_at BIGINT, source_bytes BIGINT NOT NULL, body TEXT NOT NULL)",
+     removed_at BIGINT, own_database BIGINT NOT NULL, source_bytes BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE INDEX restore_points_newest ON restore_points (frozen_at, id)",
     "CREATE INDEX restore_points_there ON restore_points (frozen_at, id) WHERE removed_at IS NULL",
     "CREATE INDEX restore_points_of ON restore_points (policy, frozen_at, id)",
     "CREATE INDEX restore_points_of_there ON restore_points (policy, frozen_at, id) WHERE removed_at IS NULL",
-    "CREATE INDEX restore_points_good ON restore_points (kind, frozen_at) \
+    "CREATE INDEX restore_points_good ON restore_points (kind, own_database, frozen_at) \
      WHERE removed_at IS NULL AND verified_at IS NOT NULL AND state = 'complete'",
-    "CREATE INDEX restore_points_drilled ON restore_points (frozen_at) \
+    "CREATE INDEX restore_points_drilled ON restore_points (own_database, frozen_at) \
      WHERE removed_at IS NULL AND drilled_at IS NOT NULL",
     "CREATE INDEX restore_points_damaged ON restore_points (frozen_at) \
      WHERE removed_at IS NULL AND damaged_at IS NOT NULL",

@@ -16,6 +16,7 @@ use crate::{
 on_both!(
     everything_is_back_after_the_machine_was_lost,
     what_cannot_be_restored_is_refused_and_named,
+    a_point_that_cannot_be_read_does_not_keep_an_older_one_from_coming_back,
 );
 
 /// What was saved before the machine was lost: the repository, and the copy of its password that was kept elsewhere.
@@ -266,4 +267,53 @@ async fn what_cannot_be_restored_is_refused_and_named(database: Database) {
     std::fs::create_dir(saved.repository()).unwrap();
     std::fs::write(saved.repository().join("holiday.jpg"), "a picture").unwrap();
     fails(&free, &[], "is not a repository that can be used");
+}
+
+async fn a_point_that_cannot_be_read_does_not_keep_an_older_one_from_coming_back(
+    database: Database,
+) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    server.advance(60);
+    vault.back_up("pre-deployment").await;
+    let second = vault.newest().await;
+    let saved = Saved::of(&site);
+    server.stop().await;
+    spoil_manifest(&site.data().join("backups/repository"), &saved.repository());
+
+    let next = Site::new(another(&site.database).await);
+    let done = saved.restore(next.data(), &next.database.url(), &[]);
+
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}{told}");
+    let id = |point: &pb::RestorePoint| point.name["restorePoints/".len()..].to_owned();
+    assert!(said.contains(&format!("restored {}", id(&first))), "{said}");
+    let remark = format!("restore point {} as of", id(&second));
+    assert_eq!(told.matches(&remark).count(), 1, "{told}");
+    assert!(told.contains("cannot be read, and is left out"), "{told}");
+}
+
+/// Changes a byte in each of the two packs that were written last: what the newest manifest lies in.
+fn spoil_manifest(original: &Path, copy: &Path) {
+    let mut packs = Vec::new();
+    for shelf in std::fs::read_dir(original.join("data")).unwrap() {
+        for pack in std::fs::read_dir(shelf.unwrap().path()).unwrap() {
+            let pack = pack.unwrap();
+            packs.push((pack.metadata().unwrap().modified().unwrap(), pack.path()));
+        }
+    }
+    packs.sort();
+    for (_, pack) in packs.iter().rev().take(2) {
+        let pack = copy.join(pack.strip_prefix(original).unwrap());
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(&pack).unwrap();
+        std::fs::write(&pack, bytes).unwrap();
+    }
 }

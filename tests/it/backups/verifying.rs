@@ -18,6 +18,7 @@ on_both!(
     a_flipped_byte_is_found_by_reading_and_drilling_and_freezes_retention,
     a_point_that_was_found_damaged_counts_for_nothing_until_it_is_whole_again,
     damage_that_reading_has_found_is_told_until_that_part_is_whole,
+    what_holds_no_database_does_not_stand_for_the_server,
     every_part_of_the_repository_is_read_in_turn,
 );
 
@@ -142,6 +143,7 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(900_000, 7)).await;
     vault.back_up("daily-full").await;
+    let point = vault.newest().await;
     let flipped = flip(&vault.repository());
     let mut failed = false;
     for _ in 1..=28 {
@@ -158,8 +160,9 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
     assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
     server.problem("backup.verification_failed").await;
 
-    // The next look is at the same part.
+    // The next look is at the same part, and a drill of the point that is whole again.
     flip_in(&flipped);
+    vault.verify(&point.name, pb::VerificationLevel::Read).await;
     let run = server.trigger("verify-backups").await;
     server.ended(&run.name).await;
     until("the problem to end", async || {
@@ -170,6 +173,50 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
         (!there).then_some(())
     })
     .await;
+    server.stop().await;
+}
+
+async fn what_holds_no_database_does_not_stand_for_the_server(database: Database) {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("index.html"), "hello").unwrap();
+    let toml = format!(
+        "[backups.sources.www]\npaths = [{:?}]\n",
+        files.path().display()
+    );
+    let site = Site::configured(database, &toml);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let policy = pb::BackupPolicy {
+        kind: pb::BackupKind::Full.into(),
+        sources: vec!["www".to_owned()],
+        retention: Some(pb::RetentionPolicy {
+            keep_last: 3,
+            ..pb::RetentionPolicy::default()
+        }),
+        ..pb::BackupPolicy::default()
+    };
+    vault.create_policy("www", policy).await.unwrap();
+    vault.back_up("www").await;
+    let before = vault.newest().await;
+    vault.back_up("daily-full").await;
+    let own = vault.newest().await;
+    site.clock.advance(jiff::SignedDuration::from_hours(1));
+    vault.back_up("www").await;
+    let other = vault.newest().await;
+    assert_ne!(other.freeze_time, own.freeze_time);
+
+    let run = server.trigger("verify-backups").await;
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+
+    for (point, drilled) in [(&own, true), (&other, true), (&before, false)] {
+        let (point, _) = vault.point(&point.name).await;
+        assert_eq!(point.drill_time.is_some(), drilled, "{point:?}");
+    }
+    let figures = vault.statistics().await;
+    assert_eq!(figures.restorable_as_of_time, own.freeze_time);
+    assert_eq!(figures.last_success_hours_ago, Some(1.0));
+    assert_eq!(vault.point("restorePoints/latest").await.0.name, own.name);
     server.stop().await;
 }
 

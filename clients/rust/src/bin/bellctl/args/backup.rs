@@ -72,6 +72,7 @@ pub(crate) enum BackupCommand {
         reason: String,
     },
     /// Lets a restore point go again.
+    #[command(after_help = "Example:\n  bellctl backup unpin 01977c5e")]
     Unpin {
         /// The restore point.
         point: PointName,
@@ -82,8 +83,12 @@ pub(crate) enum BackupCommand {
     )]
     Stats,
     /// What verifications have found, newest first.
+    #[command(
+        after_help = "Examples:\n  bellctl backup evidence\n  bellctl backup evidence --point latest"
+    )]
     Evidence(EvidenceArgs),
     /// What can be backed up.
+    #[command(after_help = "Example:\n  bellctl backup sources")]
     Sources,
     /// Policies: what is backed up, when, and for how long it is kept.
     #[command(subcommand)]
@@ -94,8 +99,10 @@ pub(crate) enum BackupCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Lists policies.
+    #[command(after_help = "Example:\n  bellctl backup policy list")]
     List,
     /// Shows a policy.
+    #[command(after_help = "Example:\n  bellctl backup policy show daily-full")]
     Show {
         /// Its id.
         id: PolicyName,
@@ -111,16 +118,19 @@ pub(crate) enum PolicyCommand {
     )]
     Update(PolicyFields),
     /// Makes a policy's task run by its schedule again.
+    #[command(after_help = "Example:\n  bellctl backup policy enable weekly-export")]
     Enable {
         /// Its id.
         id: PolicyName,
     },
     /// Takes the schedule from a policy's task.
+    #[command(after_help = "Example:\n  bellctl backup policy disable weekly-export")]
     Disable {
         /// Its id.
         id: PolicyName,
     },
     /// Deletes a policy that was created here, and its task. Its restore points stay.
+    #[command(after_help = "Example:\n  bellctl backup policy delete hourly")]
     Delete {
         /// Its id.
         id: PolicyName,

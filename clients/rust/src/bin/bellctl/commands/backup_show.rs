@@ -104,7 +104,7 @@ fn notes(point: &RestorePoint) -> String {
         return format!("removed: {}", point.remove_reason);
     }
     if point.damage_time.is_some() {
-        return format!("damaged: {}", point.damage);
+        return "damaged: see `backup show`".to_owned();
     }
     match &point.pin {
         Some(pin) => format!("pinned by {}: {}", pin.principal, pin.reason),
