@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,8 +103,21 @@ impl OpenRepository for Directories {
 /// Repositories that are open: opening one takes half a second and 128 MB, once.
 #[derive(Debug, Default)]
 pub(super) struct OpenPlaces {
-    primary: tokio::sync::Mutex<Option<Arc<dyn Repository>>>,
-    archive: tokio::sync::Mutex<Option<Arc<dyn Repository>>>,
+    primary: tokio::sync::Mutex<Option<Open>>,
+    archive: tokio::sync::Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    repository: Arc<dyn Repository>,
+    /// Which file its configuration was.
+    config: (u64, u64),
+}
+
+/// Device and number of the file that every repository has, once.
+fn config_of(place: &Path) -> Option<(u64, u64)> {
+    let config = fs::metadata(place.join("config")).ok()?;
+    Some((config.dev(), config.ino()))
 }
 
 impl Backups {
@@ -149,11 +162,12 @@ impl Backups {
         let (path, source) = self.location(place)?;
         // One that was removed, or another in its place, is not the one that is open.
         if let Some(open) = &*slot
-            && path.join("config").is_file()
+            && config_of(&path) == Some(open.config)
         {
-            return Ok(open.clone());
+            return Ok(open.repository.clone());
         }
         *slot = None;
+        let place_of = path.clone();
         let (opener, helpers, cancel) = (
             self.settings().opener.clone(),
             self.helpers(),
@@ -175,7 +189,10 @@ impl Backups {
             }
         });
         let opened = opened.await??;
-        *slot = Some(opened.clone());
+        *slot = config_of(&place_of).map(|config| Open {
+            repository: opened.clone(),
+            config,
+        });
         Ok(opened)
     }
 

@@ -1,6 +1,6 @@
 //! Trying a dump: the database restored into a scratch one, counted, and dropped again. Never the live one.
 
-use std::path::Path;
+use std::{os::unix::fs::DirBuilderExt as _, path::Path};
 
 use anyhow::{Context as _, bail};
 
@@ -8,6 +8,7 @@ use super::{
     Backups, child,
     dump::{Programs, Server},
     repository::Hand,
+    staging::PASSWORD,
     work::Job,
 };
 use crate::{
@@ -130,9 +131,12 @@ async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> any
         .settings()
         .config
         .staging
-        .join(format!("{}-pass", job.run()));
+        .join(format!("{}{PASSWORD}", job.run()));
     job.step("load", 0, move |hand| {
-        std::fs::create_dir_all(&staging)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&staging)?;
         let loaded = pg_restore(&programs, &target, &file, &staging, hand);
         drop(std::fs::remove_dir_all(&staging));
         loaded

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::domain::RunId;
 
+/// Ends the name of a directory of a run that holds a password for as long as a program needs it.
+pub(super) const PASSWORD: &str = "-pass";
+
 /// A run's directory; removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -84,7 +87,9 @@ pub(super) fn sweep(
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(run) = name.to_str().and_then(|name| name.parse::<Uuid>().ok()) else {
+        let name = name.to_str().unwrap_or_default();
+        let name = name.strip_suffix(PASSWORD).unwrap_or(name);
+        let Ok(run) = name.parse::<Uuid>() else {
             continue;
         };
         let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();

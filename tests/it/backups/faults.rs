@@ -18,6 +18,7 @@ on_both!(
     a_backup_that_is_cancelled_ends_and_leaves_a_sound_repository,
     the_wrong_password_and_what_is_no_repository_are_told_apart,
     a_repository_that_is_gone_is_not_begun_anew,
+    another_repository_in_its_place_is_not_taken_for_it,
     a_lock_of_another_program_is_waited_for,
 );
 
@@ -240,6 +241,39 @@ async fn a_repository_that_is_gone_is_not_begun_anew(database: Database) {
 
     std::fs::remove_dir_all(vault.repository()).ok();
     std::fs::rename(site.data().join("away"), vault.repository()).unwrap();
+    server.advance(61);
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    server.stop().await;
+}
+
+async fn another_repository_in_its_place_is_not_taken_for_it(database: Database) {
+    let elsewhere = Site::new(Database::sqlite());
+    let server = elsewhere.start().await;
+    Vault::of(&server, &elsewhere).back_up("daily-full").await;
+    server.stop().await;
+
+    let site = Site::new(database);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    // The server has its own open.
+    let away = site.data().join("away");
+    std::fs::rename(vault.repository(), &away).unwrap();
+    let other = elsewhere.data().join("backups/repository");
+    std::fs::rename(&other, vault.repository()).unwrap();
+
+    let run = vault.begin("daily-full").await.unwrap();
+    let waiting = vault.settled(&run.name).await;
+    assert!(
+        waiting
+            .message
+            .contains("the password does not open the repository"),
+        "{waiting:?}"
+    );
+
+    std::fs::rename(vault.repository(), &other).unwrap();
+    std::fs::rename(&away, vault.repository()).unwrap();
     server.advance(61);
     let run = server.ended(&run.name).await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");

@@ -122,24 +122,16 @@ impl Reader {
         }
     }
 
-    /// Fills the buffer where the file goes on: the library's chunker crawls where reads are short.
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         let wanted = wanted.min(buffer.len());
-        let mut filled = 0;
-        while filled < wanted {
-            match self.file.read(&mut buffer[filled..wanted]) {
-                Ok(0) => {
-                    let there = self.known.size - self.left + filled as u64;
-                    return Err(io::Error::other(format!(
-                        "it was cut off while it was read, from {} bytes to {there}",
-                        self.known.size
-                    )));
-                }
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        let filled = fill(&mut self.file, &mut buffer[..wanted])?;
+        if filled < wanted {
+            let there = self.known.size - self.left + filled as u64;
+            return Err(io::Error::other(format!(
+                "it was cut off while it was read, from {} bytes to {there}",
+                self.known.size
+            )));
         }
         Ok(filled)
     }
@@ -163,6 +155,20 @@ impl Reader {
             sha256: hex(&hash),
         });
     }
+}
+
+/// Fills the buffer where there is more: the library's chunker crawls where reads are short.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 impl Read for Reader {
@@ -205,4 +211,46 @@ pub(in super::super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a byte at a time, and is interrupted before each.
+    struct Short {
+        bytes: Vec<u8>,
+        at: usize,
+        interrupted: bool,
+    }
+
+    impl Read for Short {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.interrupted = !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let Some(byte) = self.bytes.get(self.at) else {
+                return Ok(0);
+            };
+            buffer[0] = *byte;
+            self.at += 1;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn short_reads_are_made_long_ones() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let mut short = Short {
+            bytes: bytes.clone(),
+            at: 0,
+            interrupted: false,
+        };
+        let mut buffer = [0; 64];
+        assert_eq!(fill(&mut short, &mut buffer).unwrap(), 64);
+        assert_eq!(buffer, bytes[..64]);
+        assert_eq!(fill(&mut short, &mut buffer).unwrap(), 36);
+        assert_eq!(buffer[..36], bytes[64..]);
+    }
 }
