@@ -17,19 +17,22 @@ use crate::domain::backup::{
 };
 
 impl Backups {
+    /// Whether the repository was found damaged, and not whole since.
+    pub(super) async fn is_damage_known(&self) -> anyhow::Result<bool> {
+        let part = self.store().evidence_newest_part().await?;
+        let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
+        Ok(part_failed || !self.store().points_damaged(1).await?.is_empty())
+    }
+
     /// Where damage is known, a new point may refer to it, as what is stored already is not stored again: every file of
-    /// it is read, and what does not come back is missing in it.
+    /// it is read, and what does not come back is missing in it. Damage that is of older points alone keeps no new one
+    /// from being good.
     pub(super) async fn doubt(
         &self,
         job: &Job,
         mut point: RestorePoint,
         repository: &Arc<dyn Repository>,
     ) -> anyhow::Result<RestorePoint> {
-        let part = self.store().evidence_newest_part().await?;
-        let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
-        if !part_failed && self.store().points_damaged(1).await?.is_empty() {
-            return Ok(point);
-        }
         job.log(
             "the repository is known to be damaged: every file of the new restore point is read",
         );

@@ -163,16 +163,17 @@ impl Backups {
         Ok(repository)
     }
 
-    /// L0: index, trees, and that packs are there with their sizes.
+    /// L0: index, trees, and that packs are there with their sizes. Says whether all is sound; what is not, the
+    /// evidence and the log say.
     ///
     /// # Errors
-    /// What is damaged; the evidence says it, too.
+    /// What stands in the way.
     pub(super) async fn check_structure(
         &self,
         job: &Job,
         point: Option<Uuid>,
         repository: &Arc<dyn Repository>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let watch = Stopwatch::start();
         let of = repository.clone();
         let checked = job
@@ -184,15 +185,11 @@ impl Backups {
             &checked,
             "the repository's structure",
         );
-        let failed = found.finding == Finding::Failed;
-        let message = found.message.clone();
-        // A point that is being made is written with the rest of it, or not at all.
-        let point = point.filter(|_| !failed);
+        let sound = found.finding == Finding::Passed;
+        // What is damaged may be of others.
+        let point = point.filter(|_| sound);
         self.witness(job, point, &watch, &found, |_| {}).await?;
-        if failed {
-            bail!("{message}");
-        }
-        Ok(())
+        Ok(sound)
     }
 
     /// L1: the part that was not read for the longest.

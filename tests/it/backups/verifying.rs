@@ -7,7 +7,7 @@ use std::{
 
 use watchbell_client::pb;
 
-use super::vault::Vault;
+use super::{restic::Restic, vault::Vault};
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both, until},
@@ -18,6 +18,7 @@ on_both!(
     a_flipped_byte_is_found_by_reading_and_drilling_and_freezes_retention,
     a_point_that_was_found_damaged_counts_for_nothing_until_it_is_whole_again,
     damage_that_reading_has_found_is_told_until_that_part_is_whole,
+    what_older_points_have_lost_keeps_no_new_one_from_being_good,
     what_holds_no_database_does_not_stand_for_the_server,
     every_part_of_the_repository_is_read_in_turn,
 );
@@ -176,6 +177,37 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
     server.stop().await;
 }
 
+async fn what_older_points_have_lost_keeps_no_new_one_from_being_good(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(900_000, 7)).await;
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    let password = fs::read_to_string(site.data().join("backups/password")).unwrap();
+    let Some(restic) = Restic::at(&vault.repository(), password.trim()) else {
+        return server.stop().await;
+    };
+    // As the README says: what is damaged goes, and the index forgets it.
+    fs::remove_file(largest(&vault.repository())).unwrap();
+    restic.must(&["rebuild-index"]);
+
+    let run = vault.back_up("daily-full").await;
+
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    let next = vault.newest().await;
+    assert_eq!(next.state(), pb::RestorePointState::Complete, "{next:?}");
+    assert!(next.verify_time.is_some(), "{next:?}");
+    let read = vault.verify(&next.name, pb::VerificationLevel::Read).await;
+    assert_eq!(read.state(), pb::RunState::Succeeded, "{read:?}");
+    // What was lost is told for as long as a snapshot refers to it.
+    server.problem("backup.verification_failed").await;
+    let read = vault.verify(&first.name, pb::VerificationLevel::Read).await;
+    assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
+    assert_eq!(vault.newest().await.damage_time, None);
+    server.stop().await;
+}
+
 async fn what_holds_no_database_does_not_stand_for_the_server(database: Database) {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("index.html"), "hello").unwrap();
@@ -241,18 +273,22 @@ async fn every_part_of_the_repository_is_read_in_turn(database: Database) {
 
 /// Changes a byte in the middle of the largest pack, and says which one that is.
 fn flip(repository: &Path) -> PathBuf {
+    let largest = largest(repository);
+    flip_in(&largest);
+    largest
+}
+
+fn largest(repository: &Path) -> PathBuf {
     let mut packs: Vec<PathBuf> = Vec::new();
     for shelf in fs::read_dir(repository.join("data")).unwrap() {
         for pack in fs::read_dir(shelf.unwrap().path()).unwrap() {
             packs.push(pack.unwrap().path());
         }
     }
-    let largest = packs
+    packs
         .into_iter()
         .max_by_key(|pack| fs::metadata(pack).unwrap().len())
-        .unwrap();
-    flip_in(&largest);
-    largest
+        .unwrap()
 }
 
 /// Changes that byte, or changes it back.
