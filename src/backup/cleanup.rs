@@ -13,7 +13,7 @@ use super::{
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
     staging,
-    work::Job,
+    work::{Job, is_damage},
 };
 use crate::{
     domain::backup::{PolicyKind, figures::RepositoryUsage, point::RestorePoint},
@@ -58,12 +58,14 @@ impl Backups {
         let exports: Vec<_> = of(PolicyKind::Export).collect();
         let exported = self.remove_exports(job, &exports).await?;
         let full: Vec<_> = of(PolicyKind::Full).collect();
-        let (forgotten, pruned) = self.clean_place(job, Place::Primary, &full).await?;
+        let (forgotten, pruned) = self
+            .clean_place(job, Place::Primary, &full, &mut failed)
+            .await?;
         let mut archived = 0;
         if self.settings().config.archive.is_some() {
             let archives: Vec<_> = of(PolicyKind::Archive).collect();
             // The second location may be away, such as a disk in a drawer: the first is cleaned all the same.
-            match self.clean_archive(job, &archives).await {
+            match self.clean_archive(job, &archives, &mut failed).await {
                 Ok(count) => archived = count,
                 Err(error) if super::work::is_stopped(&error) => return Err(error),
                 Err(error) => failed.push(format!("the archive could not be cleaned: {error:#}")),
@@ -105,18 +107,21 @@ impl Backups {
         &self,
         job: &Job,
         gone: &[(RestorePoint, String)],
+        failed: &mut Vec<String>,
     ) -> anyhow::Result<u64> {
         self.lease(job, Place::Archive, LeaseMode::Exclusive)
             .await?;
-        Ok(self.clean_place(job, Place::Archive, gone).await?.0)
+        let cleaned = self.clean_place(job, Place::Archive, gone, failed);
+        Ok(cleaned.await?.0)
     }
 
-    /// Forgets these points and what belongs to none, and prunes.
+    /// Forgets these points and what belongs to none, and prunes. `failed` hears what could not be done besides.
     async fn clean_place(
         &self,
         job: &Job,
         place: Place,
         gone: &[(RestorePoint, String)],
+        failed: &mut Vec<String>,
     ) -> anyhow::Result<(u64, Pruned)> {
         let repository = job
             .wait("open", self.repository(place, job.cancel()))
@@ -162,7 +167,15 @@ impl Backups {
             .step("prune", 0, move |hand| {
                 Ok(of.prune(PRUNE_GRACE, dry_run, now, hand)?)
             })
-            .await?;
+            .await;
+        let pruned = match pruned {
+            // Space is freed again once nothing refers to what is lost.
+            Err(error) if is_damage(&error) => {
+                failed.push(format!("nothing was pruned: {error:#}"));
+                Pruned::default()
+            }
+            pruned => pruned?,
+        };
         if place == Place::Primary {
             self.note_usage(job, &repository).await?;
         }

@@ -11,10 +11,13 @@ use super::{
     work::Job,
 };
 use crate::domain::backup::{
-    Finding, PointState,
+    Finding, PointState, PolicyKind,
     manifest::FileError,
     point::{MISSING_SHOWN, RestorePoint},
 };
+
+/// Damaged points among which one is looked for that lies in the first repository.
+const LOOKED_AT: i64 = 100;
 
 impl Backups {
     /// Whether the repository was found damaged, and not whole since.
@@ -22,6 +25,29 @@ impl Backups {
         let part = self.store().evidence_newest_part().await?;
         let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
         Ok(part_failed || !self.store().points_damaged(1).await?.is_empty())
+    }
+
+    /// Reads the newest point that is known as damaged again: what was mended, or could not be read for once, is whole
+    /// again by itself. That it is not is known already, and no failure of whoever looks.
+    pub(super) async fn look_at_damaged(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<Option<String>> {
+        let damaged = self.store().points_damaged(LOOKED_AT).await?;
+        let Some(point) = damaged
+            .into_iter()
+            .find(|point| point.kind == PolicyKind::Full)
+        else {
+            return Ok(None);
+        };
+        let found = self.read_all_of(job, repository, &point).await?;
+        Ok(Some(match found.finding {
+            Finding::Passed => format!("{} is whole again", point.resource_name()),
+            Finding::Failed | Finding::NotPossible => {
+                format!("{} is damaged as before", point.resource_name())
+            }
+        }))
     }
 
     /// Where damage is known, a new point may refer to it, as what is stored already is not stored again: every file of

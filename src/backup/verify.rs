@@ -72,6 +72,7 @@ impl Backups {
                 failed.extend((found.finding == Finding::Failed).then_some(found.message));
             }
         }
+        said.extend(self.look_at_damaged(job, &repository).await?);
         if let Some(newest) = points.first()
             && self.is_stale(newest).await?
         {
@@ -221,7 +222,7 @@ impl Backups {
     }
 
     /// Every file of a point, read and hashed.
-    async fn read_all_of(
+    pub(super) async fn read_all_of(
         &self,
         job: &Job,
         repository: &Arc<dyn Repository>,

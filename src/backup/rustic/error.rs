@@ -81,12 +81,18 @@ pub(super) fn disk_error(error: &RusticError) -> Option<&io::Error> {
 
 /// An error with what was stored once: damage, unless it is the disk that does not answer.
 pub(super) fn damaged(place: &Path, what: &str, error: &RusticError) -> RepositoryError {
-    if is_damage(error) {
-        return RepositoryError::Damaged {
-            what: format!("{what}: {}", words(error)),
+    if !is_damage(error) {
+        return translate(place, error);
+    }
+    // Where all of it is gone, its disk is away, and nothing is known of what it holds.
+    if !place.join("config").is_file() {
+        return RepositoryError::Missing {
+            place: place.display().to_string(),
         };
     }
-    translate(place, error)
+    RepositoryError::Damaged {
+        what: format!("{what}: {}", words(error)),
+    }
 }
 
 /// Whether something is missing, cut off or not what was written.

@@ -61,7 +61,7 @@ pub(super) fn prune(
         let options = options(grace)?;
         let plan = opened
             .prune_plan(&options)
-            .map_err(|error| at_work.explain(&error))?;
+            .map_err(|error| at_work.explain_read(&error))?;
         let mut pruned = planned(&plan);
         if !dry_run {
             at_work.commit()?;

@@ -161,11 +161,16 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
     assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
     server.problem("backup.verification_failed").await;
 
-    // The next look is at the same part, and a drill of the point that is whole again.
+    // The next look is at the same part, and at the point; the one after that drills it.
     flip_in(&flipped);
-    vault.verify(&point.name, pb::VerificationLevel::Read).await;
-    let run = server.trigger("verify-backups").await;
-    server.ended(&run.name).await;
+    for _ in 1..=2 {
+        let run = server.trigger("verify-backups").await;
+        let run = server.ended(&run.name).await;
+        assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    }
+    let (point, _) = vault.point(&point.name).await;
+    assert_eq!(point.damage_time, None, "{point:?}");
+    assert!(point.drill_time.is_some(), "{point:?}");
     until("the problem to end", async || {
         let problems = server.status().await.problems;
         let there = problems
@@ -205,6 +210,13 @@ async fn what_older_points_have_lost_keeps_no_new_one_from_being_good(database: 
     let read = vault.verify(&first.name, pb::VerificationLevel::Read).await;
     assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
     assert_eq!(vault.newest().await.damage_time, None);
+    let cleanup = server.trigger("backup-cleanup").await;
+    let cleanup = server.ended(&cleanup.name).await;
+    assert_eq!(cleanup.outcome(), pb::RunOutcome::Partial, "{cleanup:?}");
+    assert!(
+        cleanup.message.contains("nothing was pruned"),
+        "{cleanup:?}"
+    );
     server.stop().await;
 }
 
