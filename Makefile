@@ -70,7 +70,7 @@ build: needs ## Build the server and bellctl, unoptimised
 
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
-	scripts/test-postgres -- scripts/test-cronsim -- scripts/test-faketime -- scripts/test-restic -- \
+	scripts/test-postgres --in-memory -- scripts/test-cronsim -- scripts/test-faketime -- scripts/test-restic -- \
 		$(CARGO) test $(CARGO_FLAGS) $(TESTS)
 
 # One after the other, so that each is measured alone: a quarter of an hour.
