@@ -11,7 +11,7 @@ async fn two_replicas_that_start_at_once_make_each_task_once(database: Database)
     for number in 0..500 {
         toml += &format!("[tasks.of-many-{number:03}]\nkind = \"instant\"\n");
     }
-    let site = Site::configured(database, &toml);
+    let site = Site::configured(database.empty().await, &toml);
     let (first, second) = tokio::join!(site.start(), site.start());
     let mut names = Vec::new();
     let mut page_token = String::new();

@@ -72,14 +72,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Another database of the kind, empty.
-async fn another(database: &Database) -> Database {
-    match database.is_postgresql() {
-        true => Database::postgresql().await.unwrap(),
-        false => Database::sqlite(),
-    }
-}
-
 async fn everything_is_back_after_the_machine_was_lost(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
@@ -113,7 +105,7 @@ async fn everything_is_back_after_the_machine_was_lost(database: Database) {
     drop(watch);
     server.stop().await;
 
-    let next = Site::new(another(&site.database).await);
+    let next = Site::bare(site.database.empty().await);
     let data = next.data().to_owned();
     let id = first.name.strip_prefix("restorePoints/").unwrap();
     let done = saved.restore(&data, &next.database.url(), &["--point", id]);
@@ -169,8 +161,9 @@ async fn everything_is_back_after_the_machine_was_lost(database: Database) {
     );
     assert_eq!(abandoned[0].reason, "RESTORED");
     let rows = server.slots_of("every-minute").await;
-    let last = rows.last().unwrap();
-    assert_eq!(last.outcome(), pb::SlotOutcome::SkippedRestored, "{rows:?}");
+    // A minute of the host's clock may have begun since, and with it a slot.
+    let skipped = |row: &pb::Slot| row.outcome() == pb::SlotOutcome::SkippedRestored;
+    assert!(rows.iter().rev().take(2).any(skipped), "{rows:?}");
     let resumed = pb::WatchRunsRequest {
         resume_token: token,
         ..pb::WatchRunsRequest::default()
@@ -221,7 +214,7 @@ async fn what_cannot_be_restored_is_refused_and_named(database: Database) {
     let saved = Saved::of(&site);
     server.stop().await;
 
-    let next = Site::new(another(&site.database).await);
+    let next = Site::bare(site.database.empty().await);
     let url = next.database.url();
     let fails = |data: &Path, more: &[&str], message: &str| {
         let done = saved.restore(data, &url, more);
@@ -285,7 +278,7 @@ async fn a_point_that_cannot_be_read_does_not_keep_an_older_one_from_coming_back
     server.stop().await;
     spoil_manifest(&site.data().join("backups/repository"), &saved.repository());
 
-    let next = Site::new(another(&site.database).await);
+    let next = Site::bare(site.database.empty().await);
     let done = saved.restore(next.data(), &next.database.url(), &[]);
 
     let said = String::from_utf8_lossy(&done.stdout).into_owned();

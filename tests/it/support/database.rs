@@ -1,6 +1,9 @@
-//! A fresh database for each story, gone with it.
+//! A fresh database for each story, gone with it. Its schema is up to date: it is copied from one that was
+//! brought there once, since a schema takes longer to make than most stories to tell.
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+
+use super::template;
 
 /// Where PostgreSQL is; `scripts/test-postgres` sets it.
 const VARIABLE: &str = "WATCHBELL_TEST_DATABASE";
@@ -26,23 +29,32 @@ impl Database {
             eprintln!("SKIPPED on PostgreSQL: {VARIABLE} is not set; run `make test`");
             return None;
         };
+        let template = template::postgresql(&server).await;
+        Some(Self::create(server, &format!("TEMPLATE {template}")).await)
+    }
+
+    /// Another of the kind, of which the first server makes the schema; on SQLite it takes a
+    /// [`super::Site::bare`].
+    pub(crate) async fn empty(&self) -> Self {
+        match self {
+            Self::Sqlite => Self::Sqlite,
+            Self::Postgresql { server, .. } => Self::create(server.clone(), "").await,
+        }
+    }
+
+    async fn create(server: String, how: &str) -> Self {
         let name = format!("watchbell_{}", uuid::Uuid::now_v7().simple());
+        let create = format!("CREATE DATABASE {name} {how}");
         let admin = connect(&server).await;
-        let create = format!("CREATE DATABASE {name}");
         admin.execute_unprepared(&create).await.unwrap();
-        Some(Self::Postgresql { server, name })
+        Self::Postgresql { server, name }
     }
 
     /// As `--database` takes it.
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Sqlite => "sqlite".to_owned(),
-            Self::Postgresql { server, name } => {
-                let (before, query) = server.split_once('?').unwrap_or((server, ""));
-                let host = before.rsplit_once('/').map_or(before, |(host, _)| host);
-                let mark = if query.is_empty() { "" } else { "?" };
-                format!("{host}/{name}{mark}{query}")
-            }
+            Self::Postgresql { server, name } => url_of(server, name),
         }
     }
 
@@ -89,7 +101,15 @@ impl Drop for Database {
     }
 }
 
-async fn connect(url: &str) -> DatabaseConnection {
+/// The database of this name, on the server of this URL.
+pub(super) fn url_of(server: &str, name: &str) -> String {
+    let (before, query) = server.split_once('?').unwrap_or((server, ""));
+    let host = before.rsplit_once('/').map_or(before, |(host, _)| host);
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{host}/{name}{mark}{query}")
+}
+
+pub(super) async fn connect(url: &str) -> DatabaseConnection {
     let mut options = sea_orm::ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
     sea_orm::Database::connect(options).await.unwrap()

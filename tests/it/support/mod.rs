@@ -12,6 +12,7 @@ mod server;
 mod skip;
 mod stage;
 mod task;
+mod template;
 
 use std::{future::Future, time::Duration};
 

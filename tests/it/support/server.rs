@@ -1,6 +1,16 @@
 //! The real server in a runtime of its own, so that a test can kill it like a process.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::Permissions,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{runtime::Runtime, task::JoinHandle};
@@ -15,7 +25,7 @@ use watchbell::{
 };
 use watchbell_client::{client::Client, pb};
 
-use super::{Database, at, noon, stage, until, within};
+use super::{Database, at, noon, stage, template, until, within};
 
 /// What servers of one cluster share: database, data directory, configuration and clock.
 #[derive(Debug)]
@@ -24,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) database: Database,
     data: tempfile::TempDir,
     toml: String,
+    /// On SQLite: whether there is a database to begin with, or none is wanted.
+    provided: AtomicBool,
     /// What opens its repositories.
     pub(crate) repositories: Arc<dyn OpenRepository>,
 }
@@ -50,11 +62,19 @@ impl Site {
     pub(crate) fn configured(database: Database, toml: &str) -> Self {
         Self {
             clock: ManualClock::at(noon()),
+            provided: AtomicBool::new(database.is_postgresql()),
             database,
             data: tempfile::tempdir().unwrap(),
             toml: toml.to_owned(),
             repositories: Arc::new(Directories),
         }
+    }
+
+    /// Of which the first server makes the schema.
+    pub(crate) fn bare(database: Database) -> Self {
+        let site = Self::new(database);
+        site.provided.store(true, Ordering::Relaxed);
+        site
     }
 
     /// What the next server will read.
@@ -85,6 +105,11 @@ impl Site {
     async fn try_start_on(&self, database: &str) -> anyhow::Result<Server> {
         let file = self.data.path().join("watchbell.toml");
         std::fs::write(&file, &self.toml)?;
+        if !self.provided.swap(true, Ordering::Relaxed) {
+            let database = self.data.path().join("watchbell.db");
+            std::fs::write(&database, template::sqlite().await)?;
+            std::fs::set_permissions(&database, Permissions::from_mode(0o600))?;
+        }
         let config = Config::load(&Flags {
             config: Some(file),
             data: Some(self.data.path().to_owned()),
