@@ -1,13 +1,18 @@
 //! What a handler is given: who it is, when it must stop, and where it may write.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::hosts::Stop;
 use crate::{
     clock::{Clock, SharedClock},
     domain::{RunId, TaskName, run::Progress},
@@ -38,9 +43,31 @@ pub struct RunContext {
     pub dry_run: bool,
     /// Cancelled when the run is to stop: by request, timeout, a lost lease or a drain.
     pub cancel: CancellationToken,
+    pub(super) last_call: LastCall,
+    pub(super) stop: watch::Receiver<Option<Stop>>,
     pub clock: SharedClock,
     pub(super) store: Store,
     pub(super) feed: Feed,
+}
+
+/// The end of a handler's grace.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastCall {
+    over: CancellationToken,
+    /// The handler waits for it.
+    heard: Arc<AtomicBool>,
+}
+
+impl LastCall {
+    /// Says that the grace is over, and answers whether the handler listens.
+    pub(super) fn call(&self) -> bool {
+        self.over.cancel();
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
 }
 
 /// How far a step of a run is.
@@ -76,6 +103,18 @@ impl RunContext {
     /// Where the database is away.
     pub async fn begin(&self) -> Result<Tx> {
         self.store.begin_fenced(self.run, self.token).await
+    }
+
+    /// Completes once the grace is over that begins with `cancel`. Who has called this is not cut off at that
+    /// moment, but has 10 s to end by force what it has started.
+    pub fn grace_over(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.last_call.heard.store(true, Ordering::Relaxed);
+        self.last_call.over.clone().cancelled_owned()
+    }
+
+    /// Says why it is asked to stop, where it is; a weightier reason may follow.
+    pub fn asked(&self) -> Option<Stop> {
+        *self.stop.borrow()
     }
 
     /// Adds a line to the run's log. Counts as progress.

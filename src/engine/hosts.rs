@@ -12,11 +12,16 @@ use crate::domain::RunId;
 
 /// Why a handler is asked to stop. Later wins over earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stop {
+pub enum Stop {
+    /// The attempt took longer than it may.
     Timeout,
+    /// Nothing was heard of it for too long.
     NoProgress,
+    /// The server stops.
     Drain,
+    /// Someone wishes it.
     Cancel,
+    /// The run is no longer this attempt's.
     LeaseLost,
 }
 

@@ -50,6 +50,8 @@ pub struct Done {
     pub message: String,
     /// What was counted, by names such as `documents_activated`.
     pub counters: BTreeMap<String, i64>,
+    /// It had come to this before anything was asked of it.
+    pub own: bool,
 }
 
 impl Done {
@@ -72,11 +74,20 @@ impl Done {
         self
     }
 
+    /// Says that the work had come to this before the run was asked to stop, though it returns only now: what is
+    /// asked of it afterwards changes nothing. Of one that was asked nothing by its return that is known.
+    #[must_use]
+    pub fn of_its_own(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
     fn with(outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             outcome,
             message: message.into(),
             counters: BTreeMap::new(),
+            own: false,
         }
     }
 }
@@ -97,13 +108,23 @@ pub enum Again {
 pub struct Failure {
     pub error: anyhow::Error,
     pub again: Again,
+    /// It had come to this before anything was asked of it.
+    pub own: bool,
 }
 
 impl Failure {
+    /// Says the same as [`Done::of_its_own`].
+    #[must_use]
+    pub fn of_its_own(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
     pub fn never(error: impl Into<anyhow::Error>) -> Self {
         Self {
             error: error.into(),
             again: Again::Never,
+            own: false,
         }
     }
 
@@ -111,6 +132,7 @@ impl Failure {
         Self {
             error: error.into(),
             again: Again::After(wait),
+            own: false,
         }
     }
 }
@@ -120,6 +142,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
         Self {
             error: error.into(),
             again: Again::ByPolicy,
+            own: false,
         }
     }
 }

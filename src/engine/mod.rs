@@ -41,6 +41,7 @@ pub use self::{
     catalogue::check_catalogue,
     context::{LOG_BYTES_MAX, RunContext, Step, Stream},
     drift::{ALIVE_FOR, DriftItem},
+    hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},
     recovery::Recovery,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    context::RunContext,
+    context::{LastCall, RunContext},
     hosts::{Hosted, Stop, ask},
     kind::{Again, Done, Failure},
     runner::{Runner, ended},
@@ -22,8 +22,11 @@ use crate::{
     store::AttemptEnd,
 };
 
-/// How a handler ended.
-type Joined = Result<Result<Done, Failure>, JoinError>;
+/// How a handler ended, and what it had been asked until then.
+type Joined = Result<(Result<Done, Failure>, Option<Stop>), JoinError>;
+
+/// What a handler that ends its work by force has for that once its grace is over; real time.
+const FORCE_WITHIN: Duration = Duration::from_secs(10);
 
 const MESSAGE_MAX: usize = 2000;
 
@@ -37,6 +40,7 @@ impl Runner {
         place: OwnedSemaphorePermit,
     ) {
         let cancel = CancellationToken::new();
+        let last_call = LastCall::default();
         let context = RunContext {
             task: run.task.clone(),
             run: run.id,
@@ -45,6 +49,8 @@ impl Runner {
             due_at: run.due_at,
             dry_run: run.dry_run,
             cancel: cancel.clone(),
+            last_call: last_call.clone(),
+            stop: hosted.stop.subscribe(),
             clock: self.engine.clock().clone(),
             store: self.engine.store().clone(),
             feed: hosted.feed.clone(),
@@ -53,19 +59,24 @@ impl Runner {
             .engine
             .registry()
             .run(&run.kind, run.parameters.clone(), context);
-        let mut handler = tokio::spawn(work);
+        let stop = hosted.stop.clone();
+        let mut handler = tokio::spawn(async move {
+            let ended = work.await;
+            // What is asked of it from here on comes too late.
+            (ended, *stop.borrow())
+        });
         let joined = tokio::select! {
             joined = &mut handler => Some(joined),
-            () = self.watch_over(run, &hosted, &cancel) => None,
+            () = self.watch_over(run, &hosted, &cancel, &last_call) => None,
         };
         let why = *hosted.stop.borrow();
-        let forced = joined.is_none();
-        if forced {
+        let cut_off = joined.is_none();
+        if cut_off {
             // Ends at its next await; one that never awaits keeps its place until it does end.
             handler.abort();
         }
-        let end = self.judge(run, joined, why);
-        let (left, kept) = if forced {
+        let end = self.judge(run, joined, why, last_call.is_over());
+        let (left, kept) = if cut_off {
             (None, Some(place))
         } else {
             (Some(place), None)
@@ -75,7 +86,7 @@ impl Runner {
             let ended = ended(run, self.engine.replica().id, end);
             self.finisher.record(ended, lines, left).await;
         }
-        if forced
+        if cut_off
             && let Err(error) = handler.await
             && error.is_panic()
         {
@@ -86,7 +97,13 @@ impl Runner {
 
     /// Completes when the handler's time is over for good: it was asked to stop, and has not. Spans are those
     /// of the time that passes: a clock that is set cuts no attempt short.
-    async fn watch_over(&self, run: &Run, hosted: &Hosted, cancel: &CancellationToken) {
+    async fn watch_over(
+        &self,
+        run: &Run,
+        hosted: &Hosted,
+        cancel: &CancellationToken,
+        last_call: &LastCall,
+    ) {
         let clock = self.engine.clock();
         let started = clock.passed();
         let mut timeout = clock.sleep_for(run.policy.attempt_timeout);
@@ -106,6 +123,9 @@ impl Runner {
         let grace = clock.sleep_for(run.policy.cancel_grace);
         cancel.cancel();
         grace.await;
+        if last_call.call() {
+            tokio::time::sleep(FORCE_WITHIN).await;
+        }
     }
 
     /// How long until the handler will have been quiet for too long.
@@ -118,22 +138,31 @@ impl Runner {
             .saturating_sub(self.engine.clock().passed())
     }
 
-    /// What the attempt has come to. `joined` is none where the handler had to be cut off.
-    fn judge(&self, run: &Run, joined: Option<Joined>, why: Option<Stop>) -> AttemptEnd {
+    /// What the attempt has come to. `joined` is none where the handler had to be cut off; `over` says that its
+    /// grace was over by then.
+    fn judge(
+        &self,
+        run: &Run,
+        joined: Option<Joined>,
+        why: Option<Stop>,
+        over: bool,
+    ) -> AttemptEnd {
         let now = self.engine.clock().now();
-        match joined {
-            Some(Ok(Ok(done))) => return succeeded(done),
-            Some(Ok(Err(failure))) if why.is_none() => {
+        let forced = over || joined.is_none();
+        let said = match joined {
+            Some(Ok((Ok(done), asked))) => {
+                let own = asked.is_none() || done.own;
+                return AttemptEnd {
+                    own,
+                    ..succeeded(done)
+                };
+            }
+            Some(Ok((Err(failure), asked))) if asked.is_none() || failure.own => {
                 let message = describe(&failure.error);
                 info!(error = %message, "an attempt failed");
-                return failed(
-                    run,
-                    now,
-                    RunState::Failed,
-                    reason::ERROR,
-                    message,
-                    failure.again,
-                );
+                let state = RunState::Failed;
+                let end = failed(run, now, state, reason::ERROR, message, failure.again);
+                return AttemptEnd { own: true, ..end };
             }
             Some(Err(error)) if why.is_none() => {
                 let message = panic_message(error);
@@ -147,14 +176,9 @@ impl Runner {
                     Again::ByPolicy,
                 );
             }
-            _ => {}
-        }
-        let forced = joined.is_none();
-        let said = match joined {
-            Some(Ok(Err(failure))) => format!(": {}", describe(&failure.error)),
+            Some(Ok((Err(failure), _))) => format!(": {}", describe(&failure.error)),
             Some(Err(error)) => format!(": {}", panic_message(error)),
-            _ if forced => ": it did not stop within its grace, and was cut off".to_owned(),
-            _ => String::new(),
+            None => ": it did not stop within its grace, and was cut off".to_owned(),
         };
         let span = |span| crate::domain::span::format(span);
         match why {

@@ -31,6 +31,9 @@ pub struct AttemptEnd {
     pub claim_at: Option<Timestamp>,
     /// The attempt does not count against the maximum.
     pub refund: bool,
+    /// It had come to this before anything was asked of it: a wish to cancel changes no end, and keeps only
+    /// another attempt from being made.
+    pub own: bool,
 }
 
 /// Which attempt of which run has ended, and how.
@@ -73,6 +76,7 @@ impl AttemptEnd {
             counters: BTreeMap::new(),
             claim_at: None,
             refund: false,
+            own: false,
         }
     }
 }
@@ -88,11 +92,13 @@ const COLUMNS: &[Column] = &[
     column("claim_at", Type::Big).or_null(),
     column("finished_at", Type::Big).or_null(),
     column("refund", Type::Big),
+    column("own", Type::Big),
 ];
 
 impl Tx {
     /// Ends attempts of runs that are in one of the states `from` and whose token still matches;
-    /// returns those runs as they are now. A wish to cancel a running one wins over everything.
+    /// returns those runs as they are now. A wish to cancel a running one wins over all but an end that it had come
+    /// to by itself.
     ///
     /// Each run's task is locked first; its health is noted, and the events are told. The line behind a run
     /// moves up before the commit, unless it is claimed from.
@@ -144,11 +150,12 @@ impl Tx {
                         micros_of(end.claim_at).into(),
                         finished_at.into(),
                         i64::from(end.refund).into(),
+                        i64::from(end.own && end.state.is_terminal()).into(),
                     ])
                 },
             )
             .collect::<Result<Vec<_>>>()?;
-        let cancelled = "runs.cancellation IS NOT NULL AND runs.state = 'running'";
+        let cancelled = "runs.cancellation IS NOT NULL AND runs.state = 'running' AND v.own = 0";
         let update = self
             .sql("")
             .with_values(COLUMNS, rows)

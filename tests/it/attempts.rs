@@ -17,7 +17,10 @@ on_both!(
     a_handler_that_does_not_stop_is_cut_off_and_may_write_no_more,
     an_attempt_without_progress_is_stopped,
     progress_holds_off_the_progress_deadline,
-    a_cancelled_handler_that_succeeds_is_cancelled_nevertheless,
+    a_handler_that_succeeds_once_it_was_cancelled_is_cancelled,
+    an_end_that_came_before_the_wish_to_cancel_stays,
+    a_failure_that_came_before_the_wish_to_cancel_gets_no_other_attempt,
+    an_end_that_came_before_the_timeout_stays,
     a_partial_success_is_no_last_success,
     a_dry_run_counts_in_no_statistic,
     a_run_that_ended_is_retried_by_a_person_as_a_new_run,
@@ -216,25 +219,72 @@ async fn progress_holds_off_the_progress_deadline(database: Database) {
     server.stop().await;
 }
 
-async fn a_cancelled_handler_that_succeeds_is_cancelled_nevertheless(database: Database) {
+/// What a run comes to whose handler returns this once it was cancelled.
+async fn cancelled_and_returns(
+    database: Database,
+    attempts: i32,
+    returned: Result<Done, Failure>,
+) -> (pb::Run, pb::Task) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
+    server
+        .create("task", scripted(&stage).attempts(attempts))
+        .await;
     let run = server.trigger("task").await;
-    // The wish is in the table before the handler has heard of it, and the handler succeeds.
-    let entered = stage.enters().await;
+    stage.enters().await.act(Act::EndOnceAsked(returned));
     let request = pb::CancelRunRequest {
         name: run.name.clone(),
         ..Default::default()
     };
     server.client.runs().cancel_run(request).await.unwrap();
-    entered.succeeds();
-
     let run = server.ended(&run.name).await;
+    let task = server.task("task").await;
+    server.stop().await;
+    (run, task)
+}
+
+async fn a_handler_that_succeeds_once_it_was_cancelled_is_cancelled(database: Database) {
+    let returned = Ok(Done::worked("all the same"));
+    let (run, task) = cancelled_and_returns(database, 1, returned).await;
     assert_eq!(run.state(), pb::RunState::Cancelled);
     assert_eq!(run.outcome(), pb::RunOutcome::Unspecified);
-    assert_eq!(server.task("task").await.last_success_time, None);
+    assert_eq!(task.last_success_time, None);
+}
+
+async fn an_end_that_came_before_the_wish_to_cancel_stays(database: Database) {
+    let returned = Ok(Done::worked("it had ended").of_its_own());
+    let (run, task) = cancelled_and_returns(database, 1, returned).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{}", run.reason);
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked);
+    assert!(run.cancellation.is_some(), "the wish is kept");
+    assert!(task.last_success_time.is_some());
+}
+
+async fn a_failure_that_came_before_the_wish_to_cancel_gets_no_other_attempt(database: Database) {
+    let failure = || Failure::from(anyhow::anyhow!("as the test said")).of_its_own();
+    let (run, _) = cancelled_and_returns(database, 3, Err(failure())).await;
+    assert_eq!((run.state(), run.attempt), (pb::RunState::Cancelled, 1));
+    assert_eq!(run.message, "as the test said");
+}
+
+async fn an_end_that_came_before_the_timeout_stays(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut task = scripted(&stage);
+    task.attempt_timeout = Some(seconds(30));
+    server.create("task", task).await;
+    let run = server.trigger("task").await;
+    let failure = Failure::from(anyhow::anyhow!("as the test said")).of_its_own();
+    stage.enters().await.act(Act::EndOnceAsked(Err(failure)));
+    server.advance(30);
+
+    let run = server.ended(&run.name).await;
+    assert_eq!(
+        (run.state(), run.reason.as_str()),
+        (pb::RunState::Failed, "ERROR")
+    );
     server.stop().await;
 }
 

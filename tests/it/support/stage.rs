@@ -33,6 +33,8 @@ pub(crate) enum Act {
     End(Done),
     Fail(Failure),
     Panic(&'static str),
+    /// Return this, but only once it is asked to stop.
+    EndOnceAsked(Result<Done, Failure>),
     /// Go on, whatever anyone asks, until the task is cut off.
     Ignore,
 }
@@ -125,6 +127,10 @@ impl Kind for Scripted {
             Act::End(done) => Ok(done),
             Act::Fail(failure) => Err(failure),
             Act::Panic(message) => panic!("{message}"),
+            Act::EndOnceAsked(ended) => {
+                context.cancel.cancelled().await;
+                ended
+            }
             Act::Ignore => std::future::pending().await,
         }
     }
