@@ -7,6 +7,8 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 # The tests to run, by a part of their names: make test TESTS=daylight
 TESTS ?=
+# Seconds that the tests are to take at most, once they are compiled, on two cores that do nothing else.
+TESTS_WITHIN := 300
 # Lines in each window of the evaluator's test, and the seed they are drawn from: make evaluate SEED=7
 COUNT ?= 200
 SEED ?= 1
@@ -68,10 +70,12 @@ run: build ## Build, and serve on SQLite below ./watchbell-data
 build: needs ## Build the server and bellctl, unoptimised
 	$(CARGO) build $(CARGO_FLAGS) --bins
 
+# Stories wait half of their time, for the disk and for other processes: two at a time keep a core busy.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
 	scripts/test-postgres --in-memory -- scripts/test-cronsim -- scripts/test-faketime -- scripts/test-restic -- \
-		$(CARGO) test $(CARGO_FLAGS) $(TESTS)
+		scripts/test-within $(TESTS_WITHIN) -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
 
 # One after the other, so that each is measured alone: a quarter of an hour.
 chaos: build ## Ill-treat servers at length, and tell what they do; TESTS=killed for one file of it

@@ -27,6 +27,7 @@ const DAY: i64 = 24 * 3600;
 async fn the_sweep_keeps_what_is_held_or_young_and_removes_the_rest(database: Database) {
     let site = Site::configured(database, BY_HAND);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     draft(client, "SOP-1").await;
     let [held, unused, young] = [0, 1, 2].map(|seed| bytes(5_000, seed));
@@ -67,6 +68,7 @@ async fn the_sweep_keeps_what_is_held_or_young_and_removes_the_rest(database: Da
 async fn what_a_document_lets_go_gets_its_grace_anew(database: Database) {
     let site = Site::configured(database, BY_HAND);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     draft(client, "SOP-1").await;
     let [old, new] = [3, 4].map(|seed| bytes(5_000, seed));
@@ -89,6 +91,7 @@ async fn what_a_document_lets_go_gets_its_grace_anew(database: Database) {
 async fn a_file_that_nobody_noted_is_swept_after_its_grace(database: Database) {
     let site = Site::configured(database, BY_HAND);
     let server = site.start().await;
+    server.without_backups().await;
     let [old, young] = [5, 6].map(|seed| bytes(5_000, seed));
     for (bytes, days) in [(&old, 10), (&young, 1)] {
         let place = place(&site, bytes);
@@ -160,6 +163,7 @@ async fn uploads_that_nobody_went_on_with_are_removed(database: Database) {
 async fn what_is_asked_for_while_it_is_swept_is_stored_or_refused(database: Database) {
     let site = Site::configured(database, BY_HAND);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     let mut kept = 0;
     for round in 0..8 {

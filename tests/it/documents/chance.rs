@@ -74,6 +74,7 @@ impl Chance {
 async fn random_people_never_break_the_register(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     for number in NUMBERS {
         create(client, draft(number)).await;

@@ -88,6 +88,7 @@ async fn today_is_the_organisations_day(database: Database) {
     // At noon in UTC, the 3rd has begun in Auckland.
     let site = Site::configured(database, "time_zone = \"Pacific/Auckland\"\n");
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
 
     let there = approved(client, "SOP-1", "2026-03-03").await;
@@ -191,6 +192,7 @@ async fn one_bad_document_does_not_stop_the_rest(database: Database) {
 async fn a_dry_run_says_what_would_happen_and_changes_nothing(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     approved(client, "SOP-1", "2026-03-01").await;
     next_version(client, "SOP-1", true).await;
@@ -234,6 +236,7 @@ async fn a_dry_run_says_what_would_happen_and_changes_nothing(database: Database
 async fn two_versions_due_at_once_leave_the_newer_in_force(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     approved(client, "SOP-1", "2026-03-01").await;
     next_version(client, "SOP-1", false).await;

@@ -13,6 +13,7 @@ on_both!(
 async fn a_document_past_its_day_is_critical_whatever_the_task_said(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     let pause = pb::PauseTaskRequest {
         name: "tasks/process-document-effective-dates".to_owned(),
@@ -76,6 +77,7 @@ async fn a_document_past_its_day_is_critical_whatever_the_task_said(database: Da
 async fn a_day_that_nobody_was_there_for_is_caught_up_with(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     approved(client, "SOP-1", "2026-03-03").await;
     let found = document(client, "SOP-1").await;

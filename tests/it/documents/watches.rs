@@ -72,6 +72,7 @@ async fn event(
 async fn a_watch_shows_what_is_under_way_and_then_every_change(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     create(client, draft("SOP-1")).await;
     approved(client, "SOP-2", "2026-03-02").await;
@@ -113,6 +114,7 @@ async fn a_watch_shows_what_is_under_way_and_then_every_change(database: Databas
 async fn a_watch_of_one_number_shows_all_its_versions_and_resumes(database: Database) {
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     approved(client, "SOP-1", "2026-03-02").await;
     next_version(client, "SOP-1", false).await;

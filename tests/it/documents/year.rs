@@ -37,6 +37,7 @@ struct Plan {
 async fn year(zone: &str, database: Database) {
     let site = Site::configured(database, &format!("time_zone = \"{zone}\"\n"));
     let server = site.start().await;
+    server.without_backups().await;
     let client = &server.client;
     let zone = TimeZone::get(zone).unwrap();
     let first = zone.to_datetime(server.now()).date() + 1.day();

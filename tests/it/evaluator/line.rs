@@ -1,6 +1,6 @@
 //! A line and what it means, known without parsing it.
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::Date;
 
 use super::{
     days::Days,
@@ -166,8 +166,8 @@ impl Line {
     }
 
     /// Whether the hour and the minute match; the seconds of a match are [`Self::seconds`].
-    pub(super) fn holds_at(&self, local: DateTime) -> bool {
-        self.minutes.holds(local.minute()) && self.hours.holds(local.hour())
+    pub(super) fn holds_at(&self, hour: i8, minute: i8) -> bool {
+        self.minutes.holds(minute) && self.hours.holds(hour)
     }
 
     pub(super) fn seconds(&self) -> impl Iterator<Item = i8> {

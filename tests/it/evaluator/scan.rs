@@ -22,11 +22,11 @@ pub(super) fn fires(window: &Window, line: &Line) -> Vec<i64> {
 fn elapsed(window: &Window, line: &Line) -> Vec<i64> {
     let mut fires = Vec::new();
     let mut last: Option<(Date, bool)> = None;
-    for (index, local) in window.minutes.iter().enumerate() {
-        if !line.holds_at(*local) {
+    for (index, face) in window.minutes.iter().enumerate() {
+        if !line.holds_at(face.hour, face.minute) {
             continue;
         }
-        let date = local.date();
+        let date = face.date;
         let holds = match last {
             Some((seen, holds)) if seen == date => holds,
             _ => line.holds_on(date),
@@ -49,12 +49,14 @@ fn fixed(window: &Window, line: &Line) -> Vec<i64> {
         .series(1.day())
         .take_while(|date| *date <= last + 2.days());
     let mut fires = BTreeSet::new();
+    // The same on each day.
+    let minutes = (0..24).flat_map(|hour| (0..60).map(move |minute| (hour, minute)));
+    let times: Vec<(i8, i8)> = minutes
+        .filter(|(hour, minute)| line.holds_at(*hour, *minute))
+        .collect();
     for date in days.filter(|date| line.holds_on(*date)) {
-        for minute in 0..24 * 60 {
-            let local = date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0);
-            if !line.holds_at(local) {
-                continue;
-            }
+        for (hour, minute) in &times {
+            let local = date.at(*hour, *minute, 0, 0);
             for second in line.seconds() {
                 let at = once(&window.zone.time_zone, local + i64::from(second).seconds());
                 if (window.from..window.until).contains(&at) {

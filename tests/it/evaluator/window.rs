@@ -38,8 +38,16 @@ pub(super) struct Window {
     /// All changes within, nearly always one.
     pub(super) changes: Vec<Change>,
     /// What the clock on the wall shows at each minute.
-    pub(super) minutes: Vec<DateTime>,
+    pub(super) minutes: Vec<Face>,
     pub(super) near: Near,
+}
+
+/// A clock's face, to the minute.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Face {
+    pub(super) date: Date,
+    pub(super) hour: i8,
+    pub(super) minute: i8,
 }
 
 impl Zone {
@@ -99,6 +107,16 @@ impl Change {
     }
 }
 
+impl Face {
+    fn of(local: DateTime) -> Self {
+        Self {
+            date: local.date(),
+            hour: local.hour(),
+            minute: local.minute(),
+        }
+    }
+}
+
 impl Window {
     pub(super) fn around(zone: &Arc<Zone>, change: &Change) -> Self {
         let (from, until) = (change.at - AROUND, change.at + AROUND);
@@ -111,7 +129,7 @@ impl Window {
         Self {
             minutes: every_minute
                 .take_while(|at| *at < until)
-                .map(|at| zone.time_zone.to_datetime(at))
+                .map(|at| Face::of(zone.time_zone.to_datetime(at)))
                 .collect(),
             zone: zone.clone(),
             from,

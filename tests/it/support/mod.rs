@@ -17,6 +17,7 @@ mod template;
 use std::{future::Future, time::Duration};
 
 use jiff::Timestamp;
+use watchbell::clock::Stopwatch;
 
 pub(crate) use self::{
     ask::{refused, violations},
@@ -30,6 +31,10 @@ pub(crate) use self::{
 
 /// How long any step may take before the story has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what no event tells.
+const SOON: Duration = Duration::from_millis(2);
+const SELDOM: Duration = Duration::from_millis(50);
 
 /// When every story begins: a Monday noon.
 pub(crate) fn noon() -> Timestamp {
@@ -47,11 +52,14 @@ pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
 /// Asks again until there is an answer, for what no event tells.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
+        let watch = Stopwatch::start();
         loop {
             if let Some(answer) = ask().await {
                 return answer;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            // Less often the longer it takes: looks keep the server busy, and other stories waiting.
+            let pause = (watch.elapsed() / 8).clamp(SOON, SELDOM);
+            tokio::time::sleep(pause).await;
         }
     })
     .await
