@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Paths that a mask may name, beside those below `schedule`, `catch_up`, `retry` and `history`.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "description",
     "category",
     "icon",
@@ -30,6 +30,8 @@ const FIELDS: [&str; 17] = [
     "cancel_grace",
     "execution",
     "history",
+    "stale_after",
+    "counts_as_success",
 ];
 const NESTED: [(&str, &[&str]); 4] = [
     (
@@ -100,6 +102,9 @@ pub(super) fn populated(task: &pb::Task) -> Result<Map<String, Value>> {
     if let Some(catch_up) = &task.catch_up {
         put("catch_up", Value::Object(self::catch_up(catch_up)?));
     }
+    if !task.counts_as_success.is_empty() {
+        put("counts_as_success", outcomes(&task.counts_as_success)?);
+    }
     if let Some(retry) = &task.retry {
         let mut map = Map::new();
         if retry.max_attempts != 0 {
@@ -133,6 +138,7 @@ pub(super) fn populated(task: &pb::Task) -> Result<Map<String, Value>> {
         ("attempt_timeout", &task.attempt_timeout),
         ("progress_deadline", &task.progress_deadline),
         ("cancel_grace", &task.cancel_grace),
+        ("stale_after", &task.stale_after),
     ] {
         put_span(&mut fields, field, value.as_ref())?;
     }
@@ -237,6 +243,20 @@ fn catch_up(from: &pb::CatchUp) -> Result<Map<String, Value>> {
         );
     }
     Ok(map)
+}
+
+/// Outcomes by their words; which of them may stand here is the specification's to say.
+fn outcomes(from: &[i32]) -> Result<Value> {
+    let word = |value: &i32| match pb::RunOutcome::try_from(*value) {
+        Ok(pb::RunOutcome::Worked) => Ok(json!("worked")),
+        Ok(pb::RunOutcome::NothingToDo) => Ok(json!("nothing_to_do")),
+        Ok(pb::RunOutcome::Partial) => Ok(json!("partial")),
+        Ok(pb::RunOutcome::Unspecified) | Err(_) => Err(Error::invalid(
+            "counts_as_success",
+            "expected PARTIAL or nothing",
+        )),
+    };
+    from.iter().map(word).collect()
 }
 
 fn put_span(

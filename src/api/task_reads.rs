@@ -160,8 +160,9 @@ impl Api {
         let store = self.engine.store();
         let task = store.task(&name).await?;
         let now = self.engine.clock().now();
-        let day = store.figures(task.id, now - DAY).await?;
-        let week = store.figures(task.id, now - DAY * 7).await?;
+        let also = &task.spec.counts_as_success;
+        let day = store.figures(task.id, also, now - DAY).await?;
+        let week = store.figures(task.id, also, now - DAY * 7).await?;
         let subject = task.resource_name();
         let last = task.health.last_run.as_ref();
         Ok(Response::new(pb::GetTaskStatisticsResponse {

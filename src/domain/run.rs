@@ -81,6 +81,18 @@ impl RunState {
     }
 }
 
+impl Outcome {
+    /// Whether all of the work that was due is done: what a full success is, for a task's health and freshness, for
+    /// figures and for what history is kept. A partial one is only where its task says so (`also`); that there was
+    /// nothing to do is one.
+    pub fn is_full(self, also: &[Self]) -> bool {
+        match self {
+            Self::Worked | Self::NothingToDo => true,
+            Self::Partial => also.contains(&self),
+        }
+    }
+}
+
 /// Why a run is in its state, where that is worth a word. Stable: callers match on them.
 pub mod reason {
     pub const ERROR: &str = "ERROR";
@@ -113,6 +125,9 @@ pub struct RunPolicy {
     #[serde(with = "span::required")]
     pub cancel_grace: Duration,
     pub execution: Execution,
+    /// Outcomes that count as a full success besides those that always do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counts_as_success: Vec<Outcome>,
 }
 
 impl Default for RunPolicy {
@@ -250,6 +265,24 @@ impl Run {
     /// `tasks/{task}/runs/{run}`.
     pub fn resource_name(&self) -> String {
         format!("tasks/{}/runs/{}", self.task, self.id)
+    }
+
+    /// Whether it succeeded in full: see [`Outcome::is_full`]. A dry run never does.
+    pub fn is_full_success(&self) -> bool {
+        self.state == RunState::Succeeded
+            && !self.dry_run
+            && self
+                .outcome
+                .is_some_and(|outcome| outcome.is_full(&self.policy.counts_as_success))
+    }
+
+    /// The instant for which its work is done, where it succeeded in full at `finished_at`. A backfill does the
+    /// work of its slot, and none that is due now.
+    pub fn fresh_at(&self, finished_at: Timestamp) -> Option<Timestamp> {
+        self.is_full_success().then(|| match self.trigger {
+            Trigger::Backfill => self.nominal_at.unwrap_or(finished_at),
+            Trigger::Schedule | Trigger::Manual | Trigger::Retry => finished_at,
+        })
     }
 
     /// Whether its task's health depends on how it ended.

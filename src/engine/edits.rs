@@ -15,7 +15,7 @@ use crate::{
         Caller, EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
         ledger::SlotOutcome,
         schedule::Schedule,
-        task::{Health, Layers, Origin, Override},
+        task::{Freshness, Health, Layers, Origin, Override},
     },
     error::{Error, Result},
     store::{Remember, Tx},
@@ -218,6 +218,7 @@ impl Engine {
             deleted_at: None,
             audited_at: now,
             health: Health::default(),
+            freshness: Freshness::new(now),
         };
         plan_next(&mut task, &schedule);
         Ok(task)
@@ -246,6 +247,10 @@ impl Engine {
         let why = format!("edited by {principal}");
         self.close_span(tx, task, SlotOutcome::SkippedEdited, why)
             .await?;
+        if spec.schedule != task.spec.schedule {
+            let before = self.schedule_or_none(task)?;
+            task.freshness.reschedule(&before, tx.now());
+        }
         task.spec = spec.into();
         task.layers = layers;
         task.revision += 1;
@@ -292,6 +297,7 @@ impl Engine {
     ) -> Result<()> {
         self.close_span(tx, task, outcome, why.to_owned()).await?;
         plan_next(task, &self.schedule_or_none(task)?);
+        task.freshness.restart(tx.now());
         Ok(())
     }
 

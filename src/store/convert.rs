@@ -29,6 +29,15 @@ pub(super) fn instant_of(micros: Option<i64>) -> Result<Option<Timestamp>> {
     micros.map(instant).transpose()
 }
 
+/// A span as whole milliseconds.
+pub(super) fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn millis_of(millis: Option<i64>) -> Option<std::time::Duration> {
+    millis.map(|millis| std::time::Duration::from_millis(millis.max(0).unsigned_abs()))
+}
+
 pub(super) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(Error::internal)
 }

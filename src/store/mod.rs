@@ -20,12 +20,15 @@ mod documents;
 mod entity;
 mod events;
 mod fence;
+mod health;
 mod ledger;
 mod limited;
 mod lines;
 mod log;
 mod migration;
+mod near;
 mod open;
+mod overdue;
 mod page;
 #[cfg(test)]
 mod plan;
@@ -41,6 +44,7 @@ mod runs_finish;
 mod runs_history;
 mod runs_list;
 mod sql;
+mod staleness;
 mod tail;
 mod tasks;
 
@@ -73,6 +77,7 @@ pub use self::{
     },
     log::LogLine,
     open::Location,
+    overdue::Waiting,
     page::{Page, PageOf},
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
@@ -82,6 +87,7 @@ pub use self::{
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,
     runs_list::RunFilter,
+    staleness::{FreshnessCheck, FreshnessRow},
     tail::Tail,
     tasks::{TaskCounts, TaskFilter},
 };

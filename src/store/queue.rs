@@ -64,7 +64,7 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM runs WHERE finished_at IS NUL
      first_due) AS oldest_due_at";
 
 /// The tasks of the runs that have not ended, each found by a step in the index.
-const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT r.task_id FROM runs r \
+pub(super) const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT r.task_id FROM runs r \
      WHERE r.finished_at IS NULL ORDER BY r.task_id LIMIT 1) UNION ALL SELECT (SELECT r.task_id FROM runs r \
      WHERE r.finished_at IS NULL AND r.task_id > live.id ORDER BY r.task_id LIMIT 1) FROM live \
      WHERE live.id IS NOT NULL) ";

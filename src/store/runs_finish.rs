@@ -7,14 +7,12 @@ use sea_orm::{ActiveValue::Set, EntityTrait as _, FromQueryResult};
 
 use super::{
     Tx, convert,
-    convert::{json, json_of, micros, micros_of, uuid_of},
+    convert::{json, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
     rows::{CHUNK, Column, Type, column},
 };
 use crate::{
-    domain::{
-        EventKind, Outcome, ReplicaId, Run, RunId, RunState, TaskId, run::reason, task::LastRun,
-    },
+    domain::{EventKind, Outcome, ReplicaId, Run, RunId, RunState, TaskId, run::reason},
     error::Result,
 };
 
@@ -237,50 +235,6 @@ impl Tx {
         self.check(done)?;
         Ok(())
     }
-
-    /// Notes on the tasks how their newest runs ended. The caller holds the tasks' locks.
-    async fn note_health(&mut self, runs: &[Run]) -> Result<()> {
-        let mut by_task: BTreeMap<TaskId, Vec<&Run>> = BTreeMap::new();
-        for run in runs
-            .iter()
-            .filter(|run| run.state.is_terminal() && run.counts())
-        {
-            by_task.entry(run.task_id).or_default().push(run);
-        }
-        if by_task.is_empty() {
-            return Ok(());
-        }
-        let rows = by_task
-            .iter()
-            .map(|(task, runs)| fold_health(*task, runs, self.now))
-            .collect::<Result<Vec<_>>>()?;
-        const COLUMNS: &[Column] = &[
-            column("id", Type::Uuid),
-            column("last_run", Type::Text),
-            column("success_at", Type::Big).or_null(),
-            column("failure_at", Type::Big).or_null(),
-            column("failures", Type::Big),
-            column("healed", Type::Big),
-        ];
-        for chunk in rows.chunks(CHUNK) {
-            let update = self
-                .sql("")
-                .with_values(COLUMNS, chunk.iter().cloned())
-                .push(
-                    "UPDATE tasks SET last_run = v.last_run, \
-                     last_success_at = COALESCE(v.success_at, tasks.last_success_at), \
-                     last_failure_at = COALESCE(v.failure_at, tasks.last_failure_at), \
-                     consecutive_failures = CASE WHEN v.healed = 1 THEN v.failures \
-                     ELSE tasks.consecutive_failures + v.failures END, \
-                     failing_since = CASE WHEN v.failures > 0 AND (v.healed = 1 OR tasks.failing_since IS NULL) \
-                     THEN v.failure_at WHEN v.healed = 1 THEN NULL ELSE tasks.failing_since END \
-                     FROM v WHERE tasks.id = v.id",
-                )
-                .done();
-            self.run(update).await?;
-        }
-        Ok(())
-    }
 }
 
 const MOVED: &str = " RETURNING runs.id AS id, runs.state AS state, runs.outcome AS outcome, \
@@ -311,38 +265,6 @@ impl Moved {
             ..known.clone()
         })
     }
-}
-
-/// What these ends, in their order, do to their task's health.
-fn fold_health(task: TaskId, runs: &[&Run], now: Timestamp) -> Result<Vec<sea_orm::Value>> {
-    let at = micros(now);
-    let (mut success_at, mut failure_at, mut failures, mut healed) = (None, None, 0_i64, 0_i64);
-    for run in runs {
-        if run.state.is_failure() {
-            failures += 1;
-            failure_at = Some(at);
-        } else if run.state == RunState::Succeeded {
-            failures = 0;
-            healed = 1;
-            if run.outcome != Some(Outcome::Partial) {
-                success_at = Some(at);
-            }
-        }
-    }
-    let last = runs.last().map(|run| LastRun {
-        run: run.id,
-        state: run.state,
-        outcome: run.outcome,
-        finished_at: now,
-    });
-    Ok(vec![
-        task.0.into(),
-        json_of(last.as_ref())?.into(),
-        success_at.into(),
-        failure_at.into(),
-        failures.into(),
-        healed.into(),
-    ])
 }
 
 fn told_of(state: RunState) -> EventKind {

@@ -12,7 +12,7 @@ use super::{
     sql::Sql,
 };
 use crate::{
-    domain::{RunId, RunState, TaskId, run::reason},
+    domain::{Outcome, RunId, RunState, TaskId, run::reason},
     error::Result,
 };
 
@@ -58,8 +58,14 @@ struct At {
 }
 
 impl Store {
-    /// Figures of a task's runs that finished since `since`.
-    pub async fn figures(&self, task: TaskId, since: Timestamp) -> Result<Figures> {
+    /// Figures of a task's runs that finished since `since`; `also` are outcomes that its task counts as full
+    /// successes besides those that always are.
+    pub async fn figures(
+        &self,
+        task: TaskId,
+        also: &[Outcome],
+        since: Timestamp,
+    ) -> Result<Figures> {
         let select = self
             .sql(
                 "SELECT state, outcome, reason, dry_run, due_at, started_at, finished_at FROM runs WHERE task_id = ",
@@ -89,10 +95,13 @@ impl Store {
             let state = convert::word("run state", &row.state, RunState::parse(&row.state))?;
             figures.runs += 1;
             match state {
-                RunState::Succeeded if row.outcome.as_deref() == Some("partial") => {
-                    figures.partial += 1
+                RunState::Succeeded => {
+                    let outcome = row.outcome.as_deref().and_then(Outcome::parse);
+                    match outcome.is_some_and(|outcome| outcome.is_full(also)) {
+                        true => figures.successes += 1,
+                        false => figures.partial += 1,
+                    }
                 }
-                RunState::Succeeded => figures.successes += 1,
                 RunState::Cancelled => figures.cancelled += 1,
                 RunState::Failed | RunState::TimedOut | RunState::Expired | RunState::Abandoned => {
                     figures.failures += 1;
@@ -119,9 +128,10 @@ impl Store {
         convert::instant_of(row.and_then(|row| row.at))
     }
 
-    /// A task's newest success and newest failure, which are kept however old they are; dry runs are neither.
-    pub async fn history_kept(&self, task: TaskId) -> Result<Vec<RunId>> {
-        let rows: Vec<Kept> = self.all(select_kept(self.sql(""), task)).await?;
+    /// A task's newest full success (`also` as in [`Store::figures`]) and newest failure, which are kept however old
+    /// they are; dry runs are neither.
+    pub async fn history_kept(&self, task: TaskId, also: &[Outcome]) -> Result<Vec<RunId>> {
+        let rows: Vec<Kept> = self.all(select_kept(self.sql(""), task, also)).await?;
         let success = rows.iter().filter(|row| !row.failed).map(|row| row.id);
         let failure = rows.iter().filter(|row| row.failed).map(|row| row.id);
         let kept = success.max().into_iter().chain(failure.max());
@@ -213,13 +223,19 @@ impl Tx {
 
 /// The newest success, and the newest run that failed in each of the ways there are. A failure is found by the
 /// index of what was no success: many a task has never failed, and its history would be read to the end.
-fn select_kept(sql: Sql, task: TaskId) -> Statement {
+fn select_kept(sql: Sql, task: TaskId, also: &[Outcome]) -> Statement {
+    let full = Outcome::ALL
+        .iter()
+        .filter(|outcome| outcome.is_full(also))
+        .map(|outcome| outcome.as_str());
     let newest = " AND NOT dry_run ORDER BY id DESC LIMIT 1) AS ";
     let mut sql = sql
         .push(
             "SELECT id, false AS failed FROM (SELECT id FROM runs WHERE finished_at IS NOT NULL \
-             AND state = 'succeeded' AND outcome <> 'partial' AND task_id = ",
+             AND state = 'succeeded' AND outcome",
         )
+        .one_of(Type::Text, full)
+        .push(" AND task_id = ")
         .bind(task.0)
         .push(newest)
         .push("succeeded");
@@ -262,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn sqlite_finds_the_newest_failure_without_reading_what_succeeded() {
         let (_dir, store) = empty_store().await;
-        let select = select_kept(store.sql(""), TaskId(uuid::Uuid::nil()));
+        let select = select_kept(store.sql(""), TaskId(uuid::Uuid::nil()), &[]);
         let steps = plan(&store, select).await;
         let has = |what: &str| steps.iter().filter(|step| step.contains(what)).count();
         let by_state = "USING INDEX runs_unsuccessful_of (task_id=? AND state=?)";

@@ -12,10 +12,14 @@ use super::{
     Page, PageOf, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of},
     entity::task,
+    near::near,
     rows::{CHUNK, Type},
 };
 use crate::{
-    domain::{Task, TaskId, TaskName, task::Health},
+    domain::{
+        RunId, Task, TaskId, TaskName,
+        task::{Freshness, Health},
+    },
     error::{Error, Result},
 };
 
@@ -72,6 +76,11 @@ struct Whole {
     last_failure_at: Option<i64>,
     consecutive_failures: i32,
     failing_since: Option<i64>,
+    retrying: Option<uuid::Uuid>,
+    fresh_at: Option<i64>,
+    usual_ms: Option<i64>,
+    scheduled_from: i64,
+    owed_slots: i16,
 }
 
 const WHOLE: &str = "SELECT t.*, r.spec AS spec, l.layers AS layers FROM tasks t \
@@ -130,8 +139,8 @@ impl Store {
             None => select,
         };
         select = match filter.failing {
-            Some(true) => select.push(" AND t.consecutive_failures > 0"),
-            Some(false) => select.push(" AND t.consecutive_failures = 0"),
+            Some(true) => select.push(" AND t.failing_since IS NOT NULL"),
+            Some(false) => select.push(" AND t.failing_since IS NULL"),
             None => select,
         };
         if let Some(after) = &page.after {
@@ -159,7 +168,7 @@ impl Store {
 
     pub async fn task_counts(&self) -> Result<TaskCounts> {
         let select = "SELECT count(*) AS total, count(pause) AS paused, \
-            count(CASE WHEN consecutive_failures > 0 THEN 1 END) AS failing, \
+            count(failing_since) AS failing, \
             max(cursor_at) AS decided_at FROM tasks WHERE deleted_at IS NULL";
         let counts: Option<Counts> = self.one(self.sql(select).done()).await?;
         let Some(counts) = counts else {
@@ -173,11 +182,11 @@ impl Store {
         })
     }
 
-    /// Tasks whose last runs failed, the longest first.
+    /// Tasks that are failing, the longest first.
     pub async fn tasks_failing(&self, limit: u64) -> Result<Vec<Task>> {
         let select = self
             .sql(WHOLE)
-            .push("t.deleted_at IS NULL AND t.consecutive_failures > 0 ORDER BY t.failing_since LIMIT ")
+            .push("t.deleted_at IS NULL AND t.failing_since IS NOT NULL ORDER BY t.failing_since LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
         whole(self.all(select).await?)
@@ -284,6 +293,9 @@ impl Tx {
             last_failure_at: NotSet,
             consecutive_failures: NotSet,
             failing_since: NotSet,
+            retrying: NotSet,
+            fresh_at: NotSet,
+            usual_ms: NotSet,
             ..row_of(task)?.into_active_model().reset_all()
         };
         let update = task::Entity::update_many()
@@ -324,6 +336,13 @@ impl TryFrom<Whole> for Task {
                 last_failure_at: convert::instant_of(row.last_failure_at)?,
                 consecutive_failures: row.consecutive_failures,
                 failing_since: convert::instant_of(row.failing_since)?,
+                retrying: row.retrying.map(RunId),
+            },
+            freshness: Freshness {
+                scheduled_from: convert::instant(row.scheduled_from)?,
+                owed_slots: row.owed_slots,
+                fresh_at: convert::instant_of(row.fresh_at)?,
+                usual: convert::millis_of(row.usual_ms),
             },
         })
     }
@@ -337,18 +356,6 @@ fn no_such_task(name: &TaskName, names: Vec<Name>) -> Error {
         id: name.to_string(),
         near: near(name.as_str(), names.into_iter().map(|row| row.name)),
     }
-}
-
-/// Up to three names that someone may have meant by `wanted`, the nearest first.
-pub(super) fn near(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
-    // Of a short name, three edits make anything.
-    let far_at_most = (wanted.len() / 3).clamp(1, 3);
-    let mut near: Vec<(usize, String)> = names
-        .map(|name| (distance(wanted, &name), name))
-        .filter(|(far, name)| *far <= far_at_most || name.contains(wanted))
-        .collect();
-    near.sort();
-    near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 fn row_of(task: &Task) -> Result<task::Model> {
@@ -376,20 +383,12 @@ fn row_of(task: &Task) -> Result<task::Model> {
         last_failure_at: micros_of(task.health.last_failure_at),
         consecutive_failures: task.health.consecutive_failures,
         failing_since: micros_of(task.health.failing_since),
+        retrying: task.health.retrying.map(|run| run.0),
+        fresh_at: micros_of(task.freshness.fresh_at),
+        usual_ms: task.freshness.usual.map(convert::millis),
+        scheduled_from: micros(task.freshness.scheduled_from),
+        owed_slots: task.freshness.owed_slots,
+        // Whatever has changed of it, it is looked at anew.
+        stale_check_at: task.deleted_at.is_none().then(|| micros(task.updated_at)),
     })
-}
-
-/// Edits that turn one word into the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let change = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }

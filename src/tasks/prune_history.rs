@@ -102,7 +102,9 @@ async fn prune_runs(context: &RunContext, task: &Task, now: Timestamp) -> Result
     let cutoff = by_count
         .map_or(by_age, |by_count| by_age.max(by_count))
         .min(two_periods_ago(task, now));
-    let kept = store.history_kept(task.id).await?;
+    let kept = store
+        .history_kept(task.id, &task.spec.counts_as_success)
+        .await?;
     let mut gone = 0;
     loop {
         let old = store.history_old(task.id, cutoff, &kept, CHUNK).await?;

@@ -45,6 +45,12 @@ pub(in crate::api) fn task(task: &Task) -> pb::Task {
         attempt_timeout: Some(span(spec.attempt_timeout)),
         progress_deadline: spec.progress_deadline.map(span),
         cancel_grace: Some(span(spec.cancel_grace)),
+        stale_after: spec.stale_after.map(span),
+        counts_as_success: spec
+            .counts_as_success
+            .iter()
+            .map(|counts| outcome(Some(*counts)).into())
+            .collect(),
         execution: match spec.execution {
             Execution::AtLeastOnce => pb::Execution::AtLeastOnce,
             Execution::AtMostOnce => pb::Execution::AtMostOnce,
@@ -111,6 +117,7 @@ pub(in crate::api) fn task_basic(task: &Task) -> pb::Task {
         last_success_time: stamp_of(task.health.last_success_at),
         last_failure_time: stamp_of(task.health.last_failure_at),
         consecutive_failures: task.health.consecutive_failures,
+        failing_since_time: stamp_of(task.health.failing_since),
         ..pb::Task::default()
     }
 }

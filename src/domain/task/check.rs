@@ -78,6 +78,25 @@ impl TaskSpec {
         if let Some(deadline) = self.progress_deadline {
             within("progress_deadline", deadline, SECOND, 7 * DAY)?;
         }
+        if let Some(bound) = self.stale_after {
+            within("stale_after", bound, SECOND, 366 * DAY)?;
+        }
+        if let Some(other) = self
+            .counts_as_success
+            .iter()
+            .find(|outcome| outcome.is_full(&[]))
+        {
+            return Err(Error::invalid(
+                "counts_as_success",
+                format!("{other} always counts; expected [\"partial\"] or nothing"),
+            ));
+        }
+        if 1 < self.counts_as_success.len() {
+            return Err(Error::invalid(
+                "counts_as_success",
+                "partial is given twice; expected it once",
+            ));
+        }
         self.check_catch_up()?;
         Schedule::parse(&self.schedule, name.as_str(), default_zone)
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod course;
+mod freshness;
 mod layers;
 
 use std::{sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     course::Course,
+    freshness::{BOUND_MIN, Freshness},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };
 use super::{
@@ -107,7 +109,16 @@ pub struct TaskSpec {
     pub cancel_grace: Duration,
     pub execution: Execution,
     pub history: HistoryPolicy,
+    /// How long after it was due work may still be on its way before the task counts as stale.
+    #[serde(with = "span::optional", skip_serializing_if = "Option::is_none")]
+    pub stale_after: Option<Duration>,
+    /// Outcomes that count as a full success besides those that always do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counts_as_success: Vec<Outcome>,
 }
+
+/// How long attempts of a run may fail, with its next try still to come, before its task counts as failing.
+pub const FAILING_AFTER: Duration = Duration::from_secs(300);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -160,6 +171,8 @@ impl Default for TaskSpec {
             cancel_grace: Duration::from_secs(10),
             execution: Execution::AtLeastOnce,
             history: HistoryPolicy::default(),
+            stale_after: None,
+            counts_as_success: Vec::new(),
         }
     }
 }
@@ -173,6 +186,7 @@ impl TaskSpec {
             progress_deadline: self.progress_deadline,
             cancel_grace: self.cancel_grace,
             execution: self.execution,
+            counts_as_success: self.counts_as_success.clone(),
         }
     }
 }
@@ -212,9 +226,14 @@ pub struct Health {
     pub last_run: Option<LastRun>,
     pub last_success_at: Option<Timestamp>,
     pub last_failure_at: Option<Timestamp>,
+    /// Runs that have failed since the last full success.
     pub consecutive_failures: i32,
-    /// Since when every run has failed.
+    /// Since when runs have failed without a full success since, or attempts of a run that is tried again only
+    /// long after: the task is failing while this is set.
     pub failing_since: Option<Timestamp>,
+    /// The run of which attempts have failed and that is tried again, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrying: Option<RunId>,
 }
 
 /// A task as it is stored.
@@ -240,6 +259,8 @@ pub struct Task {
     /// The instant up to which the auditor has checked the ledger.
     pub audited_at: Timestamp,
     pub health: Health,
+    #[serde(default)]
+    pub freshness: Freshness,
 }
 
 impl Task {

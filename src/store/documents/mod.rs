@@ -162,7 +162,7 @@ impl Store {
             .bind(NEAR_LOOKED_AT)
             .done();
         let rows: Vec<NumberRow> = self.all(select).await?;
-        let mut near = super::tasks::near(wanted, rows.into_iter().map(|row| row.number));
+        let mut near = super::near::near(wanted, rows.into_iter().map(|row| row.number));
         if near.iter().any(|number| number == wanted) {
             // It is there in other versions.
             near = Vec::new();

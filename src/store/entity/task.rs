@@ -25,6 +25,12 @@ pub(crate) struct Model {
     pub last_failure_at: Option<i64>,
     pub consecutive_failures: i32,
     pub failing_since: Option<i64>,
+    pub retrying: Option<Uuid>,
+    pub fresh_at: Option<i64>,
+    pub usual_ms: Option<i64>,
+    pub scheduled_from: i64,
+    pub owed_slots: i16,
+    pub stale_check_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

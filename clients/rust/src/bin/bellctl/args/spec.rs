@@ -1,7 +1,7 @@
 //! The flags that say what a task is.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use watchbell_client::pb::{CatchUpMode, Execution, OverlapPolicy};
+use watchbell_client::pb::{CatchUpMode, Execution, OverlapPolicy, RunOutcome};
 
 use crate::{
     label::choice,
@@ -97,6 +97,12 @@ pub(crate) struct PolicyArgs {
     /// How long a run that was asked to stop may take.
     #[arg(long, value_name = "LENGTH")]
     pub(crate) cancel_grace: Option<Length>,
+    /// How long after it was due work may still be on its way before the task counts as stale.
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) stale_after: Option<Length>,
+    /// Outcomes that count as a full success besides worked and nothing-to-do.
+    #[arg(long, value_name = "OUTCOME", value_parser = choice::<RunOutcome>(), value_delimiter = ',')]
+    pub(crate) counts_as_success: Vec<RunOutcome>,
     /// Attempts in all.
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_attempts: Option<i32>,

@@ -93,11 +93,20 @@ pub(super) fn lay_policy(task: &mut Task, policy: &PolicyArgs, touched: &mut Vec
             &mut task.progress_deadline,
         ),
         ("cancel_grace", policy.cancel_grace, &mut task.cancel_grace),
+        ("stale_after", policy.stale_after, &mut task.stale_after),
     ] {
         if flag.is_some() {
             set_length(flag, field);
             touched.push(path);
         }
+    }
+    if !policy.counts_as_success.is_empty() {
+        task.counts_as_success = policy
+            .counts_as_success
+            .iter()
+            .map(|outcome| i32::from(*outcome))
+            .collect();
+        touched.push("counts_as_success");
     }
     if touches_catch_up(policy) {
         lay_catch_up(task.catch_up.get_or_insert_default(), policy);

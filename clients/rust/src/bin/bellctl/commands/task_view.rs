@@ -143,8 +143,17 @@ fn policies(list: &mut Table, task: &Task) {
         ("attempt timeout", &task.attempt_timeout),
         ("progress deadline", &task.progress_deadline),
         ("cancel grace", &task.cancel_grace),
+        ("stale after", &task.stale_after),
     ] {
         list.entry(label, show_length(length.as_ref()));
+    }
+    if !task.counts_as_success.is_empty() {
+        let outcomes: Vec<&str> = task
+            .counts_as_success
+            .iter()
+            .map(|outcome| label_of::<RunOutcome>(*outcome))
+            .collect();
+        list.entry("counts as success", outcomes.join(", "));
     }
     if let Some(history) = &task.history {
         let keep_for = show_length(history.keep_for.as_ref());
