@@ -13,6 +13,8 @@ use crate::domain::{TaskName, span};
 
 /// What the largest content may be: 1 MiB is a message of an upload.
 const CONTENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// What the largest answer to a request may be.
+const ANSWER_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 40;
 
 pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     let data = std::path::absolute(&raw.data).context("data: expected a path")?;
@@ -210,6 +212,14 @@ fn check_requests(raw: &Raw) -> anyhow::Result<()> {
             1,
             86_400,
         )?;
+        if !ANSWER_BYTES.contains(&request.max_answer_bytes) {
+            bail!(
+                "http_requests.{name}.max_answer_bytes: {} given; expected {} (1 KiB) to {} (1 TiB)",
+                request.max_answer_bytes,
+                ANSWER_BYTES.start(),
+                ANSWER_BYTES.end()
+            );
+        }
         for (field, ranges) in [
             ("succeed", &request.succeed),
             ("nothing_to_do", &request.nothing_to_do),

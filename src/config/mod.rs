@@ -7,8 +7,10 @@ mod backups;
 mod check;
 mod explain;
 mod raw;
+mod redact;
 mod refusal;
 mod secret;
+pub mod variables;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,6 +21,7 @@ pub use self::{
     backups::{ArchiveConfig, BackupsConfig, SourceConfig},
     explain::explain,
     raw::{CommandConfig, Flags, HealthThresholds, HttpRequestConfig, SecretHeader, Threshold},
+    redact::Masker,
     secret::{Secret, SecretSource},
 };
 use crate::domain::TaskName;

@@ -10,7 +10,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{backups::RawBackups, refusal::refusal, secret::SecretSource};
+use super::{backups::RawBackups, refusal::refusal, secret::SecretSource, variables};
 use crate::domain::span;
 
 /// What the command line may say; over everything else.
@@ -169,11 +169,17 @@ pub struct HttpRequestConfig {
     /// Statuses after which another attempt may succeed. Others fail for good.
     #[serde(default = "retryable")]
     pub retry: Vec<String>,
-    /// Header that carries a key made of run and attempt; empty for none.
+    /// Header that carries the run's id, which is the same for each of its attempts; empty for none.
     #[serde(default = "idempotency_key")]
     pub idempotency_header: String,
+    /// Header that carries the attempt's number, from 1; empty for none.
+    #[serde(default = "attempt")]
+    pub attempt_header: String,
     #[serde(default)]
     pub follow_redirects: bool,
+    /// Bytes of the largest answer: one that is larger is a failure.
+    #[serde(default = "mebibytes_64")]
+    pub max_answer_bytes: u64,
 }
 
 fn zero() -> Vec<i32> {
@@ -198,6 +204,14 @@ fn retryable() -> Vec<String> {
 
 fn idempotency_key() -> String {
     "Idempotency-Key".to_owned()
+}
+
+fn mebibytes_64() -> u64 {
+    64 << 20
+}
+
+fn attempt() -> String {
+    "Watchbell-Attempt".to_owned()
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -283,15 +297,9 @@ pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
         text.with_context(|| format!("could not read the configuration file {}", path.display()))?;
         figment = figment.merge(Toml::file_exact(path));
     }
-    // `WATCHBELL_LOG__FILTER` is `log.filter`; those of the client and of the tests are not ours.
-    let others = |key: &figment::value::UncasedStr| {
-        ["config", "endpoint", "token_file"]
-            .iter()
-            .any(|other| key == *other)
-            || key.starts_with("test_")
-    };
-    let env = Env::prefixed("WATCHBELL_")
-        .filter(move |key| !others(key))
+    // `WATCHBELL_LOG__FILTER` is `log.filter`.
+    let env = Env::prefixed(variables::PREFIX)
+        .filter(|key| variables::is_setting(key.as_str()))
         .split("__");
     figment = figment.merge(env);
     let given = [

@@ -99,6 +99,12 @@ pub mod reason {
     pub const PANIC: &str = "PANIC";
     pub const ATTEMPT_TIMEOUT: &str = "ATTEMPT_TIMEOUT";
     pub const NO_PROGRESS: &str = "NO_PROGRESS";
+    /// An answer to a request was larger than its bound.
+    pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
+    /// An answer to a request ended before it was complete.
+    pub const ANSWER_BROKEN_OFF: &str = "ANSWER_BROKEN_OFF";
+    /// A request was not answered, or not completely, within its timeout.
+    pub const ANSWER_TIMEOUT: &str = "ANSWER_TIMEOUT";
     pub const LEASE_LOST: &str = "LEASE_LOST";
     pub const DRAINED: &str = "DRAINED";
     pub const CANCEL_REQUESTED: &str = "CANCEL_REQUESTED";

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,22 +12,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::hosts::Stop;
+use super::{hosts::Stop, run_log::RunLog};
 use crate::{
     clock::{Clock, SharedClock},
     domain::{RunId, TaskName, run::Progress},
     error::Result,
     store::{LogLine, Store, Tx},
 };
-
-/// Bytes of log kept of one attempt.
-pub const LOG_BYTES_MAX: usize = 1 << 20;
-/// Bytes of one line; what is longer is cut.
-const LINE_BYTES_MAX: usize = 8 << 10;
-/// What a line costs besides its text: empty ones are not free.
-const LINE_COST: usize = 64;
-/// Lines written in one transaction.
-const LINES_AT_ONCE: usize = 2000;
 
 /// What a run knows of itself, and what it may use.
 #[derive(Clone, Debug)]
@@ -90,6 +81,10 @@ pub enum Stream {
     Stderr,
 }
 
+impl Stream {
+    pub(super) const ALL: [Self; 3] = [Self::Log, Self::Stdout, Self::Stderr];
+}
+
 impl RunContext {
     /// For reading.
     pub fn store(&self) -> &Store {
@@ -125,7 +120,24 @@ impl RunContext {
     /// Adds a line that comes from elsewhere, such as a command. Counts as progress.
     pub fn log_from(&self, stream: Stream, text: &str) {
         let sign = Sign::now(&*self.clock);
-        self.feed.line(self.run, self.token, sign, stream, text);
+        self.feed.line((self.run, self.token), sign, stream, text);
+    }
+
+    /// Whether the log's beginning is full. What follows is held until the attempt ends, and most of it
+    /// may be left out: it need not be looked at line by line.
+    pub fn log_is_full(&self) -> bool {
+        self.feed.lock().log.is_full()
+    }
+
+    /// Adds what a program wrote as it came, to a log whose beginning is full; a line may come in several
+    /// pieces. Counts as progress.
+    pub fn log_piece(&self, stream: Stream, bytes: &[u8]) {
+        self.feed.piece(Sign::now(&*self.clock), stream, bytes);
+    }
+
+    /// Says that the run goes on, where there is nothing else to tell. Counts as progress.
+    pub fn alive(&self) {
+        self.feed.sign(Sign::now(&*self.clock));
     }
 
     /// Says how far the run is; told to watchers at most once a second.
@@ -156,10 +168,10 @@ impl RunContext {
         self.feed.report(progress, sign);
     }
 
-    /// What identifies this attempt towards others: the same for a repeated send, another for the
-    /// next attempt.
+    /// Key of the run's work towards others: the same for each attempt, so that who has done it already
+    /// does it once. A run that a person orders, also as a repetition, is other work and has another.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{}", self.run, self.token)
+        self.run.to_string()
     }
 }
 
@@ -171,10 +183,7 @@ pub(super) struct Feed {
 
 #[derive(Debug, Default)]
 struct Said {
-    lines: Vec<LogLine>,
-    next_line: i64,
-    bytes: usize,
-    cut: bool,
+    log: RunLog,
     progress: Option<Progress>,
     told_at: Option<Timestamp>,
     last_sign: Option<Duration>,
@@ -197,77 +206,56 @@ impl Sign {
 }
 
 impl Feed {
-    fn line(&self, run: RunId, attempt: i64, sign: Sign, stream: Stream, text: &str) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+    fn line(&self, of: (RunId, i64), sign: Sign, stream: Stream, text: &str) {
+        let mut said = self.lock();
         said.last_sign = Some(sign.passed);
-        if said.cut {
-            return;
-        }
-        let (stream, text) =
-            if LOG_BYTES_MAX < said.bytes + LINE_COST + text.len().min(LINE_BYTES_MAX) {
-                said.cut = true;
-                (
-                    Stream::Log,
-                    "… the rest of this attempt's log was cut: it is over 1 MiB",
-                )
-            } else {
-                (stream, cut(text))
-            };
-        said.bytes += LINE_COST + text.len();
-        said.next_line += 1;
-        let line = LogLine {
-            run,
-            attempt,
-            line: said.next_line,
-            at: sign.at,
-            stream: match stream {
-                Stream::Log => "log",
-                Stream::Stdout => "stdout",
-                Stream::Stderr => "stderr",
-            }
-            .to_owned(),
-            // PostgreSQL's text holds every character but this one.
-            text: text.replace('\0', "\u{fffd}"),
-        };
-        said.lines.push(line);
+        said.log.line(of, sign.at, stream, text);
+    }
+
+    fn piece(&self, sign: Sign, stream: Stream, bytes: &[u8]) {
+        let mut said = self.lock();
+        said.last_sign = Some(sign.passed);
+        said.log.piece(sign.at, stream, bytes);
+    }
+
+    fn sign(&self, sign: Sign) {
+        let mut said = self.lock();
+        said.last_sign = Some(sign.passed);
     }
 
     fn report(&self, progress: Progress, sign: Sign) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.lock();
         said.last_sign = Some(sign.passed);
         said.progress = Some(progress);
     }
 
     /// When the handler last gave a sign, by the time that has passed.
     pub(super) fn last_sign(&self) -> Option<Duration> {
-        self.said
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_sign
+        self.lock().last_sign
     }
 
-    /// The next lines to be written. They stay until [`Feed::written`] says that they are: whoever ends
-    /// the attempt meanwhile writes them too, and a line that is there already stays as it is.
+    /// The next lines to be written, by [`RunLog::next`].
     pub(super) fn lines_to_write(&self) -> Vec<LogLine> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.lines.iter().take(LINES_AT_ONCE).cloned().collect()
+        self.lock().log.next()
     }
 
-    /// All that is not written yet.
-    pub(super) fn all_lines(&self) -> Vec<LogLine> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.lines.clone()
+    /// All that is not written yet, and the log's end: the attempt is over.
+    pub(super) fn all_lines(&self, of: (RunId, i64)) -> Vec<LogLine> {
+        self.lock().log.all(of)
     }
 
     /// Forgets lines up to this number: they are in the table.
     pub(super) fn written(&self, upto: i64) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.lines.retain(|line| upto < line.line);
+        self.lock().log.written(upto);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the news of progress, at most once a second.
     pub(super) fn take_progress(&self, now: Timestamp) -> Option<Progress> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.lock();
         let second = jiff::SignedDuration::from_secs(1);
         if said
             .told_at
@@ -279,13 +267,4 @@ impl Feed {
         said.told_at = Some(now);
         Some(progress)
     }
-}
-
-/// A line's beginning, at a character's end.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(LINE_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::context::RunContext;
 use crate::{
-    domain::{Outcome, TaskName, TaskSpec, schedule::Schedule},
+    domain::{Outcome, TaskName, TaskSpec, run::reason, schedule::Schedule},
     error::{Error, Result},
 };
 
@@ -97,7 +97,7 @@ impl Done {
 pub enum Again {
     /// By the task's policy.
     ByPolicy,
-    /// After this long.
+    /// After this long, and not before the task's policy would.
     After(Duration),
     /// Never: it would fail the same way.
     Never,
@@ -110,6 +110,8 @@ pub struct Failure {
     pub again: Again,
     /// It had come to this before anything was asked of it.
     pub own: bool,
+    /// One of [`reason`]'s, by which callers tell failures apart.
+    pub reason: &'static str,
 }
 
 impl Failure {
@@ -125,6 +127,7 @@ impl Failure {
             error: error.into(),
             again: Again::Never,
             own: false,
+            reason: reason::ERROR,
         }
     }
 
@@ -133,7 +136,14 @@ impl Failure {
             error: error.into(),
             again: Again::After(wait),
             own: false,
+            reason: reason::ERROR,
         }
+    }
+
+    /// The failure, by a reason of its own.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
     }
 }
 
@@ -143,6 +153,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
             error: error.into(),
             again: Again::ByPolicy,
             own: false,
+            reason: reason::ERROR,
         }
     }
 }

@@ -26,6 +26,7 @@ mod perform;
 mod recovery;
 mod restored;
 mod rounds;
+mod run_log;
 mod runner;
 mod scheduler;
 mod starts;
@@ -39,7 +40,7 @@ pub use self::{
     auditor::Auditor,
     board::Board,
     catalogue::check_catalogue,
-    context::{LOG_BYTES_MAX, RunContext, Step, Stream},
+    context::{RunContext, Step, Stream},
     drift::{ALIVE_FOR, DriftItem},
     hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
@@ -47,6 +48,7 @@ pub use self::{
     recovery::Recovery,
     restored::Settled,
     rounds::{Round, Rounds},
+    run_log::LOG_BYTES_MAX,
     runner::Runner,
     scheduler::Scheduler,
     status::{Report, Reporter, Status},

@@ -82,7 +82,7 @@ impl Runner {
             (Some(place), None)
         };
         if why != Some(Stop::LeaseLost) {
-            let lines = hosted.feed.all_lines();
+            let lines = hosted.feed.all_lines((run.id, run.attempt));
             let ended = ended(run, self.engine.replica().id, end);
             self.finisher.record(ended, lines, left).await;
         }
@@ -161,7 +161,7 @@ impl Runner {
                 let message = describe(&failure.error);
                 info!(error = %message, "an attempt failed");
                 let state = RunState::Failed;
-                let end = failed(run, now, state, reason::ERROR, message, failure.again);
+                let end = failed(run, now, state, failure.reason, message, failure.again);
                 return AttemptEnd { own: true, ..end };
             }
             Some(Err(error)) if why.is_none() => {
@@ -254,10 +254,12 @@ fn failed(
     message: String,
     again: Again,
 ) -> AttemptEnd {
+    let backoff = retry::backoff(&run.policy.retry, run);
     let wait = match again {
         Again::Never => None,
-        Again::ByPolicy => Some(retry::backoff(&run.policy.retry, run)),
-        Again::After(wait) => Some(wait),
+        Again::ByPolicy => Some(backoff),
+        // Who asks for less than the policy does not defeat it.
+        Again::After(wait) => Some(wait.max(backoff)),
     };
     match wait {
         Some(wait) if retry::attempts_left(run) => AttemptEnd {

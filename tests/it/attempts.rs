@@ -15,8 +15,6 @@ on_both!(
     a_panic_is_a_failed_attempt_and_no_dead_worker,
     an_attempt_that_takes_too_long_is_stopped_and_timed_out,
     a_handler_that_does_not_stop_is_cut_off_and_may_write_no_more,
-    an_attempt_without_progress_is_stopped,
-    progress_holds_off_the_progress_deadline,
     a_handler_that_succeeds_once_it_was_cancelled_is_cancelled,
     an_end_that_came_before_the_wish_to_cancel_stays,
     a_failure_that_came_before_the_wish_to_cancel_gets_no_other_attempt,
@@ -173,50 +171,6 @@ async fn a_handler_that_does_not_stop_is_cut_off_and_may_write_no_more(database:
 fn told(subject: &str) -> watchbell::domain::NewEvent {
     let kind = watchbell::domain::EventKind::RunProgressed;
     watchbell::domain::NewEvent::new(kind, None, subject.to_owned(), &serde_json::json!({}))
-}
-
-async fn an_attempt_without_progress_is_stopped(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let mut task = scripted(&stage);
-    task.progress_deadline = Some(seconds(20));
-    server.create("task", task).await;
-    let run = server.trigger("task").await;
-    let _silent = stage.enters().await;
-    server.advance(20);
-
-    let run = server.ended(&run.name).await;
-    assert_eq!(
-        (run.state(), run.reason.as_str()),
-        (pb::RunState::TimedOut, "NO_PROGRESS")
-    );
-    server.stop().await;
-}
-
-async fn progress_holds_off_the_progress_deadline(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let mut task = scripted(&stage);
-    task.progress_deadline = Some(seconds(20));
-    server.create("task", task).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
-    for step in 1..=4 {
-        server.advance(15);
-        entered.context.progress(step, 4, "copying");
-        crate::support::until("the progress to be told", async || {
-            let progress = server.run(&run.name).await.progress?;
-            (progress.done == step).then_some(())
-        })
-        .await;
-    }
-    entered.succeeds();
-
-    let run = server.ended(&run.name).await;
-    assert_eq!(run.state(), pb::RunState::Succeeded);
-    server.stop().await;
 }
 
 /// What a run comes to whose handler returns this once it was cancelled.

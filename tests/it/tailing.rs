@@ -8,7 +8,7 @@ use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted, wit
 on_both!(
     the_log_of_a_run_is_followed_and_resumed,
     a_log_without_following_gives_all_lines_there_are,
-    a_log_is_cut_at_its_bound_and_says_so,
+    a_long_log_keeps_both_its_ends_and_says_what_lay_between,
     empty_lines_count_too,
 );
 
@@ -131,25 +131,46 @@ async fn a_log_without_following_gives_all_lines_there_are(database: Database) {
     server.stop().await;
 }
 
-async fn a_log_is_cut_at_its_bound_and_says_so(database: Database) {
+async fn a_long_log_keeps_both_its_ends_and_says_what_lay_between(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", scripted(&stage)).await;
     let run = server.trigger("task").await;
     let entered = stage.enters().await;
-    // Each line is cut at 8 KiB, all of them at 1 MiB.
-    for _ in 0..200 {
-        entered.context.log("ä".repeat(10_000));
+    let request = pb::TailRunLogRequest {
+        name: run.name.clone(),
+        follow: true,
+        ..Default::default()
+    };
+    let opened = server.client.runs().tail_run_log(request).await;
+    let mut log = opened.unwrap().into_inner();
+    let mut lines = Vec::new();
+
+    // Each line is cut at 8 KiB; half of 1 MiB is written at once.
+    for number in 1..=200 {
+        entered
+            .context
+            .log(format!("{number} {}", "ä".repeat(10_000)));
     }
+    while lines.len() < 63 + 1 {
+        assert_eq!(read_lines(&mut log, &mut lines).await.1, None);
+    }
+    assert_eq!(lines.len(), 63 + 1);
+    assert!(lines[62].text.starts_with("63 ä"));
+    let held = "what follows is written when the attempt ends";
+    assert!(lines[63].text.contains(held), "{}", lines[63].text);
+
     entered.succeeds();
-    server.ended(&run.name).await;
-
-    let lines = whole_log(&server, &run.name).await;
-
-    assert_eq!(lines.len(), 127 + 1);
+    while let (_, None) = read_lines(&mut log, &mut lines).await {}
+    assert_eq!(lines, whole_log(&server, &run.name).await);
+    let numbers: Vec<i64> = lines.iter().map(|line| line.line).collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+    assert_eq!(lines[64].text, "… 74 lines left out …");
+    assert!(lines[65].text.starts_with("138 ä"), "{}", lines[65].text);
+    assert_eq!(lines.len(), 63 + 1 + 1 + 63);
+    assert!(lines.last().unwrap().text.starts_with("200 ä"));
     assert!(lines.iter().all(|line| line.text.len() <= 8 << 10));
-    assert!(lines.last().unwrap().text.contains("was cut"));
     server.stop().await;
 }
 
@@ -163,12 +184,15 @@ async fn empty_lines_count_too(database: Database) {
     for _ in 0..100_000 {
         entered.context.log("");
     }
+    entered.context.log("the error");
     entered.succeeds();
     server.ended(&run.name).await;
 
     let lines = whole_log(&server, &run.name).await;
 
     assert!(lines.len() < 20_000, "{}", lines.len());
-    assert!(lines.last().unwrap().text.contains("was cut"));
+    let marked = lines.iter().filter(|line| line.text.contains("left out"));
+    assert_eq!(marked.count(), 1);
+    assert_eq!(lines.last().unwrap().text, "the error");
     server.stop().await;
 }

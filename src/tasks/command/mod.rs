@@ -10,10 +10,10 @@ use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
-use self::group::Group;
+use self::{group::Group, output::Output};
 use super::{Env, named};
 use crate::{
-    config::{self, CommandConfig},
+    config::{self, CommandConfig, Masker, variables},
     engine::{Done, Failure, Kind, RunContext, Stream},
     error::{Error, Result},
 };
@@ -72,10 +72,8 @@ impl Kind for Command {
             tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
         }
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let mut reading = tokio::spawn(output::read_both(out, err, {
-            let context = context.clone();
-            move |stream, line| context.log_from(stream, line)
-        }));
+        let output = Output::new(&context, Masker::default());
+        let mut reading = tokio::spawn(output.clone().read_both(out, err));
 
         let status = tokio::select! {
             status = child.wait() => status,
@@ -103,9 +101,10 @@ impl Kind for Command {
             );
         }
         if context.cancel.is_cancelled() {
-            return Err(Failure::from(anyhow!("stopped: {status}")));
+            let said = said(output.last_stderr_line());
+            return Err(Failure::from(anyhow!("stopped: {status}{said}")));
         }
-        judge(config, status)
+        judge(config, status, output.last_stderr_line())
     }
 }
 
@@ -182,11 +181,11 @@ fn prepare(
     }
     command.envs(&config.environment);
     command
-        .env("WATCHBELL_TASK", context.task.as_str())
-        .env("WATCHBELL_RUN", context.run.to_string())
-        .env("WATCHBELL_ATTEMPT", context.token.to_string());
+        .env(variables::TASK, context.task.as_str())
+        .env(variables::RUN, context.run.to_string())
+        .env(variables::ATTEMPT, context.token.to_string());
     if let Some(nominal_at) = context.nominal_at {
-        command.env("WATCHBELL_NOMINAL_TIME", nominal_at.to_string());
+        command.env(variables::NOMINAL_TIME, nominal_at.to_string());
     }
     if let Some(directory) = &config.working_directory {
         command.current_dir(directory);
@@ -205,12 +204,22 @@ fn prepare(
     Ok(command)
 }
 
-fn judge(config: &CommandConfig, status: std::process::ExitStatus) -> Result<Done, Failure> {
+/// The last line of stderr, behind what it explains.
+fn said(last: Option<String>) -> String {
+    last.map_or_else(String::new, |last| format!(": {last}"))
+}
+
+fn judge(
+    config: &CommandConfig,
+    status: std::process::ExitStatus,
+    last: Option<String>,
+) -> Result<Done, Failure> {
     use std::os::unix::process::ExitStatusExt as _;
     let Some(code) = status.code() else {
         let signal = status.signal().unwrap_or_default();
         return Err(Failure::from(anyhow!(
-            "the command was ended by signal {signal}"
+            "the command was ended by signal {signal}{}",
+            said(last)
         )));
     };
     let message = format!("exit code {code}");
@@ -218,12 +227,15 @@ fn judge(config: &CommandConfig, status: std::process::ExitStatus) -> Result<Don
         return Ok(Done::nothing_to_do(message).count("exit_code", code));
     }
     if config.partial_exit_codes.contains(&code) {
-        return Ok(Done::partial(message).count("exit_code", code));
+        return Ok(Done::partial(message + &said(last)).count("exit_code", code));
     }
     if config.success_exit_codes.contains(&code) {
         return Ok(Done::worked(message).count("exit_code", code));
     }
-    let error = anyhow!("the command failed with {message}; its output is in the run's log");
+    let error = match last {
+        Some(last) => anyhow!("the command failed with {message}: {last}"),
+        None => anyhow!("the command failed with {message}; its output is in the run's log"),
+    };
     if config.no_retry_exit_codes.contains(&code) {
         return Err(Failure::never(error));
     }
@@ -246,14 +258,14 @@ mod tests {
         let config = config(
             r#"{"argv": ["/bin/true"], "nothing_to_do_exit_codes": [3], "partial_exit_codes": [4], "no_retry_exit_codes": [5]}"#,
         );
-        let of = |code: i32| judge(&config, ExitStatus::from_raw(code << 8));
+        let of = |code: i32| judge(&config, ExitStatus::from_raw(code << 8), None);
         assert_eq!(of(0).unwrap().outcome, Outcome::Worked);
         assert_eq!(of(3).unwrap().outcome, Outcome::NothingToDo);
         assert_eq!(of(4).unwrap().outcome, Outcome::Partial);
         assert_eq!(of(1).unwrap_err().again, crate::engine::Again::ByPolicy);
         assert_eq!(of(5).unwrap_err().again, crate::engine::Again::Never);
         assert!(
-            judge(&config, ExitStatus::from_raw(9))
+            judge(&config, ExitStatus::from_raw(9), None)
                 .unwrap_err()
                 .error
                 .to_string()

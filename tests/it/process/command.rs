@@ -144,6 +144,34 @@ fn what_a_command_writes_is_in_the_log_of_its_run() {
 }
 
 #[test]
+fn the_end_of_a_long_output_is_kept_and_its_last_error_told() {
+    let place = Place::new(
+        r#"
+[commands.flood]
+argv = ["/bin/sh", "-c", "echo begins; yes 'another line' | head -c 4000000; echo 'no space left' >&2; exit 2"]
+[tasks.flood]
+kind = "command"
+parameters = { command = "flood" }
+"#,
+    );
+    let server = place.serve();
+    let run = server.trigger("flood");
+    server.waited(&run);
+    let ended = server.run(&run);
+    assert_eq!(
+        ended["message"],
+        "the command failed with exit code 2: no space left"
+    );
+    let log = server.bellctl(&["run", "logs", &run]).stdout;
+    assert!(log.starts_with("begins\nanother line\n"), "{log:.80}");
+    assert_eq!(log.matches(" lines left out …\n").count(), 1);
+    let end = &log[log.len() - 200..];
+    assert!(end.contains("another line\n"), "{end}");
+    assert!(log.contains("no space left\n"), "the end of stderr is kept");
+    assert!(log.len() < 2 << 20, "{}", log.len());
+}
+
+#[test]
 fn a_command_sees_only_the_variables_it_was_given() {
     let place = Place::new(
         r#"

@@ -1,5 +1,11 @@
 //! `watchbell config`: what is in force, from where, and never a secret.
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
 use super::harness::{Place, finish};
 
 const SECRET: &str = "hunter2";
@@ -43,6 +49,87 @@ fn a_variable_of_no_setting_is_refused() {
     config.env("WATCHBELL_TIME_ZON", "UTC");
     let says = ["TIME_ZON", "environment", "`time_zone`"];
     finish(config).assert_failed(3, &says);
+}
+
+/// Every word `WATCHBELL_…` of the product's own sources and papers; those that end with `_` are beginnings.
+fn named_variables() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut look_in: Vec<PathBuf> = ["src", "clients/rust/src", "contrib", "examples", "scripts"]
+        .map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place))
+        .to_vec();
+    look_in.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    while let Some(place) = look_in.pop() {
+        if place.is_dir() {
+            let entries = fs::read_dir(&place).unwrap();
+            look_in.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read(&place).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        for word in text.split(|c: char| !is_part(c)) {
+            if word.starts_with("WATCHBELL_") && word != "WATCHBELL_" {
+                names.insert(word.to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn what_commands_are_given_and_clients_read_is_no_setting() {
+    let place = Place::new("");
+    let shown = place.run("config", &[]);
+    shown.assert_good();
+    let is_setting = |name: &str| {
+        let key = name["WATCHBELL_".len()..].to_lowercase().replace("__", ".");
+        let starts = |line: &str| line.starts_with(&format!("{key} = "));
+        shown.stdout.lines().any(starts)
+    };
+    let names: BTreeSet<String> = named_variables()
+        .into_iter()
+        .filter(|name| !is_setting(name) && name != "WATCHBELL_CONFIG")
+        .map(|name| {
+            if name.ends_with('_') {
+                name + "X"
+            } else {
+                name
+            }
+        })
+        .collect();
+    for name in ["WATCHBELL_RUN", "WATCHBELL_ACTOR", "WATCHBELL_PARAM_X"] {
+        assert!(names.contains(name), "no {name} was found in {names:?}");
+    }
+    let mut config = place.watchbell("config", &[]);
+    for name in &names {
+        config.env(name, "zoe");
+    }
+    finish(config).assert_good();
+}
+
+#[test]
+fn a_task_can_start_the_servers_own_program() {
+    let place = Place::new("");
+    let argv = [
+        env!("CARGO_BIN_EXE_watchbell").to_owned(),
+        "audit-slots".to_owned(),
+        "--config".to_owned(),
+        place.path("watchbell.toml").display().to_string(),
+        "--data".to_owned(),
+        place.data().display().to_string(),
+    ];
+    place.configure(&format!(
+        "[commands.audit]\nargv = {argv:?}\n[tasks.audit]\nkind = \"command\"\nparameters = {{ command = \"audit\" }}\n"
+    ));
+    let mut serve = place.watchbell("serve", &["--listen", "127.0.0.1:0"]);
+    // As the README has people do, perhaps in the shell in which they start the server.
+    serve.env("WATCHBELL_ACTOR", "zoe");
+    let server = place.serve_by(serve, "data");
+    let run = server.trigger("audit");
+    server.waited(&run);
+    let log = server.bellctl(&["run", "logs", &run]).stdout;
+    assert_eq!(server.run(&run)["state"], "RUN_STATE_SUCCEEDED", "{log}");
+    assert!(log.contains(": 0 findings"), "{log}");
 }
 
 #[test]

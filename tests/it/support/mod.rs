@@ -8,6 +8,7 @@ mod ask;
 mod database;
 pub(crate) mod office;
 mod proxy;
+mod receiver;
 mod server;
 mod skip;
 mod stage;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     ask::{refused, violations},
     database::Database,
     proxy::Proxy,
+    receiver::{Receiver, Then},
     server::{Server, Site},
     skip::{skip, tell},
     stage::{Act, Entered, Stage},

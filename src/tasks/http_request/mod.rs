@@ -1,26 +1,24 @@
-//! `http-request`: sends a request that the configuration names.
+//! `http-request`: sends a request that the configuration names, and reads the answer to its end.
 
-use std::time::Duration;
+mod answer;
+mod excerpt;
+mod redirects;
 
 use anyhow::{Context as _, anyhow};
-use futures_util::StreamExt as _;
 use reqwest::{
-    Client, Method, Response,
-    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
-    redirect::Policy,
+    Client, Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
 };
 use serde::Deserialize;
 
+use self::answer::Answer;
 use super::{Env, named};
 use crate::{
-    config::{HttpRequestConfig, Secret, status_range},
+    config::{HttpRequestConfig, Masker, Secret, status_range},
+    domain::{run::reason, span},
     engine::{Done, Failure, Kind, RunContext},
     error::{Error, Result},
 };
-
-const EXCERPT_BYTES: usize = 4 << 10;
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-const REDIRECTS_MAX: usize = 5;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,8 +56,10 @@ impl Kind for HttpRequest {
                           wherever the answer points";
             return Err(wrong(reason.to_owned()));
         }
+        let own = [&config.idempotency_header, &config.attempt_header];
+        let own = own.into_iter().filter(|name| !name.is_empty());
         let names = config.headers.keys().chain(config.secret_headers.keys());
-        for name in names {
+        for name in names.chain(own) {
             name.parse::<HeaderName>()
                 .map_err(|_| wrong(format!("{name:?} is no name of a header")))?;
         }
@@ -80,13 +80,12 @@ impl Kind for HttpRequest {
             context.log(format!("dry run: {method} {shown} was not sent"));
             return Ok(Done::nothing_to_do("dry run: not sent"));
         }
-        let redirects = if config.follow_redirects {
-            Policy::limited(REDIRECTS_MAX)
-        } else {
-            Policy::none()
-        };
         let client = Client::builder()
-            .redirect(redirects)
+            .redirect(redirects::policy(config.follow_redirects, &method))
+            // A redirect must not go over a connection that its sender is about to close.
+            .pool_max_idle_per_host(0)
+            // It would tell where the answer points what the query held.
+            .referer(false)
             .timeout(config.timeout)
             .no_proxy()
             .user_agent(concat!("watchbell/", env!("CARGO_PKG_VERSION")))
@@ -101,21 +100,19 @@ impl Kind for HttpRequest {
             sent = request.send() => sent,
             () = context.cancel.cancelled() => return Err(anyhow!("stopped before an answer came").into()),
         };
-        // Without the URL: it may hold a secret.
-        let response = sent.map_err(|error| {
-            anyhow!(error.without_url()).context(format!("no answer from {shown}"))
-        })?;
-        let status = response.status().as_u16();
-        let wait = retry_after(&response);
-        let excerpt = tokio::select! {
-            excerpt = excerpt(response, &secrets) => excerpt,
-            () = context.cancel.cancelled() => return Err(anyhow!("stopped while the answer was read").into()),
-        };
-        context.log(format!("answer {status}"));
-        for line in excerpt.lines() {
+        let response = sent.map_err(|error| unanswered(error, config, &shown))?;
+        let masker = Masker::new(secrets.iter().map(Secret::expose));
+        let mut answer = Answer::read(response, config, masker, &context).await;
+        context.log(answer.told());
+        for line in &answer.lines {
             context.log(line);
         }
-        judge(config, status, wait)
+        let broken = answer.broken.take();
+        match (judge(config, &answer), broken) {
+            // What began as a success and did not come to its end is none.
+            (Ok(_), Some(broken)) => Err(broken),
+            (judged, _) => judged,
+        }
     }
 }
 
@@ -149,73 +146,50 @@ fn headers(
         headers.insert(name.parse::<HeaderName>()?, value);
         secrets.push(secret);
     }
-    if !config.idempotency_header.is_empty() {
-        let value = HeaderValue::from_str(&context.idempotency_key())?;
-        headers.insert(config.idempotency_header.parse::<HeaderName>()?, value);
+    let own = [
+        (&config.idempotency_header, context.idempotency_key()),
+        (&config.attempt_header, context.token.to_string()),
+    ];
+    for (name, value) in own.into_iter().filter(|(name, _)| !name.is_empty()) {
+        headers.insert(name.parse::<HeaderName>()?, HeaderValue::from_str(&value)?);
     }
     Ok((headers, secrets))
 }
 
-/// The answer's beginning, made fit to be shown.
-async fn excerpt(response: Response, secrets: &[Secret]) -> String {
-    let longest = secrets.iter().map(|secret| secret.expose().len()).max();
-    let longest = longest.unwrap_or(0);
-    let mut bytes: Vec<u8> = Vec::new();
-    let mut body = response.bytes_stream();
-    // What breaks off is shown as far as it came: the status has told already.
-    while let Some(Ok(part)) = body.next().await {
-        bytes.extend_from_slice(&part);
-        if EXCERPT_BYTES + longest <= bytes.len() {
-            break;
-        }
+/// The failure where no answer came.
+fn unanswered(error: reqwest::Error, config: &HttpRequestConfig, shown: &str) -> Failure {
+    if error.is_timeout() {
+        let limit = span::format(config.timeout);
+        let error = anyhow!("no answer from {shown} within {limit}");
+        return Failure::from(error).because(reason::ANSWER_TIMEOUT);
     }
-    // Masked before it is cut: the end must not show the beginning of a secret.
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    for secret in secrets {
-        text = text.replace(secret.expose(), "***");
-    }
-    let whole = text.len().min(EXCERPT_BYTES);
-    text.truncate(text.floor_char_boundary(whole));
-    let shown = |c: char| {
-        if c.is_control() && c != '\n' {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(shown).collect()
+    // Without the URL: it may hold a secret.
+    Failure::from(anyhow!(error.without_url()).context(format!("no answer from {shown}")))
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-fn judge(config: &HttpRequestConfig, status: u16, wait: Option<Duration>) -> Result<Done, Failure> {
+fn judge(config: &HttpRequestConfig, answer: &Answer) -> Result<Done, Failure> {
     let among = |ranges: &[String]| {
         ranges
             .iter()
-            .any(|range| status_range(range).is_ok_and(|range| range.contains(&status)))
+            .any(|range| status_range(range).is_ok_and(|range| range.contains(&answer.status)))
     };
-    let message = format!("answer {status}");
+    let counted = |done: Done| {
+        done.count("status", answer.status)
+            .count("bytes", answer.bytes)
+    };
     if among(&config.nothing_to_do) {
-        return Ok(Done::nothing_to_do(message).count("status", status));
+        return Ok(counted(Done::nothing_to_do(answer.told())));
     }
     if among(&config.succeed) {
-        return Ok(Done::worked(message).count("status", status));
+        return Ok(counted(Done::worked(answer.told())));
     }
     let error = anyhow!(
-        "the answer was {status}; expected {}",
+        "the answer was {}, {} bytes; expected {}",
+        answer.status,
+        answer.bytes,
         config.succeed.join(", ")
     );
-    match wait {
+    match answer.wait {
         _ if !among(&config.retry) => Err(Failure::never(error)),
         Some(wait) => Err(Failure::after(error, wait)),
         None => Err(Failure::from(error)),
@@ -224,6 +198,8 @@ fn judge(config: &HttpRequestConfig, status: u16, wait: Option<Duration>) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{domain::Outcome, engine::Again};
 
@@ -232,19 +208,25 @@ mod tests {
         let config: HttpRequestConfig =
             serde_json::from_str(r#"{"url": "http://127.0.0.1/", "nothing_to_do": ["204"]}"#)
                 .unwrap();
-        assert_eq!(judge(&config, 200, None).unwrap().outcome, Outcome::Worked);
-        assert_eq!(
-            judge(&config, 204, None).unwrap().outcome,
-            Outcome::NothingToDo
-        );
-        assert_eq!(judge(&config, 404, None).unwrap_err().again, Again::Never);
-        assert_eq!(
-            judge(&config, 503, None).unwrap_err().again,
-            Again::ByPolicy
-        );
+        let judged = |status: u16, wait: Option<Duration>| {
+            let answer = Answer {
+                status,
+                bytes: 0,
+                lines: Vec::new(),
+                wait,
+                broken: None,
+            };
+            judge(&config, &answer)
+        };
+        assert_eq!(judged(200, None).unwrap().outcome, Outcome::Worked);
+        assert_eq!(judged(204, None).unwrap().outcome, Outcome::NothingToDo);
+        for status in [101, 301, 304, 404] {
+            assert_eq!(judged(status, None).unwrap_err().again, Again::Never);
+        }
+        assert_eq!(judged(503, None).unwrap_err().again, Again::ByPolicy);
         let wait = Duration::from_secs(7);
         assert_eq!(
-            judge(&config, 429, Some(wait)).unwrap_err().again,
+            judged(429, Some(wait)).unwrap_err().again,
             Again::After(wait)
         );
     }
