@@ -143,20 +143,20 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
         current_user: user.ok().flatten().map(|user| user.name),
     };
     let done = crontab::import(&files, &options);
-    say(&done.toml)?;
+    hand_over(done.toml.as_bytes()).context("could not write the configuration")?;
     for left in &done.left {
-        eprintln!(
+        remark(&format!(
             "left out: {}:{}: {}",
             left.path.escape_debug(),
             left.line,
             left.reason
-        );
+        ));
     }
-    eprintln!(
+    remark(&format!(
         "{} entries carried over, {} lines left out",
         done.carried,
         done.left.len()
-    );
+    ));
     Ok(())
 }
 
@@ -166,15 +166,26 @@ pub(super) fn helper(step: &str) -> Done {
         .read_to_end(&mut order)
         .context("could not read the order")?;
     let answer = backup::help(step, &order)?;
-    std::io::stdout()
-        .write_all(&answer)
-        .context("could not write the answer")?;
+    hand_over(&answer).context("could not write the answer")?;
     Ok(())
 }
 
-/// Prints to standard output. A reader that has gone, such as `head`, has read enough.
+/// Writes data to standard output: all of it, or it is an error, also where the reader has gone.
+fn hand_over(data: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(data)?;
+    stdout.flush()
+}
+
+/// A remark on standard error. Nobody can be told that it is closed or full.
+pub(super) fn remark(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Shows something on standard output. A reader that has gone, such as `head`, has read enough: the command goes on,
+/// and exits with the code that it would have had.
 pub(super) fn say(text: &str) -> Done {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match hand_over(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error)
                 .context("could not write the output")

@@ -40,11 +40,11 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
         let progress = move |done: Progress| {
             let mark = done.bytes / TOLD_EVERY;
             if told.fetch_max(mark, Ordering::Relaxed) < mark {
-                eprintln!(
+                commands::remark(&format!(
                     "restored so far: {} files, {} MiB",
                     done.files,
                     done.bytes >> 20
-                );
+                ));
             }
         };
         let account = app::restore(&config, &ports, &wish, Arc::new(progress)).await?;
@@ -58,10 +58,10 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
 
 fn tell(account: &Account, config: &Config) -> Result<(), Failed> {
     for failed in &account.failed {
-        eprintln!("damaged: {failed}");
+        commands::remark(&format!("damaged: {failed}"));
     }
     for remark in &account.remarks {
-        eprintln!("{remark}");
+        commands::remark(remark);
     }
     commands::say(&format!(
         "restored {} as of {}: {} files, {} bytes; {} rows, {} documents, {} contents\n\

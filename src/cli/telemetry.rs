@@ -27,6 +27,9 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
     }
     let log = fmt()
         .with_env_filter(filter)
+        // It would be told on standard error, by a macro that panics where that cannot be written: on a full disk, in
+        // every task that logs.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_target(false);
     if config.json {

@@ -103,6 +103,15 @@ impl Place {
         finish(self.watchbell(command, flags))
     }
 
+    /// Runs `watchbell COMMAND` to its end, with a standard output of which nobody reads a byte.
+    pub(crate) fn run_unread(&self, command: &str, flags: &[&str]) -> Done {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut watchbell = self.watchbell(command, flags);
+        watchbell.stdout(writer);
+        finish(watchbell)
+    }
+
     /// A start of the server that must fail.
     pub(crate) fn refused(&self, flags: &[&str]) -> Done {
         let mut all = vec!["--listen", "127.0.0.1:0"];

@@ -42,6 +42,8 @@ fn a_row_that_is_missing_from_the_ledger_is_found() {
         .find(|line| line.starts_with("tasks/each-second: ledger.hole: "));
     assert!(hole.is_some(), "{torn:?}");
     assert!(!torn.stdout.contains(" 0 findings"), "{torn:?}");
+    let unread = place.run_unread("audit-slots", &[]);
+    assert_eq!(unread.code(), 5, "whoever reads it: {unread:?}");
 }
 
 #[test]

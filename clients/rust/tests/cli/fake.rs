@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 use watchbell_client::pb;
 
@@ -44,6 +44,9 @@ pub(crate) struct Script {
     pub(crate) triggers: Answers<pb::TriggerTaskResponse>,
     pub(crate) watches: Answers<Vec<Result<pb::WatchRunsResponse, Status>>>,
     pub(crate) logs: Answers<Vec<Result<pb::TailRunLogResponse, Status>>>,
+    pub(crate) statuses: Answers<Vec<Result<pb::WatchStatusResponse, Status>>>,
+    /// Streams stay open behind their last message, as where nothing happens.
+    pub(crate) streams_stay: bool,
     pub(crate) triggered: Vec<pb::TriggerTaskRequest>,
     pub(crate) updated: Vec<pb::UpdateTaskRequest>,
     pub(crate) waited: Vec<pb::WaitRunRequest>,
@@ -76,6 +79,18 @@ impl Fake {
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap()
     }
+}
+
+/// The messages as a stream, which ends behind them unless it is to stay.
+pub(crate) fn streamed<T: Send + 'static>(
+    messages: Vec<Result<T, Status>>,
+    stays: bool,
+) -> BoxStream<T> {
+    let messages = stream::iter(messages);
+    if stays {
+        return Box::pin(messages.chain(stream::pending()));
+    }
+    Box::pin(messages)
 }
 
 pub(crate) fn next<T>(answers: &mut Answers<T>) -> Result<T, Status> {
@@ -174,7 +189,7 @@ impl RunService for Fake {
         let (request, mut script) = self.open(request)?;
         script.watched.push(request);
         let messages = next(&mut script.watches)?;
-        Ok(Response::new(Box::pin(stream::iter(messages))))
+        Ok(Response::new(streamed(messages, script.streams_stay)))
     }
 
     async fn tail_run_log(
@@ -183,7 +198,7 @@ impl RunService for Fake {
     ) -> Result<Response<BoxStream<pb::TailRunLogResponse>>, Status> {
         let (_, mut script) = self.open(request)?;
         let messages = next(&mut script.logs)?;
-        Ok(Response::new(Box::pin(stream::iter(messages))))
+        Ok(Response::new(streamed(messages, script.streams_stay)))
     }
 }
 
@@ -197,5 +212,14 @@ impl SchedulerService for Fake {
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(script.status.clone()),
         }))
+    }
+
+    async fn watch_status(
+        &self,
+        request: Request<pb::WatchStatusRequest>,
+    ) -> Result<Response<BoxStream<pb::WatchStatusResponse>>, Status> {
+        let (_, mut script) = self.open(request)?;
+        let messages = next(&mut script.statuses)?;
+        Ok(Response::new(streamed(messages, script.streams_stay)))
     }
 }

@@ -8,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 use watchbell_client::{json, pb};
 
-use crate::fake::{Answers, Fake, next, server::document_service_server::DocumentService};
+use crate::fake::{
+    Answers, Fake, next, server::document_service_server::DocumentService, streamed,
+};
 
 /// What there is, what is to go wrong, and what was asked.
 #[derive(Default)]
@@ -187,7 +189,7 @@ impl DocumentService for Fake {
         let (request, mut script) = self.open(request)?;
         script.documents.watched.push(request);
         let messages = next(&mut script.documents.watches)?;
-        Ok(Response::new(Box::pin(stream::iter(messages))))
+        Ok(Response::new(streamed(messages, script.streams_stay)))
     }
 
     async fn import_documents(

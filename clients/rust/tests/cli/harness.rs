@@ -4,6 +4,7 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::{Arc, MutexGuard},
+    time::Duration,
 };
 
 use tokio::{
@@ -20,6 +21,9 @@ use crate::fake::{
         scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
     },
 };
+
+/// Longer than any call takes that does not hang.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A server, and the directory with its token.
 pub(crate) struct Harness {
@@ -122,6 +126,34 @@ impl Harness {
         Done {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs bellctl with a standard output of which nobody reads a byte: its reader has gone before it begins.
+    pub(crate) async fn run_unread(&self, args: &[&str]) -> Done {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.run_into(args, writer.into()).await
+    }
+
+    /// Runs bellctl with a standard output on a disk that is full.
+    pub(crate) async fn run_full(&self, args: &[&str]) -> Done {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        self.run_into(args, full.unwrap().into()).await
+    }
+
+    async fn run_into(&self, args: &[&str], stdout: Stdio) -> Done {
+        let mut command = self.command(args);
+        let child = command.stdout(stdout).spawn().unwrap();
+        // Our own end of it would keep it open.
+        drop(command);
+        let ended = child.wait_with_output();
+        let output = tokio::time::timeout(ENDS_WITHIN, ended).await;
+        let output = output.expect("bellctl has not ended").unwrap();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::new(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }

@@ -12,6 +12,7 @@ mod fake;
 mod fake_documents;
 mod harness;
 mod lists;
+mod readers;
 mod registers;
 mod streams;
 mod verbs;

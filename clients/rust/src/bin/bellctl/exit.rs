@@ -42,6 +42,8 @@ Exit codes:
   11 some rows of an import were refused
   124  the run has not ended within --timeout
   130  interrupted, and what was half written is removed
+  Whoever stops reading the output, such as `head`, changes no code: `--wait` goes on waiting. A watch then ends
+  with 0, and a download, an export or a script of completions with 10.
   `bellctl status` exits as monitors expect: 0 good, 1 warning, 2 critical, 3 unknown.";
 
 impl Exit {

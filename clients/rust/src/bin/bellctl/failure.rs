@@ -50,11 +50,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// A reader such as `head` went away, which is no failure.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
     /// Of a stream that is not resumed; `hint` says how to go on.
     pub(crate) fn of_stream(status: Status, hint: &'static str) -> Self {
         if broke_off(&status) {
@@ -142,6 +137,9 @@ impl Failure {
             Self::Connect(ConnectError::Token) => "is --token-file the file that the server wrote?",
             Self::Answer(status) => return answer_hint(status, endpoint),
             Self::BrokeOff { hint, .. } => hint,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                "whoever reads it has gone, and has not got all of it"
+            }
             Self::Usage(_)
             | Self::File { .. }
             | Self::Write { .. }

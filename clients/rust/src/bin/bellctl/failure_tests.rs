@@ -78,10 +78,12 @@ fn a_hostile_message_cannot_reach_the_terminal() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_no_failure() {
-    let gone = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
-    assert!(gone.is_broken_pipe());
-    assert!(!Failure::from(Status::not_found("x")).is_broken_pipe());
+fn data_whose_reader_went_away_is_told_as_cut_off() {
+    let gone = Failure::Output(io::ErrorKind::BrokenPipe.into());
+    assert_eq!(gone.exit(), Exit::Other);
+    assert!(gone.report("").contains("has not got all of it"));
+    let full = Failure::Output(io::ErrorKind::StorageFull.into());
+    assert!(!full.report("").contains("hint"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod output;
 mod pending_file;
 mod progress;
 mod session;
+mod stdout;
 mod table;
 mod text;
 mod time;
@@ -42,17 +43,20 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(commands::run(&cli)),
         Err(error) => Err(Failure::from(error)),
     };
+    let done = done.and_then(|exit| {
+        stdout::flush()?;
+        Ok(exit)
+    });
     let exit = done.unwrap_or_else(|failure| report(&failure, &cli));
     exit.into()
 }
 
 fn report(failure: &Failure, cli: &Cli) -> Exit {
-    if failure.is_broken_pipe() {
-        return Exit::Good;
-    }
     if commands::is_monitored(&cli.command) && cli.globals.output == Format::Table {
         // Monitors show the first line of standard output and nothing else.
-        let _ = writeln!(io::stdout(), "UNKNOWN: {}", plain(&failure.to_string()));
+        let unknown = format!("UNKNOWN: {}\n", plain(&failure.to_string()));
+        // Where this cannot be written either, the exit code says it.
+        let _ = stdout::show(&unknown);
     }
     // Nobody can be told that standard error is closed.
     let _ = writeln!(io::stderr(), "{}", failure.report(&cli.globals.endpoint()));

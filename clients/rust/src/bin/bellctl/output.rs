@@ -14,6 +14,7 @@ use watchbell_client::json;
 use crate::{
     args::{Color, Format},
     failure::Failure,
+    stdout,
     table::Table,
     text::plain,
 };
@@ -52,12 +53,9 @@ impl Output {
         }
     }
 
-    /// Writes a line of which every part is safe.
+    /// Writes a line of which every part is safe. Nothing, where its reader has gone: that ends no command.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(line.as_bytes())?;
-        stdout.write_all(b"\n")?;
-        Ok(())
+        Ok(stdout::show(&format!("{line}\n"))?)
     }
 
     pub(crate) fn table(&self, table: Table) -> Result<(), Failure> {

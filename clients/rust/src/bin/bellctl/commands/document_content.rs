@@ -1,7 +1,7 @@
 //! `bellctl document upload` and `download`.
 
 use std::{
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     pending_file::{PendingFile, safe_file_name},
     progress::{BytesBar, unless_interrupted},
     session::Session,
+    stdout::Data,
     text::plain,
 };
 
@@ -119,11 +120,8 @@ async fn pour(
 
 async fn to_stdout(session: &Session, document: &Document) -> Result<Exit, Failure> {
     let mut download = session.client.download_content(&document.name).await?;
-    pour(&mut download, document, |bytes| {
-        Ok(io::stdout().lock().write_all(bytes)?)
-    })
-    .await?;
-    io::stdout().lock().flush()?;
+    pour(&mut download, document, |bytes| Ok(Data.write_all(bytes)?)).await?;
+    Data.flush()?;
     Ok(Exit::Good)
 }
 

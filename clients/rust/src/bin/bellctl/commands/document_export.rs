@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufWriter, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     pending_file::{PendingFile, safe_file_name},
     progress::{rows_bar, unless_interrupted},
     session::Session,
+    stdout::Data,
 };
 
 /// The folder of contents, beside the register.
@@ -37,7 +38,7 @@ pub(super) async fn export(session: &Session, args: &ExportArgs) -> Result<Exit,
             return Err(Failure::Usage(what.to_owned()));
         }
         let form = args.form.map_or(Form::Csv, FormName::form);
-        write_rows(session, form, BufWriter::new(io::stdout()), None).await?;
+        write_rows(session, form, BufWriter::new(Data), None).await?;
         return Ok(Exit::Good);
     };
     let form = match args

@@ -10,11 +10,12 @@ use crate::{
     failure::Failure,
     output::{Tint, remark},
     session::Session,
+    stdout::gone,
     text::plain,
     time::{from_proto, now},
 };
 
-/// Prints a line for each document under way and each change, until it is interrupted.
+/// Prints a line for each document under way and each change, until it is interrupted, or nobody reads it any more.
 pub(super) async fn follow(session: &Session, args: &WatchDocumentsArgs) -> Result<Exit, Failure> {
     let filter = WatchDocumentsRequest {
         number: args.number.clone(),
@@ -24,6 +25,7 @@ pub(super) async fn follow(session: &Session, args: &WatchDocumentsArgs) -> Resu
     let messages = session
         .client
         .watch_documents(filter, told_of_interruptions());
+    let messages = messages.take_until(gone());
     pin_mut!(messages);
     while let Some(message) = messages.next().await {
         let message = message?;

@@ -10,16 +10,18 @@ use crate::{
     failure::Failure,
     output::{Tint, remark},
     session::Session,
+    stdout::{gone, is_gone},
     text::log,
     time::from_proto,
 };
 
-/// Prints the lines there are and, if asked to, those to come.
+/// Prints the lines there are and, if asked to, those to come, unless nobody reads them any more.
 pub(super) async fn print(session: &Session, args: &LogsArgs) -> Result<Exit, Failure> {
     let name = args.name.clone().into_resource();
     let chunks = session
         .client
         .tail_run_log(&name, args.follow, told_of_interruptions());
+    let chunks = chunks.take_until(gone());
     pin_mut!(chunks);
     let mut attempt = 0;
     let mut printed = false;
@@ -37,7 +39,7 @@ pub(super) async fn print(session: &Session, args: &LogsArgs) -> Result<Exit, Fa
             session.output.line(&shown(session, args, &line))?;
         }
     }
-    if !printed && session.output.format == Format::Table {
+    if !printed && !is_gone() && session.output.format == Format::Table {
         remark("the log is empty");
     }
     Ok(Exit::Good)

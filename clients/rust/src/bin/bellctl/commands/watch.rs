@@ -16,11 +16,12 @@ use crate::{
     name::{RunName, TaskName},
     output::{Tint, remark},
     session::Session,
+    stdout::gone,
     text::plain,
     time::{exact_length, from_proto, now},
 };
 
-/// Prints a line for each run under way and each change, until the stream ends.
+/// Prints a line for each run under way and each change, until the stream ends, or nobody reads it any more.
 pub(super) async fn follow(session: &Session, args: &WatchArgs) -> Result<Exit, Failure> {
     let filter = WatchRunsRequest {
         task: args
@@ -37,6 +38,7 @@ pub(super) async fn follow(session: &Session, args: &WatchArgs) -> Result<Exit, 
         skip_snapshot: args.skip_snapshot,
     };
     let messages = session.client.watch_runs(filter, told_of_interruptions());
+    let messages = messages.take_until(gone());
     pin_mut!(messages);
     while let Some(message) = messages.next().await {
         let message = message?;
