@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
-use crate::{domain::task::Origin, error::Result};
+use crate::{
+    domain::{Task, task::Origin},
+    error::Result,
+};
 
 /// A replica without a sign of life for longer than this is not compared.
 pub const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
@@ -13,7 +16,7 @@ pub const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// Something that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriftItem {
-    /// OVERRIDE, KIND_UNSCHEDULED, DUPLICATE_WORK, REPLICA_CONFIGURATION or REPLICA_VERSION.
+    /// OVERRIDE, DUPLICATE_WORK, REPLICA_CONFIGURATION or REPLICA_VERSION.
     pub kind: &'static str,
     pub subject: String,
     pub message: String,
@@ -22,23 +25,26 @@ pub struct DriftItem {
 }
 
 impl Engine {
-    /// Overrides with their age, kinds that nothing schedules, tasks that do the same, replicas that
-    /// differ from this one.
+    /// Overrides that change something, with their age; tasks of the API that do the work of a configured one; replicas
+    /// that differ from this one. Nothing else: a list that is never empty is read by nobody.
     ///
     /// # Errors
     /// Where the database is away.
     pub async fn drift(&self) -> Result<Vec<DriftItem>> {
         let mut items = Vec::new();
         let tasks = self.store().tasks_all().await?;
-        let mut same: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        let mut same: BTreeMap<(String, String), Vec<&Task>> = BTreeMap::new();
         for task in &tasks {
             let parameters = serde_json::to_string(&task.spec.parameters).unwrap_or_default();
             let work = (task.spec.kind.clone(), parameters);
-            same.entry(work).or_default().push(task.resource_name());
+            same.entry(work).or_default().push(task);
             if task.layers.origin() == Origin::Api {
                 continue;
             }
             for (field, change) in &task.layers.api {
+                if !changes_something(task, field) {
+                    continue;
+                }
                 items.push(DriftItem {
                     kind: "OVERRIDE",
                     subject: task.resource_name(),
@@ -51,21 +57,20 @@ impl Engine {
                 });
             }
         }
-        for (kind, _) in self.registry().kinds() {
-            if !tasks.iter().any(|task| task.spec.kind == kind) {
-                let message = "no task uses this kind".to_owned();
-                items.push(plain("KIND_UNSCHEDULED", format!("kinds/{kind}"), message));
-            }
-        }
-        for ((kind, parameters), names) in same {
-            if let [first, others @ ..] = names.as_slice()
-                && !others.is_empty()
-            {
+        for ((kind, parameters), tasks) in same {
+            // One work at two times is what a configuration may well say, as a crontab does.
+            let (added, configured): (Vec<&Task>, Vec<&Task>) = tasks
+                .into_iter()
+                .partition(|task| task.layers.origin() == Origin::Api);
+            let Some(configured) = configured.first() else {
+                continue;
+            };
+            for task in added {
                 let message = format!(
-                    "does the same as {}: kind {kind}, parameters {parameters}",
-                    others.join(", ")
+                    "does the same as {}, which is configured: kind {kind}, parameters {parameters}",
+                    configured.resource_name()
                 );
-                items.push(plain("DUPLICATE_WORK", first.clone(), message));
+                items.push(plain("DUPLICATE_WORK", task.resource_name(), message));
             }
         }
         items.extend(self.replica_drift().await?);
@@ -77,6 +82,10 @@ impl Engine {
         let own = self.replica();
         let now = self.clock().now();
         let mut items = Vec::new();
+        if self.store().kind() != "postgresql" {
+            // One process owns the data directory: whatever else is in the table has died.
+            return Ok(items);
+        }
         for other in self.store().replicas().await? {
             if other.id == own.id || ALIVE_FOR < now.duration_since(other.seen_at) {
                 continue;
@@ -98,6 +107,17 @@ impl Engine {
             }
         }
         Ok(items)
+    }
+}
+
+/// Whether the task would be another without what was changed in this field.
+fn changes_something(task: &Task, field: &str) -> bool {
+    let mut without = task.layers.clone();
+    without.api.remove(field);
+    // What does not fit, with it or without it, differs.
+    match (without.merge(), task.layers.merge()) {
+        (Ok(without), Ok(with)) => without != with,
+        (Err(_), _) | (_, Err(_)) => true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One row, three layers: what ships, what the file says, what the API has changed.
 
+use jiff::SignedDuration;
 use tonic::Code;
 use watchbell_client::pb;
 
@@ -11,7 +12,8 @@ on_both!(
     an_unchanged_file_changes_nothing,
     a_task_that_leaves_the_file_is_ended_and_may_come_back,
     another_zone_of_the_organisation_replans_what_names_none,
-    drift_lists_overrides_idle_kinds_and_double_work,
+    drift_lists_overrides_and_double_work,
+    what_is_no_difference_is_no_drift,
     a_task_that_does_not_fit_refuses_the_start_and_changes_nothing,
     a_schedule_that_can_no_longer_be_read_stops_no_other_task,
     an_override_that_no_longer_fits_does_not_stop_the_start,
@@ -201,7 +203,7 @@ async fn another_zone_of_the_organisation_replans_what_names_none(database: Data
     server.stop().await;
 }
 
-async fn drift_lists_overrides_idle_kinds_and_double_work(database: Database) {
+async fn drift_lists_overrides_and_double_work(database: Database) {
     let site = Site::configured(database, FILE);
     let server = site.start().await;
     let change = pb::Task {
@@ -212,12 +214,7 @@ async fn drift_lists_overrides_idle_kinds_and_double_work(database: Database) {
     update(&server, change, &["priority"]).await;
     server.create("twin", instant()).await;
 
-    let answer = server
-        .client
-        .scheduler()
-        .get_drift(pb::GetDriftRequest::default())
-        .await;
-    let items = answer.unwrap().into_inner().items;
+    let items = drift(&server).await;
 
     let item = |kind: &str, subject: &str| {
         let found = items
@@ -231,12 +228,41 @@ async fn drift_lists_overrides_idle_kinds_and_double_work(database: Database) {
         ("admin", "priority is 9: for now")
     );
     assert!(change.since_time.is_some());
-    item("KIND_UNSCHEDULED", "kinds/scripted");
     assert!(
-        item("DUPLICATE_WORK", "tasks/from-file")
+        item("DUPLICATE_WORK", "tasks/twin")
             .message
-            .contains("tasks/twin")
+            .contains("tasks/from-file")
     );
+    assert_eq!(items.len(), 2, "{items:?}");
+    server.stop().await;
+}
+
+async fn drift(server: &Server) -> Vec<pb::DriftItem> {
+    let request = pb::GetDriftRequest::default();
+    let answer = server.client.scheduler().get_drift(request).await;
+    answer.unwrap().into_inner().items
+}
+
+async fn what_is_no_difference_is_no_drift(database: Database) {
+    let mut site = Site::new(database);
+    let server = site.start().await;
+    assert_eq!(drift(&server).await, [], "of a new server");
+    // It dies, and its row stays: the next has another configuration.
+    server.kill().await;
+    let (_, work) = FILE.split_once("[tasks.from-file]").unwrap();
+    site.configure(&format!("{FILE}[tasks.also-from-file]{work}"));
+    site.clock.advance(SignedDuration::from_secs(31));
+    let server = site.start().await;
+    assert_eq!(drift(&server).await, [], "one work twice, as configured");
+
+    let same = pb::Task {
+        name: "tasks/from-file".to_owned(),
+        description: "from the file".to_owned(),
+        ..pb::Task::default()
+    };
+    update(&server, same, &["description"]).await;
+    assert_eq!(server.task("from-file").await.overrides.len(), 1);
+    assert_eq!(drift(&server).await, [], "changed to what it was");
     server.stop().await;
 }
 
