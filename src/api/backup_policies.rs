@@ -81,15 +81,16 @@ impl Api {
         let id = policy.id.as_str();
         let good = store.point_newest_good(policy.kind, Some(id)).await?;
         let count = store.points_of_count(id).await?;
-        let next = match store.task(&policy.task()?).await {
-            Ok(task) => task.next_due_at,
-            Err(Error::NotFound { .. }) => None,
+        let (next, pause) = match store.task(&policy.task()?).await {
+            Ok(task) => (task.next_due_at, task.pause),
+            Err(Error::NotFound { .. }) => (None, None),
             Err(error) => return Err(error),
         };
         Ok(pb::BackupPolicy {
             last_success_time: convert::time::stamp_of(good.map(|point| point.frozen_at)),
             next_due_time: convert::time::stamp_of(next),
             restore_point_count: count,
+            pause: pause.as_ref().map(convert::pause),
             ..convert::backup_policy(&standing)
         })
     }

@@ -87,6 +87,7 @@ pub(in crate::api) fn backup_policy(standing: &Standing) -> pb::BackupPolicy {
         update_principal: policy.principal.clone(),
         last_success_time: None,
         next_due_time: None,
+        pause: None,
         restore_point_count: 0,
     }
 }

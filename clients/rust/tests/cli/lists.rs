@@ -1,6 +1,6 @@
 //! Lists, previews and the status.
 
-use watchbell_client::pb::{Fire, Problem, Severity, Status, Task};
+use watchbell_client::pb::{Fire, Pause, Problem, SchedulerFigures, Severity, Status, Task};
 
 use crate::harness::Harness;
 
@@ -40,6 +40,50 @@ async fn a_page_says_that_there_are_more() {
     assert!(done.stderr.contains("--all"), "{done:?}");
     assert!(done.stdout.contains("never ran"), "{done:?}");
     assert!(!done.stdout.contains('\u{1b}'), "{done:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_due_while_everything_is_paused() {
+    let harness = Harness::start().await;
+    let due = Task {
+        next_due_time: Some(prost_types::Timestamp {
+            seconds: 4_000_000_000,
+            nanos: 0,
+        }),
+        ..task("a")
+    };
+    harness.script().tasks = vec![due];
+    let shows: [&[&str]; 3] = [&["task", "list"], &["task", "show", "a"], &["status"]];
+    harness.script().status.scheduler = Some(SchedulerFigures {
+        next_due_time: Some(prost_types::Timestamp {
+            seconds: 4_000_000_000,
+            nanos: 0,
+        }),
+        ..SchedulerFigures::default()
+    });
+    for args in shows {
+        let done = harness.run(args).await;
+        assert!(done.stdout.contains("2096-10-02"), "{args:?}: {done:?}");
+    }
+    harness.script().status.pause = Some(Pause {
+        principal: "watchbell restore".into(),
+        reason: "the original may still live".into(),
+        pause_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        until_time: None,
+    });
+    for args in shows {
+        let done = harness.run(args).await;
+        assert!(!done.stdout.contains("2096"), "{args:?}: {done:?}");
+        for text in [
+            "everything is paused by watchbell restore since 2023-11-14",
+            "until it is resumed: the original may still live",
+        ] {
+            assert!(done.stdout.contains(text), "{args:?}: {done:?}");
+        }
+    }
 }
 
 #[tokio::test]

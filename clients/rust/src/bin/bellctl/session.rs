@@ -4,7 +4,11 @@ use std::{fs, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
 use tonic::{Request, Response, Status};
-use watchbell_client::{call, client::Client};
+use watchbell_client::{
+    call,
+    client::Client,
+    pb::{GetStatusRequest, Pause},
+};
 
 use crate::{
     args::Globals,
@@ -45,6 +49,16 @@ impl Session {
         send: impl AsyncFnMut(Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         Ok(call::unary(message, send).await?)
+    }
+
+    /// The pause of everything, where there is one. While it holds nothing fires, whatever the next fire of a task is.
+    pub(crate) async fn pause_of_all(&self) -> Result<Option<Pause>, Failure> {
+        let response = self
+            .ask(GetStatusRequest {}, async |request| {
+                self.client.scheduler().get_status(request).await
+            })
+            .await?;
+        Ok(response.status.unwrap_or_default().pause)
     }
 
     /// The instant that is meant, on the clock of `zone` or of this machine.

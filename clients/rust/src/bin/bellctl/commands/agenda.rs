@@ -7,6 +7,7 @@ use watchbell_client::pb::{AgendaEntry, GetAgendaRequest};
 
 use crate::{
     args::{AgendaArgs, Format},
+    commands::pause::warn_of_all,
     exit::Exit,
     failure::Failure,
     name::short,
@@ -49,6 +50,8 @@ pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, F
             .output
             .line(&format!("nothing fires in the next {hours} h"))?;
     } else {
+        let all = session.pause_of_all().await?;
+        warn_of_all(session, all.as_ref())?;
         session.output.table(table(session, &entries))?;
         tell_more(&next);
     }

@@ -4,14 +4,17 @@ use watchbell_client::{
     call::request_id,
     pb::{
         BackupKind, BackupPolicy, BackupPolicyState, CreateBackupPolicyRequest,
-        DeleteBackupPolicyRequest, GetBackupPolicyRequest, ListBackupPoliciesRequest,
+        DeleteBackupPolicyRequest, GetBackupPolicyRequest, ListBackupPoliciesRequest, Pause,
         RetentionPolicy, UpdateBackupPolicyRequest,
     },
 };
 
 use crate::{
     args::{Format, KeepArgs, PolicyCommand, PolicyFields, PolicyName},
-    commands::task_flags::{lay_timing, touches_timing},
+    commands::{
+        pause::{describe, next_due, warn_of_all},
+        task_flags::{lay_timing, touches_timing},
+    },
     exit::Exit,
     failure::Failure,
     label::label_of,
@@ -29,7 +32,7 @@ pub(super) async fn run(session: &Session, command: &PolicyCommand) -> Result<Ex
         PolicyCommand::List => list(session).await,
         PolicyCommand::Show { id } => {
             let policy = get(session, id).await?;
-            shown(session, &policy)
+            shown(session, &policy).await
         }
         PolicyCommand::Create(fields) => create(session, fields).await,
         PolicyCommand::Update(fields) => update(session, fields).await,
@@ -57,6 +60,8 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
         session.output.json_list("policies", &policies, &next)?;
         return Ok(Exit::Good);
     }
+    let all = session.pause_of_all().await?;
+    warn_of_all(session, all.as_ref())?;
     let mut table = Table::new(&[
         "POLICY",
         "KIND",
@@ -74,7 +79,7 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
             label_of::<BackupKind>(policy.kind).into(),
             state(policy),
             when(policy).into(),
-            session.clock.show(policy.next_due_time.as_ref()).into(),
+            next_of(session, policy, all.as_ref()),
             session.clock.show(policy.last_success_time.as_ref()).into(),
             policy.restore_point_count.to_string().into(),
             keeps(policy.retention.as_ref()).into(),
@@ -97,11 +102,13 @@ async fn get(session: &Session, id: &PolicyName) -> Result<BackupPolicy, Failure
     Ok(response.policy.unwrap_or_default())
 }
 
-fn shown(session: &Session, policy: &BackupPolicy) -> Result<Exit, Failure> {
+async fn shown(session: &Session, policy: &BackupPolicy) -> Result<Exit, Failure> {
     if session.output.format == Format::Json {
         session.output.json(policy)?;
         return Ok(Exit::Good);
     }
+    let all = session.pause_of_all().await?;
+    warn_of_all(session, all.as_ref())?;
     let mut list = Table::list();
     list.entry("policy", &policy.name);
     list.entry("description", &policy.description);
@@ -118,10 +125,11 @@ fn shown(session: &Session, policy: &BackupPolicy) -> Result<Exit, Failure> {
             .map_or_else(String::new, |priority| priority.to_string()),
     );
     list.entry("task", &policy.task);
-    list.entry(
-        "next due",
-        session.clock.show(policy.next_due_time.as_ref()),
-    );
+    if let Some(pause) = &policy.pause {
+        let told = describe(&session.clock, pause);
+        list.entry("its task", Field::tinted(&told, Tint::Warning));
+    }
+    list.entry("next due", next_of(session, policy, all.as_ref()));
     list.entry(
         "last good",
         session.clock.show(policy.last_success_time.as_ref()),
@@ -300,6 +308,12 @@ pub(super) fn retention(keep: &KeepArgs) -> Option<RetentionPolicy> {
         max_age: keep.max_age.and_then(Length::to_proto),
         max_count: count(keep.max_count),
     })
+}
+
+/// When it is due next, if nothing is paused.
+fn next_of(session: &Session, policy: &BackupPolicy, all: Option<&Pause>) -> Field {
+    let (due, own) = (policy.next_due_time.as_ref(), policy.pause.as_ref());
+    next_due(&session.clock, due, own, all)
 }
 
 /// Such as `last 30, 7 daily, at most 400 d`.

@@ -9,7 +9,9 @@ use crate::{
     args::{Format, PauseArgs},
     exit::Exit,
     failure::Failure,
+    output::Tint,
     session::Session,
+    table::Field,
     text::plain,
     time::Clock,
 };
@@ -55,6 +57,33 @@ pub(super) async fn resume_all(session: &Session) -> Result<Exit, Failure> {
             .line(&format!("resumed; {count} tasks had slots in the pause"))?;
     }
     Ok(Exit::Good)
+}
+
+/// Such as `everything is paused by ada since …`, as a line before what lists tasks.
+pub(super) fn warn_of_all(session: &Session, pause: Option<&Pause>) -> Result<(), Failure> {
+    let Some(pause) = pause else {
+        return Ok(());
+    };
+    let told = format!("everything is {}", describe(&session.clock, pause));
+    let output = &session.output;
+    output.line(&output.paint(&told, Tint::Warning))
+}
+
+/// When something fires next; that it is paused, where it or everything is.
+pub(super) fn next_due(
+    clock: &Clock,
+    due: Option<&prost_types::Timestamp>,
+    own: Option<&Pause>,
+    all: Option<&Pause>,
+) -> Field {
+    if own.is_some() {
+        return Field::tinted("paused", Tint::Warning);
+    }
+    // A task without a schedule is not due with or without the pause.
+    if all.is_some() && due.is_some() {
+        return Field::tinted("everything is paused", Tint::Warning);
+    }
+    clock.show(due).into()
 }
 
 /// Such as `paused by ada since …, until …: database upgrade`.

@@ -11,7 +11,9 @@ use watchbell_client::{
 use crate::{
     args::{DeleteArgs, Format, ListTasksArgs, PauseTaskArgs, TaskCommand, TriggerArgs},
     commands::{
-        pause::describe, run_view::one_line, task_edit, task_history, task_spec, task_view,
+        pause::{describe, warn_of_all},
+        run_view::one_line,
+        task_edit, task_history, task_spec, task_view,
         wait::wait_for,
     },
     exit::Exit,
@@ -71,9 +73,10 @@ async fn list(session: &Session, args: &ListTasksArgs) -> Result<Exit, Failure> 
     if tasks.is_empty() {
         session.output.line("no tasks")?;
     } else {
-        session
-            .output
-            .table(task_view::table(&session.clock, &tasks))?;
+        let all = session.pause_of_all().await?;
+        warn_of_all(session, all.as_ref())?;
+        let table = task_view::table(&session.clock, &tasks, all.as_ref());
+        session.output.table(table)?;
     }
     tell_more(&next);
     Ok(Exit::Good)
@@ -89,7 +92,8 @@ async fn show(session: &Session, name: &TaskName) -> Result<Exit, Failure> {
         session.output.json(&response)?;
     } else {
         let task = response.task.unwrap_or_default();
-        task_view::show(session, &task)?;
+        let all = session.pause_of_all().await?;
+        task_view::show(session, &task, all.as_ref())?;
     }
     Ok(Exit::Good)
 }
@@ -161,7 +165,7 @@ async fn resume(session: &Session, name: &TaskName) -> Result<Exit, Failure> {
     if session.output.format == Format::Json {
         session.output.json(&response)?;
     } else {
-        told_next(session, "resumed", &response.task.unwrap_or_default())?;
+        told_next(session, "resumed", &response.task.unwrap_or_default()).await?;
     }
     Ok(Exit::Good)
 }
@@ -201,7 +205,7 @@ async fn reset(session: &Session, args: &DeleteArgs) -> Result<Exit, Failure> {
     if session.output.format == Format::Json {
         session.output.json(&response)?;
     } else {
-        told_next(session, "reset", &response.task.unwrap_or_default())?;
+        told_next(session, "reset", &response.task.unwrap_or_default()).await?;
     }
     Ok(Exit::Good)
 }
@@ -214,10 +218,18 @@ pub(super) fn get(name: &TaskName) -> GetTaskRequest {
 }
 
 /// What was done to the task, and when it is due next.
-pub(super) fn told_next(session: &Session, done: &str, task: &Task) -> Result<(), Failure> {
+pub(super) async fn told_next(session: &Session, done: &str, task: &Task) -> Result<(), Failure> {
     let name = plain(&task.name);
+    let all = match &task.next_due_time {
+        Some(_) => session.pause_of_all().await?,
+        None => None,
+    };
     let line = match &task.next_due_time {
         _ if task.pause.is_some() => format!("{done} {name}; it is paused"),
+        Some(_) if let Some(pause) = &all => {
+            let told = describe(&session.clock, pause);
+            format!("{done} {name}; everything is {told}")
+        }
         Some(next) => format!("{done} {name}; next due {}", session.clock.show(Some(next))),
         None => format!("{done} {name}; it is not due by itself"),
     };

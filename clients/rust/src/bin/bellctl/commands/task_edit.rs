@@ -62,7 +62,7 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> Result<Exit,
         } else {
             "created"
         };
-        told_next(session, done, &response.task.unwrap_or_default())?;
+        told_next(session, done, &response.task.unwrap_or_default()).await?;
     }
     Ok(Exit::Good)
 }
@@ -105,7 +105,7 @@ pub(super) async fn update(session: &Session, args: &UpdateArgs) -> Result<Exit,
     if let Some(present) = &present {
         paths = json::differing_paths(paths, &draft.task, present)?;
         if paths.is_empty() {
-            return unchanged(session, present);
+            return unchanged(session, present).await;
         }
     }
     let task = Task {
@@ -138,7 +138,7 @@ async fn send(session: &Session, request: UpdateTaskRequest) -> Result<Exit, Fai
     if session.output.format == Format::Json {
         session.output.json(&response)?;
     } else {
-        told_next(session, done, &response.task.unwrap_or_default())?;
+        told_next(session, done, &response.task.unwrap_or_default()).await?;
     }
     Ok(Exit::Good)
 }
@@ -183,7 +183,7 @@ fn borrow_parts(draft: &mut Task, paths: &[String], present: &Task) -> bool {
     borrowed
 }
 
-fn unchanged(session: &Session, task: &Task) -> Result<Exit, Failure> {
+async fn unchanged(session: &Session, task: &Task) -> Result<Exit, Failure> {
     if session.output.format == Format::Json {
         // The shape of the answer that an update would have had.
         session
@@ -195,7 +195,8 @@ fn unchanged(session: &Session, task: &Task) -> Result<Exit, Failure> {
         session
             .output
             .line("nothing to change: the task is so already")?;
-        task_view::show(session, task)?;
+        let all = session.pause_of_all().await?;
+        task_view::show(session, task, all.as_ref())?;
     }
     Ok(Exit::Good)
 }

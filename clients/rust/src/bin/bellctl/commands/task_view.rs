@@ -2,11 +2,14 @@
 
 use watchbell_client::{
     json,
-    pb::{CatchUpMode, Execution, OverlapPolicy, RunOutcome, RunState, Schedule, Task, TaskOrigin},
+    pb::{
+        CatchUpMode, Execution, OverlapPolicy, Pause, RunOutcome, RunState, Schedule, Task,
+        TaskOrigin,
+    },
 };
 
 use crate::{
-    commands::pause::describe,
+    commands::pause::{describe, next_due, warn_of_all},
     failure::Failure,
     label::{Labelled as _, label_of},
     name::short,
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// A row for each task.
-pub(super) fn table(clock: &Clock, tasks: &[Task]) -> Table {
+pub(super) fn table(clock: &Clock, tasks: &[Task], all: Option<&Pause>) -> Table {
     let mut table = Table::new(&[
         "TASK",
         "KIND",
@@ -27,11 +30,7 @@ pub(super) fn table(clock: &Clock, tasks: &[Task]) -> Table {
         "DESCRIPTION",
     ]);
     for task in tasks {
-        let next = if task.pause.is_some() {
-            Field::tinted("paused", Tint::Warning)
-        } else {
-            clock.show(task.next_due_time.as_ref()).into()
-        };
+        let next = next_due(clock, task.next_due_time.as_ref(), task.pause.as_ref(), all);
         let icon = match task.icon.as_str() {
             "" => String::new(),
             icon => format!("{icon} "),
@@ -49,8 +48,9 @@ pub(super) fn table(clock: &Clock, tasks: &[Task]) -> Table {
 }
 
 /// All of a task.
-pub(super) fn show(session: &Session, task: &Task) -> Result<(), Failure> {
-    session.output.table(list(&session.clock, task)?)?;
+pub(super) fn show(session: &Session, task: &Task, all: Option<&Pause>) -> Result<(), Failure> {
+    warn_of_all(session, all)?;
+    session.output.table(list(&session.clock, task, all)?)?;
     if !task.overrides.is_empty() {
         let mut table = Table::new(&["CHANGED FIELD", "VALUE", "BY", "WHEN", "WHY"]);
         for change in &task.overrides {
@@ -68,7 +68,7 @@ pub(super) fn show(session: &Session, task: &Task) -> Result<(), Failure> {
     Ok(())
 }
 
-fn list(clock: &Clock, task: &Task) -> Result<Table, Failure> {
+fn list(clock: &Clock, task: &Task, all: Option<&Pause>) -> Result<Table, Failure> {
     let mut list = Table::list();
     list.entry("task", &task.name);
     list.entry(
@@ -86,7 +86,8 @@ fn list(clock: &Clock, task: &Task) -> Result<Table, Failure> {
     }
     list.entry("schedule", schedule(clock, task.schedule.as_ref()));
     list.entry("next nominal", clock.show(task.next_nominal_time.as_ref()));
-    list.entry("next due", clock.show(task.next_due_time.as_ref()));
+    let (due, own) = (task.next_due_time.as_ref(), task.pause.as_ref());
+    list.entry("next due", next_due(clock, due, own, all));
     list.entry("last run", last_run(task));
     list.entry("last success", clock.show(task.last_success_time.as_ref()));
     list.entry("last failure", clock.show(task.last_failure_time.as_ref()));
