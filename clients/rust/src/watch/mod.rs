@@ -1,4 +1,4 @@
-//! Follows runs, their logs and documents across lost connections, restarts and drains.
+//! Follows runs, their logs, documents and the status across lost connections, restarts and drains.
 //!
 //! Each message of a watch carries a `resume_token`. `resume` keeps the last one, and opens the
 //! stream again with it when the stream breaks, falls silent, or is ended by the server. Since a
@@ -11,12 +11,14 @@ mod log;
 mod resume;
 mod runs;
 mod seen;
+mod status;
 mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tonic::Status;
 
+pub use self::status::StatusNews;
 use crate::backoff::Backoff;
 
 /// How a watch behaves when its stream breaks.

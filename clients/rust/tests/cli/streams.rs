@@ -2,8 +2,8 @@
 
 use tonic::Status;
 use watchbell_client::pb::{
-    LogChunk, LogLine, Run, RunEvent, StreamEnd, TailRunLogResponse, WatchRunsResponse,
-    tail_run_log_response, watch_runs_response,
+    LogChunk, LogLine, Problem, Run, RunEvent, Severity, StreamEnd, TailRunLogResponse,
+    WatchRunsResponse, WatchStatusResponse, tail_run_log_response, watch_runs_response,
 };
 
 use crate::harness::Harness;
@@ -119,4 +119,79 @@ async fn a_log_is_printed_line_by_line_and_made_safe() {
         .await;
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(done.stdout, "one\ttab\n\\u{1b}[2Jtwo\n");
+}
+
+fn status(problems: &[&str]) -> Result<WatchStatusResponse, Status> {
+    let problem = |subject: &&str| Problem {
+        severity: Severity::Critical.into(),
+        subject: (*subject).to_owned(),
+        message: "its last run has failed".to_owned(),
+        ..Problem::default()
+    };
+    let overall = match problems {
+        [] => Severity::Ok,
+        _ => Severity::Critical,
+    };
+    Ok(WatchStatusResponse {
+        status: Some(watchbell_client::pb::Status {
+            overall: overall.into(),
+            problems: problems.iter().map(problem).collect(),
+            ..Default::default()
+        }),
+        end: None,
+    })
+}
+
+#[tokio::test]
+async fn a_watched_status_tells_changes_and_is_unknown_while_the_server_is_away() {
+    let harness = Harness::start().await;
+    let goodbye = StreamEnd {
+        reason: "DRAINING".into(),
+        retry_after: None,
+    };
+    harness.script().statuses = [
+        Ok(vec![
+            status(&[]),
+            status(&[]),
+            status(&["tasks/a"]),
+            Ok(WatchStatusResponse {
+                status: None,
+                end: Some(goodbye),
+            }),
+        ]),
+        Err(Status::unavailable("restarting")),
+        Ok(vec![
+            status(&["tasks/a"]),
+            status(&["tasks/b"]),
+            Err(Status::unavailable("gone")),
+        ]),
+        Err(Status::unauthenticated("another token")),
+    ]
+    .into();
+    let done = harness.run(&["status", "--watch"]).await;
+    assert_eq!(done.code, 3, "{done:?}");
+    let told: Vec<String> = done
+        .stdout
+        .lines()
+        .map(|line| {
+            let line = line.get(9..).unwrap_or(line).replace("; checked -", "");
+            line.trim().to_owned()
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "OK: no problems",
+            "CRITICAL: tasks/a: its last run has failed",
+            "new:  critical tasks/a: its last run has failed",
+            "UNKNOWN: the server ended the stream: DRAINING",
+            "CRITICAL: tasks/a: its last run has failed",
+            "new:  critical tasks/a: its last run has failed",
+            "CRITICAL: tasks/b: its last run has failed",
+            "new:  critical tasks/b: its last run has failed",
+            "gone: critical tasks/a: its last run has failed",
+            "UNKNOWN: The service is currently unavailable: gone",
+            "another token",
+        ]
+    );
 }

@@ -101,9 +101,13 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// How the server is. Exits as monitors expect: 0 good, 1 warning, 2 critical, 3 unknown.
     #[command(
-        after_help = "Examples:\n  bellctl status\n  bellctl status --output json | jq .status.problems"
+        after_help = "Examples:\n  bellctl status\n  bellctl status --output json | jq .status.problems\n  bellctl status --watch"
     )]
-    Status,
+    Status {
+        /// A line for each change, until it is interrupted.
+        #[arg(long)]
+        watch: bool,
+    },
     /// What the server is: version, storage, zone, kinds of task, limits.
     #[command(
         after_help = "Examples:\n  bellctl info\n  bellctl info --output json | jq -r .version"

@@ -24,6 +24,7 @@ mod run_view;
 mod schedule;
 mod server;
 mod status;
+mod status_watch;
 mod task;
 mod task_edit;
 mod task_flags;
@@ -47,7 +48,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
     let session = Session::open(&cli.globals).await?;
     match &cli.command {
-        Command::Status => status::show(&session).await,
+        Command::Status { watch: true } => status_watch::follow(&session).await,
+        Command::Status { watch: false } => status::show(&session).await,
         Command::Info => server::info(&session).await,
         Command::Replicas => server::replicas(&session).await,
         Command::Drift => server::drift(&session).await,
@@ -65,7 +67,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
 
 /// Whether monitors run the command, by its output and exit code.
 pub(crate) fn is_monitored(command: &Command) -> bool {
-    matches!(command, Command::Status)
+    matches!(command, Command::Status { .. })
 }
 
 /// The exit code of a failure; a monitor that asked for the status must hear "unknown".
@@ -85,7 +87,10 @@ mod tests {
     #[test]
     fn a_monitor_hears_unknown_whatever_went_wrong() {
         let refused = Failure::from(Status::unauthenticated("wrong token"));
-        assert_eq!(exit_of(&refused, &Command::Status) as u8, 3);
+        assert_eq!(
+            exit_of(&refused, &Command::Status { watch: false }) as u8,
+            3
+        );
         assert_eq!(exit_of(&refused, &Command::Info) as u8, 9);
     }
 }

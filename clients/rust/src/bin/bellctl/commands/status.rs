@@ -8,7 +8,7 @@ use crate::{
     args::Format,
     commands::{
         backup_show::{last_good, within_a_day},
-        pause::describe,
+        pause::{next_due, warn_of_all},
     },
     exit::Exit,
     failure::Failure,
@@ -41,10 +41,7 @@ fn show_table(session: &Session, status: &Status) -> Result<(), Failure> {
     let clock = &session.clock;
     let tint = tint_of(status.overall());
     output.line(&output.paint(&headline(clock, status), tint))?;
-    if let Some(pause) = &status.pause {
-        let told = format!("everything is {}", describe(clock, pause));
-        output.line(&output.paint(&told, Tint::Warning))?;
-    }
+    warn_of_all(session, status.pause.as_ref())?;
     if !status.problems.is_empty() {
         output.line("")?;
         output.table(problems(clock, &status.problems))?;
@@ -59,7 +56,7 @@ fn show_table(session: &Session, status: &Status) -> Result<(), Failure> {
 }
 
 /// What is wrong, and with what.
-fn told(problem: &Problem) -> String {
+pub(super) fn told(problem: &Problem) -> String {
     if problem.subject.is_empty() {
         return problem.message.clone();
     }
@@ -67,7 +64,7 @@ fn told(problem: &Problem) -> String {
 }
 
 /// Begins with the severity in capitals, as monitors show the first line.
-fn headline(clock: &Clock, status: &Status) -> String {
+pub(super) fn headline(clock: &Clock, status: &Status) -> String {
     let severity = match status.overall() {
         Severity::Unspecified => "UNKNOWN".to_owned(),
         known @ (Severity::Ok | Severity::Warning | Severity::Critical) => {
@@ -80,7 +77,8 @@ fn headline(clock: &Clock, status: &Status) -> String {
         [first, rest @ ..] => format!("{} (and {} more)", told(first), rest.len()),
     };
     let checked = clock.show(status.check_time.as_ref());
-    plain(&format!("{severity}: {problems}; checked {checked}"))
+    // To monitors, what stands behind a bar is performance data.
+    plain(&format!("{severity}: {problems}; checked {checked}")).replace('|', "¦")
 }
 
 fn problems(clock: &Clock, problems: &[Problem]) -> Table {
@@ -125,7 +123,8 @@ fn figures(clock: &Clock, status: &Status) -> Table {
         );
     }
     if let Some(scheduler) = &status.scheduler {
-        list.entry("next due", clock.show(scheduler.next_due_time.as_ref()));
+        let (due, all) = (scheduler.next_due_time.as_ref(), status.pause.as_ref());
+        list.entry("next due", next_due(clock, due, None, all));
         list.entry("last tick", clock.show(scheduler.last_tick_time.as_ref()));
         list.entry(
             "due and undecided",
@@ -228,6 +227,14 @@ mod tests {
             headline(&clock(), &status),
             "CRITICAL: backup-daily is late (and 1 more); checked -"
         );
+        let piped = Status {
+            problems: vec![Problem {
+                message: "`a | b` has failed".into(),
+                ..Problem::default()
+            }],
+            ..Status::default()
+        };
+        assert!(!headline(&clock(), &piped).contains('|'));
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! `bellctl status --watch`: follows the status.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt as _, pin_mut};
+use watchbell_client::{
+    pb::{GetStatusResponse, Problem, Status},
+    watch::StatusNews,
+};
+
+use crate::{
+    args::Format,
+    commands::{
+        status::{headline, told},
+        watch::told_of_interruptions,
+    },
+    exit::Exit,
+    failure::Failure,
+    label::Labelled as _,
+    output::Tint,
+    session::Session,
+    stdout::gone,
+    table::tint_of,
+    text::plain,
+    time::now,
+};
+
+/// Prints a line for each change, with the problems that are new and those that are gone, until nobody reads it any
+/// more; answers with the code of what was known last.
+pub(super) async fn follow(session: &Session) -> Result<Exit, Failure> {
+    let news = session.client.watch_status(told_of_interruptions());
+    let news = news.take_until(gone());
+    pin_mut!(news);
+    let mut shown = None;
+    let mut exit = Exit::Unreachable;
+    while let Some(news) = news.next().await {
+        match news? {
+            StatusNews::Known(status) => {
+                exit = Exit::of_status(status.overall());
+                let status = *status;
+                let standing = Standing::of(&status);
+                if shown.as_ref() != Some(&standing) {
+                    show(session, status, shown.as_ref(), &standing)?;
+                }
+                shown = Some(standing);
+            }
+            StatusNews::Unknown(lost) => {
+                exit = Exit::Unreachable;
+                // For programs the remark on standard error and the silence say it: there is no status to show.
+                if session.output.format == Format::Table && shown != Some(Standing::unknown()) {
+                    let line = plain(&format!("UNKNOWN: {}", lost.cause));
+                    tell(session, &line, Tint::Warning)?;
+                }
+                shown = Some(Standing::unknown());
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// What a status says, without what moves while nothing changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Standing {
+    overall: i32,
+    problems: BTreeSet<String>,
+}
+
+impl Standing {
+    fn of(status: &Status) -> Self {
+        let line = |problem: &Problem| {
+            let severity = problem.severity().label();
+            plain(&format!("{severity} {}", told(problem)))
+        };
+        Self {
+            overall: status.overall,
+            problems: status.problems.iter().map(line).collect(),
+        }
+    }
+
+    fn unknown() -> Self {
+        Self {
+            overall: -1,
+            problems: BTreeSet::new(),
+        }
+    }
+}
+
+fn show(
+    session: &Session,
+    status: Status,
+    before: Option<&Standing>,
+    now: &Standing,
+) -> Result<(), Failure> {
+    if session.output.format == Format::Json {
+        let status = Some(status);
+        return session.output.json_line(&GetStatusResponse { status });
+    }
+    let tint = tint_of(status.overall());
+    tell(session, &headline(&session.clock, &status), tint)?;
+    let none = BTreeSet::new();
+    let before = before.map_or(&none, |before| &before.problems);
+    for new in now.problems.difference(before) {
+        session.output.line(&format!("         new:  {new}"))?;
+    }
+    for gone in before.difference(&now.problems) {
+        session.output.line(&format!("         gone: {gone}"))?;
+    }
+    Ok(())
+}
+
+fn tell(session: &Session, line: &str, tint: Tint) -> Result<(), Failure> {
+    let time = now().to_zoned(session.clock.zone.clone());
+    let time = session
+        .output
+        .paint(&time.strftime("%H:%M:%S").to_string(), Tint::Faint);
+    let line = session.output.paint(line, tint);
+    session.output.line(&format!("{time} {line}"))
+}
