@@ -22,9 +22,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
     let servers = tonic_prost_build::configure().build_client(false);
+    let clients = tonic_prost_build::configure().build_server(false);
     prost_build::Config::new()
         .bytes(BYTES)
-        .service_generator(Box::new(Servers(servers.service_generator())))
+        .service_generator(Box::new(Stubs {
+            servers: servers.service_generator(),
+            clients: clients.service_generator(),
+        }))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
@@ -38,25 +42,36 @@ const BYTES: &[&str] = &[
     ".watchbell.v1.DownloadContentResponse.data",
 ];
 
-/// Makes the servers' stubs.
-struct Servers(Box<dyn ServiceGenerator>);
+/// Services that commands of the server's own program call.
+const CALLED: &[&str] = &["SchedulerService"];
 
-impl ServiceGenerator for Servers {
+/// Makes the servers' stubs, and the clients' of what is called.
+struct Stubs {
+    servers: Box<dyn ServiceGenerator>,
+    clients: Box<dyn ServiceGenerator>,
+}
+
+impl ServiceGenerator for Stubs {
     fn generate(&mut self, mut service: Service, out: &mut String) {
+        if CALLED.contains(&service.proto_name.as_str()) {
+            self.clients.generate(service.clone(), out);
+        }
         for method in &mut service.methods {
             if SHARED.contains(&method.proto_name.as_str()) {
                 method.output_type =
                     format!("crate::api::Shared<crate::pb::{}>", method.output_type);
             }
         }
-        self.0.generate(service, out);
+        self.servers.generate(service, out);
     }
 
     fn finalize(&mut self, out: &mut String) {
-        self.0.finalize(out);
+        self.servers.finalize(out);
+        self.clients.finalize(out);
     }
 
     fn finalize_package(&mut self, package: &str, out: &mut String) {
-        self.0.finalize_package(package, out);
+        self.servers.finalize_package(package, out);
+        self.clients.finalize_package(package, out);
     }
 }

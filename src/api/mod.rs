@@ -18,6 +18,7 @@ mod document_verbs;
 mod documents;
 mod edge;
 mod health;
+mod local;
 mod names;
 mod page;
 mod register;
@@ -48,6 +49,7 @@ use self::{
 };
 pub use self::{
     health::{Health, HealthHandle},
+    local::{LocalDrain, LocalServer},
     shared::Shared,
 };
 use crate::{

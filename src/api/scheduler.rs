@@ -8,12 +8,12 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, REQUEST_BYTES_MAX, Reply, convert, convert::time, deadline, names, page,
+    Api, Feed, REQUEST_BYTES_MAX, Reply, caller, convert, convert::time, deadline, names, page,
     request::Asked, watch::stream_end,
 };
 use crate::{
     domain::task::Pause,
-    engine::{ALIVE_FOR, AgendaPlace, LOG_BYTES_MAX},
+    engine::{ALIVE_FOR, AgendaPlace, Drained, LOG_BYTES_MAX},
     error::Error,
     pb::{self, scheduler_service_server::SchedulerService},
 };
@@ -263,6 +263,37 @@ impl SchedulerService for Api {
             .resume_all(&asked.who, asked.remember(&encode))
             .await;
         asked.reply(self, done, answer).await
+    }
+
+    async fn drain(&self, request: Request<pb::DrainRequest>) -> Reply<pb::DrainResponse> {
+        let who = caller(&request)?;
+        let body = request.into_inner();
+        let lasts_for = body.lasts_for.unwrap_or_default();
+        let lasts_for = time::duration("lasts_for", &lasts_for)?;
+        let reason = names::reason(body.reason)?;
+        let drained = self.engine.drain(&who, lasts_for, &reason).await?;
+        Ok(Response::new(pb::DrainResponse {
+            drain: Some(self.drain_state(drained)),
+        }))
+    }
+
+    async fn get_drain(&self, _: Request<pb::GetDrainRequest>) -> Reply<pb::GetDrainResponse> {
+        Ok(Response::new(pb::GetDrainResponse {
+            drain: Some(self.drain_state(self.engine.drained())),
+        }))
+    }
+
+    async fn end_drain(&self, _: Request<pb::EndDrainRequest>) -> Reply<pb::EndDrainResponse> {
+        let drained = self.engine.end_drain().await;
+        Ok(Response::new(pb::EndDrainResponse {
+            drain: Some(self.drain_state(drained)),
+        }))
+    }
+}
+
+impl Api {
+    fn drain_state(&self, drained: Drained) -> pb::DrainState {
+        convert::drain_state(self.engine.replica().id, drained)
     }
 }
 

@@ -1,18 +1,13 @@
 //! The command line of the server.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it is what a command is for"
-)]
-
 mod commands;
+mod drain;
 mod recovery;
 mod telemetry;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use watchbell::config::Flags;
+use watchbell::{config::Flags, domain::span};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -21,12 +16,14 @@ Examples:
   watchbell serve --database postgres://watchbell@db/watchbell
   watchbell config --config watchbell.toml               what is in force, and from where
   watchbell restore --repository /mnt/vault/repository --password-file /root/password --data /var/lib/watchbell
+  watchbell drain --at-most 2h && systemctl restart watchbell
   watchbell export verify watchbell-20260302T120000Z.tar.zst
   watchbell import-crontab /etc/crontab /etc/cron.d/* > watchbell.toml
 
 Exit codes: 0 good, 1 failed (the message says why), 2 wrong usage,
 3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings,
-6 something that was restored or verified is damaged.";
+6 something that was restored or verified is damaged, 124 something still runs after a
+drain, 130 a drain was interrupted.";
 
 /// Runs an organisation's scheduled work, and never shows green for something that did not happen.
 #[derive(Debug, Parser)]
@@ -51,6 +48,9 @@ enum Command {
     /// Bring a whole instance back from a repository of backups and its password, into a new data directory or an empty
     /// database. The server then starts paused, as the original may still live.
     Restore(Restore),
+    /// Before an upgrade: let the running server of this host take no more runs, and wait until those under way have
+    /// ended. Nothing is stopped, slots are decided as ever, and other replicas take what is queued.
+    Drain(DrainArgs),
     /// Work with exports.
     #[command(subcommand)]
     Export(Export),
@@ -74,6 +74,30 @@ struct Restore {
     /// Show the restore points that are there, and end.
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct DrainArgs {
+    /// How long to wait. If something still runs then, it is named, runs are taken again, and the exit code is 124.
+    #[arg(long, value_name = "LENGTH", default_value = "1h", value_parser = span::parse)]
+    at_most: Duration,
+    /// Why, for the status.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    reason: String,
+    /// Leave the server drained where something still runs in the end, or the wait is interrupted: until 15 minutes
+    /// after --at-most.
+    #[arg(long)]
+    stay: bool,
+    /// Let it take runs again, and end.
+    #[arg(long, conflicts_with_all = ["at_most", "reason", "stay"])]
+    end: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -128,12 +152,12 @@ enum Form {
 }
 
 impl Common {
-    fn flags(self) -> Flags {
+    fn flags(&self) -> Flags {
         Flags {
-            config: self.config,
-            data: self.data,
-            database: self.database,
-            listen: self.listen,
+            config: self.config.clone(),
+            data: self.data.clone(),
+            database: self.database.clone(),
+            listen: self.listen.clone(),
         }
     }
 }
@@ -145,6 +169,8 @@ enum Failed {
     Address(anyhow::Error),
     Findings,
     Damaged,
+    StillRunning,
+    Interrupted,
     Other(anyhow::Error),
 }
 
@@ -162,6 +188,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
         Command::ImportCrontab(import) => commands::import_crontab(import),
         Command::Restore(restore) => recovery::restore(restore),
+        Command::Drain(args) => drain::drain(&args),
         Command::Export(Export::Verify { file }) => recovery::verify_export(&file),
         Command::Helper { step } => commands::helper(&step),
     };
@@ -169,10 +196,12 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Findings) => return ExitCode::from(5),
         Err(Failed::Damaged) => return ExitCode::from(6),
+        Err(Failed::StillRunning) => return ExitCode::from(124),
+        Err(Failed::Interrupted) => return ExitCode::from(130),
         Err(Failed::Configuration(error)) => (3, error),
         Err(Failed::Address(error)) => (4, error),
         Err(Failed::Other(error)) => (1, error),
     };
-    eprintln!("error: {error:#}");
+    commands::remark(&format!("error: {error:#}"));
     ExitCode::from(code)
 }

@@ -28,6 +28,8 @@ pub enum Stop {
 /// A run whose handler lives in this process.
 #[derive(Clone, Debug)]
 pub(super) struct Hosted {
+    /// `tasks/{task}/runs/{run}`.
+    pub(super) name: String,
     pub(super) token: i64,
     pub(super) stop: watch::Sender<Option<Stop>>,
     pub(super) feed: Feed,
@@ -64,6 +66,11 @@ impl Hosts {
 
     pub(super) fn ids(&self) -> Vec<RunId> {
         self.lock().runs.keys().copied().collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let inner = self.lock();
+        inner.runs.values().map(|run| run.name.clone()).collect()
     }
 
     pub(super) fn all(&self) -> Vec<(RunId, Hosted)> {
@@ -124,6 +131,7 @@ mod tests {
 
     fn hosted(token: i64) -> Hosted {
         Hosted {
+            name: String::new(),
             token,
             stop: watch::Sender::new(None),
             feed: Feed::default(),

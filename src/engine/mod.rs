@@ -12,6 +12,7 @@ mod board;
 mod catalogue;
 mod context;
 mod deciding;
+mod drain;
 mod drift;
 mod edits;
 mod finisher;
@@ -41,6 +42,7 @@ pub use self::{
     board::Board,
     catalogue::check_catalogue,
     context::{RunContext, Step, Stream},
+    drain::{Drain, Drained},
     drift::{ALIVE_FOR, DriftItem},
     hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
@@ -76,6 +78,8 @@ struct Inner {
     board: Board,
     status: status::StatusCache,
     starter: starts::Starter,
+    hosts: hosts::Hosts,
+    draining: drain::Draining,
     reporter: Arc<dyn Reporter>,
 }
 
@@ -113,6 +117,8 @@ impl Engine {
             board,
             status: status::StatusCache::default(),
             starter: starts::Starter::default(),
+            hosts: hosts::Hosts::default(),
+            draining: drain::Draining::default(),
             reporter,
         };
         Self {
@@ -156,6 +162,14 @@ impl Engine {
 
     fn reporter(&self) -> &dyn Reporter {
         &*self.inner.reporter
+    }
+
+    fn hosts(&self) -> &hosts::Hosts {
+        &self.inner.hosts
+    }
+
+    fn draining(&self) -> &drain::Draining {
+        &self.inner.draining
     }
 
     fn starter(&self) -> &starts::Starter {

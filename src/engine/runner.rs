@@ -61,7 +61,7 @@ pub(super) enum Taken {
 impl Runner {
     pub fn new(engine: Engine) -> Self {
         let places = engine.settings().max_running;
-        let hosts = Hosts::default();
+        let hosts = engine.hosts().clone();
         Self {
             finisher: Finisher::new(engine.clone()),
             hosts,
@@ -129,6 +129,7 @@ impl Runner {
     pub async fn tick(&self) -> Result<Timestamp> {
         let store = self.engine.store();
         loop {
+            let drained_until = self.engine.drain_now().map(|drain| drain.until);
             let now = self.engine.clock().now();
             let outlook = store.queue_outlook(self.engine.replica().id).await?;
             let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
@@ -145,7 +146,12 @@ impl Runner {
             if outlook.ready && self.claim().await? {
                 continue;
             }
-            let next = [outlook.retry_at, outlook.deadline_at, outlook.lease_at];
+            let next = [
+                outlook.retry_at,
+                outlook.deadline_at,
+                outlook.lease_at,
+                drained_until,
+            ];
             let next = next.into_iter().flatten().filter(|at| now < *at).min();
             let latest = now + LOOK_AGAIN;
             return Ok(next.map_or(latest, |next| next.min(latest)));
@@ -178,6 +184,9 @@ impl Runner {
 
     /// Takes as many runs as there are places; says whether to look for more at once.
     async fn claim(&self) -> Result<bool> {
+        let Some(_claiming) = self.engine.may_claim().await else {
+            return Ok(false);
+        };
         let mut avoid = Vec::new();
         loop {
             let places = self.free_places(BATCH);
@@ -238,6 +247,7 @@ impl Runner {
 
     fn host(&self, run: Run, place: OwnedSemaphorePermit) {
         let hosted = Hosted {
+            name: run.resource_name(),
             token: run.attempt,
             stop: watch::Sender::new(None),
             feed: Feed::default(),

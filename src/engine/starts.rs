@@ -62,7 +62,8 @@ impl Runner {
         // Held before the look at `stop`: who waits for the end of all runs waits for this one too.
         let _running = self.running.token();
         let others_wait = self.backlog.load(Ordering::Relaxed);
-        let places = match stop.is_cancelled() || others_wait {
+        let claiming = self.engine.may_claim().await;
+        let places = match stop.is_cancelled() || others_wait || claiming.is_none() {
             true => Vec::new(),
             false => self.free_places(1),
         };

@@ -173,6 +173,7 @@ impl Engine {
             });
         }
         problems.extend(notes.unwritable.map(unwritable));
+        problems.extend(self.drain_problem());
         let tasks = store.task_counts().await?;
         problems.extend(
             tasks

@@ -2,8 +2,11 @@
 
 use super::time::{span, stamp, stamp_of};
 use crate::{
-    domain::problem::{self, Problem, Severity},
-    engine::{Round, Status},
+    domain::{
+        ReplicaId,
+        problem::{self, Problem, Severity},
+    },
+    engine::{Drained, Round, Status},
     pb,
 };
 
@@ -45,6 +48,21 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
             overdue_count: status.documents.overdue,
             activated_today_count: status.documents.activated_today,
         }),
+    }
+}
+
+pub(in crate::api) fn drain_state(replica: ReplicaId, drained: Drained) -> pb::DrainState {
+    let (drain, named) = (drained.drain, drained.names);
+    pb::DrainState {
+        replica: format!("replicas/{replica}"),
+        drain_time: stamp_of(drain.as_ref().map(|drain| drain.since)),
+        until_time: stamp_of(drain.as_ref().map(|drain| drain.until)),
+        principal: drain
+            .as_ref()
+            .map_or_else(String::new, |drain| drain.principal.clone()),
+        reason: drain.map_or_else(String::new, |drain| drain.reason),
+        running_count: i32::try_from(drained.running).unwrap_or(i32::MAX),
+        running: named,
     }
 }
 

@@ -1,0 +1,159 @@
+//! The drain of this replica: it takes no runs, and what runs on it goes on to its end. Slots are decided as ever, and
+//! other replicas take what is queued. It is kept in memory: a restart ends it, and so does its time.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{RwLock, RwLockReadGuard};
+use tracing::info;
+
+use super::Engine;
+use crate::{
+    domain::{
+        Caller,
+        problem::{Problem, Severity},
+        span,
+    },
+    error::{Error, Result},
+};
+
+/// The longest drain: whoever needs more asks again.
+const DRAIN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Runs under way that are named.
+const NAMED: usize = 20;
+
+/// Who drains this replica, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Timestamp,
+    pub principal: String,
+    pub reason: String,
+}
+
+/// How far a drain is.
+#[derive(Clone, Debug)]
+pub struct Drained {
+    /// None where this replica takes runs.
+    pub drain: Option<Drain>,
+    /// Runs under way here.
+    pub running: usize,
+    /// Names of some of them: 20 at most.
+    pub names: Vec<String>,
+}
+
+/// Whether this replica may take runs.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    asked: Mutex<Option<Drain>>,
+    /// Held to read while runs are taken: whoever drains waits for those that are taken at that moment, so that
+    /// none begins once the drain has been answered.
+    claims: RwLock<()>,
+}
+
+impl Engine {
+    /// Takes no more runs here for `lasts_for`. Asked again, the new end and reason hold.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `lasts_for`.
+    pub async fn drain(&self, who: &Caller, lasts_for: Duration, reason: &str) -> Result<Drained> {
+        if lasts_for.is_zero() || DRAIN_MAX < lasts_for {
+            let what = format!(
+                "{} given; expected a span above zero, and at most {}",
+                span::format(lasts_for),
+                span::format(DRAIN_MAX)
+            );
+            return Err(Error::invalid("lasts_for", what));
+        }
+        let now = self.clock().now();
+        let since = self.drain_now().map_or(now, |drain| drain.since);
+        let drain = Drain {
+            since,
+            until: now + lasts_for,
+            principal: who.principal.clone(),
+            reason: reason.to_owned(),
+        };
+        info!(until = %drain.until, principal = drain.principal, reason, "drained: no run is taken here");
+        self.set_drain(Some(drain));
+        drop(self.draining().claims.write().await);
+        // The runner learns when it ends.
+        self.store().bells().ring_queue();
+        self.forget_status().await;
+        Ok(self.drained())
+    }
+
+    /// Takes runs again. Nothing changes where this replica is not drained.
+    pub async fn end_drain(&self) -> Drained {
+        if self.set_drain(None).is_some() {
+            info!("the drain was ended: runs are taken here again");
+            self.store().bells().ring_queue();
+            self.forget_status().await;
+        }
+        self.drained()
+    }
+
+    /// How far the drain of this replica is, if it is drained.
+    pub fn drained(&self) -> Drained {
+        let mut names: Vec<String> = self.hosts().names();
+        let running = names.len();
+        names.sort();
+        names.truncate(NAMED);
+        Drained {
+            drain: self.drain_now(),
+            running,
+            names,
+        }
+    }
+
+    /// The drain that holds now. One whose time has come is forgotten.
+    pub(super) fn drain_now(&self) -> Option<Drain> {
+        let now = self.clock().now();
+        let mut asked = self.lock_drain();
+        if let Some(over) = asked.take_if(|drain| drain.until <= now) {
+            info!(since = %over.since, "the drain has ended by its time: runs are taken here again");
+        }
+        asked.clone()
+    }
+
+    /// The right to take runs, to be held until they are hosted; none while this replica is drained.
+    pub(super) async fn may_claim(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let claim = self.draining().claims.read().await;
+        self.drain_now().is_none().then_some(claim)
+    }
+
+    /// The word of the status on a replica that takes no runs.
+    pub(super) fn drain_problem(&self) -> Option<Problem> {
+        let Drained { drain, running, .. } = self.drained();
+        let drain = drain?;
+        let why = match drain.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        Some(Problem {
+            severity: Severity::Warning,
+            kind: "replica.draining".to_owned(),
+            subject: format!("replicas/{}", self.replica().id),
+            message: format!(
+                "drained by {} until {}{why}; it takes no runs, and {running} are under way",
+                drain.principal, drain.until
+            ),
+            action: "stop it once nothing runs; a restart, its time or `watchbell drain --end` ends the drain"
+                .to_owned(),
+            since: drain.since,
+        })
+    }
+
+    /// Replaces the drain; says which there was.
+    fn set_drain(&self, drain: Option<Drain>) -> Option<Drain> {
+        std::mem::replace(&mut *self.lock_drain(), drain)
+    }
+
+    fn lock_drain(&self) -> std::sync::MutexGuard<'_, Option<Drain>> {
+        let asked = &self.draining().asked;
+        asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,199 @@
+//! A drain before an upgrade: nothing new begins here, and nothing that runs is stopped.
+
+use std::time::Duration;
+
+use tonic::Code;
+use watchbell_client::pb;
+
+use crate::support::{
+    Database, Entered, Server, Site, Stage, TaskExt as _, at, on_both, on_postgresql, refused,
+    scripted, until, violations,
+};
+
+on_both!(
+    a_drained_server_takes_no_run_and_stops_none,
+    a_drain_ends_by_its_time,
+    a_drain_can_be_taken_back,
+    a_restart_ends_a_drain,
+    a_drain_of_no_length_or_of_years_is_refused,
+);
+on_postgresql!(what_a_drained_replica_leaves_another_takes);
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn drain(server: &Server, lasts_for: Duration, reason: &str) -> pb::DrainState {
+    let request = pb::DrainRequest {
+        lasts_for: Some(lasts_for.try_into().unwrap()),
+        reason: reason.to_owned(),
+    };
+    let answer = server.client.scheduler().drain(request).await.unwrap();
+    answer.into_inner().drain.unwrap()
+}
+
+async fn state(server: &Server) -> pb::DrainState {
+    let request = pb::GetDrainRequest {};
+    let answer = server.client.scheduler().get_drain(request).await.unwrap();
+    answer.into_inner().drain.unwrap()
+}
+
+/// A task with a run under way, and the attempt.
+async fn busy(server: &Server, stage: &mut Stage) -> (pb::Run, Entered) {
+    server.create("busy", scripted(stage)).await;
+    let run = server.trigger("busy").await;
+    (run, stage.enters().await)
+}
+
+async fn a_drained_server_takes_no_run_and_stops_none(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let (run, entered) = busy(&server, &mut stage).await;
+    let task = scripted(&stage).cron("* * * * *");
+    server.create("each-minute", task).await;
+
+    let drained = drain(&server, HOUR, "upgrade").await;
+
+    assert_eq!(drained.running, [run.name.clone()]);
+    assert_eq!(drained.running_count, 1);
+    assert_eq!(at(&drained.until_time), "2026-03-02T13:00:00Z");
+    server.advance(60);
+    let ledger = server.decided("each-minute", server.now()).await;
+    assert_eq!(ledger, [("DISPATCHED".to_owned(), 1)], "slots are decided");
+    server.create("by-hand", scripted(&stage)).await;
+    let by_hand = server.trigger("by-hand").await;
+    assert_eq!(by_hand.state(), pb::RunState::Queued);
+    let problem = server.problem("replica.draining").await;
+    assert_eq!(problem.severity(), pb::Severity::Warning);
+    assert_eq!(problem.subject, drained.replica);
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:00:00Z");
+    for text in [
+        "by admin",
+        "until 2026-03-02T13:00:00Z",
+        "upgrade",
+        "1 are under way",
+    ] {
+        assert!(problem.message.contains(text), "{text}: {problem:?}");
+    }
+
+    assert!(!entered.context.cancel.is_cancelled());
+    entered.succeeds();
+    let ended = server.ended(&run.name).await;
+    assert_eq!((ended.state(), ended.attempt), (pb::RunState::Succeeded, 1));
+    until("nothing to run here", async || {
+        (state(&server).await.running_count == 0).then_some(())
+    })
+    .await;
+    // A place has become free, and the queue's bell has rung for it.
+    let mut waiting = server.runs_of("each-minute").await;
+    waiting.extend(server.runs_of("by-hand").await);
+    assert_eq!(waiting.len(), 2);
+    for queued in waiting {
+        assert_eq!(queued.state(), pb::RunState::Queued, "{queued:?}");
+    }
+    assert!(stage.is_empty());
+    server.stop().await;
+}
+
+async fn a_drain_ends_by_its_time(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    drain(&server, HOUR, "").await;
+    let run = server.trigger("task").await;
+    assert_eq!(run.state(), pb::RunState::Queued);
+    server.advance(3_599);
+    assert!(state(&server).await.drain_time.is_some());
+    assert!(stage.is_empty());
+
+    server.advance(1);
+
+    stage.enters().await.succeeds();
+    let ended = server.ended(&run.name).await;
+    assert_eq!(ended.state(), pb::RunState::Succeeded);
+    assert_eq!(state(&server).await.drain_time, None);
+    until("the status to be without it", async || {
+        let problems = server.status().await.problems;
+        let draining = |problem: &pb::Problem| problem.r#type == "replica.draining";
+        (!problems.iter().any(draining)).then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+async fn a_drain_can_be_taken_back(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let first = drain(&server, HOUR, "one").await;
+    server.advance(60);
+    let second = drain(&server, HOUR, "two").await;
+    assert_eq!(second.drain_time, first.drain_time, "it has not begun anew");
+    assert_eq!(at(&second.until_time), "2026-03-02T13:01:00Z");
+    assert_eq!(second.reason, "two");
+    server.trigger("task").await;
+
+    for _ in 0..2 {
+        let request = pb::EndDrainRequest {};
+        let answer = server.client.scheduler().end_drain(request).await.unwrap();
+        assert_eq!(answer.into_inner().drain.unwrap().drain_time, None);
+    }
+
+    stage.enters().await.succeeds();
+    server.stop().await;
+}
+
+async fn a_restart_ends_a_drain(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let before = drain(&server, HOUR, "upgrade").await;
+    server.trigger("task").await;
+    server.stop().await;
+
+    let server = site.start().await;
+
+    stage.enters().await.succeeds();
+    let after = state(&server).await;
+    assert_eq!(after.drain_time, None);
+    assert_ne!(after.replica, before.replica);
+    server.stop().await;
+}
+
+async fn a_drain_of_no_length_or_of_years_is_refused(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for lasts_for in [Duration::ZERO, HOUR * 24 * 365] {
+        let request = pb::DrainRequest {
+            lasts_for: Some(lasts_for.try_into().unwrap()),
+            reason: String::new(),
+        };
+        let (code, _, status) = refused(server.client.scheduler().drain(request).await);
+        assert_eq!(code, Code::InvalidArgument);
+        assert_eq!(violations(&status), ["lasts_for"]);
+    }
+    assert_eq!(state(&server).await.drain_time, None);
+    server.stop().await;
+}
+
+async fn what_a_drained_replica_leaves_another_takes(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let first = site.start().await;
+    let second = site.start().await;
+    first.create("task", scripted(&stage)).await;
+    let drained = drain(&first, HOUR, "").await;
+
+    let run = first.trigger("task").await;
+
+    stage.enters().await.succeeds();
+    let run = first.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded);
+    let run = first.run(&run.name).await;
+    assert_ne!(run.attempts[0].replica, drained.replica);
+    assert_eq!(state(&second).await.drain_time, None);
+    second.stop().await;
+    first.stop().await;
+}
