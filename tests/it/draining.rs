@@ -53,7 +53,7 @@ async fn a_drained_server_takes_no_run_and_stops_none(database: Database) {
 
     let drained = drain(&server, HOUR, "upgrade").await;
 
-    assert_eq!(drained.running, [run.name.clone()]);
+    assert_eq!(drained.running, [run.name.as_str()]);
     assert_eq!(drained.running_count, 1);
     assert_eq!(at(&drained.until_time), "2026-03-02T13:00:00Z");
     server.advance(60);

@@ -5,7 +5,7 @@ use watchbell_client::pb::{
     WaitRunResponse,
 };
 
-use crate::harness::Harness;
+use crate::{fake::Script, harness::Harness};
 
 const RUN: &str = "tasks/a/runs/01977c5e-0000-7000-8000-000000000001";
 
@@ -95,12 +95,13 @@ async fn what_only_follows_ends_with_its_reader() {
             "-f",
         ],
     ] {
-        let mut script = harness.script();
         // Streams on which nothing ever happens: only the reader's going can end them.
-        script.watches.push_back(Ok(Vec::new()));
-        script.logs.push_back(Ok(Vec::new()));
-        script.documents.watches.push_back(Ok(Vec::new()));
-        drop(script);
+        let quiet = |script: &mut Script| {
+            script.watches.push_back(Ok(Vec::new()));
+            script.logs.push_back(Ok(Vec::new()));
+            script.documents.watches.push_back(Ok(Vec::new()));
+        };
+        quiet(&mut harness.script());
         let done = harness.run_unread(&args).await;
         assert_eq!(done.code, 0, "{args:?}: {done:?}");
         assert_eq!(done.stderr, "", "{args:?}");
