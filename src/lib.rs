@@ -26,6 +26,9 @@ pub mod records;
 // The kinds of task.
 pub mod tasks;
 
+// What is wrong, and how the server is.
+pub mod monitor;
+
 // The edge, and the one place that knows every room.
 pub mod api;
 pub mod app;

@@ -57,6 +57,7 @@ use crate::{
     domain::Caller,
     engine::Engine,
     error::{Error, Result},
+    monitor::Monitor,
     pb::{
         DESCRIPTORS, backup_service_server::BackupServiceServer,
         document_service_server::DocumentServiceServer, run_service_server::RunServiceServer,
@@ -90,6 +91,7 @@ pub struct Backed {
 #[derive(Clone, Debug)]
 pub struct Api {
     pub(crate) engine: Engine,
+    pub(crate) monitor: Monitor,
     pub(crate) documents: Documents,
     pub(crate) backups: Backups,
     pub(crate) policy_tasks: Arc<dyn PolicyTasks>,
@@ -104,6 +106,7 @@ type Feed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Api {
     pub fn new(
         engine: Engine,
+        monitor: Monitor,
         documents: Documents,
         backed: Backed,
         token: Token,
@@ -112,6 +115,7 @@ impl Api {
     ) -> Self {
         Self {
             engine,
+            monitor,
             documents,
             backups: backed.backups,
             policy_tasks: backed.policy_tasks,

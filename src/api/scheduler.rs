@@ -58,7 +58,7 @@ impl SchedulerService for Api {
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Reply<pb::GetStatusResponse> {
-        let status = self.engine.status().await;
+        let status = self.monitor.status().await;
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(convert::problem_status(&status)),
         }))
@@ -69,7 +69,7 @@ impl SchedulerService for Api {
         request: Request<pb::WatchStatusRequest>,
     ) -> Reply<Self::WatchStatusStream> {
         let listens = deadline::for_stream(request.metadata().as_ref());
-        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        let (monitor, stop) = (self.monitor.clone(), self.stop.clone());
         let feed = try_stream! {
             let mut over = std::pin::pin!(tokio::time::sleep(listens));
             let mut told: Option<pb::Status> = None;
@@ -79,7 +79,7 @@ impl SchedulerService for Api {
                     break "DRAINING";
                 }
                 let status = tokio::select! {
-                    status = engine.status() => convert::problem_status(&status),
+                    status = monitor.status() => convert::problem_status(&status),
                     () = &mut over => break "DEADLINE",
                 };
                 quiet += 1;

@@ -12,6 +12,7 @@ use crate::{
     domain::retry::later,
     engine::Engine,
     error::Result,
+    monitor::Monitor,
 };
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -21,12 +22,13 @@ const FORGET_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// Gives signs of life and sets the clock until `stop`; `bell` is that of a round.
 pub(super) async fn keep_house(
     engine: Engine,
+    monitor: Monitor,
     stop: CancellationToken,
     mut bell: watch::Receiver<()>,
 ) {
     while !stop.is_cancelled() {
-        let done = tick(&engine).await;
-        engine.note_written(done.as_ref().err());
+        let done = tick(&engine, &monitor).await;
+        monitor.tell_written(done.as_ref().err()).await;
         if let Err(error) = done {
             warn!(%error, "could not give a sign of life; trying again");
         }
@@ -42,14 +44,14 @@ pub(super) async fn keep_house(
     }
 }
 
-async fn tick(engine: &Engine) -> Result<()> {
+async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
     let store = engine.store();
     let watch = Stopwatch::start();
     let reading = store.clock_reading().await?;
     let half = SignedDuration::try_from(watch.elapsed() / 2).unwrap_or_default();
     let reading = reading.saturating_add(half).unwrap_or(reading);
     engine.clock().anchor(reading);
-    engine.note_clock_offset(clock::wall_now().duration_since(reading));
+    monitor.tell_clock_offset(clock::wall_now().duration_since(reading));
 
     let mut tx = store.begin().await?;
     tx.replica_seen(engine.replica()).await?;

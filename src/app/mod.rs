@@ -5,6 +5,7 @@
 
 mod data;
 mod house;
+mod loops;
 mod restore;
 mod rooms;
 mod serve;

@@ -3,36 +3,12 @@
 use futures_util::future::BoxFuture;
 
 use crate::{
-    backup::{Backups, PolicyTasks},
+    backup::PolicyTasks,
     domain::{TaskName, task::Owner},
-    engine::{self, Engine},
+    engine::Engine,
     error::Result,
-    records::Documents,
     store::Tx,
 };
-
-/// What the rooms beside the engine know, for its status.
-#[derive(Debug)]
-pub(super) struct Reports {
-    pub(super) documents: Documents,
-    pub(super) backups: Backups,
-}
-
-impl engine::Reporter for Reports {
-    fn report(&self) -> BoxFuture<'_, Result<engine::Report>> {
-        Box::pin(async {
-            let documents = self.documents.report().await?;
-            let backups = self.backups.report().await?;
-            let mut problems = documents.problems.clone();
-            problems.extend(backups.problems.iter().cloned());
-            Ok(engine::Report {
-                problems,
-                documents: documents.figures,
-                backups: Some(backups.figures.clone()),
-            })
-        })
-    }
-}
 
 /// Makes, changes and ends the tasks of policies.
 #[derive(Debug)]

@@ -3,25 +3,24 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 use super::{
     data::DataDir,
-    house::keep_house,
-    rooms::{OfPolicies, Reports},
+    loops::{keep_loops, tell_health},
+    rooms::OfPolicies,
 };
 use crate::{
-    api::{Api, Backed, Health, HealthHandle, ServerInfo, auth::Token},
+    api::{Api, Backed, ServerInfo, auth::Token},
     backup::{self, Backups, OpenRepository},
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{self, Auditor, Engine, Recovery, Registry, Rounds, Runner, Scheduler, Settings},
-    error::Result,
+    engine::{self, Engine, Recovery, Registry, Rounds, Runner, Settings},
+    monitor::{Monitor, SharedProbe},
     records::{self, ContentLimits, Documents},
     store::{Location, ReplicaRow, Store},
     tasks,
@@ -29,6 +28,8 @@ use crate::{
 
 /// How long connections may take to end after the last run has.
 const DRAIN_CONNECTIONS: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long loops may take to end where the process ends because of one that panicked.
+const DRAIN_LOOPS: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Bytes that a caller may send ahead, in one call and in all: an upload is to wait for the disk, not for word from
 /// here. Nothing is held until it is sent.
@@ -44,6 +45,8 @@ pub struct Ports {
     pub repositories: Arc<dyn OpenRepository>,
     /// Adds kinds to those that ship.
     pub kinds: fn(Registry) -> Registry,
+    /// Probes beside those that ship.
+    pub probes: Vec<SharedProbe>,
 }
 
 impl std::fmt::Debug for Ports {
@@ -56,15 +59,6 @@ impl std::fmt::Debug for Ports {
 
 /// An engine that nothing runs on: for what is put right offline.
 pub(super) fn offline_engine(config: &Config, ports: &Ports, store: Store) -> Engine {
-    #[derive(Debug)]
-    struct Nothing;
-
-    impl engine::Reporter for Nothing {
-        fn report(&self) -> BoxFuture<'_, Result<engine::Report>> {
-            Box::pin(async { Ok(engine::Report::default()) })
-        }
-    }
-
     Engine::new(
         store,
         ports.clock.clone(),
@@ -76,7 +70,6 @@ pub(super) fn offline_engine(config: &Config, ports: &Ports, store: Store) -> En
             lease: config.lease,
             audit_grace: config.audit_grace,
         },
-        Arc::new(Nothing),
     )
 }
 
@@ -176,10 +169,12 @@ pub async fn serve(
             lease: config.lease,
             audit_grace: config.audit_grace,
         },
-        Arc::new(Reports {
-            documents: documents.clone(),
-            backups: backups.clone(),
-        }),
+    );
+    let monitor = Monitor::new(
+        engine.clone(),
+        documents.clone(),
+        backups.clone(),
+        ports.probes.clone(),
     );
     engine
         .reconcile(&config.tasks, &config.hash, &backups.owners().await?)
@@ -202,19 +197,10 @@ pub async fn serve(
     let mut jobs = rounds.start(&engine).await?;
 
     let background = CancellationToken::new();
-    let loops = TaskTracker::new();
-    loops.spawn(store.clone().run_tail(background.clone()));
-    loops.spawn(store.clone().run_remote_bells(background.clone()));
-    loops.spawn(keep_house(
-        engine.clone(),
-        background.clone(),
-        rounds.keep_house(),
-    ));
-    loops.spawn(recovery.run(stop.clone(), rounds.reap()));
-    loops.spawn(Auditor::new(engine.clone()).run(stop.clone(), rounds.audit()));
-    loops.spawn(Scheduler::new(engine.clone()).run(stop.clone()));
-    loops.spawn(refill(store.clone(), stop.clone(), rounds.refill()));
-    let runs = tokio::spawn(runner.run(stop.clone(), cut.clone()));
+    monitor.start(&background);
+    let supervisor = monitor.supervisor();
+    keep_loops(&engine, &monitor, &rounds, &recovery, &stop, &background);
+    let mut runs = supervisor.once("runner", &stop, runner.run(stop.clone(), cut.clone()));
 
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -224,6 +210,7 @@ pub async fn serve(
     };
     let (routes, health) = Api::new(
         engine.clone(),
+        monitor.clone(),
         documents,
         Backed {
             backups,
@@ -236,7 +223,10 @@ pub async fn serve(
     .routes()?;
     // Every name is known before the first call; whether it serves is told at once.
     health.stop().await;
-    let health = tokio::spawn(tell_health(engine.clone(), health, stop.clone()));
+    let (told_by, own, until) = (monitor.clone(), engine.replica().id, stop.clone());
+    supervisor.keep("health", &stop, move || {
+        tell_health(told_by.clone(), own, health.clone(), until.clone())
+    });
     let address = listener.local_addr()?;
     info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
 
@@ -251,24 +241,29 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .add_routes(routes);
     let ended = CancellationToken::new();
-    let serving = tokio::spawn(server.serve_with_incoming_shutdown(
+    let served = server.serve_with_incoming_shutdown(
         // Without it an answer of two frames waits 40 ms for the client's delayed acknowledgement; the
         // builder's own setting does not reach a listener that is handed in.
         TcpIncoming::from(listener).with_nodelay(Some(true)),
         ended.clone().cancelled_owned(),
-    ));
+    );
+    let serving = supervisor.once("server", &ended, served);
 
-    stop.cancelled().await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = supervisor.failed() => {
+            stop.cancel();
+            cut.cancel();
+        }
+    }
     info!("stopping: no new slots, claims or calls; waiting for runs under way");
-    health.await.context("the health's task panicked")?;
-    let mut runs = runs;
     if tokio::time::timeout(config.shutdown_grace, &mut runs)
         .await
         .is_err()
     {
         warn!("runs still under way after the grace: asking them to stop");
         cut.cancel();
-        runs.await.context("the runner panicked")?;
+        runs.await.context("the runner's task was lost")?;
     }
     ended.cancel();
     // An idle connection could hold the server for an hour.
@@ -282,15 +277,21 @@ pub async fn serve(
         warn!(%error, "the rounds did not end in order");
     }
     background.cancel();
-    loops.close();
-    loops.wait().await;
+    match supervisor.failure() {
+        None => supervisor.wait().await,
+        // What else of it hangs must not keep it from ending.
+        Some(_) => drop(tokio::time::timeout(DRAIN_LOOPS, supervisor.wait()).await),
+    }
     // A watch that was cut may still hold a connection.
     let closed = tokio::time::timeout(DRAIN_CONNECTIONS, store.close()).await;
     if closed.is_err() {
         info!("cut connections to the database that did not end by themselves");
     }
     info!("stopped");
-    Ok(())
+    match supervisor.failure() {
+        None => Ok(()),
+        Some(why) => Err(anyhow::anyhow!(why)),
+    }
 }
 
 fn registry(
@@ -318,35 +319,4 @@ fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
         started_at: now,
         seen_at: now,
     }
-}
-
-/// Rings the loops that read the tables, on a round: a bell of another replica can be lost.
-async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
-    while stop
-        .run_until_cancelled(bell.changed())
-        .await
-        .is_some_and(|rung| rung.is_ok())
-    {
-        store.bells().ring_schedule();
-        store.bells().ring_queue();
-    }
-}
-
-/// Tells by health checks what is well, until `stop`: then that nothing is served any more.
-async fn tell_health(engine: Engine, health: HealthHandle, stop: CancellationToken) {
-    let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut tell = async || {
-        every.tick().await;
-        let status = engine.status().await;
-        let open = |kind: &str| status.problems.iter().any(|problem| problem.kind == kind);
-        let told = Health {
-            ready: status.reachable && !open("clock.offset") && !open("database.unwritable"),
-            scheduler: status.reachable && !open("slot.undecided"),
-            storage: status.reachable && !open("database.unwritable"),
-        };
-        health.set(told).await;
-    };
-    while stop.run_until_cancelled(tell()).await.is_some() {}
-    health.stop().await;
 }

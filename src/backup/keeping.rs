@@ -155,17 +155,18 @@ impl Backups {
     }
 
     /// Whether two slots of a policy's schedule have passed since an instant, and their work could be done by now.
-    pub(super) fn missed_two(&self, policy: &Policy, since: Timestamp) -> Result<bool> {
+    ///
+    /// # Errors
+    /// Where its schedule cannot be read.
+    pub fn missed_two(&self, policy: &Policy, since: Timestamp) -> Result<bool> {
         self.slots_since(policy, since, 2)
     }
 
     /// Whether so many slots of a policy's schedule lie after an instant, and before now.
-    pub(super) fn slots_since(
-        &self,
-        policy: &Policy,
-        since: Timestamp,
-        count: usize,
-    ) -> Result<bool> {
+    ///
+    /// # Errors
+    /// Where its schedule cannot be read.
+    pub fn slots_since(&self, policy: &Policy, since: Timestamp, count: usize) -> Result<bool> {
         let now = self.clock().now();
         let schedule = Schedule::parse(
             &policy.schedule,

@@ -31,7 +31,6 @@ mod samples;
 mod scratch;
 mod sources;
 mod staging;
-mod troubles;
 mod verify;
 mod work;
 
@@ -45,9 +44,10 @@ pub use self::{
     offline::{Found as OfflineFound, Offline, load as load_dump, refuse_tables},
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
-    report::BackupsReport,
+    report::{BackupsReport, COVERAGE, Free, PolicyReport},
     restore_files::Restored,
     restore_plan::{Planned, RestoreWish},
+    verify::PARTS,
     work::{Job, Lasting, Step, Work, is_stopped},
 };
 pub use crate::domain::backup::figures::BackupFigures;

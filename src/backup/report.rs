@@ -1,5 +1,5 @@
-//! Figures and problems of backups, for the status: read again when something has happened, and otherwise once a
-//! minute, however many ask.
+//! How backups are, for the status: read again when something has happened, and otherwise once a minute, however many
+//! ask. What of it is wrong is for `monitor` to say.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -10,9 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use super::{
-    Backups, PolicyState,
+    Backups, PolicyState, Standing,
     places::{Place, free_bytes},
-    troubles::{COVERAGE, Told},
     verify::PARTS,
 };
 use crate::{
@@ -22,21 +21,49 @@ use crate::{
         backup::{
             PolicyKind,
             figures::{BackupFigures, DrillSpeed, RepositoryUsage},
+            point::RestorePoint,
         },
-        problem::{Problem, Severity},
     },
-    error::Result,
+    error::{Error, Result},
 };
 
 /// How long figures hold while events come, and while none do.
 const FRESH_AT_LEAST_FOR: Duration = Duration::from_secs(1);
 const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// The newest points of a policy that are looked at.
+const LOOKED_AT: i64 = 30;
+/// How old the reading of a part may be to count.
+pub const COVERAGE: SignedDuration = SignedDuration::from_hours(24 * 35);
+
 /// What is known of backups, for the status.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct BackupsReport {
     pub figures: BackupFigures,
-    pub problems: Vec<Problem>,
+    pub policies: Vec<PolicyReport>,
+    /// The newest good full backup.
+    pub newest: Option<RestorePoint>,
+    /// Parts of the repository that were read, and when.
+    pub reads: Vec<(u32, Timestamp)>,
+    /// Bytes free where the repository lies, and where exports do.
+    pub free: Free,
+}
+
+/// Bytes free in the places that policies write to, where they are known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Free {
+    pub repository: Option<u64>,
+    pub exports: Option<u64>,
+}
+
+/// How a policy is.
+#[derive(Clone, Debug)]
+pub struct PolicyReport {
+    pub standing: Standing,
+    /// Of one that is active: its newest points, the newest first.
+    pub points: Vec<RestorePoint>,
+    /// Of one that is active: why nothing of it is removed.
+    pub frozen: Option<String>,
 }
 
 #[derive(Debug)]
@@ -79,6 +106,25 @@ impl Backups {
                 return Ok(known.report.clone());
             }
         }
+        self.read_into(&mut cached, now, upto).await
+    }
+
+    /// The same, looked at anew: the time alone may have changed it.
+    ///
+    /// # Errors
+    /// As [`Backups::report`].
+    pub async fn report_anew(&self) -> Result<Arc<BackupsReport>> {
+        let mut cached = self.inner.report.get_or_init(Mutex::default).lock().await;
+        let (now, upto) = (self.clock().now(), self.store().tail().last());
+        self.read_into(&mut cached, now, upto).await
+    }
+
+    async fn read_into(
+        &self,
+        cached: &mut Option<Known>,
+        now: Timestamp,
+        upto: i64,
+    ) -> Result<Arc<BackupsReport>> {
         let read = Stopwatch::start();
         let report = Arc::new(self.read_report(now).await?);
         *cached = Some(Known {
@@ -107,7 +153,13 @@ impl Backups {
         let recent = reads
             .iter()
             .filter(|(_, at)| now.duration_since(*at) <= COVERAGE);
-        let free = free_bytes(&self.settings().config.repository);
+        let places = self.settings().config.clone();
+        // A disk that does not answer holds up a thread of its own.
+        let free = tokio::task::spawn_blocking(move || Free {
+            repository: free_bytes(&places.repository),
+            exports: free_bytes(&places.exports),
+        });
+        let free = free.await.map_err(Error::internal)?;
         let counts = store.points_count().await?;
         let mut figures = BackupFigures {
             jobs: store
@@ -131,58 +183,34 @@ impl Backups {
             read_coverage_percent: recent.count() as f64 * 100.0 / f64::from(PARTS),
             verified_at: newest.as_ref().and_then(|point| point.verified_at),
             retention_frozen: false,
-            free_bytes: free.map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX)),
+            free_bytes: free
+                .repository
+                .map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX)),
             checked_at: now,
         };
-        let mut told = Told {
-            now,
-            problems: Vec::new(),
-        };
-        let (mut any_full, mut was_due) = (false, false);
-        for standing in &standings {
-            let policy = &standing.policy;
-            if policy.kind == PolicyKind::Full
-                && standing.state == PolicyState::Active
-                && policy.is_scheduled()
-            {
-                any_full = true;
-                was_due |= self.slots_since(policy, policy.created_at, 1)?;
-            }
-            if let PolicyState::Unavailable(why) = &standing.state
-                && policy.kind != PolicyKind::Archive
-            {
-                told.tell(
-                    Severity::Warning,
-                    "backup.unavailable",
-                    policy.resource_name(),
-                    why.clone(),
-                    "put it back into the configuration, or update the policy",
-                    now,
-                );
-            }
+        let mut policies = Vec::with_capacity(standings.len());
+        for standing in standings {
+            let (mut points, mut frozen) = (Vec::new(), None);
             if standing.state == PolicyState::Active {
-                let frozen = self.tell_policy(policy, &mut told).await?;
-                figures.retention_frozen |= frozen;
+                let policy = &standing.policy;
+                points = store
+                    .points_newest_of(policy.id.as_str(), LOOKED_AT)
+                    .await?;
+                frozen = self.frozen(policy, &points).await?;
             }
+            figures.retention_frozen |= frozen.is_some();
+            policies.push(PolicyReport {
+                standing,
+                points,
+                frozen,
+            });
         }
-        if !any_full {
-            told.tell(
-                Severity::Warning,
-                "backup.none_enabled",
-                "backups".to_owned(),
-                "no policy of full backups is enabled and scheduled".to_owned(),
-                "enable one, such as by `bellctl backup policy enable daily-full`",
-                now,
-            );
-        }
-        self.tell_age(&figures, was_due, &mut told);
-        self.tell_jobs(&figures, &mut told);
-        let policies = standings.iter().map(|standing| &standing.policy);
-        self.tell_verification(newest.as_ref(), policies, &reads, &mut told)
-            .await?;
         Ok(BackupsReport {
             figures,
-            problems: told.problems,
+            policies,
+            newest,
+            reads,
+            free,
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Parts that the data of a repository is read in, one a day: every pack is read every 28 days.
-pub(super) const PARTS: u32 = 28;
+pub const PARTS: u32 = 28;
 /// Damage that the log tells, and that evidence names.
 pub(super) const LOGGED: usize = 100;
 const NAMED: usize = 5;

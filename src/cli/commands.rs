@@ -27,12 +27,16 @@ use super::{Failed, Form, ImportCrontab, telemetry};
 
 type Done = Result<(), Failed>;
 
+/// How long threads that block may take to end once the server has.
+const LAST_THREADS: std::time::Duration = std::time::Duration::from_secs(5);
+
 pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     let ports = ports();
     app::check(&config, &ports).map_err(Failed::Configuration)?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "could not listen on {}: see which process has the port, or pass another --listen",
@@ -44,7 +48,10 @@ pub(super) fn serve(flags: &Flags) -> Done {
         tokio::spawn(obey_signals(stop.clone(), cut.clone()));
         app::serve(config, ports, listener, stop, cut).await?;
         Ok(())
-    })
+    });
+    // A disk that does not answer holds a thread, which must not hold the process.
+    runtime.shutdown_timeout(LAST_THREADS);
+    served
 }
 
 pub(super) fn config(flags: &Flags) -> Done {
@@ -201,6 +208,7 @@ pub(super) fn ports() -> Ports {
         program: config::own_program(),
         repositories: Arc::new(backup::Directories),
         kinds: |registry| registry,
+        probes: Vec::new(),
     }
 }
 

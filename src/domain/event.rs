@@ -47,6 +47,7 @@ text_enum! {
         DocumentSuperseded = "document.superseded",
         DocumentTerminated = "document.terminated",
         ProblemRaised = "problem.raised",
+        ProblemChanged = "problem.changed",
         ProblemCleared = "problem.cleared",
     }
 }

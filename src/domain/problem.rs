@@ -1,9 +1,12 @@
 //! Something that someone should look at, until alerts exist.
 
+mod kind;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::text::text_enum;
+pub use self::kind::ProblemKind;
+use super::{id::ReplicaId, text::text_enum};
 
 text_enum! {
     /// How grave something is. Later is graver.
@@ -14,11 +17,11 @@ text_enum! {
     }
 }
 
-/// Something that someone should look at. (`kind`, `subject`) is its identity: it is open once.
+/// Something that someone should look at. (`kind`, `subject`, `replica`) is its identity: it is open once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub severity: Severity,
-    /// Lower-case words with dots, such as `slot.late`.
+    /// The text of a [`ProblemKind`]; a row of another version may have one that this one does not know.
     pub kind: String,
     /// What has it: `tasks/{task}`, `database`, `disk`, …
     pub subject: String,
@@ -26,7 +29,72 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub action: String,
+    /// When it began.
     pub since: Timestamp,
+    /// The server that has it; none where it is the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaId>,
+}
+
+impl Problem {
+    /// A problem of the cluster, as grave as its kind, with the kind's advice.
+    pub fn new(
+        kind: ProblemKind,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        since: Timestamp,
+    ) -> Self {
+        Self {
+            severity: kind.severity(),
+            kind: kind.as_str().to_owned(),
+            subject: subject.into(),
+            message: message.into(),
+            action: kind.advice().to_owned(),
+            since,
+            replica: None,
+        }
+    }
+
+    /// The same, graver or less grave than its kind.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// The same with advice of its own.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.action = action.into();
+        self
+    }
+
+    pub fn is(&self, kind: ProblemKind) -> bool {
+        self.kind == kind.as_str()
+    }
+
+    /// Whether someone who knew `before` has to be told: it is graver or less grave, or says something else. A number
+    /// that moves is no news.
+    pub fn is_news_after(&self, before: &Self) -> bool {
+        self.severity != before.severity || !same_words(&self.message, &before.message)
+    }
+}
+
+/// Whether two texts are the same but for their numbers.
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |text: &str| {
+        let mut words = String::with_capacity(text.len());
+        for letter in text.chars() {
+            let digit = letter.is_ascii_digit();
+            if !digit {
+                words.push(letter);
+            } else if !words.ends_with('0') {
+                words.push('0');
+            }
+        }
+        words
+    };
+    a == b || words(a) == words(b)
 }
 
 /// Gravest first, then oldest.
@@ -39,4 +107,34 @@ pub fn sort(problems: &mut [Problem]) {
 pub fn overall(problems: &[Problem]) -> Severity {
     let gravest = problems.iter().map(|problem| problem.severity).max();
     gravest.unwrap_or(Severity::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(message: &str) -> Problem {
+        Problem::new(
+            ProblemKind::TaskFailing,
+            "tasks/a",
+            message,
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    #[test]
+    fn a_number_that_moves_is_no_news() {
+        assert!(!of("9 days, as of 12:05").is_news_after(&of("10 days, as of 9:59")));
+        assert!(of("10 hours").is_news_after(&of("10 days")));
+        assert!(of("a").severity(Severity::Warning).is_news_after(&of("a")));
+    }
+
+    #[test]
+    fn each_kind_says_what_to_do() {
+        for kind in ProblemKind::ALL {
+            assert_eq!(ProblemKind::parse(kind.as_str()), Some(*kind));
+            assert_ne!(kind.severity(), Severity::Ok, "{kind}");
+            assert!(!kind.advice().is_empty(), "{kind}");
+        }
+    }
 }

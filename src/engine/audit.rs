@@ -9,6 +9,7 @@ use crate::{
     domain::{
         Task,
         ledger::{SlotOutcome, SlotRow},
+        problem::ProblemKind,
         retry::later,
         schedule::Schedule,
     },
@@ -20,17 +21,17 @@ use crate::{
 const ROWS: u64 = 1000;
 
 /// A row is missing, or says another number of slots than there are.
-pub(super) const HOLE: &str = "ledger.hole";
+pub(super) const HOLE: ProblemKind = ProblemKind::LedgerHole;
 /// A slot was decided later than its grace.
-pub(super) const LATE: &str = "slot.late";
+pub(super) const LATE: ProblemKind = ProblemKind::SlotLate;
 /// A slot is overdue and not decided.
-pub(super) const UNDECIDED: &str = "slot.undecided";
+pub(super) const UNDECIDED: ProblemKind = ProblemKind::SlotUndecided;
 
 /// Something wrong with a task's ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// `ledger.hole`, `slot.late` or `slot.undecided`.
-    pub kind: &'static str,
+    pub kind: ProblemKind,
     pub message: String,
 }
 

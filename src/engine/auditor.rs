@@ -19,7 +19,7 @@ use crate::{
     domain::{
         TaskId,
         ledger::SlotRow,
-        problem::{Problem, Severity},
+        problem::{Problem, ProblemKind},
         retry::later,
         schedule::Schedule,
     },
@@ -39,7 +39,9 @@ const LATE_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 
 const HOLE_STAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-const UNREADABLE: &str = "schedule.unreadable";
+const UNREADABLE: ProblemKind = ProblemKind::ScheduleUnreadable;
+/// Under which its problems stand.
+const SOURCE: &str = "auditor";
 
 /// The auditor's loop.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ struct Change {
     subject: String,
     findings: Vec<Finding>,
     /// Kinds of problems that are over.
-    over: Vec<&'static str>,
+    over: Vec<ProblemKind>,
 }
 
 impl Auditor {
@@ -244,11 +246,12 @@ impl Auditor {
                     HOLE => Some(later(now, HOLE_STAYS)),
                     _ => None,
                 };
-                let problem = problem_of(finding, &change.subject, now);
-                tx.problem_raise(&problem, until).await?;
+                let message = finding.message.clone();
+                let problem = Problem::new(finding.kind, change.subject.clone(), message, now);
+                tx.problem_raise(SOURCE, &problem, until).await?;
             }
             for kind in change.over {
-                tx.problem_clear(kind, &change.subject).await?;
+                tx.problem_clear(kind.as_str(), &change.subject).await?;
             }
         }
         tx.commit().await
@@ -266,7 +269,10 @@ impl Change {
         unreadable: Option<&str>,
     ) -> Self {
         let subject = format!("tasks/{}", mark.name);
-        let open_since = |kind: &str| look.open.get(&(kind.to_owned(), subject.clone())).copied();
+        let open_since = |kind: ProblemKind| {
+            let key = (kind.as_str().to_owned(), subject.clone());
+            look.open.get(&key).copied()
+        };
         let found = |kind| audit.findings.iter().any(|finding| finding.kind == kind);
         let mut findings = audit.findings.clone();
         let mut over = Vec::new();
@@ -300,28 +306,5 @@ impl Change {
 
     fn is_nothing(&self) -> bool {
         self.upto.is_none() && self.findings.is_empty() && self.over.is_empty()
-    }
-}
-
-fn problem_of(finding: &Finding, subject: &str, now: Timestamp) -> Problem {
-    let action = match finding.kind {
-        HOLE => {
-            "run `watchbell audit-slots`, keep its output and a copy of the database, and look for a second scheduler"
-        }
-        UNREADABLE => {
-            "give the task a schedule that this server knows, or install the zone's rules; it goes on by itself then"
-        }
-        LATE => {
-            "see whether the server was down or overloaded then, and whether the work it stands for still matters"
-        }
-        _ => "see whether the server's scheduler is alive: its last tick is in the status",
-    };
-    Problem {
-        severity: Severity::Critical,
-        kind: finding.kind.to_owned(),
-        subject: subject.to_owned(),
-        message: finding.message.clone(),
-        action: action.to_owned(),
-        since: now,
     }
 }

@@ -20,12 +20,10 @@ pub struct Notes {
     pub running: usize,
     pub rounds: Vec<Round>,
     pub clock_offset: Option<SignedDuration>,
-    /// Since when the database has not answered.
-    pub away_since: Option<Timestamp>,
-    /// Since when the database has not let us write, and why.
-    pub unwritable: Option<(Timestamp, String)>,
     /// Finishes that are held back because the database is away.
     pub unrecorded: usize,
+    /// Moves where a caller has changed what a status shows: the next one is read anew.
+    pub changes: u64,
 }
 
 impl Board {

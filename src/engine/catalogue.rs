@@ -12,7 +12,7 @@ use super::{Engine, Registry, edits::add};
 use crate::{
     domain::{
         EventKind, Task, TaskName, TaskSpec,
-        problem::{Problem, Severity},
+        problem::{Problem, ProblemKind},
         task::{Layers, Origin, Owner, is_owned},
     },
     error::{Error, Result},
@@ -22,7 +22,9 @@ const HASH: &str = "catalogue_hash";
 const PRINCIPAL: &str = "configuration";
 /// Tasks made in one transaction.
 const CHUNK: usize = 200;
-pub(super) const MISFIT: &str = "task.override_misfit";
+pub(super) const MISFIT: ProblemKind = ProblemKind::TaskOverrideMisfit;
+/// Under which its problems stand.
+const SOURCE: &str = "catalogue";
 
 /// The configuration's layer: fields of a `TaskSpec` by task.
 type Configured = BTreeMap<TaskName, Map<String, Value>>;
@@ -178,11 +180,12 @@ impl Engine {
                 self.touch(&mut tx, &mut task, EventKind::TaskUpdated)
                     .await?;
                 let problem = misfit(&task, &field, &reason, tx.now());
-                tx.problem_raise(&problem, None).await?;
+                tx.problem_raise(SOURCE, &problem, None).await?;
             }
             applied => {
                 applied?;
-                tx.problem_clear(MISFIT, &task.resource_name()).await?;
+                tx.problem_clear(MISFIT.as_str(), &task.resource_name())
+                    .await?;
             }
         }
         tx.commit().await?;
@@ -222,14 +225,8 @@ impl Engine {
 }
 
 fn misfit(task: &Task, field: &str, reason: &str, now: Timestamp) -> Problem {
-    Problem {
-        severity: Severity::Warning,
-        kind: MISFIT.to_owned(),
-        subject: task.resource_name(),
-        message: format!(
-            "what the API has changed of it no longer fits the configuration: {field}: {reason}; it runs as before"
-        ),
-        action: "see `bellctl drift`, then update or reset the task".to_owned(),
-        since: now,
-    }
+    let message = format!(
+        "what the API has changed of it no longer fits the configuration: {field}: {reason}; it runs as before"
+    );
+    Problem::new(MISFIT, task.resource_name(), message, now)
 }

@@ -14,7 +14,7 @@ use super::Engine;
 use crate::{
     domain::{
         Caller,
-        problem::{Problem, Severity},
+        problem::{Problem, ProblemKind},
         span,
     },
     error::{Error, Result},
@@ -82,7 +82,7 @@ impl Engine {
         drop(self.draining().claims.write().await);
         // The runner learns when it ends.
         self.store().bells().ring_queue();
-        self.forget_status().await;
+        self.board().note(|notes| notes.changes += 1);
         Ok(self.drained())
     }
 
@@ -91,7 +91,7 @@ impl Engine {
         if self.set_drain(None).is_some() {
             info!("the drain was ended: runs are taken here again");
             self.store().bells().ring_queue();
-            self.forget_status().await;
+            self.board().note(|notes| notes.changes += 1);
         }
         self.drained()
     }
@@ -126,25 +126,20 @@ impl Engine {
     }
 
     /// The word of the status on a replica that takes no runs.
-    pub(super) fn drain_problem(&self) -> Option<Problem> {
+    pub fn drain_problem(&self) -> Option<Problem> {
         let Drained { drain, running, .. } = self.drained();
         let drain = drain?;
         let why = match drain.reason.as_str() {
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        Some(Problem {
-            severity: Severity::Warning,
-            kind: "replica.draining".to_owned(),
-            subject: format!("replicas/{}", self.replica().id),
-            message: format!(
-                "drained by {} until {}{why}; it takes no runs, and {running} are under way",
-                drain.principal, drain.until
-            ),
-            action: "stop it once nothing runs; a restart, its time or `watchbell drain --end` ends the drain"
-                .to_owned(),
-            since: drain.since,
-        })
+        let message = format!(
+            "drained by {} until {}{why}; it takes no runs, and {running} are under way",
+            drain.principal, drain.until
+        );
+        let subject = format!("replicas/{}", self.replica().id);
+        let kind = ProblemKind::ReplicaDraining;
+        Some(Problem::new(kind, subject, message, drain.since))
     }
 
     /// Replaces the drain; says which there was.

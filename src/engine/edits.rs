@@ -235,7 +235,8 @@ impl Engine {
         reason: &str,
     ) -> Result<()> {
         let spec = merged(&layers, self.default_zone())?;
-        tx.problem_clear(MISFIT, &task.resource_name()).await?;
+        tx.problem_clear(MISFIT.as_str(), &task.resource_name())
+            .await?;
         if layers == task.layers && spec == *task.spec {
             return Ok(());
         }

@@ -31,7 +31,6 @@ mod run_log;
 mod runner;
 mod scheduler;
 mod starts;
-mod status;
 
 use std::sync::Arc;
 
@@ -53,7 +52,6 @@ pub use self::{
     run_log::LOG_BYTES_MAX,
     runner::Runner,
     scheduler::Scheduler,
-    status::{Report, Reporter, Status},
 };
 use crate::{
     clock::SharedClock,
@@ -76,11 +74,9 @@ struct Inner {
     tzdb: String,
     known: known::KnownTasks,
     board: Board,
-    status: status::StatusCache,
     starter: starts::Starter,
     hosts: hosts::Hosts,
     draining: drain::Draining,
-    reporter: Arc<dyn Reporter>,
 }
 
 /// What the engine takes from the configuration.
@@ -103,7 +99,6 @@ impl Engine {
         registry: SharedRegistry,
         replica: ReplicaRow,
         settings: Settings,
-        reporter: Arc<dyn Reporter>,
     ) -> Self {
         let board = Board::new(settings.max_running);
         let inner = Inner {
@@ -115,11 +110,9 @@ impl Engine {
             tzdb: crate::domain::schedule::tzdb_version(),
             known: known::KnownTasks::default(),
             board,
-            status: status::StatusCache::default(),
             starter: starts::Starter::default(),
             hosts: hosts::Hosts::default(),
             draining: drain::Draining::default(),
-            reporter,
         };
         Self {
             inner: Arc::new(inner),
@@ -160,8 +153,9 @@ impl Engine {
         &self.inner.board
     }
 
-    fn reporter(&self) -> &dyn Reporter {
-        &*self.inner.reporter
+    /// Notes how far the host's clock is off the database's.
+    pub fn note_clock_offset(&self, offset: jiff::SignedDuration) {
+        self.board().note(|notes| notes.clock_offset = Some(offset));
     }
 
     fn hosts(&self) -> &hosts::Hosts {

@@ -99,7 +99,7 @@ impl Engine {
         ));
         tx.keep(who, remember, &pause).await?;
         tx.commit().await?;
-        self.forget_status().await;
+        self.board().note(|notes| notes.changes += 1);
         Ok(pause)
     }
 
@@ -123,7 +123,7 @@ impl Engine {
         let count = self.leave_global_pause(&mut tx, &pause).await?;
         tx.keep(who, remember, &count).await?;
         tx.commit().await?;
-        self.forget_status().await;
+        self.board().note(|notes| notes.changes += 1);
         Ok(count)
     }
 

@@ -16,7 +16,6 @@ use crate::{
     domain::{
         TaskName,
         document::{DocumentFigures, day_begins},
-        problem::{Problem, Severity},
         schedule::{Schedule, just_before},
     },
     error::{Error, Result},
@@ -41,7 +40,19 @@ pub const OBSOLESCENCE_TASK: &str = "process-document-obsoletion-dates";
 #[derive(Clone, Debug, Default)]
 pub struct DocumentsReport {
     pub figures: DocumentFigures,
-    pub problems: Vec<Problem>,
+    pub late: Vec<LateDocuments>,
+}
+
+/// Documents that are past their day for longer than two periods of the task that moves them.
+#[derive(Clone, Debug)]
+pub struct LateDocuments {
+    pub due: Due,
+    pub task: &'static str,
+    pub count: i64,
+    /// The first of them.
+    pub named: Vec<DueDocument>,
+    /// When the day of the first began.
+    pub since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -73,15 +84,33 @@ impl Documents {
                 return Ok(known.report.clone());
             }
         }
+        let known = self.read_anew(now, upto).await?;
+        let report = known.report.clone();
+        *cached = Some(known);
+        Ok(report)
+    }
+
+    /// The same, after whatever has happened by now.
+    ///
+    /// # Errors
+    /// As [`Documents::report`].
+    pub async fn report_now(&self) -> Result<Arc<DocumentsReport>> {
+        let upto = self.store().tail().last_of_documents();
+        let known = self.read_anew(self.clock().now(), upto).await?;
+        let report = known.report.clone();
+        *self.inner.report.get_or_init(Mutex::default).lock().await = Some(known);
+        Ok(report)
+    }
+
+    async fn read_anew(&self, now: Timestamp, upto: i64) -> Result<Known> {
         let read = Stopwatch::start();
         let report = Arc::new(self.read_report(now).await?);
-        *cached = Some(Known {
+        Ok(Known {
             read,
             at: now,
             upto,
-            report: report.clone(),
-        });
-        Ok(report)
+            report,
+        })
     }
 
     async fn read_report(&self, now: Timestamp) -> Result<DocumentsReport> {
@@ -94,7 +123,7 @@ impl Documents {
                 overdue: 0,
                 activated_today: store.documents_activated_since(today).await?,
             },
-            problems: Vec::new(),
+            late: Vec::new(),
         };
         for (due, task) in [
             (Due::Effective, EFFECTIVE_TASK),
@@ -113,9 +142,13 @@ impl Documents {
             report.figures.overdue += count;
             if let Some(oldest) = named.first() {
                 let since = day_begins(&self.settings().zone, oldest.day);
-                report
-                    .problems
-                    .push(overdue(due, task, count, &named, since));
+                report.late.push(LateDocuments {
+                    due,
+                    task,
+                    count,
+                    named,
+                    since,
+                });
             }
         }
         Ok(report)
@@ -143,37 +176,5 @@ impl Documents {
             at = at.and_then(|slot| schedule.last_between(from, just_before(slot)));
         }
         Ok(at.unwrap_or(from))
-    }
-}
-
-fn overdue(due: Due, task: &str, count: i64, named: &[DueDocument], since: Timestamp) -> Problem {
-    let (kind, what) = match due {
-        Due::Effective => ("document.effective_overdue", "effective"),
-        Due::Obsolete => ("document.obsolescence_overdue", "obsolete"),
-    };
-    let mut names: Vec<String> = named
-        .iter()
-        .map(|due| format!("{} ({})", due.known.key, due.day))
-        .collect();
-    if named.len() < usize::try_from(count).unwrap_or(usize::MAX) {
-        names.push("…".to_owned());
-    }
-    let are = match count {
-        1 => "1 document should be".to_owned(),
-        count => format!("{count} documents should be"),
-    };
-    Problem {
-        severity: Severity::Critical,
-        kind: kind.to_owned(),
-        subject: format!("tasks/{task}"),
-        message: format!(
-            "{are} {what} and are not, for longer than two periods of the task: {}",
-            names.join(", ")
-        ),
-        action: format!(
-            "see whether tasks/{task} runs, and what its last run says of them; `bellctl task trigger {task} --wait` \
-             tries again"
-        ),
-        since,
     }
 }

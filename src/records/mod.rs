@@ -18,7 +18,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 pub use self::{
     content::{ContentLimits, NewContent, Orphan, Received, Removed, Uploaded},
     due::{Moved, changed_meanwhile, is_its_own},
-    figures::{DocumentsReport, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
+    figures::{DocumentsReport, EFFECTIVE_TASK, LateDocuments, OBSOLESCENCE_TASK},
     import::{BadRow, Import, Progress, Summary, Told},
     new::{NewDocument, NextVersion},
 };

@@ -32,6 +32,7 @@ mod overdue;
 mod page;
 #[cfg(test)]
 mod plan;
+mod probes;
 mod problems;
 mod queue;
 mod replicas;
@@ -79,6 +80,8 @@ pub use self::{
     open::Location,
     overdue::Waiting,
     page::{Page, PageOf},
+    probes::{Mark as ProbeMark, ProbeLease},
+    problems::Source,
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::{Remember, StoredReply},

@@ -8,7 +8,7 @@ use super::Env;
 use crate::{
     clock::{self, Stopwatch},
     config::Threshold,
-    domain::problem::{Problem, Severity},
+    domain::problem::{Problem, ProblemKind, Severity},
     engine::{Done, Failure, Kind, RunContext},
 };
 
@@ -21,13 +21,19 @@ pub(super) struct HealthCheck {}
 
 /// A measure, or why it could not be taken.
 struct Measure {
-    name: &'static str,
+    kind: ProblemKind,
     subject: &'static str,
     unit: &'static str,
     value: anyhow::Result<f64>,
     threshold: Threshold,
     less_is_worse: bool,
-    action: &'static str,
+}
+
+impl Measure {
+    fn name(&self) -> &'static str {
+        let text = self.kind.as_str();
+        text.strip_prefix("health.").unwrap_or(text)
+    }
 }
 
 impl Kind for HealthCheck {
@@ -43,16 +49,16 @@ impl Kind for HealthCheck {
         let (mut unknown, mut crossed) = (Vec::new(), Vec::new());
         let mut counters = Vec::new();
         for measure in &measures {
-            let kind = format!("health.{}", measure.name);
+            let name = measure.name();
             let problem = match &measure.value {
                 Ok(value) => {
-                    context.log(format!("{} = {value:.1} {}", measure.name, measure.unit));
-                    counters.push((measure.name, value.round() as i64));
+                    context.log(format!("{name} = {value:.1} {}", measure.unit));
+                    counters.push((name, value.round() as i64));
                     let severity = judge(*value, measure.threshold, measure.less_is_worse);
                     if severity == Severity::Ok {
                         None
                     } else {
-                        crossed.push(format!("{} is {value:.1} {}", measure.name, measure.unit));
+                        crossed.push(format!("{name} is {value:.1} {}", measure.unit));
                         let bound = match severity {
                             Severity::Critical => measure.threshold.critical,
                             _ => measure.threshold.warning,
@@ -70,8 +76,8 @@ impl Kind for HealthCheck {
                 }
                 // Unknown is not healthy.
                 Err(error) => {
-                    context.log(format!("{} could not be measured: {error:#}", measure.name));
-                    unknown.push(measure.name);
+                    context.log(format!("{name} could not be measured: {error:#}"));
+                    unknown.push(name);
                     Some((
                         Severity::Warning,
                         format!("could not be measured: {error:#}"),
@@ -83,17 +89,15 @@ impl Kind for HealthCheck {
             }
             match problem {
                 Some((severity, message)) => {
-                    let problem = Problem {
-                        severity,
-                        kind,
-                        subject: measure.subject.to_owned(),
-                        message: format!("{}: {message}", measure.name),
-                        action: measure.action.to_owned(),
-                        since: now,
-                    };
-                    tx.problem_raise(&problem, None).await?;
+                    let message = format!("{name}: {message}");
+                    let problem = Problem::new(measure.kind, measure.subject, message, now);
+                    tx.problem_raise(Self::NAME, &problem.severity(severity), None)
+                        .await?;
                 }
-                None => drop(tx.problem_clear(&kind, measure.subject).await?),
+                None => {
+                    tx.problem_clear(measure.kind.as_str(), measure.subject)
+                        .await?;
+                }
             }
         }
         tx.commit().await?;
@@ -140,79 +144,71 @@ async fn measure(env: &Env, context: &RunContext) -> Vec<Measure> {
         .clock_reading()
         .await
         .map(|reading| clock::wall_now().duration_since(reading));
-    let more = |name, subject, unit, value, threshold, action| Measure {
-        name,
+    let more = |kind, subject, unit, value, threshold| Measure {
+        kind,
         subject,
         unit,
         value,
         threshold,
         less_is_worse: false,
-        action,
     };
     vec![
         more(
-            "database_latency_ms",
+            ProblemKind::HealthDatabaseLatency,
             "database",
             "ms",
             latency(context).await,
             bounds.database_latency_ms,
-            "see what else the database is doing, and how its disk is",
         ),
         Measure {
             less_is_worse: true,
             ..more(
-                "disk_free_percent",
+                ProblemKind::HealthDiskFree,
                 "disk",
                 "%",
                 disk(env),
                 bounds.disk_free_percent,
-                "free space on the disk of the data directory, or move it",
             )
         },
         Measure {
             less_is_worse: true,
             ..more(
-                "memory_available_percent",
+                ProblemKind::HealthMemory,
                 "memory",
                 "%",
                 memory(),
                 bounds.memory_available_percent,
-                "see which process grows",
             )
         },
         more(
-            "load_per_core",
+            ProblemKind::HealthLoad,
             "load",
             "",
             load(),
             bounds.load_per_core,
-            "see which processes keep the host busy",
         ),
         more(
-            "queue_depth",
+            ProblemKind::HealthQueueDepth,
             "queue",
             "runs",
             queue.map(|queue| queue.queued as f64).map_err(Into::into),
             bounds.queue_depth,
-            "see which task fills the queue, or raise max_running",
         ),
         more(
-            "late_slots",
+            ProblemKind::HealthLateSlots,
             "scheduler",
             "tasks",
             late.map(|late| late as f64).map_err(Into::into),
             bounds.late_slots,
-            "see whether the scheduler ticks: the status says when it last did",
         ),
         more(
-            "clock_offset_ms",
+            ProblemKind::HealthClockOffset,
             "clock",
             "ms",
             offset
                 .map(|offset| offset.abs().as_secs_f64() * 1000.0)
                 .map_err(Into::into),
             bounds.clock_offset_ms,
-            "set the clocks of this host and of the database's by NTP",
         ),
     ]
 }

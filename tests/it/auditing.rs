@@ -155,7 +155,7 @@ async fn whole_audit(site: &Site, task: &str) -> Vec<String> {
     let (now, grace) = (site.clock.now(), std::time::Duration::from_secs(60));
     let mut audit = engine::audit(&store, "UTC", now, grace).await.unwrap();
     let mut findings = audit.tasks.remove(task).unwrap_or_default();
-    findings.retain(|found| found.kind == "ledger.hole");
+    findings.retain(|found| found.kind.as_str() == "ledger.hole");
     findings.into_iter().map(|found| found.message).collect()
 }
 

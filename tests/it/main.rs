@@ -28,6 +28,7 @@ mod kinds;
 mod leases;
 mod listing;
 mod migrating;
+mod monitoring;
 mod overlapping;
 mod places;
 mod process;

@@ -19,9 +19,12 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["journal"],
     // Behaviour. These do not know each other; `app` brings them together.
-    &["engine", "records", "backup", "alerts"],
+    &["engine", "records", "backup"],
     // The catalogue: a file for each kind of task.
     &["tasks"],
+    // What is wrong, and how the server is.
+    &["monitor"],
+    &["alerts"],
     // The edge.
     &["api", "web"],
     &["app"],

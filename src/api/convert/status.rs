@@ -6,7 +6,8 @@ use crate::{
         ReplicaId,
         problem::{self, Problem, Severity},
     },
-    engine::{Drained, Round, Status},
+    engine::{Drained, Round},
+    monitor::Status,
     pb,
 };
 
@@ -82,6 +83,9 @@ fn problem(problem: &Problem) -> pb::Problem {
         message: problem.message.clone(),
         action: problem.action.clone(),
         since_time: Some(stamp(problem.since)),
+        replica: problem
+            .replica
+            .map_or_else(String::new, |id| format!("replicas/{id}")),
     }
 }
 

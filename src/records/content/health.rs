@@ -4,14 +4,15 @@ use std::fs::Metadata;
 
 use super::{away, blocking};
 use crate::{
-    domain::problem::{Problem, Severity},
+    domain::problem::{Problem, ProblemKind},
     error::{Error, Result},
     records::Documents,
     store::Tx,
 };
 
-const DAMAGED: &str = "content.damaged";
-const MISSING: &str = "content.missing";
+/// Under which the room's problems stand.
+const SOURCE: &str = "contents";
+const KINDS: [ProblemKind; 2] = [ProblemKind::ContentDamaged, ProblemKind::ContentMissing];
 
 /// What is wrong with a content.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ impl Documents {
         let subject = subject(sha256);
         let problems = self.store().problems(self.clock().now()).await?;
         let of_it = |problem: &Problem| {
-            problem.subject == subject && [DAMAGED, MISSING].contains(&problem.kind.as_str())
+            problem.subject == subject && KINDS.into_iter().any(|kind| problem.is(kind))
         };
         Ok(problems.iter().any(of_it))
     }
@@ -57,39 +58,23 @@ impl Documents {
         let (reason, kind, message) = match fault {
             Fault::Missing => (
                 "CONTENT_MISSING",
-                MISSING,
+                ProblemKind::ContentMissing,
                 format!("the content {sha256} is not on the disk"),
             ),
             Fault::Damaged { file, what } => {
                 let (files, of) = (self.files(), sha256.to_owned());
                 blocking(move || files.set_aside(&file, &of, now).map_err(away)).await?;
                 let message = format!("the content {sha256} is damaged on the disk: {what}");
-                ("CONTENT_DAMAGED", DAMAGED, message)
+                ("CONTENT_DAMAGED", ProblemKind::ContentDamaged, message)
             }
         };
         let told = format!("{message}; restore it from a backup, or upload it again");
         // Once is enough: many may ask for it.
         if !self.is_at_fault(sha256).await? {
             tracing::error!(content = sha256, "{message}");
-            let action = match kind {
-                MISSING => {
-                    "restore the file below `contents` in the data directory from a backup, or upload it again"
-                }
-                _ => {
-                    "upload it again, or restore the file below `contents` in the data directory from a backup, and \
-                     see whether the disk is sound; what was there is in `contents/damaged`"
-                }
-            };
-            let problem = Problem {
-                severity: Severity::Critical,
-                kind: kind.to_owned(),
-                subject: subject(sha256),
-                message,
-                action: action.to_owned(),
-                since: now,
-            };
+            let problem = Problem::new(kind, subject(sha256), message, now);
             let mut tx = self.store().begin().await?;
-            tx.problem_raise(&problem, None).await?;
+            tx.problem_raise(SOURCE, &problem, None).await?;
             tx.commit().await?;
         }
         Ok(Error::conflict(reason, subject(sha256), told))
@@ -99,8 +84,8 @@ impl Documents {
 /// This content is stored, and sound.
 pub(super) async fn clear_faults(tx: &mut Tx, sha256: &str) -> Result<()> {
     let subject = subject(sha256);
-    for kind in [DAMAGED, MISSING] {
-        tx.problem_clear(kind, &subject).await?;
+    for kind in KINDS {
+        tx.problem_clear(kind.as_str(), &subject).await?;
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ pub(crate) struct Model {
     pub kind: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub subject: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub replica: String,
+    pub probe: String,
     pub severity: String,
     pub message: String,
     pub action: String,

@@ -6,6 +6,7 @@
 
 mod ask;
 mod database;
+mod faulty_clock;
 pub(crate) mod office;
 mod proxy;
 mod receiver;
@@ -14,6 +15,7 @@ mod skip;
 mod stage;
 mod task;
 mod template;
+mod watchman;
 
 use std::{future::Future, time::Duration};
 
@@ -23,12 +25,14 @@ use watchbell::clock::Stopwatch;
 pub(crate) use self::{
     ask::{refused, violations},
     database::Database,
+    faulty_clock::FaultyClock,
     proxy::Proxy,
     receiver::{Receiver, Then},
     server::{Server, Site},
     skip::{skip, tell},
     stage::{Act, Entered, Stage},
     task::{TaskExt, at, instant, scripted, seconds, stamp},
+    watchman::{PERIOD, Watchman, trouble},
 };
 
 /// How long any step may take before the story has failed.

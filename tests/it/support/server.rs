@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use watchbell::{
     app::{self, Ports},
     backup::{Directories, OpenRepository},
-    clock::{Clock as _, ManualClock},
+    clock::{Clock as _, ManualClock, SharedClock},
     config::{Config, Flags},
     engine,
+    monitor::SharedProbe,
     store::Store,
 };
 use watchbell_client::{client::Client, pb};
@@ -38,6 +39,10 @@ pub(crate) struct Site {
     provided: AtomicBool,
     /// What opens its repositories.
     pub(crate) repositories: Arc<dyn OpenRepository>,
+    /// Probes beside those that ship.
+    pub(crate) probes: Vec<SharedProbe>,
+    /// A clock with a fault, in place of its own.
+    pub(crate) port: Option<SharedClock>,
 }
 
 /// A server under test.
@@ -67,6 +72,8 @@ impl Site {
             data: tempfile::tempdir().unwrap(),
             toml: toml.to_owned(),
             repositories: Arc::new(Directories),
+            probes: Vec::new(),
+            port: None,
         }
     }
 
@@ -120,10 +127,14 @@ impl Site {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let ports = Ports {
-            clock: Arc::new(self.clock.clone()),
+            clock: self
+                .port
+                .clone()
+                .unwrap_or_else(|| Arc::new(self.clock.clone())),
             program: env!("CARGO_BIN_EXE_watchbell").into(),
             repositories: self.repositories.clone(),
             kinds: stage::kinds,
+            probes: self.probes.clone(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -192,6 +203,13 @@ impl Server {
         let ended = within("the server to stop", &mut self.serving).await;
         ended.unwrap().unwrap();
         self.audit().await;
+    }
+
+    /// Why a server ended that nobody told to.
+    pub(crate) async fn fails(mut self) -> String {
+        let ended = within("the server to end", &mut self.serving).await;
+        let error = ended.unwrap().unwrap_err();
+        format!("{error:#}")
     }
 
     /// As SIGKILL does: nothing is finished, told or given back.
@@ -359,7 +377,7 @@ impl Server {
         let audit = engine::audit(&store, zone, self.now(), grace)
             .await
             .unwrap();
-        let wrong = |finding: &engine::Finding| finding.kind == "ledger.hole";
+        let wrong = |finding: &engine::Finding| finding.kind.as_str() == "ledger.hole";
         for (task, findings) in &audit.tasks {
             assert!(
                 !findings.iter().any(wrong),

@@ -1,0 +1,105 @@
+//! The process's loops: started, kept, and told of by health checks.
+
+use tokio_util::sync::CancellationToken;
+
+use super::house::keep_house;
+use crate::{
+    api::{Health, HealthHandle},
+    domain::{
+        ReplicaId,
+        problem::{Problem, ProblemKind},
+    },
+    engine::{Auditor, Engine, Recovery, Rounds, Scheduler},
+    monitor::Monitor,
+    store::Store,
+};
+
+/// Starts the loops that each may be started again.
+pub(super) fn keep_loops(
+    engine: &Engine,
+    monitor: &Monitor,
+    rounds: &Rounds,
+    recovery: &Recovery,
+    stop: &CancellationToken,
+    background: &CancellationToken,
+) {
+    let supervisor = monitor.supervisor();
+    let (store, until) = (engine.store().clone(), background.clone());
+    supervisor.keep("tail", background, move || {
+        store.clone().run_tail(until.clone())
+    });
+    // On SQLite there is no other to hear.
+    if engine.store().kind() == "postgresql" {
+        let (store, until) = (engine.store().clone(), background.clone());
+        supervisor.keep("remote-bells", background, move || {
+            store.clone().run_remote_bells(until.clone())
+        });
+    }
+    let (of, by, bells, until) = (
+        engine.clone(),
+        monitor.clone(),
+        rounds.clone(),
+        background.clone(),
+    );
+    supervisor.keep("keep-house", background, move || {
+        keep_house(of.clone(), by.clone(), until.clone(), bells.keep_house())
+    });
+    let (recovery, bells, until) = (recovery.clone(), rounds.clone(), stop.clone());
+    supervisor.keep("recovery", stop, move || {
+        recovery.clone().run(until.clone(), bells.reap())
+    });
+    let (of, bells, until) = (engine.clone(), rounds.clone(), stop.clone());
+    supervisor.keep("auditor", stop, move || {
+        Auditor::new(of.clone()).run(until.clone(), bells.audit())
+    });
+    let (of, until) = (engine.clone(), stop.clone());
+    supervisor.keep("scheduler", stop, move || {
+        Scheduler::new(of.clone()).run(until.clone())
+    });
+    let (store, bells, until) = (engine.store().clone(), rounds.clone(), stop.clone());
+    supervisor.keep("refill", stop, move || {
+        refill(store.clone(), until.clone(), bells.refill())
+    });
+}
+
+/// Rings the loops that read the tables, on a round: a bell of another replica can be lost.
+async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::watch::Receiver<()>) {
+    while stop
+        .run_until_cancelled(bell.changed())
+        .await
+        .is_some_and(|rung| rung.is_ok())
+    {
+        store.bells().ring_schedule();
+        store.bells().ring_queue();
+    }
+}
+
+/// Tells by health checks what is well, until `stop`: then that nothing is served any more.
+pub(super) async fn tell_health(
+    monitor: Monitor,
+    own: ReplicaId,
+    health: HealthHandle,
+    stop: CancellationToken,
+) {
+    let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tell = async || {
+        every.tick().await;
+        let status = monitor.status().await;
+        // What another server has keeps nobody from asking this one.
+        let open = |kind: ProblemKind| {
+            let of_us = |problem: &&Problem| problem.replica.is_none_or(|replica| replica == own);
+            let mut open = status.problems.iter().filter(of_us);
+            open.any(|problem| problem.is(kind))
+        };
+        let writable = !open(ProblemKind::DatabaseUnwritable);
+        let told = Health {
+            ready: status.reachable && !open(ProblemKind::ClockOffset) && writable,
+            scheduler: status.reachable && !open(ProblemKind::SlotUndecided),
+            storage: status.reachable && writable,
+        };
+        health.set(told).await;
+    };
+    while stop.run_until_cancelled(tell()).await.is_some() {}
+    health.stop().await;
+}

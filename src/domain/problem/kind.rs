@@ -1,0 +1,219 @@
+//! The kinds of problem: the one table of what can be wrong, how grave it is, and what to do about it.
+
+use super::Severity;
+use crate::domain::text::text_enum;
+
+text_enum! {
+    /// A kind of problem. Its text goes outside and into the database; a kind is never renamed.
+    ProblemKind {
+        BackupArchiveOld = "backup.archive_old",
+        BackupCoverage = "backup.coverage",
+        BackupDamaged = "backup.damaged",
+        BackupDrillOld = "backup.drill_old",
+        BackupFailed = "backup.failed",
+        BackupNever = "backup.never",
+        BackupNoneEnabled = "backup.none_enabled",
+        BackupOverdue = "backup.overdue",
+        BackupPartial = "backup.partial",
+        BackupRetentionFrozen = "backup.retention_frozen",
+        BackupShrunk = "backup.shrunk",
+        BackupSpace = "backup.space",
+        BackupStale = "backup.stale",
+        BackupUnavailable = "backup.unavailable",
+        BackupVerificationFailed = "backup.verification_failed",
+        ClockBehind = "clock.behind",
+        ClockOffset = "clock.offset",
+        ContentDamaged = "content.damaged",
+        ContentMissing = "content.missing",
+        DatabaseUnreachable = "database.unreachable",
+        DatabaseUnwritable = "database.unwritable",
+        DocumentEffectiveOverdue = "document.effective_overdue",
+        DocumentObsolescenceOverdue = "document.obsolescence_overdue",
+        HealthClockOffset = "health.clock_offset_ms",
+        HealthDatabaseLatency = "health.database_latency_ms",
+        HealthDiskFree = "health.disk_free_percent",
+        HealthLateSlots = "health.late_slots",
+        HealthLoad = "health.load_per_core",
+        HealthMemory = "health.memory_available_percent",
+        HealthQueueDepth = "health.queue_depth",
+        LedgerHole = "ledger.hole",
+        LogStalled = "log.stalled",
+        LoopPanicked = "loop.panicked",
+        MonitorBlind = "monitor.blind",
+        MonitorStalled = "monitor.stalled",
+        ReplicaDraining = "replica.draining",
+        ReplicaSilent = "replica.silent",
+        ScheduleUnreadable = "schedule.unreadable",
+        SlotLate = "slot.late",
+        SlotUndecided = "slot.undecided",
+        TaskFailing = "task.failing",
+        TaskOverrideMisfit = "task.override_misfit",
+    }
+}
+
+impl ProblemKind {
+    /// How grave a problem of this kind is, where nothing else is known of it.
+    pub fn severity(self) -> Severity {
+        self.about().0
+    }
+
+    /// What to do about it, where nothing else is known of it.
+    pub fn advice(self) -> &'static str {
+        self.about().1
+    }
+
+    fn about(self) -> (Severity, &'static str) {
+        use Severity::{Critical, Warning};
+        match self {
+            Self::BackupArchiveOld => (
+                Warning,
+                "see whether the second location can be reached, and run it",
+            ),
+            Self::BackupCoverage => (Warning, "see tasks/verify-backups, which reads one a day"),
+            Self::BackupDamaged => (
+                Critical,
+                "back up anew; mend the repository by restic, and read the point again by `bellctl backup verify`",
+            ),
+            Self::BackupDrillOld => (
+                Warning,
+                "see tasks/verify-backups, or drill by `bellctl backup drill --wait`",
+            ),
+            Self::BackupFailed => (
+                Critical,
+                "see them by `bellctl run list`, and mend the cause",
+            ),
+            Self::BackupNever | Self::BackupStale => (
+                Critical,
+                "see the last runs of its task, mend the cause, and run one: `bellctl backup run daily-full --wait`",
+            ),
+            Self::BackupNoneEnabled => (
+                Warning,
+                "enable one, such as by `bellctl backup policy enable daily-full`",
+            ),
+            Self::BackupOverdue => (
+                Critical,
+                "see its task's last run, mend the cause, and run it: `bellctl backup run`",
+            ),
+            Self::BackupPartial => (
+                Warning,
+                "see what is missing by `bellctl backup show`, and mend it",
+            ),
+            Self::BackupRetentionFrozen => (Warning, "mend that; retention goes on by itself"),
+            Self::BackupShrunk => (Warning, "see whether so much was really removed"),
+            Self::BackupSpace => (Warning, "make room, or keep less"),
+            Self::BackupUnavailable => (
+                Warning,
+                "put it back into the configuration, or update the policy",
+            ),
+            Self::BackupVerificationFailed => (
+                Critical,
+                "see its run's log; make a new full backup, and keep the repository as it is for repair",
+            ),
+            Self::ClockBehind => (
+                Critical,
+                "see that the clock is right now; if it was ahead before, wait until then, and trigger by hand what \
+                 must run sooner",
+            ),
+            Self::ClockOffset => (
+                Critical,
+                "set both hosts' clocks by NTP; this replica is not ready until they agree",
+            ),
+            Self::ContentDamaged => (
+                Critical,
+                "upload it again, or restore the file below `contents` in the data directory from a backup, and see \
+                 whether the disk is sound; what was there is in `contents/damaged`",
+            ),
+            Self::ContentMissing => (
+                Critical,
+                "restore the file below `contents` in the data directory from a backup, or upload it again",
+            ),
+            Self::DatabaseUnreachable => (
+                Critical,
+                "see that it runs, that its disk is not full, and that this host reaches it; work resumes by itself",
+            ),
+            Self::DatabaseUnwritable => (
+                Critical,
+                "see that its disk is not full, that it is not read-only, and that no other program holds it locked; \
+                 work resumes by itself",
+            ),
+            Self::DocumentEffectiveOverdue | Self::DocumentObsolescenceOverdue => (
+                Critical,
+                "see whether the task runs, and what its last run says of them",
+            ),
+            Self::HealthClockOffset => (
+                Warning,
+                "set the clocks of this host and of the database's by NTP",
+            ),
+            Self::HealthDatabaseLatency => (
+                Warning,
+                "see what else the database is doing, and how its disk is",
+            ),
+            Self::HealthDiskFree => (
+                Warning,
+                "free space on the disk of the data directory, or move it",
+            ),
+            Self::HealthLateSlots => (
+                Warning,
+                "see whether the scheduler ticks: the status says when it last did",
+            ),
+            Self::HealthLoad => (Warning, "see which processes keep the host busy"),
+            Self::HealthMemory => (Warning, "see which process grows"),
+            Self::HealthQueueDepth => (
+                Warning,
+                "see which task fills the queue, or raise max_running",
+            ),
+            Self::LedgerHole => (
+                Critical,
+                "run `watchbell audit-slots`, keep its output and a copy of the database, and look for a second \
+                 scheduler",
+            ),
+            Self::LogStalled => (
+                Critical,
+                "see whether someone holds a transaction open on the database's server: watches hear of nothing \
+                 until it ends",
+            ),
+            Self::LoopPanicked => (
+                Critical,
+                "it was started again; keep the server's log, and report the fault",
+            ),
+            Self::MonitorBlind => (
+                Warning,
+                "see the server's log; what it last saw stays in the status until it can look again",
+            ),
+            Self::MonitorStalled => (
+                Critical,
+                "see the server's log, and whether its disks and its database answer; restart the server where it \
+                 does not go on by itself: until then what it looks after is not known",
+            ),
+            Self::ReplicaDraining => (
+                Warning,
+                "stop it once nothing runs; a restart, its time or `watchbell drain --end` ends the drain",
+            ),
+            Self::ReplicaSilent => (
+                Warning,
+                "see whether it was stopped for good; it is forgotten a day after its last sign",
+            ),
+            Self::ScheduleUnreadable => (
+                Critical,
+                "give the task a schedule that this server knows, or install the zone's rules; it goes on by itself \
+                 then",
+            ),
+            Self::SlotLate => (
+                Critical,
+                "see whether the server was down or overloaded then, and whether the work it stands for still matters",
+            ),
+            Self::SlotUndecided => (
+                Critical,
+                "see whether the server's scheduler is alive: its last tick is in the status",
+            ),
+            Self::TaskFailing => (
+                Critical,
+                "read the run's message and log, mend the cause, and retry it",
+            ),
+            Self::TaskOverrideMisfit => (
+                Warning,
+                "see `bellctl drift`, then update or reset the task",
+            ),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Following the log: an event has those probes look that it touches.
+
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+
+/// Events taken in one go.
+const PAGE: usize = 512;
+
+impl Inner {
+    /// Touches probes by what happens, until `stop`.
+    pub(super) async fn follow(&self, stop: CancellationToken) {
+        let tail = self.engine.store().tail().clone();
+        let mut grown = tail.grown();
+        let mut at = *self.followed.borrow();
+        while !stop.is_cancelled() {
+            let last = *grown.borrow_and_update();
+            match tail.after(at, PAGE) {
+                Some(events) => {
+                    for event in &events {
+                        let touched = self.sentries.iter();
+                        let touched = touched.filter(|sentry| sentry.probe.is_touched_by(event));
+                        touched.for_each(super::sentry::Sentry::touch);
+                    }
+                    at = events.last().map_or(last, |event| event.sequence).max(at);
+                }
+                // More has happened than is held here: any of it may have touched them.
+                None => {
+                    self.sentries.iter().for_each(super::sentry::Sentry::touch);
+                    at = last;
+                }
+            }
+            self.followed.send_replace(at);
+            if last <= at {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    changed = grown.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    }
+}

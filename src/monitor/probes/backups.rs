@@ -1,0 +1,342 @@
+//! What is wrong with backups.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    backup::{
+        Backups, BackupsReport, CLEANUP_TASK, COVERAGE, Free, PARTS, PolicyReport, PolicyState,
+        RESTORE_TASK, VERIFY_TASK,
+    },
+    domain::{
+        Event,
+        backup::{
+            Finding, Level, PolicyKind,
+            figures::BackupFigures,
+            point::{Evidence, RestorePoint},
+            policy::Policy,
+        },
+        problem::{Problem, ProblemKind, Severity},
+    },
+    error::Result,
+    monitor::probe::{Look, Probe, Scope},
+};
+
+const PERIOD: Duration = Duration::from_secs(60);
+/// Beyond these the newest good backup is too old, whatever is scheduled; both are the requirement's.
+const OLD: SignedDuration = SignedDuration::from_hours(30);
+const TOO_OLD: SignedDuration = SignedDuration::from_hours(48);
+/// How old a drill may be.
+const DRILL: SignedDuration = SignedDuration::from_hours(24 * 8);
+/// How much smaller a dump or the number of files may be than before.
+const SHRUNK: f64 = 0.7;
+/// Where free space would last for less than this at the pace of the last points, it is told.
+const SPACE_DAYS: f64 = 14.0;
+/// Damaged points that are told, the newest.
+const DAMAGED_SHOWN: i64 = 5;
+
+/// Backups: policies, points, what verifications have found, and the space there is.
+#[derive(Debug)]
+pub(in crate::monitor) struct BackupsProbe(pub(in crate::monitor) Backups);
+
+impl Probe for BackupsProbe {
+    fn name(&self) -> &'static str {
+        "backups"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Cluster
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn is_touched_by(&self, event: &Event) -> bool {
+        let kind = event.kind.as_str();
+        let Some(rest) = event.subject.strip_prefix("tasks/") else {
+            return false;
+        };
+        let task = rest.split('/').next().unwrap_or(rest);
+        let of_room = task.starts_with("backup-")
+            || [VERIFY_TASK, CLEANUP_TASK, RESTORE_TASK].contains(&task);
+        of_room
+            && (kind.starts_with("task.") || kind.starts_with("run."))
+            && kind != "run.progressed"
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Look>> {
+        Box::pin(async {
+            let report = self.0.report_anew().await?;
+            let problems = self.problems(&report).await?;
+            Ok(Look::of(problems))
+        })
+    }
+}
+
+impl BackupsProbe {
+    async fn problems(&self, report: &BackupsReport) -> Result<Vec<Problem>> {
+        let now = report.figures.checked_at;
+        let mut told = Told {
+            now,
+            problems: Vec::new(),
+        };
+        let (mut any_full, mut was_due) = (false, false);
+        for of in &report.policies {
+            let (policy, state) = (&of.standing.policy, &of.standing.state);
+            if policy.kind == PolicyKind::Full
+                && *state == PolicyState::Active
+                && policy.is_scheduled()
+            {
+                any_full = true;
+                was_due |= self.0.slots_since(policy, policy.created_at, 1)?;
+            }
+            if let PolicyState::Unavailable(why) = state
+                && policy.kind != PolicyKind::Archive
+            {
+                let kind = ProblemKind::BackupUnavailable;
+                told.tell(kind, policy.resource_name(), why.clone(), now);
+            }
+            if *state == PolicyState::Active {
+                self.tell_policy(of, report.free, &mut told)?;
+            }
+        }
+        if !any_full {
+            told.tell(
+                ProblemKind::BackupNoneEnabled,
+                "backups".to_owned(),
+                "no policy of full backups is enabled and scheduled".to_owned(),
+                now,
+            );
+        }
+        tell_age(&report.figures, was_due, &mut told);
+        tell_jobs(&report.figures, &mut told);
+        self.tell_verification(report, &mut told).await?;
+        Ok(told.problems)
+    }
+
+    fn tell_policy(&self, of: &PolicyReport, free: Free, told: &mut Told) -> Result<()> {
+        let (policy, points) = (&of.standing.policy, &of.points);
+        let good: Vec<&RestorePoint> = points.iter().filter(|point| point.is_good()).collect();
+        let since = good
+            .first()
+            .map_or(policy.created_at, |point| point.frozen_at);
+        if policy.is_scheduled() && self.0.missed_two(policy, since)? {
+            let last = match good.first() {
+                Some(point) => format!("the newest good one is as of {}", point.frozen_at),
+                None => "there never was a good one".to_owned(),
+            };
+            told.tell(
+                ProblemKind::BackupOverdue,
+                policy.resource_name(),
+                format!("two periods have passed without a good restore point: {last}"),
+                since,
+            );
+        }
+        if let Some(point) = points.first().filter(|point| 0 < point.missing_count) {
+            told.tell(
+                ProblemKind::BackupPartial,
+                policy.resource_name(),
+                format!(
+                    "{} files are missing in its newest restore point",
+                    point.missing_count
+                ),
+                point.frozen_at,
+            );
+        }
+        let archived = good.first().filter(|_| policy.kind == PolicyKind::Archive);
+        if let Some(point) =
+            archived.filter(|point| COVERAGE < told.now.duration_since(point.created_at))
+        {
+            told.tell(
+                ProblemKind::BackupArchiveOld,
+                policy.resource_name(),
+                format!("its newest archive was made at {}", point.created_at),
+                point.created_at,
+            );
+        }
+        if let [newest, before, ..] = good.as_slice() {
+            let shrunk = |now: i64, before: i64| (now as f64) < before as f64 * SHRUNK;
+            if shrunk(newest.dump_bytes, before.dump_bytes) || shrunk(newest.files, before.files) {
+                told.tell(
+                    ProblemKind::BackupShrunk, policy.resource_name(),
+                    format!(
+                        "its newest restore point has {} bytes of dump and {} files; the one before had {} and {}",
+                        newest.dump_bytes, newest.files, before.dump_bytes, before.files
+                    ), newest.frozen_at,
+                );
+            }
+        }
+        if let (Some(why), PolicyKind::Full) = (&of.frozen, policy.kind) {
+            told.tell(
+                ProblemKind::BackupRetentionFrozen,
+                policy.resource_name(),
+                format!("nothing of it is removed: {why}"),
+                since,
+            );
+        }
+        tell_space(policy, &good, free, told);
+        Ok(())
+    }
+
+    async fn tell_verification(&self, report: &BackupsReport, told: &mut Told) -> Result<()> {
+        let now = told.now;
+        let store = self.0.store();
+        let newest = report.newest.as_ref();
+        let policies = report.policies.iter().map(|of| &of.standing.policy);
+        let structure = store.evidence_newest(Level::Structure, None).await?;
+        told.failed("backups/structure", structure);
+        // That something else was read back does not mend a part that is damaged.
+        told.failed("backups/read", store.evidence_newest_part().await?);
+        for policy in policies.filter(|policy| policy.kind == PolicyKind::Full) {
+            for level in [Level::Drill, Level::Database] {
+                let last = store
+                    .evidence_newest(level, Some(policy.id.as_str()))
+                    .await?;
+                told.failed(&policy.resource_name(), last);
+            }
+        }
+        for point in store.points_damaged(DAMAGED_SHOWN).await? {
+            let Some(damage) = &point.damage else {
+                continue;
+            };
+            let replaced = newest.is_some_and(|newest| point.frozen_at < newest.frozen_at);
+            let message = format!("it does not come back as it was: {}", damage.what);
+            let kind = ProblemKind::BackupDamaged;
+            let severity = if replaced {
+                Severity::Warning
+            } else {
+                Severity::Critical
+            };
+            told.problems.push(
+                Problem::new(kind, point.resource_name(), message, damage.at).severity(severity),
+            );
+        }
+        let Some(newest) = newest else { return Ok(()) };
+        let first = store.points_oldest_at().await?.unwrap_or(newest.frozen_at);
+        let drilled = store
+            .evidence_newest(Level::Drill, None)
+            .await?
+            .map_or(first, |last| last.at);
+        if DRILL < now.duration_since(drilled) {
+            told.tell(
+                ProblemKind::BackupDrillOld,
+                "backups".to_owned(),
+                format!("no drill since {drilled}"),
+                drilled,
+            );
+        }
+        let covered = report
+            .reads
+            .iter()
+            .filter(|(_, at)| now.duration_since(*at) <= COVERAGE)
+            .count();
+        if COVERAGE < now.duration_since(first) && covered < PARTS as usize {
+            told.tell(
+                ProblemKind::BackupCoverage,
+                "backups".to_owned(),
+                format!("{covered} of {PARTS} parts of the repository were read within 35 days"),
+                now,
+            );
+        }
+        Ok(())
+    }
+}
+
+fn tell_space(policy: &Policy, good: &[&RestorePoint], free: Free, told: &mut Told) {
+    let (Some(newest), Some(oldest)) = (good.first(), good.last()) else {
+        return;
+    };
+    let days = newest
+        .frozen_at
+        .duration_since(oldest.frozen_at)
+        .as_secs_f64()
+        / 86_400.0;
+    // The first point holds everything; what comes after it says how fast it grows.
+    let grown: i64 = good
+        .iter()
+        .take(good.len() - 1)
+        .map(|point| point.added_bytes)
+        .sum();
+    let free = match policy.kind {
+        PolicyKind::Export => free.exports,
+        PolicyKind::Full | PolicyKind::Archive => free.repository,
+    };
+    let Some(free) = free.filter(|_| 1.0 <= days && 0 < grown) else {
+        return;
+    };
+    let left = free as f64 / (grown as f64 / days);
+    if left < SPACE_DAYS {
+        told.tell(
+            ProblemKind::BackupSpace,
+            policy.resource_name(),
+            format!("{free} bytes are free, and will be used up in {left:.0} days at its pace"),
+            told.now,
+        );
+    }
+}
+
+fn tell_age(figures: &BackupFigures, was_due: bool, told: &mut Told) {
+    let now = told.now;
+    match figures.last_success {
+        // Where none was due yet, nothing has gone wrong.
+        None if was_due => told.tell(
+            ProblemKind::BackupNever,
+            "backups".to_owned(),
+            "there is no good backup yet: nothing could be restored".to_owned(),
+            now,
+        ),
+        None => {}
+        Some(at) => {
+            let age = now.duration_since(at);
+            let severity = match () {
+                () if TOO_OLD < age => Severity::Critical,
+                () if OLD < age => Severity::Warning,
+                () => return,
+            };
+            let message = format!(
+                "the newest good backup is as of {at}, {} hours ago",
+                age.as_hours()
+            );
+            let problem = Problem::new(ProblemKind::BackupStale, "backups", message, at);
+            told.problems.push(problem.severity(severity));
+        }
+    }
+}
+
+fn tell_jobs(figures: &BackupFigures, told: &mut Told) {
+    if 0 < figures.jobs.failed {
+        let now = told.now;
+        told.tell(
+            ProblemKind::BackupFailed,
+            "backups".to_owned(),
+            format!(
+                "{} runs of backups have failed within 24 hours",
+                figures.jobs.failed
+            ),
+            now,
+        );
+    }
+}
+
+/// What was told so far.
+struct Told {
+    now: Timestamp,
+    problems: Vec<Problem>,
+}
+
+impl Told {
+    fn failed(&mut self, subject: &str, last: Option<Evidence>) {
+        if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+            let kind = ProblemKind::BackupVerificationFailed;
+            self.tell(kind, subject.to_owned(), last.message, last.at);
+        }
+    }
+
+    fn tell(&mut self, kind: ProblemKind, subject: String, message: String, since: Timestamp) {
+        self.problems
+            .push(Problem::new(kind, subject, message, since));
+    }
+}

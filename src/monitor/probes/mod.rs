@@ -1,0 +1,19 @@
+//! The probes that ship, by what they look at.
+
+mod backups;
+mod documents;
+mod drain;
+mod log;
+mod replicas;
+mod store;
+mod tasks;
+
+pub(super) use self::{
+    backups::BackupsProbe,
+    documents::DocumentsProbe,
+    drain::DrainProbe,
+    log::LogProbe,
+    replicas::ReplicasProbe,
+    store::{ANSWERS_WITHIN, StoreProbe},
+    tasks::TasksProbe,
+};

@@ -1,0 +1,342 @@
+//! How the server is: read anew when something has happened, and otherwise four times a second at the most, however many
+//! ask.
+//!
+//! The reader trusts no loop: what has not looked for too long is a problem that is made here.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use super::{
+    Monitor,
+    probe::Scope,
+    probes::ANSWERS_WITHIN,
+    pulse,
+    sentry::{PERIODS, Sentry},
+};
+use crate::{
+    backup::{BackupFigures, Backups},
+    clock::Stopwatch,
+    domain::{
+        document::DocumentFigures,
+        problem::{self, Problem, ProblemKind},
+        task::Pause,
+    },
+    engine::Round,
+    error::{Error, Result},
+    records::Documents,
+    store::{QueueCounts, TaskCounts},
+};
+
+/// How long a status holds while nothing happens, and while much does.
+const FRESH_FOR: Duration = Duration::from_millis(250);
+const FRESH_AT_LEAST_FOR: Duration = Duration::from_millis(20);
+/// How long a reader waits for probes to look that have something to see.
+const LOOKS_WITHIN: Duration = Duration::from_secs(1);
+/// How long it waits for figures of rooms whose disks may not answer.
+const FIGURES_WITHIN: Duration = Duration::from_secs(1);
+
+/// How the server is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Gravest first, then oldest.
+    pub problems: Vec<Problem>,
+    pub checked_at: Timestamp,
+    pub pause: Option<Pause>,
+    pub last_tick_at: Option<Timestamp>,
+    pub next_due_at: Option<Timestamp>,
+    /// Tasks with a slot that is due and not decided.
+    pub undecided: i64,
+    pub running: usize,
+    pub max_running: usize,
+    pub queue: QueueCounts,
+    pub reachable: bool,
+    pub latency: Duration,
+    pub clock_offset: Option<SignedDuration>,
+    pub tasks: TaskCounts,
+    pub rounds: Vec<Round>,
+    pub documents: DocumentFigures,
+    /// None while they are not known.
+    pub backups: Option<BackupFigures>,
+}
+
+/// What the reader keeps.
+#[derive(Debug)]
+pub(super) struct Reader {
+    documents: Documents,
+    backups: Backups,
+    known: Mutex<Option<Known>>,
+}
+
+/// A status, when it was read, and what it knows of.
+#[derive(Debug)]
+struct Known {
+    read: Stopwatch,
+    /// When it was read, by the time that has passed.
+    passed: Duration,
+    upto: Seen,
+    status: Arc<Status>,
+    /// The rows as they were read last.
+    rows: Vec<Problem>,
+}
+
+/// The log's end, and what of this process has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    log: i64,
+    memory: u64,
+    board: u64,
+}
+
+impl Reader {
+    pub(super) fn new(documents: Documents, backups: Backups) -> Self {
+        Self {
+            documents,
+            backups,
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Monitor {
+    /// How the server is. It never fails: a database that is away is a problem in it.
+    pub async fn status(&self) -> Arc<Status> {
+        let mut cached = self.inner.reader.known.lock().await;
+        if let Some(known) = &*cached {
+            let (age, seen) = (known.read.elapsed(), self.seen());
+            let passed = self.inner.engine.clock().passed();
+            let age = age.max(passed.saturating_sub(known.passed));
+            let is_young = age < FRESH_AT_LEAST_FOR && known.upto.board == seen.board;
+            if is_young || (age < FRESH_FOR && known.upto == seen) {
+                return known.status.clone();
+            }
+        }
+        // What a caller has changed of this process alone is no event.
+        let board = self.seen().board;
+        if cached
+            .as_ref()
+            .is_none_or(|known| known.upto.board != board)
+        {
+            let own = self.inner.sentries.iter();
+            let own = own.filter(|sentry| sentry.probe.scope() == Scope::Replica);
+            own.for_each(Sentry::touch);
+        }
+        self.have_look().await;
+        let upto = self.seen();
+        let before = cached.take();
+        let read = match self.inner.store.ping().await {
+            Ok(latency) => {
+                let read = self.read(latency, before.as_ref());
+                let read = tokio::time::timeout(ANSWERS_WITHIN, read).await;
+                read.unwrap_or_else(|_| Err(Error::unavailable("database", "no answer in time")))
+            }
+            Err(error) => Err(error),
+        };
+        let (status, rows) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.inner.store.tell_away(&error);
+                self.away(before.as_ref())
+            }
+        };
+        let status = Arc::new(status);
+        *cached = Some(Known {
+            read: Stopwatch::start(),
+            passed: self.inner.engine.clock().passed(),
+            upto,
+            status: status.clone(),
+            rows,
+        });
+        status
+    }
+
+    fn seen(&self) -> Seen {
+        Seen {
+            log: self.inner.engine.store().tail().last(),
+            memory: *self.inner.memory.version().borrow(),
+            board: self.inner.engine.board().read().changes,
+        }
+    }
+
+    /// Has probes look that have something new to see, and waits for them: who has just changed something wants to see
+    /// it. One for which it waited in vain is not waited for again.
+    async fn have_look(&self) {
+        let inner = &self.inner;
+        let waited = async {
+            let last = inner.engine.store().tail().last();
+            let mut followed = inner.followed.subscribe();
+            let _ = followed.wait_for(|followed| last <= *followed).await;
+        };
+        let _ = tokio::time::timeout(FRESH_FOR, waited).await;
+        let (now, passed) = (inner.engine.clock().now(), inner.engine.clock().passed());
+        let holds = *inner.holds.borrow();
+        let asked: Vec<_> = inner
+            .sentries
+            .iter()
+            .filter(|sentry| holds || sentry.probe.scope() == Scope::Replica)
+            .filter_map(|sentry| Some((sentry, sentry.ask(now, passed)?)))
+            .collect();
+        if asked.is_empty() {
+            return;
+        }
+        let all = async {
+            for (sentry, looks) in &asked {
+                sentry.wait(*looks).await;
+            }
+        };
+        if tokio::time::timeout(LOOKS_WITHIN, all).await.is_err() {
+            for (sentry, looks) in &asked {
+                sentry.waited(*looks);
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        latency: Duration,
+        before: Option<&Known>,
+    ) -> Result<(Status, Vec<Problem>)> {
+        let engine = &self.inner.engine;
+        let store = engine.store();
+        let now = engine.clock().now();
+        let rows = store.problems(now).await?;
+        let notes = engine.board().read();
+        let before = before.map(|known| &known.status);
+        let documents = tokio::time::timeout(FIGURES_WITHIN, self.inner.reader.documents.report());
+        let documents = match documents.await {
+            Ok(report) => report?.figures,
+            Err(_) => before.map(|status| status.documents).unwrap_or_default(),
+        };
+        let backups = tokio::time::timeout(FIGURES_WITHIN, self.inner.reader.backups.report());
+        let backups = match backups.await {
+            Ok(report) => Some(report?.figures.clone()),
+            Err(_) => before.and_then(|status| status.backups.clone()),
+        };
+        let status = Status {
+            problems: self.problems(&rows, true),
+            checked_at: now,
+            pause: store.global_pause().await?,
+            last_tick_at: notes.last_tick_at,
+            next_due_at: store.next_wake().await?,
+            undecided: store.due_count(now, 1000).await?,
+            running: notes.running,
+            max_running: engine.board().max_running(),
+            queue: store.queue_counts().await?,
+            reachable: true,
+            latency,
+            clock_offset: notes.clock_offset,
+            tasks: store.task_counts().await?,
+            rounds: notes.rounds,
+            documents,
+            backups,
+        };
+        Ok((status, rows))
+    }
+
+    /// The status while the database is away: what was known, and that it is not known now.
+    fn away(&self, before: Option<&Known>) -> (Status, Vec<Problem>) {
+        let engine = &self.inner.engine;
+        let rows = before.map(|known| known.rows.clone()).unwrap_or_default();
+        let before = before.map(|known| &known.status);
+        let notes = engine.board().read();
+        let status = Status {
+            problems: self.problems(&rows, false),
+            checked_at: engine.clock().now(),
+            pause: before.and_then(|status| status.pause.clone()),
+            last_tick_at: notes.last_tick_at,
+            next_due_at: before.and_then(|status| status.next_due_at),
+            undecided: before.map_or(0, |status| status.undecided),
+            running: notes.running,
+            max_running: engine.board().max_running(),
+            queue: before.map(|status| status.queue).unwrap_or_default(),
+            reachable: false,
+            latency: Duration::ZERO,
+            clock_offset: notes.clock_offset,
+            tasks: before.map(|status| status.tasks).unwrap_or_default(),
+            rounds: notes.rounds,
+            documents: before.map(|status| status.documents).unwrap_or_default(),
+            backups: before.and_then(|status| status.backups.clone()),
+        };
+        (status, rows)
+    }
+
+    /// The rows, with what this process knows better, and what nobody has looked at for too long.
+    fn problems(&self, rows: &[Problem], reachable: bool) -> Vec<Problem> {
+        let mut problems = rows.to_vec();
+        let now = self.inner.engine.clock().now();
+        self.inner.memory.correct(&mut problems, now);
+        // While the database is away nobody can look, and that is the problem.
+        if reachable {
+            problems.extend(self.stalled());
+        }
+        problem::sort(&mut problems);
+        problems
+    }
+
+    fn stalled(&self) -> Vec<Problem> {
+        let inner = &self.inner;
+        let own = inner.engine.replica().id;
+        let passed = inner.engine.clock().passed();
+        let mut problems = Vec::new();
+        for sentry in inner.sentries.iter() {
+            let (looked_at, born_at, age) = sentry.age(passed);
+            let period = sentry.probe.period();
+            if period * PERIODS < age {
+                let name = sentry.probe.name();
+                problems.push(stalled(name, period, looked_at, born_at));
+            }
+        }
+        match inner.pulse.age(passed) {
+            Some((at, age)) if pulse::EVERY * PERIODS < age => {
+                problems.push(stalled("pulse", pulse::EVERY, Some(at), at));
+            }
+            // Without it nothing is known of the others.
+            None => {}
+            Some(_) => {
+                for other in inner.pulse.stalled_elsewhere(passed) {
+                    let (at, period) = (other.mark.looked_at, other.mark.period);
+                    let problem = stalled(&other.mark.name, period, Some(at), at);
+                    problems.push(Problem {
+                        replica: other.mark.replica,
+                        ..problem
+                    });
+                }
+            }
+        }
+        for problem in &mut problems {
+            let of_cluster = inner.sentries.iter().any(|sentry| {
+                sentry.probe.scope() == Scope::Cluster
+                    && problem.subject.strip_prefix("probes/") == Some(sentry.probe.name())
+            });
+            if !of_cluster && problem.replica.is_none() {
+                problem.replica = Some(own);
+            }
+        }
+        problems
+    }
+}
+
+/// A probe that has not looked for too long.
+fn stalled(
+    name: &str,
+    period: Duration,
+    looked_at: Option<Timestamp>,
+    born_at: Timestamp,
+) -> Problem {
+    let last = match looked_at {
+        Some(at) => format!("has last looked at {at}"),
+        None => "has never looked".to_owned(),
+    };
+    let message = format!(
+        "the probe {name} looks every {} s, and {last}: what it looks after is not known",
+        period.as_secs()
+    );
+    let since = looked_at.unwrap_or(born_at);
+    Problem::new(
+        ProblemKind::MonitorStalled,
+        format!("probes/{name}"),
+        message,
+        since,
+    )
+}

@@ -1,0 +1,8 @@
+//! Problems: found by probes, told where something has changed, and how old what is shown may be.
+
+mod events;
+mod loops;
+mod probing;
+mod replicas;
+mod stalled;
+mod store;
