@@ -31,6 +31,7 @@ type Done = Result<(), Failed>;
 const LAST_THREADS: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(super) fn serve(flags: &Flags) -> Done {
+    config::keep_heaps_few();
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     let ports = ports();

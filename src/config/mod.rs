@@ -3,6 +3,7 @@
 //! One TOML file, environment variables over it, flags over those. What was written (`raw`) becomes
 //! a checked [`Config`], or an error that names the setting.
 
+mod arenas;
 mod backups;
 mod check;
 mod explain;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::explain::without_password;
 pub use self::{
+    arenas::keep_heaps_few,
     backups::{ArchiveConfig, BackupsConfig, SourceConfig},
     explain::explain,
     raw::{CommandConfig, Flags, HealthThresholds, HttpRequestConfig, SecretHeader, Threshold},

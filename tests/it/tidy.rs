@@ -59,7 +59,12 @@ const OWNERS: &[Owned] = &[
     owned("nix", &["tasks", "backup"]),
     owned(
         "std::process::Command",
-        &["tasks", "backup/child.rs", "backup/dump"],
+        &[
+            "tasks",
+            "backup/child.rs",
+            "backup/dump",
+            "config/arenas.rs",
+        ],
     ),
     owned("tokio::process", &["tasks", "backup/child.rs"]),
     owned("tokio::signal", &["cli"]),
