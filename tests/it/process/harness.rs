@@ -193,6 +193,19 @@ pub(crate) fn bellctl() -> PathBuf {
     beside
 }
 
+/// Names of the schema's steps, oldest first: each is a file of its own.
+pub(crate) fn migrations() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/migration");
+    let files = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.unwrap().file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| name.starts_with("m0"))
+        .collect();
+    names.sort();
+    names
+}
+
 /// Runs a program to its end.
 #[track_caller]
 pub(crate) fn finish(mut command: Command) -> Done {
