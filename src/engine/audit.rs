@@ -33,6 +33,8 @@ pub struct Finding {
     /// `ledger.hole`, `slot.late` or `slot.undecided`.
     pub kind: ProblemKind,
     pub message: String,
+    /// Since when it is so: where the hole is, or when the slot was due.
+    pub since: Timestamp,
 }
 
 /// What one look at a task's ledger brought.
@@ -68,7 +70,8 @@ pub async fn audit(
     grace: Duration,
 ) -> Result<WholeAudit> {
     let mut whole = WholeAudit::default();
-    let paused = store.global_pause().await?.is_some();
+    let paused = store.global_pause().await?;
+    let paused = paused.is_some_and(|pause| pause.holds_at(now, grace));
     let mut tasks = store.tasks_all().await?;
     tasks.extend(store.tasks_deleted(u64::MAX).await?);
     for mut task in tasks {
@@ -113,6 +116,7 @@ async fn check_end(store: &Store, task: &Task) -> Result<Option<Finding>> {
     Ok(Some(Finding {
         kind: HOLE,
         message: format!("the ledger ends at {upto}, but the task is decided up to {cursor_at}"),
+        since: upto,
     }))
 }
 
@@ -144,9 +148,12 @@ async fn audit_since(
                 "the row up to {} begins at {}, but the task was created at {}",
                 row.upto_at, row.after_at, task.created_at
             ),
+            since: row.after_at,
         });
     }
-    if !(more || paused || task.pause.is_some() || task.deleted_at.is_some())
+    let own = task.pause.as_ref();
+    let paused = paused || own.is_some_and(|pause| pause.holds_at(now, grace));
+    if !(more || paused || task.deleted_at.is_some())
         && let Some(schedule) = schedule_of(&revisions, task.revision, task, default_zone)
     {
         audit.look_ahead(&schedule, task.cursor_at, now, grace);
@@ -195,6 +202,7 @@ impl Audit {
             self.findings.push(Finding {
                 kind: UNDECIDED,
                 message: format!("slot {slot} was due at {due_at} and is not decided"),
+                since: due_at,
             });
         }
     }
@@ -212,6 +220,7 @@ fn check_place(row: &SlotRow, is_first: bool, audit: &mut Audit) {
                 "the row up to {} begins at {}, but what is before it ends at {upto}",
                 row.upto_at, row.after_at
             ),
+            since: upto.min(row.after_at),
         });
     }
     if row.upto_at <= row.after_at {
@@ -221,6 +230,7 @@ fn check_place(row: &SlotRow, is_first: bool, audit: &mut Audit) {
                 "the row up to {} begins at {}, which is not before it",
                 row.upto_at, row.after_at
             ),
+            since: row.upto_at,
         });
     }
 }
@@ -242,6 +252,7 @@ fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit:
                 "({}, {}] holds {expected} slots, but the ledger has {} as {}",
                 row.after_at, row.upto_at, row.count, row.outcome
             ),
+            since: row.after_at,
         });
     }
     if row.outcome == SlotOutcome::Dispatched {
@@ -253,6 +264,7 @@ fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit:
                     "slot {} was due at {due_at} and decided at {}",
                     row.upto_at, row.decided_at
                 ),
+                since: due_at,
             });
         } else {
             audit.findings.retain(|finding| finding.kind != LATE);

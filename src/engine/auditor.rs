@@ -33,7 +33,7 @@ const ROWS: usize = 2000;
 
 const EVERY: Duration = Duration::from_secs(30);
 const LOOK_TWICE: Duration = Duration::from_secs(1);
-/// How long a late decision stays a problem, unless the work was done since, or a later slot was on
+/// How long a late decision stays a problem, unless the work was done since it was due, or a later slot was on
 /// time.
 const LATE_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -58,6 +58,7 @@ pub struct Auditor {
 #[derive(Debug)]
 struct Look {
     suspected: BTreeSet<TaskId>,
+    now: Timestamp,
     paused: bool,
     /// Open problems, and since when.
     open: HashMap<(String, String), Timestamp>,
@@ -111,14 +112,17 @@ impl Auditor {
         let store = self.engine.store().clone();
         let suspected = std::mem::take(&mut self.suspects);
         self.look_twice = false;
-        let paused = store.global_pause().await?.is_some();
+        let pause = store.global_pause().await?;
         let now = self.engine.clock().now();
+        let grace = self.engine.settings().audit_grace;
+        let paused = pause.is_some_and(|pause| pause.holds_at(now, grace));
         let open = store.problems(now).await?;
         let open = open
             .into_iter()
             .map(|problem| ((problem.kind, problem.subject), problem.since));
         let look = Look {
             suspected,
+            now,
             paused,
             open: open.collect(),
         };
@@ -170,7 +174,9 @@ impl Auditor {
             };
             let mut audit = Audit::of(&rows[from..upto], mark.audited_at, schedule, grace);
             let is_whole = cut.is_none_or(|cut| mark.id < cut);
-            if let Some(schedule) = newest.filter(|_| is_whole && !look.paused && !mark.is_paused) {
+            if let Some(schedule) =
+                newest.filter(|_| is_whole && !look.paused && !mark.holds_at(now, grace))
+            {
                 audit.look_ahead(schedule, mark.cursor_at, now, grace);
             }
             self.doubt(&mark, &mut audit, look);
@@ -247,7 +253,8 @@ impl Auditor {
                     _ => None,
                 };
                 let message = finding.message.clone();
-                let problem = Problem::new(finding.kind, change.subject.clone(), message, now);
+                let problem =
+                    Problem::new(finding.kind, change.subject.clone(), message, finding.since);
                 tx.problem_raise(SOURCE, &problem, until).await?;
             }
             for kind in change.over {
@@ -273,17 +280,20 @@ impl Change {
             let key = (kind.as_str().to_owned(), subject.clone());
             look.open.get(&key).copied()
         };
-        let found = |kind| audit.findings.iter().any(|finding| finding.kind == kind);
         let mut findings = audit.findings.clone();
+        // What was late and is done since is caught up.
+        let caught_up = |since: Timestamp| mark.fresh_at.is_some_and(|at| since <= at);
+        findings.retain(|finding| finding.kind != LATE || !caught_up(finding.since));
+        let found = |kind| findings.iter().any(|finding| finding.kind == kind);
         let mut over = Vec::new();
         if is_whole && open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
             over.push(UNDECIDED);
         }
-        if let Some(since) = open_since(LATE) {
-            let caught_up = mark.last_success_at.is_some_and(|at| since < at);
-            if !found(LATE) && (audit.on_time || caught_up) {
-                over.push(LATE);
-            }
+        if let Some(since) = open_since(LATE)
+            && !found(LATE)
+            && (audit.on_time || caught_up(since))
+        {
+            over.push(LATE);
         }
         match (unreadable, open_since(UNREADABLE)) {
             _ if !is_whole => {}
@@ -292,6 +302,7 @@ impl Change {
                 message: format!(
                     "its schedule cannot be read: {why}; none of its slots is decided"
                 ),
+                since: look.now,
             }),
             (None, Some(_)) => over.push(UNREADABLE),
             _ => {}

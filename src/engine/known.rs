@@ -148,6 +148,25 @@ impl Engine {
         Ok(courses)
     }
 
+    /// What these revisions of tasks say, with their schedules; without those that cannot be read.
+    pub(super) async fn told(
+        &self,
+        of: &[(TaskId, TaskName, i64)],
+    ) -> Result<HashMap<TaskId, (Arc<TaskSpec>, Schedule)>> {
+        let revisions = of.iter().map(|(id, _, revision)| (*id, *revision));
+        let (mut known, unknown) = self.inner.known.look(revisions);
+        known.extend(self.inner.known.learn(self.store().specs(&unknown).await?));
+        let told = |(id, name, revision): &(TaskId, TaskName, i64)| {
+            let found = known.get(id)?;
+            let schedule = match &found.schedule {
+                Some(schedule) => schedule.clone(),
+                None => self.schedule_in(*id, name, *revision, &found.spec).ok()?,
+            };
+            Some((*id, (found.spec.clone(), schedule)))
+        };
+        Ok(of.iter().filter_map(told).collect())
+    }
+
     /// The schedules of these revisions of tasks, or why there is none.
     pub(super) async fn schedules(
         &self,

@@ -31,6 +31,7 @@ mod run_log;
 mod runner;
 mod scheduler;
 mod starts;
+mod work;
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What the auditor reads and notes: its own mark on each task, and the ledger behind it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
@@ -10,7 +12,7 @@ use super::{
     rows::{CHUNK, Column, Type, column},
 };
 use crate::{
-    domain::{TaskId, TaskName, ledger::SlotRow},
+    domain::{TaskId, TaskName, ledger::SlotRow, task::Pause},
     error::Result,
 };
 
@@ -22,8 +24,18 @@ pub struct Mark {
     pub revision: i64,
     pub cursor_at: Timestamp,
     pub audited_at: Timestamp,
-    pub is_paused: bool,
-    pub last_success_at: Option<Timestamp>,
+    pub pause: Option<Pause>,
+    /// The instant for which its work is done.
+    pub fresh_at: Option<Timestamp>,
+}
+
+impl Mark {
+    /// Whether its own pause keeps slots undecided: see [`Pause::holds_at`].
+    pub fn holds_at(&self, now: Timestamp, grace: Duration) -> bool {
+        self.pause
+            .as_ref()
+            .is_some_and(|pause| pause.holds_at(now, grace))
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -34,7 +46,7 @@ struct Row {
     cursor_at: i64,
     audited_at: i64,
     pause: Option<String>,
-    last_success_at: Option<i64>,
+    fresh_at: Option<i64>,
 }
 
 const MARKS: &[Column] = &[column("id", Type::Uuid), column("mark_at", Type::Big)];
@@ -48,7 +60,7 @@ impl Store {
     /// The marks of tasks that are not deleted, in the order of their ids, behind one of them.
     pub async fn marks(&self, behind: Option<TaskId>, limit: usize) -> Result<Vec<Mark>> {
         let mut select = self.sql(
-            "SELECT id, name, revision, cursor_at, audited_at, pause, last_success_at FROM tasks \
+            "SELECT id, name, revision, cursor_at, audited_at, pause, fresh_at FROM tasks \
              WHERE deleted_at IS NULL",
         );
         if let Some(behind) = behind {
@@ -66,8 +78,8 @@ impl Store {
                 revision: row.revision,
                 cursor_at: convert::instant(row.cursor_at)?,
                 audited_at: convert::instant(row.audited_at)?,
-                is_paused: row.pause.is_some(),
-                last_success_at: convert::instant_of(row.last_success_at)?,
+                pause: convert::read_of(row.pause.as_deref())?,
+                fresh_at: convert::instant_of(row.fresh_at)?,
             })
         };
         rows.into_iter().map(read).collect()

@@ -86,6 +86,17 @@ impl Store {
         convert::instant_of(wake.and_then(|wake| wake.wake_at))
     }
 
+    /// When the first slot is due of the tasks that are not paused by themselves: while everything is paused, the first
+    /// that falls into that. It reads every task.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn first_due(&self) -> Result<Option<Timestamp>> {
+        let select = "SELECT min(next_due_at) AS wake_at FROM tasks WHERE deleted_at IS NULL AND pause IS NULL";
+        let wake: Option<Wake> = self.one(self.sql(select).done()).await?;
+        convert::instant_of(wake.and_then(|wake| wake.wake_at))
+    }
+
     /// Up to when a task is decided, deleted or not.
     pub async fn cursor_of(&self, id: TaskId) -> Result<Option<Timestamp>> {
         let select = self

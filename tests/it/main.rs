@@ -23,6 +23,7 @@ mod evaluator;
 mod firing;
 mod first_start;
 mod following;
+mod freshness;
 mod fuzzing;
 mod kinds;
 mod leases;

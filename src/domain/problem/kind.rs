@@ -41,13 +41,17 @@ text_enum! {
         LoopPanicked = "loop.panicked",
         MonitorBlind = "monitor.blind",
         MonitorStalled = "monitor.stalled",
+        Paused = "paused",
         ReplicaDraining = "replica.draining",
         ReplicaSilent = "replica.silent",
+        RunOverdue = "run.overdue",
         ScheduleUnreadable = "schedule.unreadable",
         SlotLate = "slot.late",
         SlotUndecided = "slot.undecided",
         TaskFailing = "task.failing",
         TaskOverrideMisfit = "task.override_misfit",
+        TaskPaused = "task.paused",
+        TaskStale = "task.stale",
     }
 }
 
@@ -188,6 +192,25 @@ impl ProblemKind {
             Self::ReplicaDraining => (
                 Warning,
                 "stop it once nothing runs; a restart, its time or `watchbell drain --end` ends the drain",
+            ),
+            Self::Paused => (
+                Warning,
+                "resume it by `bellctl resume` once what it was paused for is over, or give the pause an end",
+            ),
+            Self::RunOverdue => (
+                Critical,
+                "see what is running by `bellctl run list --state running`; cancel what hangs, give such tasks an \
+                 attempt timeout or a progress deadline, or raise max_running",
+            ),
+            Self::TaskPaused => (
+                Warning,
+                "resume it by `bellctl task resume`, or give the pause an end; a task that is not needed any more can \
+                 be left without a schedule",
+            ),
+            Self::TaskStale => (
+                Critical,
+                "see what became of its slots by `bellctl task slots`, and mend the cause; it is over with the next \
+                 full success, also of a run by hand",
             ),
             Self::ReplicaSilent => (
                 Warning,

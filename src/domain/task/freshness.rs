@@ -34,6 +34,12 @@ pub struct Freshness {
     pub usual: Option<Duration>,
 }
 
+/// How long after it was due work may still be on its way, where it usually takes so long: see [`Freshness::bound`].
+pub fn bound(usual: Option<Duration>, stale_after: Option<Duration>) -> Duration {
+    let usual = usual.unwrap_or_default().saturating_mul(2);
+    BOUND_MIN.max(usual).max(stale_after.unwrap_or_default())
+}
+
 impl Default for Freshness {
     /// One of which nothing is known.
     fn default() -> Self {
@@ -55,8 +61,7 @@ impl Freshness {
     /// How long after it was due work may still be on its way: the larger of one minute, twice the usual duration,
     /// and what the task says.
     pub fn bound(&self, stale_after: Option<Duration>) -> Duration {
-        let usual = self.usual.unwrap_or_default().saturating_mul(2);
-        BOUND_MIN.max(usual).max(stale_after.unwrap_or_default())
+        bound(self.usual, stale_after)
     }
 
     /// When the task becomes stale unless a run succeeds in full before: the second slot without one was due,

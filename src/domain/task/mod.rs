@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 pub use self::{
     course::Course,
-    freshness::{BOUND_MIN, Freshness},
+    freshness::{BOUND_MIN, Freshness, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };
 use super::{
     id::{RunId, TaskId, TaskName},
+    retry::later,
     run::{Outcome, RunPolicy, RunState},
     schedule::{ScheduleSpec, just_before},
     span,
@@ -202,6 +203,11 @@ pub struct Pause {
 }
 
 impl Pause {
+    /// Whether slots are rightly undecided at `now`: its end, where it has one, passed less than `grace` ago.
+    pub fn holds_at(&self, now: Timestamp, grace: Duration) -> bool {
+        self.until.is_none_or(|until| now <= later(until, grace))
+    }
+
     /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
     pub fn ends_at(&self, now: Timestamp) -> Timestamp {
         match self.until {

@@ -11,7 +11,7 @@ use crate::{
         RESTORE_TASK, VERIFY_TASK,
     },
     domain::{
-        Event,
+        Event, Task,
         backup::{
             Finding, Level, PolicyKind,
             figures::BackupFigures,
@@ -36,6 +36,9 @@ const SHRUNK: f64 = 0.7;
 const SPACE_DAYS: f64 = 14.0;
 /// Damaged points that are told, the newest.
 const DAMAGED_SHOWN: i64 = 5;
+
+/// Failing tasks that are looked through for those of policies.
+const FAILING_READ: u64 = 1000;
 
 /// Backups: policies, points, what verifications have found, and the space there is.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl BackupsProbe {
             now,
             problems: Vec::new(),
         };
-        let (mut any_full, mut was_due) = (false, false);
+        let (mut any_full, mut was_due) = (false, None);
         for of in &report.policies {
             let (policy, state) = (&of.standing.policy, &of.standing.state);
             if policy.kind == PolicyKind::Full
@@ -91,7 +94,9 @@ impl BackupsProbe {
                 && policy.is_scheduled()
             {
                 any_full = true;
-                was_due |= self.0.slots_since(policy, policy.created_at, 1)?;
+                if self.0.slots_since(policy, policy.created_at, 1)? {
+                    was_due = was_due.into_iter().chain([policy.created_at]).min();
+                }
             }
             if let PolicyState::Unavailable(why) = state
                 && policy.kind != PolicyKind::Archive
@@ -112,7 +117,18 @@ impl BackupsProbe {
             );
         }
         tell_age(&report.figures, was_due, &mut told);
-        tell_jobs(&report.figures, &mut told);
+        let mut failing = self.0.store().tasks_failing(FAILING_READ).await?;
+        let own = |task: &Task| {
+            let mut policies = report.policies.iter();
+            policies.any(|of| {
+                of.standing
+                    .policy
+                    .task()
+                    .is_ok_and(|name| name == task.name)
+            })
+        };
+        failing.retain(own);
+        tell_jobs(&report.figures, &failing, &mut told);
         self.tell_verification(report, &mut told).await?;
         Ok(told.problems)
     }
@@ -278,17 +294,20 @@ fn tell_space(policy: &Policy, good: &[&RestorePoint], free: Free, told: &mut To
     }
 }
 
-fn tell_age(figures: &BackupFigures, was_due: bool, told: &mut Told) {
+/// `was_due`: since when a full backup was to be made, where one was due.
+fn tell_age(figures: &BackupFigures, was_due: Option<Timestamp>, told: &mut Told) {
     let now = told.now;
     match figures.last_success {
         // Where none was due yet, nothing has gone wrong.
-        None if was_due => told.tell(
-            ProblemKind::BackupNever,
-            "backups".to_owned(),
-            "there is no good backup yet: nothing could be restored".to_owned(),
-            now,
-        ),
-        None => {}
+        None => {
+            let Some(since) = was_due else { return };
+            told.tell(
+                ProblemKind::BackupNever,
+                "backups".to_owned(),
+                "there is no good backup yet: nothing could be restored".to_owned(),
+                since,
+            );
+        }
         Some(at) => {
             let age = now.duration_since(at);
             let severity = match () {
@@ -306,19 +325,22 @@ fn tell_age(figures: &BackupFigures, was_due: bool, told: &mut Told) {
     }
 }
 
-fn tell_jobs(figures: &BackupFigures, told: &mut Told) {
-    if 0 < figures.jobs.failed {
-        let now = told.now;
-        told.tell(
-            ProblemKind::BackupFailed,
-            "backups".to_owned(),
-            format!(
-                "{} runs of backups have failed within 24 hours",
-                figures.jobs.failed
-            ),
-            now,
-        );
-    }
+/// `failing` are the tasks of policies whose runs fail: one whose retry has succeeded since is none of them.
+fn tell_jobs(figures: &BackupFigures, failing: &[Task], told: &mut Told) {
+    let since = failing.iter().filter_map(|task| task.health.failing_since);
+    let Some(since) = since.min() else { return };
+    let names: Vec<String> = failing.iter().map(Task::resource_name).collect();
+    let who = match names.as_slice() {
+        [one] => format!("{one} is"),
+        more => format!("{} are", more.join(", ")),
+    };
+    let failed = figures.jobs.failed;
+    told.tell(
+        ProblemKind::BackupFailed,
+        "backups".to_owned(),
+        format!("{who} failing; {failed} runs of backups have failed within 24 hours"),
+        since,
+    );
 }
 
 /// What was told so far.

@@ -15,13 +15,13 @@ use crate::{
     monitor::probe::{Look, Probe, Scope},
 };
 
-const PERIOD: Duration = Duration::from_secs(30);
+const PERIOD: Duration = Duration::from_secs(10);
 /// Failing tasks that are told, those that fail the longest.
 const FAILING_SHOWN: u64 = 1000;
 /// Failures in a row after which a task's trouble is grave.
 const FAILURES_CRITICAL: i32 = 3;
 
-/// Tasks whose runs fail.
+/// Tasks whose runs fail, that are stale or paused, and runs that wait.
 #[derive(Debug)]
 pub(in crate::monitor) struct TasksProbe(pub(in crate::monitor) Engine);
 
@@ -43,6 +43,10 @@ impl Probe for TasksProbe {
             event.kind,
             EventKind::TaskUpdated
                 | EventKind::TaskDeleted
+                | EventKind::TaskPaused
+                | EventKind::TaskResumed
+                | EventKind::AllPaused
+                | EventKind::AllResumed
                 | EventKind::RunRetryWait
                 | EventKind::RunSucceeded
                 | EventKind::RunFailed
@@ -57,8 +61,9 @@ impl Probe for TasksProbe {
         Box::pin(async {
             let (store, now) = (self.0.store(), self.0.clock().now());
             let failing = store.tasks_failing(FAILING_SHOWN).await?;
-            let problems = failing.iter().map(|task| failing_problem(task, now));
-            Ok(Look::of(problems.collect()))
+            let (mut problems, again_at) = self.0.work_problems().await?;
+            problems.extend(failing.iter().map(|task| failing_problem(task, now)));
+            Ok(Look { problems, again_at })
         })
     }
 }

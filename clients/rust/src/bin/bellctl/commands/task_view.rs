@@ -95,6 +95,10 @@ fn list(clock: &Clock, task: &Task, all: Option<&Pause>) -> Result<Table, Failur
         let told = format!("{} in a row", task.consecutive_failures);
         list.entry("failures", Field::tinted(&told, Tint::Bad));
     }
+    if task.failing_since_time.is_some() {
+        let since = clock.show(task.failing_since_time.as_ref());
+        list.entry("failing since", Field::tinted(&since, Tint::Bad));
+    }
     if let Some(parameters) = &task.parameters {
         list.entry("parameters", parameters_line(parameters)?);
     }

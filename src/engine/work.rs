@@ -1,0 +1,279 @@
+//! What is wrong with the work itself, whatever the reason: tasks without a full success, runs that wait, and pauses
+//! that swallow slots.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
+
+use super::Engine;
+use crate::{
+    domain::{
+        Task, TaskName,
+        problem::{Problem, ProblemKind, Severity},
+        retry::later,
+        task::{BOUND_MIN, LastRun, Pause, bound},
+    },
+    error::Result,
+    store::{FreshnessCheck, FreshnessRow, Page, TaskFilter, Waiting},
+};
+
+/// Problems of a kind that are told; what is beyond is told as a number.
+const SHOWN: usize = 1000;
+/// Tasks looked at in one go.
+const CHUNK: usize = 500;
+/// How long a task is not looked at, at the most.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long everything may be paused before that is grave.
+const PAUSE_GRAVE: SignedDuration = SignedDuration::from_hours(24);
+
+impl Engine {
+    /// All that is wrong with the work, and when it has to be looked at again at the latest. Its cost is that of what
+    /// is live or wrong: most tasks are not read.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn work_problems(&self) -> Result<(Vec<Problem>, Option<Timestamp>)> {
+        let now = self.clock().now();
+        let pause = self.store().global_pause().await?;
+        let mut problems = self.stale(pause.as_ref(), now).await?;
+        problems.extend(self.overdue(now).await?);
+        let mut again_at = vec![self.store().freshness_next(now).await?];
+        if let Some(pause) = &pause {
+            let first = self.store().first_due().await?;
+            problems.extend(all_paused(pause, first, now));
+            again_at.push(first);
+            again_at.push(pause.at.checked_add(PAUSE_GRAVE).ok());
+        }
+        let tasks = self.paused_tasks().await?;
+        problems.extend(tasks.iter().filter_map(|task| task_paused(task, now)));
+        again_at.extend(tasks.iter().map(|task| task.next_due_at));
+        let again_at = again_at.into_iter().flatten().filter(|at| now < *at).min();
+        Ok((problems, again_at))
+    }
+
+    async fn stale(&self, pause: Option<&Pause>, now: Timestamp) -> Result<Vec<Problem>> {
+        let (mut problems, mut checks, mut more) = (Vec::new(), Vec::new(), 0_usize);
+        let mut behind = None;
+        loop {
+            let rows = self.store().freshness_due(now, behind, CHUNK).await?;
+            let Some(last) = rows.last() else { break };
+            behind = Some((last.check_at, last.id));
+            let of: Vec<_> = rows
+                .iter()
+                .map(|row| (row.id, row.name.clone(), row.revision))
+                .collect();
+            let told = self.told(&of).await?;
+            for row in rows {
+                // One that cannot be read is the auditor's to tell.
+                let Some((spec, schedule)) = told.get(&row.id) else {
+                    continue;
+                };
+                let bound = row.freshness.bound(spec.stale_after);
+                let paused = [row.pause.as_ref(), pause];
+                let paused = paused.into_iter().flatten().min_by_key(|pause| pause.at);
+                let stale_at = row.freshness.stale_at(schedule, bound);
+                match row.freshness.stale_since(schedule, bound, paused, now) {
+                    Some(_) if SHOWN <= problems.len() => more += 1,
+                    Some(since) => {
+                        let slots = row.freshness.slots_without(schedule, now);
+                        problems.push(task_stale(&row, slots, since));
+                    }
+                    None if stale_at.is_some_and(|at| at <= now) => {}
+                    None => {
+                        let next = stale_at.map(|at| at.min(later(now, LOOK_AGAIN)));
+                        checks.push((row.id, row.check_at, next));
+                    }
+                }
+            }
+        }
+        if 0 < more {
+            let message = format!("{more} more tasks are stale");
+            problems.push(Problem::new(ProblemKind::TaskStale, "tasks", message, now));
+        }
+        if let Err(error) = self.note_checks(&checks).await {
+            // They are looked at once more.
+            warn!(%error, "could not note when tasks have to be looked at next");
+        }
+        Ok(problems)
+    }
+
+    async fn note_checks(&self, checks: &[FreshnessCheck]) -> Result<()> {
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store().begin().await?;
+        tx.freshness_checked(checks).await?;
+        tx.commit().await
+    }
+
+    async fn overdue(&self, now: Timestamp) -> Result<Vec<Problem>> {
+        let least = SignedDuration::try_from(BOUND_MIN).unwrap_or_default();
+        let before = now.saturating_sub(least).unwrap_or(now);
+        let rows = self.store().runs_waiting(before, SHOWN).await?;
+        let of: Vec<_> = rows
+            .iter()
+            .map(|row| (row.id, row.name.clone(), row.revision))
+            .collect();
+        let told = self.told(&of).await?;
+        let overdue = |row: &Waiting| {
+            let spec = told.get(&row.id).map(|(spec, _)| spec);
+            let bound = bound(row.usual, spec.and_then(|spec| spec.stale_after));
+            run_overdue(row, bound, now)
+        };
+        Ok(rows.iter().filter_map(overdue).collect())
+    }
+
+    async fn paused_tasks(&self) -> Result<Vec<Task>> {
+        let filter = TaskFilter {
+            paused: Some(true),
+            ..TaskFilter::default()
+        };
+        let page = Page {
+            size: SHOWN as u64,
+            after: None,
+        };
+        Ok(self.store().tasks(&filter, &page).await?.items)
+    }
+}
+
+fn subject(name: &TaskName) -> String {
+    format!("tasks/{name}")
+}
+
+fn task_stale(row: &FreshnessRow, slots: u64, since: Timestamp) -> Problem {
+    let named = match slots {
+        1 => "1 slot was".to_owned(),
+        more => format!("{more} slots were"),
+    };
+    let message = match row.freshness.fresh_at {
+        Some(at) => format!(
+            "{named} due since its newest full success, at {at}, and none brought another; {}",
+            newest(row)
+        ),
+        None => format!(
+            "{named} due since {}, and no run of it has succeeded in full yet; {}",
+            row.freshness.scheduled_from,
+            newest(row)
+        ),
+    };
+    Problem::new(ProblemKind::TaskStale, subject(&row.name), message, since)
+}
+
+fn newest(row: &FreshnessRow) -> String {
+    let Some(LastRun {
+        run,
+        state,
+        outcome,
+        ..
+    }) = &row.last_run
+    else {
+        return "no run of it has ended".to_owned();
+    };
+    let outcome = outcome.map_or_else(String::new, |outcome| {
+        format!(", {}", outcome.as_str().replace('_', " "))
+    });
+    format!(
+        "its newest run is {}/runs/{run}: {}{outcome}",
+        subject(&row.name),
+        state.as_str().replace('_', " ")
+    )
+}
+
+fn run_overdue(row: &Waiting, bound: Duration, now: Timestamp) -> Option<Problem> {
+    let passed = |(_, since): &(_, Timestamp)| later(*since, bound) <= now;
+    let (message, since) = if let Some((run, since)) = row.queued.filter(passed) {
+        let message = format!(
+            "run {run} may start since {since} and has not: no server had a place for it, or knows its kind"
+        );
+        (message, since)
+    } else {
+        let (run, since) = row.in_line.filter(passed)?;
+        let message =
+            format!("run {run} stands in line, and what is before it has not ended since {since}");
+        (message, since)
+    };
+    Some(Problem::new(
+        ProblemKind::RunOverdue,
+        subject(&row.name),
+        message,
+        later(since, bound),
+    ))
+}
+
+/// `first` is when the first slot was due that no task's own pause holds.
+fn all_paused(pause: &Pause, first: Option<Timestamp>, now: Timestamp) -> Option<Problem> {
+    let since = swallows_since(pause, first, now)?;
+    let severity = if PAUSE_GRAVE <= now.duration_since(pause.at) {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
+    let message = super::pauses::paused("everything", pause);
+    Some(Problem::new(ProblemKind::Paused, "scheduler", message, since).severity(severity))
+}
+
+fn task_paused(task: &Task, now: Timestamp) -> Option<Problem> {
+    let pause = task.pause.as_ref()?;
+    // One without slots to come loses none.
+    let next = task.next_due_at?;
+    let since = swallows_since(pause, Some(next), now)?;
+    let message = super::pauses::paused("it", pause);
+    Some(Problem::new(
+        ProblemKind::TaskPaused,
+        task.resource_name(),
+        message,
+        since,
+    ))
+}
+
+/// Since when a pause needs someone: from its beginning where it has no end, else from the first slot that falls into
+/// it.
+fn swallows_since(pause: &Pause, first: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    match pause.until {
+        None => Some(pause.at),
+        Some(_) => first.filter(|due_at| *due_at <= now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn pause(until: Option<&str>) -> Pause {
+        Pause {
+            at: at("2026-03-02T12:00:00Z"),
+            principal: "ada".to_owned(),
+            reason: String::new(),
+            until: until.map(at),
+        }
+    }
+
+    #[test]
+    fn a_pause_without_an_end_is_told_at_once_and_is_grave_after_a_day() {
+        let told = |now: &str| all_paused(&pause(None), None, at(now)).unwrap();
+        assert_eq!(told("2026-03-02T12:00:00Z").severity, Severity::Warning);
+        assert_eq!(told("2026-03-03T11:59:59Z").severity, Severity::Warning);
+        let grave = told("2026-03-03T12:00:00Z");
+        assert_eq!(grave.severity, Severity::Critical);
+        assert_eq!(grave.since, at("2026-03-02T12:00:00Z"));
+    }
+
+    #[test]
+    fn a_pause_with_an_end_is_told_once_it_has_swallowed_a_slot() {
+        let pause = pause(Some("2026-03-02T18:00:00Z"));
+        let first = at("2026-03-02T13:00:00Z");
+        let told = |now: &str| all_paused(&pause, Some(first), at(now));
+        assert_eq!(told("2026-03-02T12:59:59Z"), None);
+        let problem = told("2026-03-02T13:00:00Z").unwrap();
+        assert_eq!(
+            (problem.severity, problem.since),
+            (Severity::Warning, first)
+        );
+        assert_eq!(all_paused(&pause, None, at("2026-03-05T13:00:00Z")), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! Runs that wait for longer than they should, and attempts that fail meanwhile.
+
+use watchbell_client::pb;
+
+use super::{has, of, over};
+use crate::support::{
+    Database, Site, Stage, TaskExt as _, at, instant, on_both, scripted, seconds,
+};
+
+on_both!(
+    a_due_run_that_finds_no_place_is_overdue_and_its_task_stale,
+    a_run_in_line_behind_one_that_hangs_is_overdue,
+    an_attempt_that_is_tried_again_beyond_the_next_slot_is_told,
+    attempts_that_go_on_failing_are_told_after_five_minutes,
+);
+
+/// One that is tried up to so often, with waits of up to so long.
+fn tried(task: pb::Task, attempts: i32, backoff: u64) -> pb::Task {
+    pb::Task {
+        retry: Some(pb::RetryPolicy {
+            max_attempts: attempts,
+            initial_backoff: Some(seconds(backoff)),
+            max_backoff: Some(seconds(backoff)),
+        }),
+        ..task
+    }
+}
+
+async fn a_due_run_that_finds_no_place_is_overdue_and_its_task_stale(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::configured(database, "max_running = 1");
+    let server = site.start().await;
+    server.create("hangs", scripted(&stage)).await;
+    server.create("task", instant().cron("*/10 * * * *")).await;
+    server.trigger("hangs").await;
+    let hangs = stage.enters().await;
+
+    server.advance(600);
+    server.decided("task", server.now()).await;
+    server.advance(61);
+    let problem = of(&server, "run.overdue", "tasks/task").await;
+    assert_eq!(problem.severity(), pb::Severity::Critical);
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:11:00Z");
+    server.advance(600);
+    of(&server, "task.stale", "tasks/task").await;
+
+    hangs.succeeds();
+    over(&server, "run.overdue", "tasks/task").await;
+    over(&server, "task.stale", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn a_run_in_line_behind_one_that_hangs_is_overdue(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let task = scripted(&stage).overlap(pb::OverlapPolicy::BufferOne);
+    server.create("task", task).await;
+    server.trigger("task").await;
+    let hangs = stage.enters().await;
+    server.trigger("task").await;
+    server.advance(59);
+    assert!(!has(&server, "run.overdue", "tasks/task").await);
+    // By the next look.
+    server.advance(11);
+    let problem = of(&server, "run.overdue", "tasks/task").await;
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:01:00Z");
+    assert!(problem.message.contains("line"), "{}", problem.message);
+
+    hangs.succeeds();
+    stage.enters().await.succeeds();
+    over(&server, "run.overdue", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn an_attempt_that_is_tried_again_beyond_the_next_slot_is_told(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    // However little of the wait the draw takes, the next slot is nearer.
+    let task = tried(scripted(&stage).cron("* * * * * *"), 5, 86_400);
+    server.create("task", task).await;
+    server.advance(1);
+    let context = stage.enters().await.fails();
+
+    let problem = of(&server, "task.failing", "tasks/task").await;
+    assert_eq!(problem.severity(), pb::Severity::Warning);
+    assert!(
+        problem.message.contains("tried again"),
+        "{}",
+        problem.message
+    );
+    let task = server.task("task").await;
+    assert_eq!(task.consecutive_failures, 0);
+    assert_eq!(at(&task.failing_since_time), "2026-03-02T12:00:01Z");
+    assert_eq!(server.status().await.failing_task_count, 1);
+
+    let run = format!("tasks/task/runs/{}", context.run);
+    server.advance(86_400);
+    // Under way again is not done.
+    let again = stage.enters().await;
+    of(&server, "task.failing", "tasks/task").await;
+    again.succeeds();
+    server.ended(&run).await;
+    over(&server, "task.failing", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn attempts_that_go_on_failing_are_told_after_five_minutes(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let task = tried(scripted(&stage).cron("0 0 1 1 *"), 100, 60);
+    server.create("task", task).await;
+    let run = server.trigger("task").await;
+    stage.enters().await.fails();
+    server.reaches(&run.name, pb::RunState::RetryWait).await;
+    assert!(!has(&server, "task.failing", "tasks/task").await);
+    for _ in 0..5 {
+        server.advance(61);
+        stage.enters().await.fails();
+        server.reaches(&run.name, pb::RunState::RetryWait).await;
+    }
+    let problem = of(&server, "task.failing", "tasks/task").await;
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:00:00Z");
+
+    // What it tells of is over when the run is.
+    let request = pb::CancelRunRequest {
+        name: run.name.clone(),
+        ..Default::default()
+    };
+    server.client.runs().cancel_run(request).await.unwrap();
+    over(&server, "task.failing", "tasks/task").await;
+    server.stop().await;
+}
