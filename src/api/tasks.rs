@@ -275,6 +275,10 @@ impl TaskService for Api {
         let order = BackfillOrder {
             start: required("start_time", body.start_time.as_ref())?,
             end: required("end_time", body.end_time.as_ref())?,
+            parameters: values::from_struct(
+                "parameters",
+                body.parameters.clone().unwrap_or_default(),
+            )?,
             max_count,
             dry_run: body.dry_run,
             validate_only: body.validate_only,

@@ -7,7 +7,8 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Config, ContentConfig, DatabaseUrl, HistoryConfig, LogConfig, explain::argument, raw::Raw,
+    Config, ContentConfig, DatabaseUrl, HistoryConfig, HttpRequestConfig, LogConfig, ParametersIn,
+    explain::argument, raw::Raw,
 };
 use crate::domain::{TaskName, span};
 
@@ -174,6 +175,13 @@ fn check_commands(raw: &Raw) -> anyhow::Result<()> {
                 argument(program)
             );
         }
+        command.accepts.check(&format!("commands.{name}.accepts"))?;
+        if command.parameters_on_stdin && (command.stdin.is_some() || command.accepts.is_empty()) {
+            bail!(
+                "commands.{name}.parameters_on_stdin: expected a command that accepts something, and has no \
+                 stdin of its own"
+            );
+        }
         let parts = command.argv.iter().chain(&command.inherit_environment);
         let pairs = command
             .environment
@@ -230,6 +238,7 @@ fn check_requests(raw: &Raw) -> anyhow::Result<()> {
                     .with_context(|| format!("http_requests.{name}.{field}"))?;
             }
         }
+        check_accepted(name, request)?;
         for (header, value) in &request.secret_headers {
             if !raw.secrets.contains_key(&value.secret) {
                 // What was given is not shown: it may be the secret itself.
@@ -242,6 +251,36 @@ fn check_requests(raw: &Raw) -> anyhow::Result<()> {
                 );
             }
         }
+    }
+    Ok(())
+}
+
+/// What a request accepts, and whether it can be sent as is asked for.
+fn check_accepted(name: &str, request: &HttpRequestConfig) -> anyhow::Result<()> {
+    request
+        .accepts
+        .check(&format!("http_requests.{name}.accepts"))?;
+    let at = format!("http_requests.{name}.parameters_in");
+    let has_secrets = request.accepts.secrets().next().is_some();
+    match request.parameters_in {
+        _ if request.accepts.is_empty() => {}
+        ParametersIn::Body if request.body.is_some() => {
+            bail!("{at}: the request has a body of its own; expected \"query\", or no body")
+        }
+        ParametersIn::Body if ["GET", "HEAD"].contains(&request.method.as_str()) => {
+            bail!(
+                "{at}: {} has no body; expected \"query\", or another method",
+                request.method
+            )
+        }
+        ParametersIn::Query if has_secrets => {
+            bail!("{at}: a secret has no place in a URL, which logs show; expected \"body\"")
+        }
+        _ if has_secrets && request.follow_redirects => bail!(
+            "http_requests.{name}.follow_redirects: it and secret parameters exclude each other: the secret \
+             would go to wherever the answer points"
+        ),
+        _ => {}
     }
     Ok(())
 }

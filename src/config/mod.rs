@@ -7,6 +7,7 @@ mod arenas;
 mod backups;
 mod check;
 mod explain;
+mod parameters;
 mod raw;
 mod redact;
 mod refusal;
@@ -22,7 +23,11 @@ pub use self::{
     arenas::keep_heaps_few,
     backups::{ArchiveConfig, BackupsConfig, SourceConfig},
     explain::explain,
-    raw::{CommandConfig, Flags, HealthThresholds, HttpRequestConfig, SecretHeader, Threshold},
+    parameters::{Accepted, Accepts, Given, as_json},
+    raw::{
+        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, ParametersIn, SecretHeader,
+        Threshold,
+    },
     redact::Masker,
     secret::{Secret, SecretSource},
 };

@@ -52,7 +52,6 @@ pub struct Accepted {
 }
 
 /// A value that was given, or stands for one that was not.
-#[derive(Debug)]
 pub struct Given {
     pub name: String,
     /// A text, a number or a truth value.
@@ -61,11 +60,30 @@ pub struct Given {
     pub secret: Option<Secret>,
 }
 
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the value: it may be a secret.
+        f.debug_struct("Given")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Given {
     /// The value as text.
     pub fn text(&self) -> String {
         text(&self.value)
     }
+}
+
+/// Values as a JSON object.
+pub fn as_json(given: &[Given]) -> Value {
+    let pairs = given.iter();
+    Value::Object(
+        pairs
+            .map(|given| (given.name.clone(), given.value.clone()))
+            .collect(),
+    )
 }
 
 impl Accepts {
@@ -87,7 +105,7 @@ impl Accepts {
         self.check_names(of, given)?;
         let mut values = Vec::new();
         for (name, accepted) in &self.0 {
-            let value = given.get(name).map(|value| sealed::opened(value));
+            let value = given.get(name).map(sealed::opened);
             let Some(value) = value.or(accepted.default.as_ref()) else {
                 if accepted.required {
                     return Err(wrong(name, format!("{of} needs it, and it was not given")));
@@ -143,7 +161,10 @@ impl Accepts {
     /// What is wrong, and what was expected.
     pub(super) fn check(&self, setting: &str) -> anyhow::Result<()> {
         if NAMES_MAX < self.0.len() {
-            bail!("{setting}: {} names; expected at most {NAMES_MAX}", self.0.len());
+            bail!(
+                "{setting}: {} names; expected at most {NAMES_MAX}",
+                self.0.len()
+            );
         }
         for (name, accepted) in &self.0 {
             let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -186,7 +207,10 @@ impl Accepted {
             _ => return Err("expected a text, a number, or true or false".to_owned()),
         };
         if VALUE_MAX < text.len() {
-            return Err(format!("{} bytes; expected at most {VALUE_MAX}", text.len()));
+            return Err(format!(
+                "{} bytes; expected at most {VALUE_MAX}",
+                text.len()
+            ));
         }
         if text.contains('\0') {
             return Err("expected a text without a NUL character".to_owned());
@@ -274,80 +298,5 @@ impl<'de> Visitor<'de> for Written {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn accepts(written: Value) -> anyhow::Result<Accepts> {
-        let accepts: Accepts = serde_json::from_value(written)?;
-        accepts.check("accepts")?;
-        Ok(accepts)
-    }
-
-    fn map(values: Value) -> Map<String, Value> {
-        serde_json::from_value(values).unwrap()
-    }
-
-    #[test]
-    fn names_are_written_as_a_list_or_as_a_table() {
-        let list = accepts(json!(["month", "year"])).unwrap();
-        assert_eq!(list, accepts(json!({"month": {}, "year": {}})).unwrap());
-        for (wrong, says) in [
-            (json!(["month", "month"]), "twice"),
-            (json!(["Month"]), "no name"),
-            (json!(["_m"]), "no name"),
-            (json!(["command"]), "another name"),
-            (json!({"m": {"pattern": "a)|(b"}}), "accepts.m.pattern"),
-            (json!({"m": {"pattern": "a{1000}{1000}"}}), "accepts.m.pattern"),
-            (json!({"m": {"secret": true, "default": "x"}}), "accepts.m.default"),
-            (json!({"m": {"one_of": ["a"], "default": "b"}}), "accepts.m.default"),
-            (json!({"m": {"secrets": true}}), "unknown field"),
-            (json!(7), "a list of names"),
-        ] {
-            let error = format!("{:#}", accepts(wrong.clone()).unwrap_err());
-            assert!(error.contains(says), "{wrong}: {error}");
-        }
-    }
-
-    #[test]
-    fn values_are_checked_and_errors_name_the_field_and_never_the_value() {
-        let accepts = accepts(json!({
-            "month": {"pattern": r"\d{4}-\d\d", "required": true},
-            "how": {"one_of": ["fast", "well"], "default": "well"},
-            "count": {},
-            "key": {"secret": true, "pattern": "k.*"},
-        }))
-        .unwrap();
-        let good = map(json!({"month": "2026-10", "count": 3, "key": {"$secret": "k1"}}));
-        let given = accepts.given("it", &good).unwrap();
-        let texts: Vec<(&str, String)> = given
-            .iter()
-            .map(|given| (given.name.as_str(), given.text()))
-            .collect();
-        let expected = [("count", "3"), ("how", "well"), ("key", "k1"), ("month", "2026-10")];
-        assert_eq!(texts, expected.map(|(name, text)| (name, text.to_owned())));
-        assert_eq!(given.iter().filter(|given| given.secret.is_some()).count(), 1);
-        for (wrong, field) in [
-            (json!({}), "month"),
-            (json!({"month": "2026-10-1"}), "month"),
-            (json!({"month": "2026-10\n"}), "month"),
-            (json!({"month": ["2026-10"]}), "month"),
-            (json!({"month": "2026-10", "how": "WRONG"}), "how"),
-            (json!({"month": "2026-10", "key": "WRONG"}), "key"),
-            (json!({"month": "2026-10", "key": "***"}), "key"),
-            (json!({"month": "2026-10", "count": "W\0RONG"}), "count"),
-            (json!({"month": "2026-10", "count": "WRONG".repeat(1000)}), "count"),
-            (json!({"month": "2026-10", "year": "WRONG"}), "year"),
-        ] {
-            let error = accepts.given("it", &map(wrong.clone())).unwrap_err();
-            let error = format!("{error:?} {error}");
-            assert!(error.contains(&format!("parameters.{field}")), "{wrong}: {error}");
-            assert!(!error.contains("WRONG"), "{error}");
-        }
-        accepts.check_own("it", &map(json!({"count": true}))).unwrap();
-        for own in [json!({"key": "k1"}), json!({"year": 1}), json!({"month": 1})] {
-            assert!(accepts.check_own("it", &map(own)).is_err());
-        }
-    }
-}
+#[path = "parameters_tests.rs"]
+mod tests;

@@ -10,7 +10,9 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{backups::RawBackups, refusal::refusal, secret::SecretSource, variables};
+use super::{
+    backups::RawBackups, parameters::Accepts, refusal::refusal, secret::SecretSource, variables,
+};
 use crate::domain::span;
 
 /// What the command line may say; over everything else.
@@ -120,6 +122,12 @@ pub struct CommandConfig {
     pub inherit_environment: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// Values that a trigger may hand over: variables `WATCHBELL_PARAM_…` of the command.
+    #[serde(default, skip_serializing_if = "Accepts::is_empty")]
+    pub accepts: Accepts,
+    /// Whether they are also written to its standard input, as a JSON object.
+    #[serde(default)]
+    pub parameters_on_stdin: bool,
     /// Run as this user; only a server that runs as root may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -145,6 +153,17 @@ pub struct SecretHeader {
     pub prefix: String,
 }
 
+/// Where a request sends the values that were handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParametersIn {
+    /// As a JSON object in the body.
+    #[default]
+    Body,
+    /// In the URL's query, behind what is there.
+    Query,
+}
+
 /// A request that tasks may name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,6 +177,12 @@ pub struct HttpRequestConfig {
     pub secret_headers: BTreeMap<String, SecretHeader>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// Values that a trigger may hand over.
+    #[serde(default, skip_serializing_if = "Accepts::is_empty")]
+    pub accepts: Accepts,
+    /// Where they are sent.
+    #[serde(default)]
+    pub parameters_in: ParametersIn,
     #[serde(default = "half_minute", with = "span::required")]
     pub timeout: Duration,
     /// Statuses, or ranges of them, that mean success.

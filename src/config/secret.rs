@@ -21,6 +21,11 @@ pub struct SecretSource {
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret that was handed over.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -11,6 +11,7 @@ pub mod problem;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+pub mod sealed;
 pub mod span;
 pub mod task;
 pub(crate) mod text;

@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 
 use super::context::RunContext;
 use crate::{
-    domain::{Outcome, TaskName, TaskSpec, run::reason, schedule::Schedule},
+    domain::{
+        Outcome, TaskName, TaskSpec, run::reason, schedule::Schedule, sealed,
+        task::check_parameters,
+    },
     error::{Error, Result},
 };
 
@@ -31,6 +34,20 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
     fn check(&self, env: &Self::Env) -> Result<()> {
         let _ = env;
         Ok(())
+    }
+
+    /// Checks the parameters of one run, among which are those that were handed over with its order.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with a field below `parameters`.
+    fn check_run(&self, env: &Self::Env) -> Result<()> {
+        self.check(env)
+    }
+
+    /// Names of parameters whose values nobody is shown.
+    fn secrets(&self, env: &Self::Env) -> Vec<String> {
+        let _ = env;
+        Vec::new()
     }
 
     /// Does the work. It must end soon after `context.cancel` is cancelled, and change nothing where
@@ -170,10 +187,13 @@ pub struct BuiltIn {
 
 type RunFn = dyn Fn(Value, RunContext) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync;
 type CheckFn = dyn Fn(Value) -> Result<()> + Send + Sync;
+/// Checks a run's parameters, and answers which of them are secret.
+type AdmitFn = dyn Fn(Value) -> Result<Vec<String>> + Send + Sync;
 
 struct Entry {
     about: &'static str,
     check: Box<CheckFn>,
+    admit: Box<AdmitFn>,
     run: Box<RunFn>,
 }
 
@@ -191,13 +211,25 @@ impl Registry {
     pub fn with<K: Kind>(mut self, env: K::Env) -> Self {
         let read = |parameters: Value| {
             serde_json::from_value::<K>(parameters).map_err(|error| {
-                Error::invalid("parameters", format!("{error} (kind {})", K::NAME))
+                let error = error.to_string();
+                let unknown = error.strip_prefix("unknown field `");
+                let unknown = unknown.and_then(|rest| rest.split_once('`'));
+                let field = unknown.map_or_else(
+                    || "parameters".to_owned(),
+                    |(name, _)| format!("parameters.{name}"),
+                );
+                Error::invalid(field, format!("{error} (kind {})", K::NAME))
             })
         };
-        let for_check = env.clone();
+        let (for_check, for_runs) = (env.clone(), env.clone());
         let entry = Entry {
             about: K::ABOUT,
             check: Box::new(move |parameters| read(parameters)?.check(&for_check)),
+            admit: Box::new(move |parameters| {
+                let order = read(parameters)?;
+                order.check_run(&for_runs)?;
+                Ok(order.secrets(&for_runs))
+            }),
             run: Box::new(move |parameters, context| {
                 let env = env.clone();
                 Box::pin(async move { read(parameters)?.run(env, context).await })
@@ -228,17 +260,35 @@ impl Registry {
     /// # Errors
     /// [`Error::Invalid`] for `kind` or a field below `parameters`.
     pub fn check(&self, kind: &str, parameters: &Map<String, Value>) -> Result<()> {
-        let Some(entry) = self.kinds.get(kind) else {
+        (self.entry(kind)?.check)(Value::Object(parameters.clone()))
+    }
+
+    /// Checks the parameters of one run, before it is queued, and seals those that nobody is shown.
+    ///
+    /// # Errors
+    /// As [`Registry::check`].
+    pub(super) fn admit(&self, kind: &str, parameters: &mut Map<String, Value>) -> Result<()> {
+        check_parameters(parameters)?;
+        let secrets = (self.entry(kind)?.admit)(Value::Object(parameters.clone()))?;
+        for name in secrets {
+            if let Some(value) = parameters.get_mut(&name) {
+                *value = sealed::sealed(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, kind: &str) -> Result<&Entry> {
+        self.kinds.get(kind).ok_or_else(|| {
             let known: Vec<&str> = self.kinds.keys().copied().collect();
-            return Err(Error::invalid(
+            Error::invalid(
                 "kind",
                 format!(
                     "there is no kind {kind:?}; expected one of {}",
                     known.join(", ")
                 ),
-            ));
-        };
-        (entry.check)(Value::Object(parameters.clone()))
+            )
+        })
     }
 
     /// Checks a specification against the rules and against its kind.
@@ -253,6 +303,10 @@ impl Registry {
     ) -> Result<Schedule> {
         let schedule = spec.check(name, default_zone)?;
         self.check(&spec.kind, &spec.parameters)?;
+        if !spec.schedule.is_by_hand() {
+            // Nobody hands its runs anything over.
+            (self.entry(&spec.kind)?.admit)(Value::Object(spec.parameters.clone()))?;
+        }
         Ok(schedule)
     }
 

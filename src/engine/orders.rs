@@ -30,6 +30,8 @@ pub struct BackfillOrder {
     pub start: Timestamp,
     /// Excluded.
     pub end: Timestamp,
+    /// Laid over the task's own in each run, field by field.
+    pub parameters: Map<String, Value>,
     pub max_count: u32,
     pub dry_run: bool,
     pub validate_only: bool,
@@ -65,7 +67,7 @@ impl Engine {
         refuse_pause(&task, pause, Some(order.ignore_pause))?;
         let mut run = decide::new_run(&task.course(), Trigger::Manual, tx.now(), tx.now());
         run.parameters.extend(order.parameters);
-        self.registry().check(&run.kind, &run.parameters)?;
+        self.registry().admit(&run.kind, &mut run.parameters)?;
         run.dry_run = order.dry_run;
         run.principal.clone_from(&who.principal);
         run.request_reason = order.reason;
@@ -101,7 +103,7 @@ impl Engine {
         refuse_pause(&task, pause, Some(ignore_pause))?;
         let mut run = decide::new_run(&task.course(), Trigger::Retry, tx.now(), tx.now());
         run.parameters = old.parameters;
-        self.registry().check(&run.kind, &run.parameters)?;
+        self.registry().admit(&run.kind, &mut run.parameters)?;
         run.dry_run = old.dry_run;
         run.nominal_at = old.nominal_at;
         run.retry_of = Some(old.id);
@@ -151,11 +153,15 @@ impl Engine {
             return Err(Error::invalid("max_count", what));
         }
         let live = self.live_of(&mut tx, &[task.id]).await?;
+        let mut parameters = task.spec.parameters.clone();
+        parameters.extend(order.parameters);
+        self.registry().admit(&task.spec.kind, &mut parameters)?;
         let mut in_line = live.contains_key(&task.id);
         let mut runs = Vec::with_capacity(slots.len());
         for slot in slots {
             let mut run = decide::new_run(&task.course(), Trigger::Backfill, now, now);
             run.nominal_at = Some(slot);
+            run.parameters.clone_from(&parameters);
             run.dry_run = order.dry_run;
             // A backfill may take long: what was meant for the schedule does not expire its runs.
             run.start_deadline_at = None;

@@ -31,6 +31,7 @@ mod listing;
 mod migrating;
 mod monitoring;
 mod overlapping;
+mod parameters;
 mod places;
 mod process;
 mod progressing;

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         Outcome, Run, RunState, Trigger,
         run::{Attempt, Progress},
+        sealed,
     },
     pb,
 };
@@ -13,7 +14,7 @@ use crate::{
 pub(in crate::api) fn run(run: &Run, attempts: Vec<Attempt>) -> pb::Run {
     let name = format!("tasks/{}", run.task);
     pb::Run {
-        parameters: Some(super::values::to_struct(&run.parameters)),
+        parameters: Some(super::values::to_struct(&sealed::shown(&run.parameters))),
         attempts: attempts.into_iter().map(attempt).collect(),
         task: name,
         ..run_basic(run)

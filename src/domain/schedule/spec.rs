@@ -37,3 +37,10 @@ pub struct ScheduleSpec {
     #[serde(with = "span::optional", skip_serializing_if = "Option::is_none")]
     pub spread: Option<Duration>,
 }
+
+impl ScheduleSpec {
+    /// Whether there are no slots: the task runs only when someone triggers it.
+    pub fn is_by_hand(&self) -> bool {
+        self.cron.is_none() && self.every.is_none() && self.at.is_none()
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::{CatchUpMode, DAY, TaskSpec};
 use crate::{
     domain::{id::TaskName, schedule::Schedule, span},
@@ -11,6 +13,23 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const PARAMETERS_MAX: usize = 64 * 1024;
+
+/// Checks the size of a task's or a run's parameters.
+///
+/// # Errors
+/// [`Error::Invalid`] for `parameters`.
+pub fn check_parameters(parameters: &Map<String, Value>) -> Result<()> {
+    let size = serde_json::to_vec(parameters)
+        .map_err(Error::internal)?
+        .len();
+    if PARAMETERS_MAX < size {
+        return Err(Error::invalid(
+            "parameters",
+            format!("{size} bytes as JSON; expected at most {PARAMETERS_MAX}"),
+        ));
+    }
+    Ok(())
+}
 
 impl TaskSpec {
     /// Checks every field but what only the kind can judge, and reads the schedule.
@@ -27,15 +46,7 @@ impl TaskSpec {
                 "expected the name of a kind, such as command",
             ));
         }
-        let size = serde_json::to_vec(&self.parameters)
-            .map_err(Error::internal)?
-            .len();
-        if PARAMETERS_MAX < size {
-            return Err(Error::invalid(
-                "parameters",
-                format!("{size} bytes as JSON; expected at most {PARAMETERS_MAX}"),
-            ));
-        }
+        check_parameters(&self.parameters)?;
         number("priority", i64::from(self.priority), 0, 9)?;
         number(
             "retry.max_attempts",

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::{
+    check::check_parameters,
     course::Course,
     freshness::{BOUND_MIN, Freshness, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},

@@ -8,12 +8,13 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::D
 
 use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 
 use self::{group::Group, output::Output};
 use super::{Env, named};
 use crate::{
-    config::{self, CommandConfig, Masker, variables},
+    config::{self, CommandConfig, Given, Masker, Secret, variables},
     engine::{Done, Failure, Kind, RunContext, Stream},
     error::{Error, Result},
 };
@@ -25,10 +26,23 @@ const DRY_GRACE: Duration = Duration::from_secs(2);
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Command {
     /// A name below `[commands]`.
     command: String,
+    /// What the command accepts besides.
+    #[serde(flatten)]
+    values: Map<String, Value>,
+}
+
+impl Command {
+    fn config<'a>(&self, env: &'a Env) -> Result<&'a CommandConfig> {
+        named(&env.shared.commands, "command", "commands", &self.command)
+    }
+
+    /// Its place in the configuration, as errors name it.
+    fn place(&self) -> String {
+        format!("[commands.{}]", self.command)
+    }
 }
 
 impl Kind for Command {
@@ -37,18 +51,34 @@ impl Kind for Command {
     type Env = Env;
 
     fn check(&self, env: &Env) -> Result<()> {
-        let config = named(&env.shared.commands, "command", "commands", &self.command)?;
+        let config = self.config(env)?;
         startable(config).map_err(|reason| {
-            Error::invalid(
-                "parameters.command",
-                format!("[commands.{}]: {reason}", self.command),
-            )
-        })
+            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
+        })?;
+        config.accepts.check_own(&self.place(), &self.values)
+    }
+
+    fn check_run(&self, env: &Env) -> Result<()> {
+        let config = self.config(env)?;
+        startable(config).map_err(|reason| {
+            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
+        })?;
+        config.accepts.given(&self.place(), &self.values).map(drop)
+    }
+
+    fn secrets(&self, env: &Env) -> Vec<String> {
+        let config = self.config(env).ok();
+        let names = config
+            .into_iter()
+            .flat_map(|config| config.accepts.secrets());
+        names.map(str::to_owned).collect()
     }
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
-        let config = named(&env.shared.commands, "command", "commands", &self.command)?;
-        startable(config).map_err(|reason| anyhow!("[commands.{}]: {reason}", self.command))?;
+        let config = self.config(&env)?;
+        startable(config).map_err(|reason| anyhow!("{}: {reason}", self.place()))?;
+        let given = config.accepts.given(&self.place(), &self.values);
+        let given = given.map_err(Failure::never)?;
         if context.dry_run {
             context.log(format!(
                 "dry run: {} is there and executable, and was not started",
@@ -62,17 +92,19 @@ impl Kind for Command {
             context
                 .log("ended the command of an earlier attempt, which its killed server had left");
         }
-        let mut child = prepare(config, &context)?
+        let mut child = prepare(config, &context, &given)?
             .spawn()
             .with_context(|| format!("could not start {}", config.argv[0]))?;
         let group = Group::of(&child)?;
         let _noted = left::note(data, context.run, context.token, group.id());
-        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), config.stdin.clone()) {
+        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), stdin_of(config, &given)) {
             // A program that does not read it closes it: that is its business.
             tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
         }
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let output = Output::new(&context, Masker::default());
+        let secrets = given.iter().filter_map(|given| given.secret.as_ref());
+        let masker = Masker::new(secrets.map(Secret::expose));
+        let output = Output::new(&context, masker);
         let mut reading = tokio::spawn(output.clone().read_both(out, err));
 
         let status = tokio::select! {
@@ -157,9 +189,18 @@ fn user_of(config: &CommandConfig) -> std::result::Result<Option<nix::unistd::Us
     Ok(Some(user))
 }
 
+/// What the command reads, where it reads anything.
+fn stdin_of(config: &CommandConfig, given: &[Given]) -> Option<String> {
+    match config.parameters_on_stdin {
+        true => Some(format!("{}\n", config::as_json(given))),
+        false => config.stdin.clone(),
+    }
+}
+
 fn prepare(
     config: &CommandConfig,
     context: &RunContext,
+    given: &[Given],
 ) -> anyhow::Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(&config.argv[0]);
     command
@@ -187,10 +228,14 @@ fn prepare(
     if let Some(nominal_at) = context.nominal_at {
         command.env(variables::NOMINAL_TIME, nominal_at.to_string());
     }
+    for given in given {
+        let name = given.name.to_ascii_uppercase();
+        command.env(format!("{}{name}", variables::PARAMETER), given.text());
+    }
     if let Some(directory) = &config.working_directory {
         command.current_dir(directory);
     }
-    let stdin = if config.stdin.is_some() {
+    let stdin = if stdin_of(config, given).is_some() {
         Stdio::piped()
     } else {
         Stdio::null()

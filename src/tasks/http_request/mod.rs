@@ -6,25 +6,44 @@ mod redirects;
 
 use anyhow::{Context as _, anyhow};
 use reqwest::{
-    Client, Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    Client, Method, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use self::answer::Answer;
 use super::{Env, named};
 use crate::{
-    config::{HttpRequestConfig, Masker, Secret, status_range},
+    config::{self, Given, HttpRequestConfig, Masker, ParametersIn, Secret, status_range},
     domain::{run::reason, span},
     engine::{Done, Failure, Kind, RunContext},
     error::{Error, Result},
 };
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct HttpRequest {
     /// A name below `[http_requests]`.
     request: String,
+    /// What the request accepts besides.
+    #[serde(flatten)]
+    values: Map<String, Value>,
+}
+
+impl HttpRequest {
+    fn config<'a>(&self, env: &'a Env) -> Result<&'a HttpRequestConfig> {
+        named(
+            &env.shared.http_requests,
+            "request",
+            "http_requests",
+            &self.request,
+        )
+    }
+
+    /// Its place in the configuration, as errors name it.
+    fn place(&self) -> String {
+        format!("[http_requests.{}]", self.request)
+    }
 }
 
 impl Kind for HttpRequest {
@@ -33,23 +52,15 @@ impl Kind for HttpRequest {
     type Env = Env;
 
     fn check(&self, env: &Env) -> Result<()> {
-        let config = named(
-            &env.shared.http_requests,
-            "request",
-            "http_requests",
-            &self.request,
-        )?;
+        let config = self.config(env)?;
         let wrong = |reason: String| {
-            Error::invalid(
-                "parameters.request",
-                format!("[http_requests.{}]: {reason}", self.request),
-            )
+            Error::invalid("parameters.request", format!("{}: {reason}", self.place()))
         };
         Method::from_bytes(config.method.as_bytes())
             .map_err(|_| wrong(format!("{:?} is no HTTP method", config.method)))?;
         config
             .url
-            .parse::<reqwest::Url>()
+            .parse::<Url>()
             .map_err(|error| wrong(format!("url: {error}")))?;
         if config.follow_redirects && !config.secret_headers.is_empty() {
             let reason = "follow_redirects and secret_headers exclude each other: the secret would go to \
@@ -63,19 +74,30 @@ impl Kind for HttpRequest {
             name.parse::<HeaderName>()
                 .map_err(|_| wrong(format!("{name:?} is no name of a header")))?;
         }
-        Ok(())
+        config.accepts.check_own(&self.place(), &self.values)
+    }
+
+    fn check_run(&self, env: &Env) -> Result<()> {
+        let config = self.config(env)?;
+        let given = config.accepts.given(&self.place(), &self.values);
+        given.map(drop)
+    }
+
+    fn secrets(&self, env: &Env) -> Vec<String> {
+        let config = self.config(env).ok();
+        let names = config
+            .into_iter()
+            .flat_map(|config| config.accepts.secrets());
+        names.map(str::to_owned).collect()
     }
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
-        let config = named(
-            &env.shared.http_requests,
-            "request",
-            "http_requests",
-            &self.request,
-        )?;
+        let config = self.config(&env)?;
+        let given = config.accepts.given(&self.place(), &self.values);
+        let given = given.map_err(Failure::never)?;
         let method = Method::from_bytes(config.method.as_bytes())?;
-        let (headers, secrets) = headers(&env, config, &context)?;
-        let shown = crate::config::without_password(&config.url);
+        let (mut headers, secrets) = headers(&env, config, &context)?;
+        let shown = config::without_password(&config.url);
         if context.dry_run {
             context.log(format!("dry run: {method} {shown} was not sent"));
             return Ok(Done::nothing_to_do("dry run: not sent"));
@@ -91,9 +113,15 @@ impl Kind for HttpRequest {
             .user_agent(concat!("watchbell/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("could not make an HTTP client")?;
-        let mut request = client.request(method.clone(), &config.url).headers(headers);
-        if let Some(body) = &config.body {
-            request = request.body(body.clone());
+        let (url, body) = content(config, &given)?;
+        if body.is_some() && config.body.is_none() {
+            headers
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("application/json"));
+        }
+        let mut request = client.request(method.clone(), url).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
         }
         context.log(format!("{method} {shown}"));
         let sent = tokio::select! {
@@ -101,7 +129,9 @@ impl Kind for HttpRequest {
             () = context.cancel.cancelled() => return Err(anyhow!("stopped before an answer came").into()),
         };
         let response = sent.map_err(|error| unanswered(error, config, &shown))?;
-        let masker = Masker::new(secrets.iter().map(Secret::expose));
+        let handed_over = given.iter().filter_map(|given| given.secret.as_ref());
+        let secrets = secrets.iter().chain(handed_over);
+        let masker = Masker::new(secrets.map(Secret::expose));
         let mut answer = Answer::read(response, config, masker, &context).await;
         context.log(answer.told());
         for line in &answer.lines {
@@ -112,6 +142,24 @@ impl Kind for HttpRequest {
             // What began as a success and did not come to its end is none.
             (Ok(_), Some(broken)) => Err(broken),
             (judged, _) => judged,
+        }
+    }
+}
+
+/// Where the request goes and what it carries, with what was handed over.
+fn content(config: &HttpRequestConfig, given: &[Given]) -> anyhow::Result<(Url, Option<String>)> {
+    // The error may show a password.
+    let url = config.url.parse::<Url>();
+    let mut url = url.map_err(|_| anyhow!("its url is none"))?;
+    match config.parameters_in {
+        _ if config.accepts.is_empty() => Ok((url, config.body.clone())),
+        ParametersIn::Body => Ok((url, Some(config::as_json(given).to_string()))),
+        ParametersIn::Query => {
+            for given in given {
+                url.query_pairs_mut()
+                    .append_pair(&given.name, &given.text());
+            }
+            Ok((url, config.body.clone()))
         }
     }
 }

@@ -110,6 +110,10 @@ pub(crate) struct TriggerArgs {
     /// Laid over the task's own parameters: a JSON object, or @FILE that holds one.
     #[arg(long, value_name = "JSON")]
     pub(crate) parameters: Option<String>,
+    /// A value for the run, over `--parameters`; `NAME=@FILE` takes it from a file (`-`: standard input),
+    /// which keeps a secret out of lists of processes.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) values: Vec<String>,
     /// Run although the task, or everything, is paused.
     #[arg(long)]
     pub(crate) ignore_pause: bool,
@@ -200,6 +204,9 @@ pub(crate) struct BackfillArgs {
     /// At most so many runs; a span with more slots is refused.
     #[arg(long, default_value_t = 100)]
     pub(crate) max: i32,
+    /// A value for each run, as of `task trigger`.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) values: Vec<String>,
     /// Check and count, and change nothing.
     #[arg(long)]
     pub(crate) validate_only: bool,

@@ -101,7 +101,7 @@ async fn show(session: &Session, name: &TaskName) -> Result<Exit, Failure> {
 async fn trigger(session: &Session, args: &TriggerArgs) -> Result<Exit, Failure> {
     let request = TriggerTaskRequest {
         name: args.name.clone().into_resource(),
-        parameters: task_spec::parameters(args.parameters.as_deref())?,
+        parameters: task_spec::values(args.parameters.as_deref(), &args.values)?,
         dry_run: args.dry_run,
         ignore_pause: args.ignore_pause,
         reason: args.reason.clone(),

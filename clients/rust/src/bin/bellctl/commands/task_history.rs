@@ -10,7 +10,7 @@ use watchbell_client::{
 
 use crate::{
     args::{BackfillArgs, Format, SlotsArgs},
-    commands::run_view,
+    commands::{run_view, task_spec},
     exit::Exit,
     failure::Failure,
     label::label_of,
@@ -35,6 +35,7 @@ pub(super) async fn backfill(session: &Session, args: &BackfillArgs) -> Result<E
         validate_only: args.validate_only,
         dry_run: args.dry_run,
         reason: args.reason.clone(),
+        parameters: task_spec::values(None, &args.values)?,
         request_id: request_id(),
     };
     let response = session

@@ -125,21 +125,52 @@ pub(super) fn schedule(session: &Session, timing: &TimingArgs) -> Result<Schedul
 
 /// The JSON object of `--parameters`, or of the file that it names behind an `@`.
 pub(super) fn parameters(flag: Option<&str>) -> Result<Option<prost_types::Struct>, Failure> {
-    let Some(flag) = flag else {
-        return Ok(None);
-    };
+    flag.map(object).transpose()?.map(as_struct).transpose()
+}
+
+/// The same, with the values of `--param` laid over it.
+pub(super) fn values(
+    flag: Option<&str>,
+    values: &[String],
+) -> Result<Option<prost_types::Struct>, Failure> {
+    if values.is_empty() {
+        return parameters(flag);
+    }
+    let mut all = flag.map(object).transpose()?.unwrap_or_default();
+    for given in values {
+        let Some((name, value)) = given.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            // Not shown: it may be a secret.
+            let what = "--param is none such as month=2026-10, or key=@FILE".to_owned();
+            return Err(Failure::Usage(what));
+        };
+        let value = match value.strip_prefix('@') {
+            Some(path) => {
+                let text = read_text(Path::new(path))?;
+                text.strip_suffix('\n').unwrap_or(&text).to_owned()
+            }
+            None => value.to_owned(),
+        };
+        all.insert(name.to_owned(), Value::String(value));
+    }
+    as_struct(all).map(Some)
+}
+
+fn object(flag: &str) -> Result<Map<String, Value>, Failure> {
     let text = match flag.strip_prefix('@') {
         Some(path) => read_text(Path::new(path))?,
         None => flag.to_owned(),
     };
-    let object: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_str(&text).map_err(|error| {
         Failure::Usage(format!(
             "--parameters is no JSON object such as `{{\"keep\": 3}}`: {error}"
         ))
-    })?;
+    })
+}
+
+fn as_struct(object: Map<String, Value>) -> Result<prost_types::Struct, Failure> {
     // A Struct alone has no descriptor here, so it travels in a task.
     let task: Task = json::from_text(&serde_json::json!({ "parameters": object }).to_string())?;
-    Ok(task.parameters)
+    Ok(task.parameters.unwrap_or_default())
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {

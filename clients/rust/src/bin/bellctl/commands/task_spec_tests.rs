@@ -1,5 +1,6 @@
 //! Which fields of a task flags and files touch.
 
+use prost_types::value::Kind;
 use watchbell_client::pb::{CatchUp, CatchUpMode, OverlapPolicy};
 
 use super::*;
@@ -108,6 +109,29 @@ fn a_file_with_a_single_field_keeps_it() {
 fn a_misspelt_field_in_a_file_is_told() {
     let error = Draft::parse(r#"{"descripton":"d"}"#).unwrap_err();
     assert!(error.to_string().contains("descripton"), "{error}");
+}
+
+#[test]
+fn values_are_laid_over_parameters() {
+    let file = std::env::temp_dir().join(format!("bellctl-value-{}", std::process::id()));
+    fs::write(&file, "hunter2\n").unwrap();
+    let given = [
+        "month=2026-10".to_owned(),
+        format!("key=@{}", file.display()),
+    ];
+    let all = values(Some(r#"{"month": 9, "n": 3}"#), &given)
+        .unwrap()
+        .unwrap();
+    fs::remove_file(&file).unwrap();
+    let of = |name: &str| all.fields[name].kind.clone().unwrap();
+    assert_eq!(of("month"), Kind::StringValue("2026-10".to_owned()));
+    assert_eq!(of("key"), Kind::StringValue("hunter2".to_owned()));
+    assert_eq!(of("n"), Kind::NumberValue(3.0));
+    assert!(values(None, &[]).unwrap().is_none());
+    for wrong in ["month", "=x"] {
+        let refused = values(None, &[wrong.to_owned()]);
+        assert!(matches!(refused, Err(Failure::Usage(_))));
+    }
 }
 
 #[test]
