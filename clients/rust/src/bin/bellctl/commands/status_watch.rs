@@ -22,7 +22,7 @@ use crate::{
     stdout::gone,
     table::tint_of,
     text::plain,
-    time::now,
+    time::{self, Clock},
 };
 
 /// Prints a line for each change, with the problems that are new and those that are gone, until nobody reads it any
@@ -96,7 +96,12 @@ fn show(
         return session.output.json_line(&GetStatusResponse { status });
     }
     let tint = tint_of(status.overall());
-    tell(session, &headline(&session.clock, &status), tint)?;
+    // The session's clock stands where it began.
+    let clock = Clock {
+        now: time::now(),
+        zone: session.clock.zone.clone(),
+    };
+    tell(session, &headline(&clock, &status), tint)?;
     let none = BTreeSet::new();
     let before = before.map_or(&none, |before| &before.problems);
     for new in now.problems.difference(before) {
@@ -109,7 +114,7 @@ fn show(
 }
 
 fn tell(session: &Session, line: &str, tint: Tint) -> Result<(), Failure> {
-    let time = now().to_zoned(session.clock.zone.clone());
+    let time = time::now().to_zoned(session.clock.zone.clone());
     let time = session
         .output
         .paint(&time.strftime("%H:%M:%S").to_string(), Tint::Faint);
