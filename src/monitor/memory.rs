@@ -4,7 +4,7 @@
 //! with the instant at which they began as soon as that can be done: also those that are over by then.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -38,6 +38,8 @@ pub struct Memory {
 struct Held {
     open: BTreeMap<Key, Entry>,
     over: VecDeque<Over>,
+    /// All that was ever opened: rows of this server that are not open here any more are on their way out.
+    known: BTreeSet<Key>,
 }
 
 /// Kind and subject.
@@ -92,6 +94,7 @@ impl Memory {
                     until,
                     written: None,
                 };
+                held.known.insert(key.clone());
                 held.open.insert(key, entry);
             }
         }
@@ -125,17 +128,9 @@ impl Memory {
     pub(super) fn correct(&self, problems: &mut Vec<Problem>, now: Timestamp) {
         let mut held = self.held();
         held.expire(now);
-        let is_of = |problem: &Problem, other: &Problem| {
-            problem.kind == other.kind && problem.subject == other.subject
-        };
         problems.retain(|problem| {
-            problem.replica != Some(self.replica)
-                || !held
-                    .over
-                    .iter()
-                    .map(|over| &over.problem)
-                    .chain(held.open.values().map(|entry| &entry.problem))
-                    .any(|known| is_of(problem, known))
+            let key = (problem.kind.clone(), problem.subject.clone());
+            problem.replica != Some(self.replica) || !held.known.contains(&key)
         });
         problems.extend(held.open.values().map(|entry| entry.problem.clone()));
     }

@@ -41,12 +41,21 @@ pub(super) struct Pulse {
 struct Seen {
     pulsed: Option<Duration>,
     pulsed_at: Option<Timestamp>,
-    /// Another's lease, and how many pulses long it has not moved.
-    lease: Option<(ProbeLease, u32)>,
+    /// Another's lease as long as it does not move.
+    lease: Option<Halted>,
     /// Probes of other servers: how often they had looked, and since when that is so.
     others: BTreeMap<(String, ReplicaId), Other>,
     /// Servers that gave no sign of life.
     silent: BTreeSet<ReplicaId>,
+}
+
+/// A lease that does not move.
+#[derive(Debug)]
+struct Halted {
+    lease: ProbeLease,
+    since: Duration,
+    /// It is to be looked at once more: who has it may just have slept as long as this server.
+    doubted: bool,
 }
 
 /// A probe of another server.
@@ -79,6 +88,13 @@ impl Pulse {
                 post.memory.write(post.engine.store()).await
             };
             match beaten {
+                Ok(()) if next <= passed && self.doubts() => {
+                    tokio::select! {
+                        () = post.stop.cancelled() => {}
+                        () = tokio::time::sleep(AFTER_ERROR) => {}
+                    }
+                    continue;
+                }
                 Ok(()) if next <= passed => {
                     beats += 1;
                     next = passed + EVERY;
@@ -184,7 +200,7 @@ impl Pulse {
         let mut tx = post.engine.store().begin().await?;
         if !alone {
             let lease = tx.probe_lease_locked().await?;
-            let holds = self.takes(lease.as_ref(), own, alive);
+            let holds = self.takes(lease.as_ref(), own, alive, post.engine.clock().passed());
             if holds {
                 let beat = lease.map_or(0, |lease| lease.beat).wrapping_add(1);
                 let lease = ProbeLease { holder: own, beat };
@@ -213,18 +229,43 @@ impl Pulse {
     }
 
     /// Whether this server looks for the cluster from now on, given who has the lease.
-    fn takes(&self, lease: Option<&ProbeLease>, own: ReplicaId, alive: &[ReplicaId]) -> bool {
+    fn takes(
+        &self,
+        lease: Option<&ProbeLease>,
+        own: ReplicaId,
+        alive: &[ReplicaId],
+        passed: Duration,
+    ) -> bool {
         let mut seen = self.seen();
         let Some(lease) = lease.filter(|lease| lease.holder != own) else {
             seen.lease = None;
             return true;
         };
-        let halted = match &seen.lease {
-            Some((before, halted)) if before == lease => halted + 1,
-            _ => 0,
-        };
-        seen.lease = Some((lease.clone(), halted));
-        PERIODS <= halted || !alive.contains(&lease.holder)
+        let gone = !alive.contains(&lease.holder);
+        match &mut seen.lease {
+            Some(halted) if halted.lease == *lease => {
+                if passed.saturating_sub(halted.since) < EVERY * PERIODS {
+                    return gone;
+                }
+                std::mem::replace(&mut halted.doubted, true) || gone
+            }
+            halted => {
+                *halted = Some(Halted {
+                    lease: lease.clone(),
+                    since: passed,
+                    doubted: false,
+                });
+                gone
+            }
+        }
+    }
+
+    /// Whether the other's lease is to be looked at once more before long.
+    fn doubts(&self) -> bool {
+        self.seen()
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.doubted)
     }
 
     fn hold(&self, holds: bool) {
