@@ -15,6 +15,9 @@ pub mod pb;
 // What the ground is kept in.
 pub mod store;
 
+// What the machine is asked to run.
+pub mod process;
+
 // What follows the log.
 pub mod journal;
 

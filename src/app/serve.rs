@@ -21,6 +21,7 @@ use crate::{
     domain::ReplicaId,
     engine::{self, Engine, Recovery, Registry, Rounds, Runner, Settings},
     monitor::{Monitor, SharedProbe},
+    process::{Cgroups, Launchers},
     records::{self, ContentLimits, Documents},
     store::{Location, ReplicaRow, Store},
     tasks,
@@ -39,7 +40,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What the app takes from outside, so that a test can give it others.
 pub struct Ports {
     pub clock: SharedClock,
-    /// The server's own program, which does single steps of a backup in processes of their own.
+    /// The server's own program, which starts commands, and does single steps of a backup in processes of their own.
     pub program: PathBuf,
     /// What opens repositories.
     pub repositories: Arc<dyn OpenRepository>,
@@ -62,7 +63,7 @@ pub(super) fn offline_engine(config: &Config, ports: &Ports, store: Store) -> En
     Engine::new(
         store,
         ports.clock.clone(),
-        Arc::new(registry(config, ports, None, None)),
+        Arc::new(registry(config, ports, launchers(ports), None, None)),
         replica(config, &ports.clock),
         Settings {
             default_zone: config.time_zone.clone(),
@@ -86,7 +87,7 @@ pub fn location(config: &Config) -> Location {
 /// # Errors
 /// Which task does not fit, which field of it, and what was expected.
 pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
-    let registry = registry(config, ports, None, None);
+    let registry = registry(config, ports, launchers(ports), None, None);
     engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
         .context("the configuration does not fit")
 }
@@ -152,9 +153,14 @@ pub async fn serve(
         &config.backups.password,
     )?;
 
+    let launchers = Launchers {
+        cgroups: tokio::task::spawn_blocking(Cgroups::settle).await?,
+        ..launchers(&ports)
+    };
     let registry = registry(
         &config,
         &ports,
+        launchers,
         Some(documents.clone()),
         Some(backups.clone()),
     );
@@ -294,14 +300,23 @@ pub async fn serve(
     }
 }
 
+/// What starts commands, for who only looks at them.
+fn launchers(ports: &Ports) -> Launchers {
+    Launchers {
+        program: ports.program.clone(),
+        cgroups: None,
+    }
+}
+
 fn registry(
     config: &Config,
     ports: &Ports,
+    launchers: Launchers,
     documents: Option<Documents>,
     backups: Option<Backups>,
 ) -> Registry {
     (ports.kinds)(tasks::registry(&tasks::Env::new(
-        config, documents, backups,
+        config, launchers, documents, backups,
     )))
 }
 

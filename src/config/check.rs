@@ -182,6 +182,12 @@ fn check_commands(raw: &Raw) -> anyhow::Result<()> {
                  stdin of its own"
             );
         }
+        within(
+            &format!("commands.{name}.leftovers_for"),
+            command.leftovers_for,
+            0,
+            7 * 86_400,
+        )?;
         let parts = command.argv.iter().chain(&command.inherit_environment);
         let pairs = command
             .environment

@@ -25,8 +25,8 @@ pub use self::{
     explain::explain,
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{
-        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, ParametersIn, SecretHeader,
-        Threshold,
+        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, Leftovers, ParametersIn,
+        SecretHeader, Threshold,
     },
     redact::Masker,
     secret::{Secret, SecretSource},
@@ -128,6 +128,11 @@ pub fn status_range(text: &str) -> anyhow::Result<std::ops::RangeInclusive<u16>>
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
+}
+
+/// The first word after the program's name, which says what it is to do.
+pub fn first_argument() -> Option<std::ffi::OsString> {
+    std::env::args_os().nth(1)
 }
 
 /// The server's own program, by a name that is good also once another version lies in its place.

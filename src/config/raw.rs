@@ -140,6 +140,25 @@ pub struct CommandConfig {
     /// Codes after which another attempt would fail the same way.
     #[serde(default)]
     pub no_retry_exit_codes: Vec<i32>,
+    /// What becomes of processes that live on once the command has ended.
+    #[serde(default)]
+    pub leftovers: Leftovers,
+    /// How long they are waited for.
+    #[serde(default = "minute", with = "span::required")]
+    pub leftovers_for: Duration,
+}
+
+/// What becomes of processes that live on once their command has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leftovers {
+    /// They are waited for; those that live then go on, and make the run partial.
+    #[default]
+    Wait,
+    /// They go on, and nothing is said of them.
+    Leave,
+    /// They are killed at once, which makes the run partial.
+    Kill,
 }
 
 /// A header whose value is a secret.
@@ -213,6 +232,10 @@ fn zero() -> Vec<i32> {
 
 fn get() -> String {
     "GET".to_owned()
+}
+
+fn minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 fn half_minute() -> Duration {

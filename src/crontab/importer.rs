@@ -223,7 +223,8 @@ impl<'a> Importer<'a> {
         let line = command.line.trim_end();
         if line.ends_with('&') && !line.ends_with("&&") {
             notes.push(
-                "It goes on in the background: the run ends with the shell and shows nothing of the rest."
+                "It goes on in the background, as below cron: the run ends with the shell and shows nothing of the rest. \
+                 leftovers = \"wait\" waits for it."
                     .into(),
             );
         }
@@ -287,6 +288,8 @@ fn command_table(name: &str, command: &Command, user: Option<&str>, settings: &S
     if let Some(stdin) = &command.stdin {
         table += &format!("stdin = {}\n", toml::string(stdin));
     }
+    // As cron does. Commands that leave nothing never notice.
+    table += "leftovers = \"leave\"\n";
     table
 }
 

@@ -21,6 +21,7 @@ use crate::{
     domain::backup::policy::{SHIPPED, Shipped},
     engine::{BuiltIn, Registry},
     error::{Error, Result},
+    process::Launchers,
     records::{Documents, EFFECTIVE_TASK, OBSOLESCENCE_TASK},
 };
 
@@ -42,10 +43,16 @@ struct Shared {
     commands: BTreeMap<String, CommandConfig>,
     http_requests: BTreeMap<String, HttpRequestConfig>,
     secrets: BTreeMap<String, SecretSource>,
+    launchers: Launchers,
 }
 
 impl Env {
-    pub fn new(config: &Config, documents: Option<Documents>, backups: Option<Backups>) -> Self {
+    pub fn new(
+        config: &Config,
+        launchers: Launchers,
+        documents: Option<Documents>,
+        backups: Option<Backups>,
+    ) -> Self {
         Self {
             documents,
             backups,
@@ -57,6 +64,7 @@ impl Env {
                 commands: config.commands.clone(),
                 http_requests: config.http_requests.clone(),
                 secrets: config.secrets.clone(),
+                launchers,
             }),
         }
     }

@@ -17,6 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "crontab"],
     // What the ground is kept in, and what follows its log.
     &["store"],
+    &["process"],
     &["journal"],
     // Behaviour. These do not know each other; `app` brings them together.
     &["engine", "records", "backup"],
@@ -56,17 +57,18 @@ const OWNERS: &[Owned] = &[
     owned("clap", &["config", "cli", "main"]),
     // The environment and the processes of the machine.
     owned("std::env", &["config"]),
-    owned("nix", &["tasks", "backup"]),
+    owned("nix", &["process", "tasks", "backup"]),
     owned(
         "std::process::Command",
         &[
+            "process",
             "tasks",
             "backup/child.rs",
             "backup/dump",
             "config/arenas.rs",
         ],
     ),
-    owned("tokio::process", &["tasks", "backup/child.rs"]),
+    owned("tokio::process", &["process"]),
     owned("tokio::signal", &["cli"]),
     owned("std::process::exit", &["cli"]),
     // Time comes in by the front door.

@@ -1,29 +1,41 @@
 //! `command`: runs a program that the configuration names. No shell reads its arguments.
+//!
+//! A launcher stands between the server and the program (`crate::process`): it tells how the program ends and what
+//! that leaves, and ends all of it once the server has gone. `account` and `environment` say how it is started, `judge`
+//! and `leftovers` what its end means, `notes` what is to be ended after a crash.
 
-mod group;
-mod left;
+mod account;
+mod environment;
+mod judge;
+mod leftovers;
+mod notes;
 mod output;
+mod pipe;
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::io::AsyncWriteExt as _;
+use tokio_util::sync::CancellationToken;
 
-use self::{group::Group, output::Output};
+use self::{
+    account::{Account, startable},
+    judge::{End, judge, said},
+    leftovers::{Fate, Over, alone, settle, until_alone},
+    output::Output,
+    pipe::Pipe,
+};
 use super::{Env, named};
 use crate::{
-    config::{self, CommandConfig, Given, Masker, Secret, variables},
-    engine::{Done, Failure, Kind, RunContext, Stream},
+    config::{self, CommandConfig, Given, Masker, Secret},
+    engine::{Done, Failure, Kind, RunContext},
     error::{Error, Result},
+    process::{Launched, Living, Order, Remains, Report, Wish},
 };
 
-/// What a command gets to end by itself, before it is killed.
-const TERM_GRACE: Duration = Duration::from_secs(5);
-/// What the pipes get to run dry once the command has ended.
+/// What the pipes get to run dry once nothing lives any more.
 const DRY_GRACE: Duration = Duration::from_secs(2);
-const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Command {
@@ -43,6 +55,14 @@ impl Command {
     fn place(&self) -> String {
         format!("[commands.{}]", self.command)
     }
+
+    fn startable<'a>(&self, env: &'a Env) -> Result<&'a CommandConfig> {
+        let config = self.config(env)?;
+        startable(config).map_err(|reason| {
+            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
+        })?;
+        Ok(config)
+    }
 }
 
 impl Kind for Command {
@@ -51,18 +71,12 @@ impl Kind for Command {
     type Env = Env;
 
     fn check(&self, env: &Env) -> Result<()> {
-        let config = self.config(env)?;
-        startable(config).map_err(|reason| {
-            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
-        })?;
+        let config = self.startable(env)?;
         config.accepts.check_own(&self.place(), &self.values)
     }
 
     fn check_run(&self, env: &Env) -> Result<()> {
-        let config = self.config(env)?;
-        startable(config).map_err(|reason| {
-            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
-        })?;
+        let config = self.startable(env)?;
         config.accepts.given(&self.place(), &self.values).map(drop)
     }
 
@@ -75,8 +89,13 @@ impl Kind for Command {
     }
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
+        let mut over: Over = Box::pin(context.grace_over());
         let config = self.config(&env)?;
-        startable(config).map_err(|reason| anyhow!("{}: {reason}", self.place()))?;
+        let account = {
+            let config = config.clone();
+            blocking(move || startable(&config)).await?
+        };
+        let account = account.map_err(|reason| anyhow!("{}: {reason}", self.place()))?;
         let given = config.accepts.given(&self.place(), &self.values);
         let given = given.map_err(Failure::never)?;
         if context.dry_run {
@@ -86,107 +105,119 @@ impl Kind for Command {
             ));
             return Ok(Done::nothing_to_do("dry run: not started"));
         }
-        let data = &env.shared.data;
-        let left = left::end(data, Some(context.run)).await;
+        let (data, run) = (env.shared.data.clone(), context.run);
+        let left = blocking(move || notes::end(&data, Some(run))).await?;
         if left.context("could not look for what a killed server left")? > 0 {
             context
                 .log("ended the command of an earlier attempt, which its killed server had left");
         }
-        let mut child = prepare(config, &context, &given)?
-            .spawn()
-            .with_context(|| format!("could not start {}", config.argv[0]))?;
-        let group = Group::of(&child)?;
-        let _noted = left::note(data, context.run, context.token, group.id());
-        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), stdin_of(config, &given)) {
-            // A program that does not read it closes it: that is its business.
-            tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
-        }
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let secrets = given.iter().filter_map(|given| given.secret.as_ref());
-        let masker = Masker::new(secrets.map(Secret::expose));
-        let output = Output::new(&context, masker);
-        let mut reading = tokio::spawn(output.clone().read_both(out, err));
-
-        let status = tokio::select! {
-            status = child.wait() => status,
-            () = context.cancel.cancelled() => {
-                context.log("asked to stop: sending SIGTERM to the process group");
-                group.terminate();
-                match tokio::time::timeout(TERM_GRACE, child.wait()).await {
-                    Ok(status) => status,
-                    Err(_) => {
-                        context.log("still there: sending SIGKILL to the process group");
-                        group.kill();
-                        child.wait().await
-                    }
-                }
-            }
-        };
-        let status = status.context("could not wait for the command")?;
-        // Whatever it left behind in its group ends with it, and frees the pipes.
-        group.end();
-        if tokio::time::timeout(DRY_GRACE, &mut reading).await.is_err() {
-            reading.abort();
-            context.log_from(
-                Stream::Log,
-                "a process outside the group still holds the output open; it is no longer read",
-            );
-        }
-        if context.cancel.is_cancelled() {
-            let said = said(output.last_stderr_line());
-            return Err(Failure::from(anyhow!("stopped: {status}{said}")));
-        }
-        judge(config, status, output.last_stderr_line())
+        perform(config, &given, account, &env, &context, &mut over).await
     }
 }
 
-/// Ends the commands that killed servers of this host have left; says how many.
+/// Ends the commands that killed servers have left on this host; says how many.
 ///
 /// # Errors
 /// Where one cannot be ended, or the data directory cannot be read.
 pub(super) async fn end_left(data: &Path) -> anyhow::Result<usize> {
-    left::end(data, None).await
+    let data = data.to_owned();
+    blocking(move || notes::end(&data, None)).await?
 }
 
-/// Whether the command could be started now, or why not.
-fn startable(config: &CommandConfig) -> std::result::Result<(), String> {
-    let program = config.argv.first().map(String::as_str).unwrap_or_default();
-    let about = std::fs::metadata(program)
-        .map_err(|error| format!("the program {program} is not there: {error}"))?;
-    if !about.is_file() || about.permissions().mode() & 0o111 == 0 {
-        return Err(format!(
-            "{program} is not executable; expected a program, or chmod +x it"
-        ));
-    }
-    if let Some(directory) = &config.working_directory
-        && !Path::new(directory).is_dir()
-    {
-        return Err(format!(
-            "the working directory {} is not there",
-            directory.display()
-        ));
-    }
-    user_of(config).map(drop)
+/// Does what blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.context("a thread panicked")
 }
 
-/// The user to run as, where it is another than the server's.
-fn user_of(config: &CommandConfig) -> std::result::Result<Option<nix::unistd::User>, String> {
-    let Some(name) = &config.user else {
-        return Ok(None);
+async fn perform(
+    config: &CommandConfig,
+    given: &[Given],
+    account: Option<Account>,
+    env: &Env,
+    context: &RunContext,
+    over: &mut Over,
+) -> Result<Done, Failure> {
+    let order = order(config, given, account, context);
+    let (data, run, token) = (env.shared.data.clone(), context.run, context.token);
+    let marks = environment::marks(context);
+    let label = format!("{run}.{token}");
+    let started = env
+        .shared
+        .launchers
+        .start(&label, order, move |launcher, cgroup| {
+            let remains = Remains {
+                launcher: launcher.clone(),
+                leader: None,
+                cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
+                marks,
+            };
+            let noted = notes::note(&data, run, token, &remains);
+            (remains, noted)
+        });
+    let (mut launched, written, (mut remains, noted)) = started.await?;
+    let enough = CancellationToken::new();
+    let secrets = given.iter().filter_map(|given| given.secret.as_ref());
+    let masker = Masker::new(secrets.map(Secret::expose));
+    let output = Output::new(context, masker);
+    let [out, err] = [written.stdout, written.stderr].map(|pipe| Some(Pipe::new(pipe, &enough)));
+    let mut reading = tokio::spawn(output.clone().read_both(out, err));
+
+    match launched.report().await? {
+        Some(Report::Started { leader }) => remains.leader = Some(leader),
+        Some(Report::Refused { reason }) => return Err(anyhow!(reason).into()),
+        _ => return Err(died(remains).await.into()),
+    }
+    let noted = {
+        let (data, remains) = (env.shared.data.clone(), remains.clone());
+        blocking(move || {
+            let again = notes::note(&data, run, token, &remains);
+            noted.replaced_by(again)
+        })
+        .await?
     };
-    let found = nix::unistd::User::from_name(name)
-        .map_err(|error| format!("could not look up user {name}: {error}"))?;
-    let user = found.ok_or_else(|| format!("there is no user {name} on this host"))?;
-    let own = nix::unistd::geteuid();
-    if user.uid == own {
-        return Ok(None);
+    let Some((end, living, own)) = until_ended(context, &mut launched, over).await? else {
+        return Err(died(remains).await.into());
+    };
+    let fate = match (living.is_empty(), own) {
+        (true, _) => Fate::None,
+        (false, true) => settle(config, context, &mut launched, over, living).await,
+        (false, false) => until_gone(context, &mut launched, over).await,
+    };
+    let fate = match fate {
+        // The launcher may not do everything that the server may.
+        Fate::Stuck(living) => match blocking(move || remains.end()).await? {
+            Ok(_) => Fate::Ended(living),
+            Err(_) => Fate::Stuck(living),
+        },
+        fate => fate,
+    };
+    // Where nothing lives any more, the pipes run dry.
+    let dry = matches!(fate, Fate::None | Fate::Ended(_))
+        && tokio::time::timeout(DRY_GRACE, &mut reading).await.is_ok();
+    if dry {
+        launched.ended().await;
+    } else {
+        enough.cancel();
+        // An error is a panic of its own.
+        let _ = reading.await;
+        launched.release();
     }
-    if !own.is_root() {
-        return Err(format!(
-            "it runs as user {name}, and only a server that runs as root may do that"
-        ));
+    blocking(move || drop(noted)).await?;
+    if !own {
+        let told = fate.told().map(|told| format!("; {told}"));
+        let said = said(output.last_stderr_line());
+        return Err(Failure::from(anyhow!(
+            "stopped: {end}{said}{}",
+            told.unwrap_or_default()
+        )));
     }
-    Ok(Some(user))
+    match judge(config, end, &fate, output.last_stderr_line()) {
+        Ok(done) => Ok(done.of_its_own()),
+        Err(failure) => Err(failure.of_its_own()),
+    }
 }
 
 /// What the command reads, where it reads anything.
@@ -197,139 +228,84 @@ fn stdin_of(config: &CommandConfig, given: &[Given]) -> Option<String> {
     }
 }
 
-fn prepare(
+fn order(
     config: &CommandConfig,
-    context: &RunContext,
     given: &[Given],
-) -> anyhow::Result<tokio::process::Command> {
-    let mut command = tokio::process::Command::new(&config.argv[0]);
-    command
-        .args(&config.argv[1..])
-        .env_clear()
-        .env("PATH", PATH_DEFAULT);
-    for name in &config.inherit_environment {
-        if let Some(value) = config::variable(name) {
-            command.env(name, value);
+    account: Option<Account>,
+    context: &RunContext,
+) -> Order {
+    let variables = environment::variables(config, given, account.as_ref(), context);
+    let mut order = Order::of(config.argv.iter().map(String::as_str));
+    order.environment = variables
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    order.directory.clone_from(&config.working_directory);
+    order.stdin = stdin_of(config, given);
+    order.identity = account.and_then(|account| account.identity);
+    order
+}
+
+/// How the program ended, what lives then, and whether it had not been asked to by then. None where the launcher has died.
+async fn until_ended(
+    context: &RunContext,
+    launched: &mut Launched,
+    over: &mut Over,
+) -> anyhow::Result<Option<(End, Living, bool)>> {
+    let (mut asked, mut killed) = (false, false);
+    loop {
+        tokio::select! {
+            // An end that has come is heard before a wish.
+            biased;
+            report = launched.report() => match report? {
+                Some(Report::Ended { code, signal, living }) => {
+                    let end = match (code, signal) {
+                        (Some(code), _) => End::Code(code),
+                        (None, signal) => End::Signal(signal.unwrap_or_default()),
+                    };
+                    return Ok(Some((end, living, !asked)));
+                }
+                Some(Report::Stuck { living }) => bail!("it was killed and is still there: {living}"),
+                Some(_) => {}
+                None => return Ok(None),
+            },
+            () = context.cancel.cancelled(), if !asked => {
+                asked = true;
+                context.log("asked to stop: sending SIGTERM to the command and all that it has started");
+                launched.wish(Wish::Terminate).await;
+            }
+            () = &mut *over, if asked && !killed => {
+                killed = true;
+                context.log("still there: sending SIGKILL to the command and all that it has started");
+                launched.wish(Wish::Kill).await;
+            }
         }
     }
-    let user = user_of(config).map_err(|reason| anyhow!(reason))?;
-    if let Some(user) = &user {
-        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-        command
-            .env("HOME", &user.dir)
-            .env("USER", &user.name)
-            .env("LOGNAME", &user.name);
-    }
-    command.envs(&config.environment);
-    command
-        .env(variables::TASK, context.task.as_str())
-        .env(variables::RUN, context.run.to_string())
-        .env(variables::ATTEMPT, context.token.to_string());
-    if let Some(nominal_at) = context.nominal_at {
-        command.env(variables::NOMINAL_TIME, nominal_at.to_string());
-    }
-    for given in given {
-        let name = given.name.to_ascii_uppercase();
-        command.env(format!("{}{name}", variables::PARAMETER), given.text());
-    }
-    if let Some(directory) = &config.working_directory {
-        command.current_dir(directory);
-    }
-    let stdin = if stdin_of(config, given).is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
-    command
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    Ok(command)
 }
 
-/// The last line of stderr, behind what it explains.
-fn said(last: Option<String>) -> String {
-    last.map_or_else(String::new, |last| format!(": {last}"))
-}
-
-fn judge(
-    config: &CommandConfig,
-    status: std::process::ExitStatus,
-    last: Option<String>,
-) -> Result<Done, Failure> {
-    use std::os::unix::process::ExitStatusExt as _;
-    let Some(code) = status.code() else {
-        let signal = status.signal().unwrap_or_default();
-        return Err(Failure::from(anyhow!(
-            "the command was ended by signal {signal}{}",
-            said(last)
-        )));
+/// Waits, once a command has ended that was asked to, for what it has started: within its grace, and by force then.
+async fn until_gone(context: &RunContext, launched: &mut Launched, over: &mut Over) -> Fate {
+    let gone = tokio::select! {
+        biased;
+        fate = alone(launched) => Some(fate),
+        () = over => None,
     };
-    let message = format!("exit code {code}");
-    if config.nothing_to_do_exit_codes.contains(&code) {
-        return Ok(Done::nothing_to_do(message).count("exit_code", code));
-    }
-    if config.partial_exit_codes.contains(&code) {
-        return Ok(Done::partial(message + &said(last)).count("exit_code", code));
-    }
-    if config.success_exit_codes.contains(&code) {
-        return Ok(Done::worked(message).count("exit_code", code));
-    }
-    let error = match last {
-        Some(last) => anyhow!("the command failed with {message}: {last}"),
-        None => anyhow!("the command failed with {message}; its output is in the run's log"),
-    };
-    if config.no_retry_exit_codes.contains(&code) {
-        return Err(Failure::never(error));
-    }
-    Err(Failure::from(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
-
-    use super::*;
-    use crate::domain::Outcome;
-
-    fn config(text: &str) -> CommandConfig {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn exit_codes_become_outcomes() {
-        let config = config(
-            r#"{"argv": ["/bin/true"], "nothing_to_do_exit_codes": [3], "partial_exit_codes": [4], "no_retry_exit_codes": [5]}"#,
-        );
-        let of = |code: i32| judge(&config, ExitStatus::from_raw(code << 8), None);
-        assert_eq!(of(0).unwrap().outcome, Outcome::Worked);
-        assert_eq!(of(3).unwrap().outcome, Outcome::NothingToDo);
-        assert_eq!(of(4).unwrap().outcome, Outcome::Partial);
-        assert_eq!(of(1).unwrap_err().again, crate::engine::Again::ByPolicy);
-        assert_eq!(of(5).unwrap_err().again, crate::engine::Again::Never);
-        assert!(
-            judge(&config, ExitStatus::from_raw(9), None)
-                .unwrap_err()
-                .error
-                .to_string()
-                .contains("signal 9")
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_started_is_refused_with_a_reason() {
-        for (argv, expected) in [
-            ("/no/such/program", "is not there"),
-            ("/etc/passwd", "is not executable"),
-            ("/usr", "is not executable"),
-        ] {
-            let config = config(&format!(r#"{{"argv": ["{argv}"]}}"#));
-            let reason = startable(&config).unwrap_err();
-            assert!(reason.contains(expected), "{reason}");
+    match gone {
+        Some(fate) => fate,
+        None => {
+            context.log("still there: sending SIGKILL to all that the command has started");
+            launched.wish(Wish::Kill).await;
+            until_alone(launched).await.unwrap_or(Fate::None)
         }
-        let config = config(r#"{"argv": ["/bin/true"], "user": "no-such-user-here"}"#);
-        assert!(startable(&config).unwrap_err().contains("no user"));
     }
+}
+
+/// Ends what a launcher leaves that has died itself; the error to tell.
+async fn died(remains: Remains) -> anyhow::Error {
+    let ended = match blocking(move || remains.end()).await {
+        Ok(Ok(true)) => "; what it had started was ended".to_owned(),
+        Ok(Ok(false)) => String::new(),
+        Ok(Err(error)) | Err(error) => format!("; {error:#}"),
+    };
+    anyhow!("the launcher of the command was ended by someone else{ended}")
 }

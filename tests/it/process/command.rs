@@ -17,6 +17,7 @@ wait''']
 [tasks.family]
 kind = "command"
 parameters = { command = "family" }
+cancel_grace = "1s"
 "#;
 
 const CODES: &str = r#"
@@ -69,12 +70,12 @@ fn a_cancelled_command_ends_with_all_its_children() {
     }
     let ended = server.run(&run);
     assert_eq!(ended["state"], "RUN_STATE_CANCELLED", "{ended}");
-    assert_eq!(ended["reason"], "CANCEL_REQUESTED", "{ended}");
+    assert_eq!(ended["reason"], "CANCEL_FORCED", "{ended}");
     assert_eq!(server.bellctl(&["run", "wait", &run]).code(), 4);
     let log = server.bellctl(&["run", "logs", &run]).stdout;
     assert!(log.contains("waiting for it\n"), "{log}");
     assert!(
-        log.contains("sending SIGTERM to the process group"),
+        log.contains("sending SIGTERM to the command") && log.contains("sending SIGKILL to all"),
         "{log}"
     );
 }
@@ -200,9 +201,13 @@ parameters = { command = "env" }
         .map(|line| line.split_once('=').unwrap().0)
         .collect();
     let expected = [
+        "HOME",
         "KEPT",
+        "LOGNAME",
         "PATH",
         "SET",
+        "SHELL",
+        "USER",
         "WATCHBELL_ATTEMPT",
         "WATCHBELL_RUN",
         "WATCHBELL_TASK",

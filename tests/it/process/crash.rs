@@ -1,8 +1,10 @@
 //! A server that is killed: what it was about is moved on at the next start, at once.
 
+use nix::sys::signal::{Signal, kill};
+
 use super::{
-    harness::Place,
-    server::{Server, lives, process_of},
+    harness::{Place, becomes},
+    server::{Server, lives, parent_of, process_of},
 };
 
 /// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
@@ -35,11 +37,26 @@ pub(super) fn under_way(server: &Server<'_>, task: &str) -> String {
 }
 
 #[test]
-fn what_a_killed_server_left_running_is_ended_before_its_run_is_taken_over() {
+fn a_killed_server_leaves_nothing_behind() {
+    let place = Place::new(WAITING);
+    let server = place.serve();
+    under_way(&server, "waiting");
+    let command = process_of(&place, "waiting.pid");
+    server.crash();
+    becomes("the command has ended with its server", || !lives(command));
+}
+
+#[test]
+fn what_outlives_server_and_launcher_is_ended_before_its_run_is_taken_over() {
     let place = Place::new(WAITING);
     let server = place.serve();
     let run = under_way(&server, "waiting-twice");
     let left = process_of(&place, "waiting-twice.pid");
+    // Both at once, as a cgroup's end or want of memory does: stopped, the server does not see the launcher go.
+    let launcher = parent_of(left);
+    server.signal(Signal::SIGSTOP);
+    kill(launcher, Signal::SIGKILL).unwrap();
+    becomes("the launcher has ended", || !lives(launcher));
     server.crash();
     assert!(lives(left), "nobody was there to end it");
 

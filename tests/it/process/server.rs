@@ -193,6 +193,14 @@ pub(super) fn process_of(place: &Place, file: &str) -> Pid {
     Pid::from_raw(written.unwrap_or_else(|| panic!("no process id in {file}")))
 }
 
+/// The process that started this one, or took it over.
+#[track_caller]
+pub(super) fn parent_of(process: Pid) -> Pid {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    Pid::from_raw(rest.split(' ').nth(1).unwrap().parse().unwrap())
+}
+
 /// Whether there is such a process, and it has not ended.
 pub(super) fn lives(process: Pid) -> bool {
     let state = fs::read_to_string(format!("/proc/{process}/stat"));

@@ -1,0 +1,183 @@
+//! A program that was started, from the server's side.
+
+use std::{
+    io::Write as _,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixStream, unix::pipe},
+    process::{Child, Command},
+};
+
+use super::{
+    LAUNCH,
+    cgroup::{Cgroup, Cgroups},
+    children::{self, Ours},
+    order::{ORDER_MAX, Order, Report, Wish},
+    proc::Process,
+};
+
+/// Bytes of a report at most.
+const REPORT_MAX: usize = 64 << 10;
+
+/// What starts programs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Launchers {
+    /// The server's own program.
+    pub program: PathBuf,
+    pub cgroups: Option<Cgroups>,
+}
+
+/// A launcher, and what it has started. Dropped, it ends everything.
+#[derive(Debug)]
+pub struct Launched {
+    control: UnixStream,
+    /// Of reports; the last one may have come in part.
+    heard: Vec<u8>,
+    child: Child,
+    ours: Ours,
+    cgroup: Option<Cgroup>,
+}
+
+/// What a program writes.
+#[derive(Debug)]
+pub struct Output {
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+}
+
+impl Launchers {
+    /// Starts a launcher, and lets it start a program; `label` is what lists of processes show. `note` is called
+    /// with the launcher and its cgroup before the program runs, on a thread that may block.
+    ///
+    /// # Errors
+    /// Where the launcher cannot be started. Whether the program could, its first report says.
+    pub async fn start<Noted: Send + 'static>(
+        &self,
+        label: &str,
+        order: Order,
+        note: impl FnOnce(&Process, Option<&Cgroup>) -> Noted + Send + 'static,
+    ) -> anyhow::Result<(Launched, Output, Noted)> {
+        let (launchers, label) = (self.clone(), label.to_owned());
+        let started = tokio::task::spawn_blocking(move || launchers.start_now(&label, order, note));
+        started.await.context("a thread panicked")?
+    }
+
+    fn start_now<Noted>(
+        &self,
+        label: &str,
+        mut order: Order,
+        note: impl FnOnce(&Process, Option<&Cgroup>) -> Noted,
+    ) -> anyhow::Result<(Launched, Output, Noted)> {
+        let cgroup = self.cgroups.as_ref().map(|cgroups| cgroups.make(label));
+        let cgroup = cgroup.and_then(|made| {
+            made.inspect_err(|error| tracing::warn!(%error, "could not make a cgroup"))
+                .ok()
+        });
+        order.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+        let order = serde_json::to_vec(&order)?;
+        if ORDER_MAX < order.len() {
+            bail!("environment and standard input are over 64 MiB");
+        }
+
+        let (mut control, theirs) = StdStream::pair()?;
+        let (stdout, their_stdout) = std::io::pipe()?;
+        let (stderr, their_stderr) = std::io::pipe()?;
+        let mut command = Command::new(&self.program);
+        command
+            .args([LAUNCH, label])
+            .arg0("watchbell")
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(their_stdout))
+            .stderr(Stdio::from(their_stderr))
+            .process_group(0);
+        let (child, ours) = children::spawn(|| command.spawn(), Child::id)
+            .with_context(|| format!("could not start {}", self.program.display()))?;
+        // It holds the other ends.
+        drop(command);
+        let id = child.id().context("the launcher has no process id")?;
+        let launcher = Process::of(i32::try_from(id)?).context("the launcher ended at once")?;
+        let noted = note(&launcher, cgroup.as_ref());
+        control.write_all(&u32::try_from(order.len())?.to_le_bytes())?;
+        control
+            .write_all(&order)
+            .context("the launcher did not take its order")?;
+        control.set_nonblocking(true)?;
+        let launched = Launched {
+            control: UnixStream::from_std(control)?,
+            heard: Vec::new(),
+            child,
+            ours,
+            cgroup,
+        };
+        let output = Output {
+            stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
+            stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
+        };
+        Ok((launched, output, noted))
+    }
+}
+
+impl Launched {
+    /// The next report; none where the launcher has ended. May be given up and called again.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn report(&mut self) -> anyhow::Result<Option<Report>> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let report = serde_json::from_slice(&self.heard[..end]);
+                self.heard.drain(..=end);
+                return Ok(Some(report.context("a report cannot be read")?));
+            }
+            if REPORT_MAX < self.heard.len() {
+                bail!("a report does not end");
+            }
+            match self.control.read_buf(&mut self.heard).await {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                // It has ended without having read all that it was told.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Asks something of the launcher. Of one that has ended that is seen by its reports.
+    pub async fn wish(&mut self, wish: Wish) {
+        let _ = self.control.write_all(&[wish.byte()]).await;
+    }
+
+    /// Lets go of it: what it was not asked to leave, it ends. Its own end is taken in the background.
+    pub fn release(self) {
+        let Self {
+            control,
+            mut child,
+            ours,
+            cgroup,
+            ..
+        } = self;
+        drop(control);
+        tokio::spawn(async move {
+            let _ = child.wait().await;
+            drop(ours);
+            if let Some(cgroup) = cgroup {
+                let _ = tokio::task::spawn_blocking(|| cgroup.remove()).await;
+            }
+        });
+    }
+
+    /// Waits until the launcher has ended, and takes that.
+    pub async fn ended(mut self) {
+        let _ = self.child.wait().await;
+        self.release();
+    }
+}

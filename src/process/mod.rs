@@ -1,0 +1,28 @@
+//! Programs that the server starts.
+//!
+//! Each is started by a *launcher*, which is the server's own binary in a process of its own ([`launch`]). It becomes
+//! whom the program is to run as, starts it, and stays between it and the server: whatever the program starts stays
+//! below the launcher, also what leaves its process group or session, and where the server's cgroup is delegated it is in
+//! a cgroup of its own besides. When the server has gone, by whatever cause, the launcher ends it all. [`Launched`] is the
+//! server's side. [`Ours`] tells the server's own children from what a container's first process inherits.
+
+mod cgroup;
+mod children;
+mod launched;
+mod launcher;
+mod order;
+mod proc;
+mod remains;
+
+pub use self::{
+    cgroup::{Cgroup, Cgroups},
+    children::{Ours, adopts, reap_strangers, spawn},
+    launched::{Launched, Launchers, Output},
+    launcher::launch,
+    order::{Identity, Order, Report, Wish, Word},
+    proc::{Living, Process},
+    remains::Remains,
+};
+
+/// What the launcher is called on the command line.
+pub const LAUNCH: &str = "run-command";
