@@ -119,9 +119,17 @@ impl Engine {
         asked.clone()
     }
 
-    /// The right to take runs, to be held until they are hosted; none while this replica is drained.
+    /// The right to take runs, to be held until they are hosted; none while this replica is drained. It waits for
+    /// whoever is about to drain, so never ask for it within a transaction.
     pub(super) async fn may_claim(&self) -> Option<RwLockReadGuard<'_, ()>> {
         let claim = self.draining().claims.read().await;
+        self.drain_now().is_none().then_some(claim)
+    }
+
+    /// The same right at once, for whoever is in a transaction: one that waited there for a drain, which waits for who
+    /// claims, who waits for a transaction, would be in a circle. None where somebody is about to drain, too.
+    pub(super) fn may_claim_now(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let claim = self.draining().claims.try_read().ok()?;
         self.drain_now().is_none().then_some(claim)
     }
 

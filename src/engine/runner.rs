@@ -1,6 +1,7 @@
 //! Takes queued runs, and runs them.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,10 +9,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, info_span, warn};
+use tracing::{Instrument as _, error, info_span, warn};
 
 use super::{
     Engine,
@@ -76,12 +81,29 @@ impl Runner {
     /// Runs what is queued until `stop`; then waits for what is under way, and asks it to stop at
     /// `cut`.
     pub async fn run(self, stop: CancellationToken, cut: CancellationToken) {
-        let helpers = TaskTracker::new();
         let over = CancellationToken::new();
+        let mut helpers = JoinSet::new();
         helpers.spawn(self.clone().finish(stop.clone(), over.clone(), cut.clone()));
         helpers.spawn(self.clone().keep(over.clone()));
+        tokio::select! {
+            () = self.take_until(&stop, &cut) => {}
+            // Without the one no end is recorded, without the other no lease renewed.
+            ended = helpers.join_next() => {
+                if let Some(Err(error)) = ended
+                    && error.is_panic()
+                {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+                return;
+            }
+        }
+        over.cancel();
+        while helpers.join_next().await.is_some() {}
+    }
 
-        let starting = self.engine.start_orders_on(&self, &stop);
+    /// Takes runs until `stop`, and waits for the end of all.
+    async fn take_until(&self, stop: &CancellationToken, cut: &CancellationToken) {
+        let starting = self.engine.start_orders_on(self, stop);
         let mut bell = self.engine.store().bells().queue();
         while !stop.is_cancelled() {
             bell.mark_unchanged();
@@ -97,7 +119,7 @@ impl Runner {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
-                _ = bell.changed() => self.wait_for_a_place(&stop).await,
+                _ = bell.changed() => self.wait_for_a_place(stop).await,
                 () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::Relaxed) => {}
             }
         }
@@ -107,9 +129,6 @@ impl Runner {
             self.hosts.drain();
             self.running.wait().await;
         }
-        over.cancel();
-        helpers.close();
-        helpers.wait().await;
     }
 
     /// Where there is no place, who frees one takes from the queue: a look each time that the queue's bell
@@ -259,7 +278,11 @@ impl Runner {
         let this = self.clone();
         let run = Arc::new(run);
         let work = async move {
-            this.perform(&run, hosted, place).await;
+            let performed = AssertUnwindSafe(this.perform(&run, hosted, place)).catch_unwind();
+            if performed.await.is_err() {
+                // Its end is not recorded: no lease is renewed from here on, and recovery moves the run on.
+                error!("what performs {} panicked", run.resource_name());
+            }
             this.hosts.remove(run.id);
             this.engine.board().note(|notes| notes.running -= 1);
             // A place is free, and the line behind the run may have moved up.

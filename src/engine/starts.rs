@@ -62,7 +62,7 @@ impl Runner {
         // Held before the look at `stop`: who waits for the end of all runs waits for this one too.
         let _running = self.running.token();
         let others_wait = self.backlog.load(Ordering::Relaxed);
-        let claiming = self.engine.may_claim().await;
+        let claiming = self.engine.may_claim_now();
         let places = match stop.is_cancelled() || others_wait || claiming.is_none() {
             true => Vec::new(),
             false => self.free_places(1),

@@ -12,6 +12,7 @@ use crate::support::{
 
 on_both!(
     a_drained_server_takes_no_run_and_stops_none,
+    what_stands_in_line_does_not_follow_what_ends_on_a_drained_server,
     a_drain_ends_by_its_time,
     a_drain_can_be_taken_back,
     a_restart_ends_a_drain,
@@ -91,6 +92,52 @@ async fn a_drained_server_takes_no_run_and_stops_none(database: Database) {
         assert_eq!(queued.state(), pb::RunState::Queued, "{queued:?}");
     }
     assert!(stage.is_empty());
+    server.stop().await;
+}
+
+async fn what_stands_in_line_does_not_follow_what_ends_on_a_drained_server(database: Database) {
+    let mut stage = Stage::new();
+    // One place: who frees it would give it to whoever waits.
+    let site = Site::configured(database, "max_running = 1");
+    let server = site.start().await;
+    let task = scripted(&stage).overlap(pb::OverlapPolicy::BufferOne);
+    server.create("line", task).await;
+    let first = server.trigger("line").await;
+    let entered = stage.enters().await;
+    let mut waiting = vec![server.trigger("line").await];
+    for name in ["other", "another"] {
+        server.create(name, scripted(&stage)).await;
+        waiting.push(server.trigger(name).await);
+    }
+    drain(&server, HOUR, "").await;
+
+    entered.succeeds();
+    server.ended(&first.name).await;
+
+    until("nothing to run here", async || {
+        (state(&server).await.running_count == 0).then_some(())
+    })
+    .await;
+    for run in &waiting {
+        let run = server.run(&run.name).await;
+        assert_eq!(run.state(), pb::RunState::Queued, "{run:?}");
+    }
+    assert!(stage.is_empty());
+    server
+        .client
+        .scheduler()
+        .end_drain(pb::EndDrainRequest::default())
+        .await
+        .unwrap();
+    for _ in &waiting {
+        stage.enters().await.succeeds();
+    }
+    for run in &waiting {
+        assert_eq!(
+            server.ended(&run.name).await.state(),
+            pb::RunState::Succeeded
+        );
+    }
     server.stop().await;
 }
 
