@@ -15,13 +15,17 @@ pub const NOMINAL_TIME: &str = "WATCHBELL_NOMINAL_TIME";
 /// Beginning of the variables that hold a run's parameters; the name follows in upper case.
 pub const PARAMETER: &str = "WATCHBELL_PARAM_";
 
+/// Says that this process was started anew by itself, and is not to be once more.
+pub(super) const STARTED_ANEW: &str = "WATCHBELL_STARTED_ANEW";
+
 /// Names that are no settings. A command may start the server's own program, and whoever uses bellctl may
 /// start a server: neither must fail for what the other was told.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     TASK,
     RUN,
     ATTEMPT,
     NOMINAL_TIME,
+    STARTED_ANEW,
     // Read by bellctl.
     "WATCHBELL_ENDPOINT",
     "WATCHBELL_TOKEN",
@@ -56,6 +60,7 @@ mod tests {
             "param_a__b",
             "test_x",
             "token",
+            "started_anew",
         ] {
             assert!(!is_setting(key), "{key}");
         }
