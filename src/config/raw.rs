@@ -224,6 +224,9 @@ pub struct HttpRequestConfig {
     /// Bytes of the largest answer: one that is larger is a failure.
     #[serde(default = "mebibytes_64")]
     pub max_answer_bytes: u64,
+    /// Takes an answer for whole that does not say where it ends, and ends with its connection.
+    #[serde(default)]
+    pub end_may_be_unannounced: bool,
 }
 
 fn zero() -> Vec<i32> {

@@ -103,6 +103,8 @@ pub mod reason {
     pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
     /// An answer to a request ended before it was complete.
     pub const ANSWER_BROKEN_OFF: &str = "ANSWER_BROKEN_OFF";
+    /// An answer to a request did not say where it ends: whether it is whole is not known. The run is PARTIAL.
+    pub const ANSWER_END_UNKNOWN: &str = "ANSWER_END_UNKNOWN";
     /// A request was not answered, or not completely, within its timeout.
     pub const ANSWER_TIMEOUT: &str = "ANSWER_TIMEOUT";
     pub const LEASE_LOST: &str = "LEASE_LOST";

@@ -63,6 +63,8 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     pub outcome: Outcome,
+    /// Why it is no more than this, for callers; empty: by its outcome.
+    pub reason: &'static str,
     /// A line for people.
     pub message: String,
     /// What was counted, by names such as `documents_activated`.
@@ -84,6 +86,13 @@ impl Done {
         Self::with(Outcome::Partial, message)
     }
 
+    /// Says why, by one of [`crate::domain::run::reason`].
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
+    }
+
     #[must_use]
     pub fn count(mut self, name: &str, number: impl TryInto<i64>) -> Self {
         let number = number.try_into().unwrap_or(i64::MAX);
@@ -102,6 +111,7 @@ impl Done {
     fn with(outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             outcome,
+            reason: "",
             message: message.into(),
             counters: BTreeMap::new(),
             own: false,

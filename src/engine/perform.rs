@@ -233,10 +233,9 @@ impl Runner {
 }
 
 fn succeeded(done: Done) -> AttemptEnd {
-    let reason = if done.outcome == Outcome::Partial {
-        "PARTIAL"
-    } else {
-        ""
+    let reason = match done.reason {
+        "" if done.outcome == Outcome::Partial => "PARTIAL",
+        reason => reason,
     };
     AttemptEnd {
         outcome: Some(done.outcome),

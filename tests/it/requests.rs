@@ -12,6 +12,7 @@ on_both!(
     a_dry_run_of_a_request_sends_nothing,
     an_answer_is_read_to_its_end,
     an_answer_that_ends_before_its_end_is_a_failure,
+    an_answer_that_does_not_say_where_it_ends_is_partial,
     an_answer_larger_than_its_bound_is_a_failure,
     an_answer_that_stalls_is_a_failure_and_says_how_far_it_came,
     an_encoded_answer_is_not_shown,
@@ -77,7 +78,10 @@ async fn log_of(server: &Server, run: &str) -> String {
 
 /// What a run of `notify` comes to, with one attempt.
 async fn comes_to(site: &mut Site, receiver: &Receiver, more: &str) -> (pb::Run, String) {
-    let toml = config(receiver, more).replace("max_attempts = 3", "max_attempts = 1");
+    let mut toml = config(receiver, more).replace("max_attempts = 3", "max_attempts = 1");
+    if more.starts_with("method") {
+        toml = toml.replace("method = \"POST\"\n", "");
+    }
     let toml = with_secret(&toml, site);
     site.configure(&toml);
     let server = site.start().await;
@@ -181,7 +185,7 @@ async fn a_receiver_that_asks_for_no_wait_does_not_defeat_the_backoff(database: 
 }
 
 async fn a_dry_run_of_a_request_sends_nothing(database: Database) {
-    let receiver = Receiver::answering(&["HTTP/1.1 200 OK\r\n\r\n"]).await;
+    let receiver = Receiver::answering(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).await;
     let site = Site::configured(database, &config(&receiver, ""));
     let server = site.start().await;
     let request = pb::TriggerTaskRequest {
@@ -241,6 +245,38 @@ async fn an_answer_that_ends_before_its_end_is_a_failure(database: Database) {
         let said = "the answer 200 broke off after ";
         assert!(run.message.starts_with(said), "{}", run.message);
         assert!(log.contains("step"), "as far as it came: {log}");
+    }
+}
+
+async fn an_answer_that_does_not_say_where_it_ends_is_partial(database: Database) {
+    let mut site = Site::new(database);
+    let take = "end_may_be_unannounced = true";
+    let head = "method = \"HEAD\"";
+    for (answer, more, partial) in [
+        ("HTTP/1.0 200 OK\r\n\r\nstep 5 of 10\n", "", true),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nstep 5 of 10\n",
+            "",
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nstep",
+            "",
+            true,
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n", "nothing_to_do = [\"200\"]", true),
+        ("HTTP/1.0 200 OK\r\n\r\nstep 5 of 10\n", take, false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "", false),
+        ("HTTP/1.0 200 OK\r\n\r\n", head, false),
+    ] {
+        let receiver = Receiver::answering(&[answer]).await;
+        let (run, _) = comes_to(&mut site, &receiver, more).await;
+        assert_eq!(run.state(), pb::RunState::Succeeded, "{answer}: {run:?}");
+        let outcome = run.outcome() == pb::RunOutcome::Partial;
+        assert_eq!(outcome, partial, "{answer}: {}", run.message);
+        let reason = if partial { "ANSWER_END_UNKNOWN" } else { "" };
+        assert_eq!(run.reason, reason, "{answer}");
+        assert_eq!(run.message.contains("end_may_be_unannounced"), partial);
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use reqwest::{
-    Response,
-    header::{CONTENT_ENCODING, RETRY_AFTER},
+    Response, Version,
+    header::{CONTENT_ENCODING, RETRY_AFTER, TRANSFER_ENCODING},
 };
 
 use super::excerpt::Excerpt;
@@ -28,6 +28,8 @@ pub(super) struct Answer {
     pub(super) lines: Vec<String>,
     /// How long its sender asks to be left alone.
     pub(super) wait: Option<Duration>,
+    /// Whether it did not say where it ends: one that was cut off looks just the same.
+    pub(super) open_ended: bool,
     /// Why it is not the whole answer, where it is not.
     pub(super) broken: Option<Failure>,
 }
@@ -44,6 +46,7 @@ impl Answer {
         let status = response.status().as_u16();
         let wait = retry_after(&response, context.clock.now());
         let announced = response.content_length();
+        let open_ended = is_open_ended(&response);
         let encoding = encoding(&response);
         let mut excerpt = Excerpt::new(masker);
         let mut bytes = 0_u64;
@@ -84,6 +87,7 @@ impl Answer {
             bytes,
             lines,
             wait,
+            open_ended,
             broken,
         }
     }
@@ -122,6 +126,15 @@ fn broken_off(
     let error = anyhow!(error.without_url());
     let what = format!("the answer {status} broke off after {bytes} bytes{of}");
     Failure::from(error.context(what)).because(reason::ANSWER_BROKEN_OFF)
+}
+
+/// Whether the body ends with its connection. None at all, as of HEAD, 204 and 304, has a length, which is zero.
+fn is_open_ended(response: &Response) -> bool {
+    let last = response.headers().get_all(TRANSFER_ENCODING).iter().last();
+    let coding = last.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+    let chunked = coding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
+    // From HTTP/2 on each answer has an end of its own.
+    response.version() < Version::HTTP_2 && response.content_length().is_none() && !chunked
 }
 
 /// How the body is encoded, where it is although nothing of the kind was asked for.

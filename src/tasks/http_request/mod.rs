@@ -225,6 +225,15 @@ fn judge(config: &HttpRequestConfig, answer: &Answer) -> Result<Done, Failure> {
         done.count("status", answer.status)
             .count("bytes", answer.bytes)
     };
+    let whole = !answer.open_ended || config.end_may_be_unannounced;
+    if among(&config.succeed) && !whole {
+        let what = format!(
+            "{}, and whether that is all is not known: it did not say where it ends; let it send a Content-Length, or \
+             set end_may_be_unannounced = true",
+            answer.told()
+        );
+        return Ok(counted(Done::partial(what)).because(reason::ANSWER_END_UNKNOWN));
+    }
     if among(&config.nothing_to_do) {
         return Ok(counted(Done::nothing_to_do(answer.told())));
     }
@@ -262,6 +271,7 @@ mod tests {
                 bytes: 0,
                 lines: Vec::new(),
                 wait,
+                open_ended: false,
                 broken: None,
             };
             judge(&config, &answer)
