@@ -39,8 +39,12 @@ pub(crate) struct Script {
     pub(crate) documents: Documents,
     pub(crate) tasks: Vec<pb::Task>,
     pub(crate) status: pb::Status,
+    /// What GetStatus answers, should it fail.
+    pub(crate) status_fails: Option<Status>,
     pub(crate) fires: Vec<pb::Fire>,
     pub(crate) waits: Answers<pb::WaitRunResponse>,
+    /// Pages of runs; further ones are empty.
+    pub(crate) pages: VecDeque<pb::ListRunsResponse>,
     pub(crate) triggers: Answers<pb::TriggerTaskResponse>,
     pub(crate) watches: Answers<Vec<Result<pb::WatchRunsResponse, Status>>>,
     pub(crate) logs: Answers<Vec<Result<pb::TailRunLogResponse, Status>>>,
@@ -135,8 +139,12 @@ impl TaskService for Fake {
         request: Request<pb::UpdateTaskRequest>,
     ) -> Result<Response<pb::UpdateTaskResponse>, Status> {
         let (request, mut script) = self.open(request)?;
-        let task = request.task.clone();
+        let mut task = request.task.clone();
         script.updated.push(request);
+        if let Some(task) = &mut task {
+            let before = script.tasks.iter().find(|before| before.name == task.name);
+            task.next_due_time = before.and_then(|before| before.next_due_time);
+        }
         Ok(Response::new(pb::UpdateTaskResponse { task }))
     }
 
@@ -170,7 +178,8 @@ impl RunService for Fake {
     ) -> Result<Response<pb::ListRunsResponse>, Status> {
         let (request, mut script) = self.open(request)?;
         script.listed.push(request);
-        Ok(Response::new(pb::ListRunsResponse::default()))
+        let page = script.pages.pop_front().unwrap_or_default();
+        Ok(Response::new(page))
     }
 
     async fn wait_run(
@@ -209,6 +218,9 @@ impl SchedulerService for Fake {
         request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
         let (_, script) = self.open(request)?;
+        if let Some(status) = &script.status_fails {
+            return Err(status.clone());
+        }
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(script.status.clone()),
         }))

@@ -195,3 +195,26 @@ async fn a_watched_status_tells_changes_and_is_unknown_while_the_server_is_away(
         ]
     );
 }
+
+#[tokio::test]
+async fn programs_that_watch_the_status_are_told_when_it_is_not_known() {
+    let harness = Harness::start().await;
+    harness.script().statuses = [
+        Ok(vec![status(&[]), Err(Status::unavailable("gone"))]),
+        Err(Status::unauthenticated("another token")),
+    ]
+    .into();
+    let done = harness.run(&["status", "--watch", "-o", "json"]).await;
+    assert_eq!(done.code, 3, "{done:?}");
+    let told: Vec<serde_json::Value> = done
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0]["status"]["overall"], "SEVERITY_OK");
+    let unknown = &told[1]["status"];
+    assert_eq!(unknown["overall"], serde_json::Value::Null, "UNSPECIFIED");
+    let why = unknown["problems"][0]["message"].as_str().unwrap();
+    assert!(why.contains("gone"), "{why}");
+}

@@ -3,7 +3,8 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use watchbell_client::pb::{
-    Run, RunOutcome, RunState, Schedule, Task, TriggerTaskResponse, WaitRunResponse,
+    ListRunsResponse, Run, RunOutcome, RunState, Schedule, Task, TriggerTaskResponse,
+    WaitRunResponse,
 };
 
 use crate::harness::Harness;
@@ -167,6 +168,43 @@ async fn an_update_sends_only_what_is_given() {
     assert_eq!(sent.update_mask.unwrap().paths, ["description", "priority"]);
     let task = sent.task.unwrap();
     assert_eq!((task.priority, task.schedule), (Some(0), None));
+}
+
+#[tokio::test]
+async fn what_was_done_is_done_though_the_status_cannot_be_read_afterwards() {
+    let harness = Harness::start().await;
+    let next_due_time = Some(prost_types::Timestamp::default());
+    harness.script().tasks = vec![Task {
+        next_due_time,
+        ..present()
+    }];
+    harness.script().status_fails = Some(Status::internal("no status"));
+    let done = harness
+        .run(&["task", "update", "a", "--cron", "0 3 * * *"])
+        .await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(harness.script().updated.len(), 1);
+    assert!(done.stdout.contains("tasks/a; next due"), "{done:?}");
+    assert!(done.stderr.contains("no status"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_backup_is_found_behind_pages_of_other_runs() {
+    let harness = Harness::start().await;
+    let page = |task: &str, next: &str| ListRunsResponse {
+        runs: vec![Run {
+            task: task.to_owned(),
+            ..run(RunState::Queued, RunOutcome::Unspecified)
+        }],
+        next_page_token: next.to_owned(),
+    };
+    harness.script().pages = [page("tasks/a", "2"), page("tasks/backup-cleanup", "")].into();
+    let done = harness.run(&["backup", "watch"]).await;
+    let listed = harness.script().listed.clone();
+    let tokens: Vec<&str> = listed.iter().map(|list| list.page_token.as_str()).collect();
+    assert_eq!(tokens, ["", "2"]);
+    // It is followed, which this server cannot do.
+    assert_ne!(done.code, 0, "{done:?}");
 }
 
 #[tokio::test]

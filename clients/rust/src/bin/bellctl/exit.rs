@@ -38,10 +38,10 @@ Exit codes:
   7  invalid argument, or a file that is no register
   8  refused in the present state: paused, draining, changed meanwhile, there already
   9  no token, wrong token or not allowed
-  10 any other error
+  10 any other error; a run that was waited for succeeded by an outcome that this bellctl does not know
   11 some rows of an import were refused
   124  the run has not ended within --timeout
-  130  interrupted, and what was half written is removed
+  130  interrupted, or no was answered; what was half written is removed
   Whoever stops reading the output, such as `head`, changes no code: `--wait` goes on waiting. A watch then ends
   with 0, and a download, an export or a script of completions with 10.
   `bellctl status` exits as monitors expect: 0 good, 1 warning, 2 critical, 3 unknown.";
@@ -71,9 +71,9 @@ impl Exit {
         match run.state() {
             RunState::Succeeded => match run.outcome() {
                 RunOutcome::Partial => Self::RunPartial,
-                RunOutcome::Unspecified | RunOutcome::Worked | RunOutcome::NothingToDo => {
-                    Self::Good
-                }
+                RunOutcome::Worked | RunOutcome::NothingToDo => Self::Good,
+                // One that only a newer server knows: how much was done is not known here.
+                RunOutcome::Unspecified => Self::Other,
             },
             RunState::Failed | RunState::TimedOut | RunState::Expired | RunState::Abandoned => {
                 Self::RunFailed
@@ -134,11 +134,15 @@ mod tests {
 
     #[test]
     fn a_state_of_a_newer_server_is_not_taken_for_success() {
-        let run = Run {
+        let newer = Run {
             state: 99,
             ..Run::default()
         };
-        assert_ne!(Exit::of_run(&run), Exit::Good);
+        assert_ne!(Exit::of_run(&newer), Exit::Good);
+        let mut run = run(RunState::Succeeded, RunOutcome::Unspecified);
+        assert_eq!(Exit::of_run(&run), Exit::Other);
+        run.outcome = 99;
+        assert_eq!(Exit::of_run(&run), Exit::Other);
         assert_eq!(Exit::of_status(Severity::Unspecified) as u8, 3);
     }
 

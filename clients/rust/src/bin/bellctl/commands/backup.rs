@@ -17,7 +17,7 @@ use crate::{
     name::{RunName, short, short_run},
     output::remark,
     progress::StepBar,
-    session::{LARGEST_PAGE, Session},
+    session::{LARGEST_PAGE, Session, pages},
 };
 
 /// Tasks whose runs can be followed, besides those of policies.
@@ -128,25 +128,33 @@ async fn watch(session: &Session, run: Option<&RunName>) -> Result<Exit, Failure
     if let Some(run) = run {
         return follow(session, &run.clone().into_resource()).await;
     }
-    let request = ListRunsRequest {
-        page_size: LARGEST_PAGE,
-        states: vec![
-            RunState::Running.into(),
-            RunState::RetryWait.into(),
-            RunState::Queued.into(),
-        ],
-        ..ListRunsRequest::default()
-    };
-    let response = session
-        .ask(request, async |request| {
-            session.client.runs().list_runs(request).await
-        })
-        .await?;
-    let of_backups = |run: &&Run| {
+    let of_backups = |run: &Run| {
         let task = short(&run.task);
         run.kind == "backup" || TASKS.contains(&task)
     };
-    match response.runs.iter().find(of_backups) {
+    // Page by page, until one has some: behind many other runs there may be a backup.
+    let (runs, _) = pages(false, String::new(), async |page_token| {
+        let request = ListRunsRequest {
+            page_size: LARGEST_PAGE,
+            page_token,
+            states: vec![
+                RunState::Running.into(),
+                RunState::RetryWait.into(),
+                RunState::Queued.into(),
+            ],
+            ..ListRunsRequest::default()
+        };
+        let response = session
+            .ask(request, async |request| {
+                session.client.runs().list_runs(request).await
+            })
+            .await?;
+        let mut runs = response.runs;
+        runs.retain(of_backups);
+        Ok((runs, response.next_page_token))
+    })
+    .await?;
+    match runs.first() {
         Some(run) => follow(session, &run.name).await,
         None => {
             session

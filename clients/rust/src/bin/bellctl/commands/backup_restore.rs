@@ -50,7 +50,7 @@ pub(super) async fn restore(session: &Session, args: &RestoreArgs) -> Result<Exi
     }
     if !args.yes && !agreed()? {
         remark("nothing was restored");
-        return Ok(Exit::Good);
+        return Ok(Exit::Interrupted);
     }
     let request = ExecuteRestoreRequest {
         token: plan.token,

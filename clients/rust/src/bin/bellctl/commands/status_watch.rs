@@ -46,10 +46,8 @@ pub(super) async fn follow(session: &Session) -> Result<Exit, Failure> {
             }
             StatusNews::Unknown(lost) => {
                 exit = Exit::Unreachable;
-                // For programs the remark on standard error and the silence say it: there is no status to show.
-                if session.output.format == Format::Table && shown != Some(Standing::unknown()) {
-                    let line = plain(&format!("UNKNOWN: {}", lost.cause));
-                    tell(session, &line, Tint::Warning)?;
+                if shown != Some(Standing::unknown()) {
+                    tell_loss(session, &lost.cause.to_string())?;
                 }
                 shown = Some(Standing::unknown());
             }
@@ -111,6 +109,24 @@ fn show(
         session.output.line(&format!("         gone: {gone}"))?;
     }
     Ok(())
+}
+
+/// Tells that how the server is is not known. Silence would not: nothing is printed while nothing changes.
+fn tell_loss(session: &Session, cause: &str) -> Result<(), Failure> {
+    if session.output.format == Format::Json {
+        // Its overall severity is UNSPECIFIED, which JSON leaves out.
+        let why = Problem {
+            message: cause.to_owned(),
+            ..Problem::default()
+        };
+        let status = Some(Status {
+            problems: vec![why],
+            ..Status::default()
+        });
+        return session.output.json_line(&GetStatusResponse { status });
+    }
+    let line = plain(&format!("UNKNOWN: {cause}"));
+    tell(session, &line, Tint::Warning)
 }
 
 fn tell(session: &Session, line: &str, tint: Tint) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     name::TaskName,
+    output::remark,
     session::{Session, pages, tell_more},
     text::plain,
 };
@@ -221,9 +222,15 @@ pub(super) fn get(name: &TaskName) -> GetTaskRequest {
 pub(super) async fn told_next(session: &Session, done: &str, task: &Task) -> Result<(), Failure> {
     let name = plain(&task.name);
     let all = match &task.next_due_time {
-        Some(_) => session.pause_of_all().await?,
-        None => None,
+        Some(_) => session.pause_of_all().await,
+        None => Ok(None),
     };
+    // What was asked for is done: a script that took this for a failure would do it again.
+    let all = all.unwrap_or_else(|failure| {
+        let why = plain(&failure.to_string());
+        remark(&format!("whether everything is paused is not known: {why}"));
+        None
+    });
     let line = match &task.next_due_time {
         _ if task.pause.is_some() => format!("{done} {name}; it is paused"),
         Some(_) if let Some(pause) = &all => {
