@@ -16,8 +16,9 @@ kind = "command"
 parameters = { command = "bad" }
 "#;
 
-/// Takes mails as `sendmail` does; refuses them where there is a file `refuse`.
-const SENDMAIL: &str = "#!/bin/sh\n[ ! -e refuse ] || exit 75\ncat >> mails\n";
+/// Takes mails as `sendmail` does; refuses them where there is a file `refuse`, and hangs where there is `hang`.
+const SENDMAIL: &str =
+    "#!/bin/sh\n[ ! -e hang ] || exec sleep 600\n[ ! -e refuse ] || exit 75\ncat >> mails\n";
 
 fn mail(server: &Server<'_>, token: &Path) -> Done {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/watchbell-mail");
@@ -28,7 +29,8 @@ fn mail(server: &Server<'_>, token: &Path) -> Done {
         .env("SENDMAIL", server.place.path("sendmail"))
         .env("WATCHBELL_ENDPOINT", format!("http://{}", server.address()))
         .env("WATCHBELL_TOKEN_FILE", token)
-        .env("ASK_AGAIN_AFTER", "0");
+        .env("ASK_AGAIN_AFTER", "0")
+        .env("SEND_WITHIN", "1");
     finish(command)
 }
 
@@ -74,6 +76,10 @@ fn a_mail_tells_what_has_changed_and_none_that_nothing_has() {
         "nobody took the mail"
     );
     fs::remove_file(place.path("refuse")).unwrap();
+    place.write("hang", "");
+    let hangs = mail(&server, &server.token_file);
+    assert_eq!(hangs.code(), 1, "{hangs:?}");
+    fs::remove_file(place.path("hang")).unwrap();
     let failing = mailed(&server);
     for text in [
         ": CRITICAL (was OK)\n",
