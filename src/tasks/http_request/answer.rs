@@ -130,7 +130,11 @@ fn broken_off(
 
 /// Whether the body ends with its connection. None at all, as of HEAD, 204 and 304, has a length, which is zero.
 fn is_open_ended(response: &Response) -> bool {
-    let last = response.headers().get_all(TRANSFER_ENCODING).iter().last();
+    let last = response
+        .headers()
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .next_back();
     let coding = last.and_then(|value| value.to_str().ok()?.rsplit(',').next());
     let chunked = coding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
     // From HTTP/2 on each answer has an end of its own.
