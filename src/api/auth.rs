@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{ErrorKind, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
 };
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::{domain::Caller, error::Error};
+use crate::{config::trust, domain::Caller, error::Error};
 
 /// Whom the first token stands for.
 pub const FIRST_PRINCIPAL: &str = "admin";
@@ -52,14 +52,7 @@ impl Token {
                 Ok(Self::of(&text))
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let mode = fs::metadata(path).with_context(about)?.permissions().mode();
-                if mode & 0o077 != 0 {
-                    bail!(
-                        "the token file {} can be read by others: chmod 600 it",
-                        path.display()
-                    );
-                }
-                let text = fs::read_to_string(path).with_context(about)?;
+                let text = trust::read_secret(path, "token file")?;
                 let text = text.trim();
                 if text.len() < TOKEN_LENGTH_MIN {
                     bail!(
@@ -139,6 +132,8 @@ impl Interceptor for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use super::*;
 
     #[test]

@@ -31,6 +31,7 @@ mod tail;
 mod task_fields;
 mod task_reads;
 mod tasks;
+mod waiting;
 mod watch;
 mod watch_backup;
 mod watch_documents;
@@ -51,6 +52,7 @@ pub use self::{
     health::{Health, HealthHandle},
     local::{LocalDrain, LocalServer},
     shared::Shared,
+    waiting::{Away, waiting},
 };
 use crate::{
     backup::{Backups, PolicyTasks},
@@ -109,7 +111,7 @@ impl Api {
         monitor: Monitor,
         documents: Documents,
         backed: Backed,
-        token: Token,
+        token: Arc<Token>,
         stop: CancellationToken,
         info: ServerInfo,
     ) -> Self {
@@ -119,7 +121,7 @@ impl Api {
             documents,
             backups: backed.backups,
             policy_tasks: backed.policy_tasks,
-            token: Arc::new(token),
+            token,
             stop,
             info: Arc::new(info),
         }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::restore::UNFINISHED;
+use crate::config::trust;
 
 /// A data directory that this process holds. Dropped, it is free for the next.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ impl DataDir {
     /// # Errors
     /// As [`DataDir::open`].
     pub(super) fn open_unfinished(path: &Path, exclusive: bool) -> anyhow::Result<Self> {
+        // Whose it is decides who is admin here, and what comes back from it.
+        trust::check_directory(path, "data directory")?;
         let mut locks = Vec::new();
         if exclusive {
             let busy = format!("the data directory {}", path.display());

@@ -44,7 +44,11 @@ pub(super) async fn keep_house(
     }
 }
 
-async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
+/// One sign of life, and one look at the clock.
+///
+/// # Errors
+/// Where the database is away.
+pub(super) async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
     let store = engine.store();
     let watch = Stopwatch::start();
     let reading = store.clock_reading().await?;

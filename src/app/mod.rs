@@ -3,15 +3,19 @@
 //! What comes from outside comes by [`Ports`], so that a test is the real server with another clock
 //! and further kinds.
 
+mod check;
 mod data;
 mod house;
 mod loops;
+mod readiness;
 mod restore;
 mod rooms;
 mod serve;
+mod waiting;
 
 pub use self::{
+    check::{check, misfits},
     data::DataDir,
     restore::{Account, Wish, open_offline, restore},
-    serve::{Ports, check, location, serve},
+    serve::{Ports, location, serve},
 };

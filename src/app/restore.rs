@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backup::{Offline, OfflineFound, load_dump, refuse_tables, repository::Progress},
-    config::{Config, DatabaseUrl},
+    config::{Config, DatabaseUrl, trust},
     domain::{
         Caller,
         backup::{manifest::Manifest, point::RestorePoint},
@@ -169,7 +169,10 @@ pub async fn restore(
 async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
     let data = &config.data;
     let occupied = match fs::read_dir(data) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(mut entries) => {
+            trust::check_directory(data, "data directory")?;
+            entries.next().is_some()
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => {
             return Err(error).with_context(|| format!("could not look at {}", data.display()));

@@ -10,8 +10,11 @@ use tracing::{info, warn};
 
 use super::{
     data::DataDir,
+    house,
     loops::{keep_loops, tell_health},
+    readiness::{BackupsReady, TasksReady},
     rooms::OfPolicies,
+    waiting,
 };
 use crate::{
     api::{Api, Backed, ServerInfo, auth::Token},
@@ -19,7 +22,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{self, Engine, Recovery, Registry, Rounds, Runner, Settings},
+    engine::{self, Brought, Engine, Recovery, Registry, Rounds, Runner, Settings, Verdict},
     monitor::{Monitor, SharedProbe},
     process::{Cgroups, Launchers},
     records::{self, ContentLimits, Documents},
@@ -82,16 +85,6 @@ pub fn location(config: &Config) -> Location {
     }
 }
 
-/// Checks the configuration's tasks against the kinds there are, before anything is made.
-///
-/// # Errors
-/// Which task does not fit, which field of it, and what was expected.
-pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
-    let registry = registry(config, ports, launchers(ports), None, None);
-    engine::check_catalogue(&registry, &config.tasks, &config.time_zone)
-        .context("the configuration does not fit")
-}
-
 /// Serves on `listener` until `stop`, then ends in order: no new calls, slots and claims; then the
 /// runs, for the configured grace; once that is over, or at `cut`, runs are asked to stop, and what
 /// they leave goes back into the queue.
@@ -101,7 +94,7 @@ pub fn check(config: &Config, ports: &Ports) -> anyhow::Result<()> {
 pub async fn serve(
     config: Config,
     ports: Ports,
-    listener: TcpListener,
+    mut listener: TcpListener,
     stop: CancellationToken,
     cut: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -111,10 +104,13 @@ pub async fn serve(
     if let Location::Sqlite(file) = &location {
         data.hold_database(file)?;
     }
-    let store = Store::open(&location, ports.clock.clone()).await?;
+    let token = Arc::new(Token::load_or_create(&data.token_file())?);
+    let opened = waiting::open(&location, &ports.clock, &mut listener, &token, &stop).await?;
+    let Some(store) = opened else { return Ok(()) };
     let cluster_id = store.cluster_id().await?;
     data.belong_to(&cluster_id)?;
-    let token = Token::load_or_create(&data.token_file())?;
+    let brought = brought(&config);
+    let verdict = engine::weigh(&store, &brought, ports.clock.now()).await?;
     store.start_tail(&stop).await?;
 
     let documents = Documents::new(
@@ -176,16 +172,22 @@ pub async fn serve(
             audit_grace: config.audit_grace,
         },
     );
-    let monitor = Monitor::new(
+    let mut probes = ports.probes.clone();
+    probes.push(Arc::new(TasksReady(engine.clone())));
+    probes.push(Arc::new(BackupsReady::new(
         engine.clone(),
-        documents.clone(),
-        backups.clone(),
-        ports.probes.clone(),
-    );
-    engine
-        .reconcile(&config.tasks, &config.hash, &backups.owners().await?)
-        .await
-        .context("the configuration does not fit")?;
+        backup::Readiness::new(backups.clone()),
+    )));
+    let monitor = Monitor::new(engine.clone(), documents.clone(), backups.clone(), probes);
+    match verdict {
+        Verdict::Apply(how) => engine
+            .reconcile(&config.tasks, &brought, how, &backups.owners().await?)
+            .await
+            .context("the configuration does not fit")?,
+        Verdict::Keep(newer) => monitor.memory().raise(engine.older(&newer), None),
+    }
+    // Whoever starts after this knows by what configuration this one goes.
+    house::tick(&engine, &monitor).await?;
 
     let policy_tasks: Arc<dyn backup::PolicyTasks> = Arc::new(OfPolicies(engine.clone()));
     backups.align(&*policy_tasks).await?;
@@ -301,14 +303,14 @@ pub async fn serve(
 }
 
 /// What starts commands, for who only looks at them.
-fn launchers(ports: &Ports) -> Launchers {
+pub(super) fn launchers(ports: &Ports) -> Launchers {
     Launchers {
         program: ports.program.clone(),
         cgroups: None,
     }
 }
 
-fn registry(
+pub(super) fn registry(
     config: &Config,
     ports: &Ports,
     launchers: Launchers,
@@ -318,6 +320,16 @@ fn registry(
     (ports.kinds)(tasks::registry(&tasks::Env::new(
         config, launchers, documents, backups,
     )))
+}
+
+fn brought(config: &Config) -> Brought {
+    Brought {
+        hash: config.hash.clone(),
+        file: config.file.clone(),
+        tasks: config.tasks.keys().cloned().collect(),
+        without: config.without_configuration,
+        apply_older: config.apply_older,
+    }
 }
 
 fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {

@@ -21,6 +21,7 @@ mod offline;
 mod places;
 mod policies;
 mod read_back;
+mod readiness;
 mod report;
 pub mod repository;
 mod restore_files;
@@ -44,6 +45,7 @@ pub use self::{
     offline::{Found as OfflineFound, Offline, load as load_dump, refuse_tables},
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
+    readiness::{Readiness, Unready, check_places},
     report::{BackupsReport, COVERAGE, Free, PolicyReport},
     restore_files::Restored,
     restore_plan::{Planned, RestoreWish},

@@ -196,7 +196,7 @@ impl Backups {
         Ok(opened)
     }
 
-    async fn points_known(&self, place: Place) -> anyhow::Result<usize> {
+    pub(super) async fn points_known(&self, place: Place) -> anyhow::Result<usize> {
         let kind = match place {
             Place::Primary => PolicyKind::Full,
             Place::Archive => PolicyKind::Archive,

@@ -35,6 +35,11 @@ pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     let ports = ports();
+    if let Some(file) = &config.file
+        && let Some(doubt) = config::trust::doubt_of(file, "configuration file")
+    {
+        warn!("{doubt}");
+    }
     app::check(&config, &ports).map_err(Failed::Configuration)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
@@ -47,8 +52,11 @@ pub(super) fn serve(flags: &Flags) -> Done {
         let listener = listener.map_err(Failed::Address)?;
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(obey_signals(stop.clone(), cut.clone()));
-        app::serve(config, ports, listener, stop, cut).await?;
-        Ok(())
+        let served = app::serve(config, ports, listener, stop, cut).await;
+        served.map_err(|error| match error.is::<engine::MissingConfiguration>() {
+            true => Failed::Configuration(error),
+            false => Failed::Other(error),
+        })
     });
     // A disk that does not answer holds a thread, which must not hold the process.
     runtime.shutdown_timeout(LAST_THREADS);
@@ -60,6 +68,21 @@ pub(super) fn config(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     app::check(&config, &ports()).map_err(Failed::Configuration)?;
     Ok(())
+}
+
+pub(super) fn check_config(flags: &Flags, strict: bool) -> Done {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    let misfits = app::misfits(&config, &ports()).map_err(Failed::Configuration)?;
+    for misfit in &misfits {
+        remark(&format!("warning: {misfit}"));
+    }
+    match misfits.len() {
+        0 => say("the configuration fits\n"),
+        count if strict => Err(anyhow::anyhow!("this host lacks {count} of what it needs").into()),
+        count => say(&format!(
+            "the configuration is right; this host lacks {count} of what it needs\n"
+        )),
+    }
 }
 
 pub(super) fn migrate(flags: &Flags) -> Done {

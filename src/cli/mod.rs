@@ -15,6 +15,7 @@ Examples:
   watchbell serve --config /etc/watchbell/watchbell.toml
   watchbell serve --database postgres://watchbell@db/watchbell
   watchbell config --config watchbell.toml               what is in force, and from where
+  watchbell config --check --config watchbell.toml       in a CI: 0 it fits, 3 it does not
   watchbell restore --repository /mnt/vault/repository --password-file /root/password --data /var/lib/watchbell
   watchbell drain --at-most 2h && systemctl restart watchbell
   watchbell export verify watchbell-20260302T120000Z.tar.zst
@@ -36,9 +37,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until a signal: SIGTERM or SIGINT stops in order, a second one at once.
-    Serve(Common),
-    /// Print every setting in force, and from where it comes. Secrets are masked.
-    Config(Common),
+    Serve(Serve),
+    /// Print every setting in force, and from where it comes; secrets are masked. With --check, look whether it fits.
+    Config(ConfigArgs),
     /// Bring the database's schema up to date, and end. A server does this at its start too.
     Migrate(Common),
     /// Check the ledger: that every slot is accounted for once. Also beside a running server.
@@ -58,6 +59,32 @@ enum Command {
     /// standard input.
     #[command(hide = true)]
     Helper { step: String },
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// Start without a configuration file although this data had one: its tasks end. One that is named again later
+    /// goes on with its history.
+    #[arg(long, conflicts_with = "config")]
+    without_configuration: bool,
+    /// Apply this configuration although another replica serves a newer one.
+    #[arg(long)]
+    apply_older: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// Print nothing but what is wrong, and what this host lacks of it as warnings. Touches neither database nor data
+    /// directory.
+    #[arg(long)]
+    check: bool,
+    /// Fail, with code 1, where there are warnings.
+    #[arg(long, requires = "check")]
+    strict: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, clap::Args)]
@@ -158,6 +185,17 @@ impl Common {
             data: self.data.clone(),
             database: self.database.clone(),
             listen: self.listen.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+impl Serve {
+    fn flags(&self) -> Flags {
+        Flags {
+            without_configuration: self.without_configuration,
+            apply_older: self.apply_older,
+            ..self.common.flags()
         }
     }
 }
@@ -182,8 +220,11 @@ impl From<anyhow::Error> for Failed {
 
 pub(crate) fn run(args: Args) -> ExitCode {
     let done = match args.command {
-        Command::Serve(common) => commands::serve(&common.flags()),
-        Command::Config(common) => commands::config(&common.flags()),
+        Command::Serve(serve) => commands::serve(&serve.flags()),
+        Command::Config(args) if args.check => {
+            commands::check_config(&args.common.flags(), args.strict)
+        }
+        Command::Config(args) => commands::config(&args.common.flags()),
         Command::Migrate(common) => commands::migrate(&common.flags()),
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
         Command::ImportCrontab(import) => commands::import_crontab(import),

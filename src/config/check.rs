@@ -122,6 +122,9 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         secrets: raw.secrets.clone(),
         tasks,
         hash: hash(raw)?,
+        file: None,
+        without_configuration: false,
+        apply_older: false,
     })
 }
 

@@ -12,6 +12,7 @@ mod raw;
 mod redact;
 mod refusal;
 mod secret;
+pub mod trust;
 pub mod variables;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -91,6 +92,12 @@ pub struct Config {
     pub tasks: BTreeMap<TaskName, Map<String, Value>>,
     /// Of all that shapes tasks.
     pub hash: String,
+    /// The file that was read; none where there was none.
+    pub file: Option<PathBuf>,
+    /// A start without a file is what is meant, whatever was in force.
+    pub without_configuration: bool,
+    /// To go by an older configuration than others do is what is meant.
+    pub apply_older: bool,
 }
 
 impl Config {
@@ -100,7 +107,13 @@ impl Config {
     /// Which setting is wrong, where it was written, and what was expected.
     pub fn load(flags: &Flags) -> anyhow::Result<Self> {
         let figment = raw::figment(flags)?;
-        check::check(&raw::extract(&figment)?)
+        let file = raw::config_file(flags)?.map(std::path::absolute);
+        Ok(Self {
+            file: file.transpose()?,
+            without_configuration: flags.without_configuration,
+            apply_older: flags.apply_older,
+            ..check::check(&raw::extract(&figment)?)?
+        })
     }
 }
 

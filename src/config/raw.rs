@@ -22,6 +22,10 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     pub database: Option<String>,
     pub listen: Option<String>,
+    /// There is to be no file.
+    pub without_configuration: bool,
+    /// An older configuration than others go by is to be applied.
+    pub apply_older: bool,
 }
 
 /// Every setting with its default.
@@ -373,8 +377,17 @@ pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
 }
 
 /// The file: by flag, by environment, or none.
-fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
+///
+/// # Errors
+/// Where the one that is named is not there, or is named although there is to be none.
+pub(super) fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
     let by_env = super::variable("WATCHBELL_CONFIG").map(PathBuf::from);
+    if let Some(path) = by_env.as_ref().filter(|_| flags.without_configuration) {
+        bail!(
+            "--without-configuration was given, but WATCHBELL_CONFIG names {}: unset it, or leave the flag out",
+            path.display()
+        );
+    }
     let Some(path) = flags.config.clone().or(by_env) else {
         return Ok(None);
     };

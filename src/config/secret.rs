@@ -1,15 +1,17 @@
 //! Secrets, by reference: a file or a variable, read when they are needed.
 
-use std::{fmt, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+
+use super::trust;
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretSource {
-    /// A file that only its owner can read; one line end at its end is not part of the secret.
+    /// A file that nobody else can read; one line end at its end is not part of the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// A variable of the server's environment.
@@ -44,20 +46,7 @@ impl SecretSource {
     /// Where it is not there, is empty, or can be read by others; never with what it holds.
     pub fn read(&self) -> anyhow::Result<Secret> {
         let text = match (&self.file, &self.env) {
-            (Some(file), None) => {
-                let about = || format!("could not read the secret file {}", file.display());
-                let mode = std::fs::metadata(file)
-                    .with_context(about)?
-                    .permissions()
-                    .mode();
-                if mode & 0o077 != 0 {
-                    bail!(
-                        "the secret file {} can be read by others: chmod 600 it",
-                        file.display()
-                    );
-                }
-                std::fs::read_to_string(file).with_context(about)?
-            }
+            (Some(file), None) => trust::read_secret(file, "secret file")?,
             (None, Some(name)) => {
                 let value = super::variable(name).and_then(|value| value.into_string().ok());
                 value.with_context(|| format!("the variable {name} holds no secret"))?

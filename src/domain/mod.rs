@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod caller;
+pub mod configuration;
 pub mod decide;
 pub mod document;
 pub mod event;

@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
-use super::{Engine, Registry, edits::add};
+use super::{Brought, Engine, Registry, configuration::listed, edits::add};
 use crate::{
     domain::{
         EventKind, Task, TaskName, TaskSpec,
+        configuration::Applied,
         problem::{Problem, ProblemKind},
         task::{Layers, Origin, Owner, is_owned},
     },
     error::{Error, Result},
+    store::Tx,
 };
 
 const HASH: &str = "catalogue_hash";
@@ -39,6 +41,25 @@ pub fn check_catalogue(
     default_zone: &str,
 ) -> anyhow::Result<()> {
     checked(registry, configured, default_zone).map(drop)
+}
+
+/// What tasks of the configuration need of this host and is not there, each with the task's name. It may block.
+///
+/// # Errors
+/// As [`check_catalogue`].
+pub fn catalogue_misfits(
+    registry: &Registry,
+    configured: &Configured,
+    default_zone: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (name, layers) in checked(registry, configured, default_zone)? {
+        let spec = merged(&layers, default_zone)?;
+        if let Err(why) = registry.ready(&spec.kind, &spec.parameters) {
+            found.push(format!("tasks/{name}: {why}"));
+        }
+    }
+    Ok(found)
 }
 
 /// The layers of each task, of which each fits.
@@ -98,48 +119,61 @@ fn wanted(
 }
 
 impl Engine {
-    /// Checks every task of the registry and of the configuration, and makes the stored ones so.
-    /// `hash` is that of the configuration; nothing is written where it and the version are those of
-    /// the last time. `owners` have what policies say of their tasks, so that one which is new is made with it.
+    /// Checks every task of the registry and of the configuration, and makes the stored ones so. Nothing is written
+    /// where what is brought and the version are those of the last time. `owners` have what policies say of their
+    /// tasks, so that one which is new is made with it.
     ///
     /// # Errors
     /// Where a task does not fit: which one, which field, and what was expected. Nothing is changed.
     pub async fn reconcile(
         &self,
         configured: &Configured,
-        hash: &str,
+        brought: &Brought,
+        how: Applied,
         owners: &BTreeMap<TaskName, Owner>,
     ) -> anyhow::Result<()> {
         let wanted = checked(self.registry(), configured, self.default_zone())?;
         let hash = format!(
-            "{hash} {} {}",
+            "{} {} {}",
+            brought.hash,
             env!("CARGO_PKG_VERSION"),
             self.default_zone()
         );
         if self.store().value::<String>(HASH).await?.as_deref() == Some(&hash) {
-            return Ok(());
+            // The same from another place: the next start without it names that.
+            return Ok(self.note_configuration(brought, how).await?);
         }
-        let (mut made, mut changed, mut ended) = (0_usize, 0, 0);
+        let (mut changed, mut ended, mut lost, mut named) =
+            (0_u32, Vec::new(), Vec::new(), 0_usize);
         let mut seen = BTreeSet::new();
         for task in self.store().tasks_all().await? {
             seen.insert(task.name.clone());
+            if task.layers.configuration.is_some() {
+                named += 1;
+                if !is_named(&wanted, &task.name) {
+                    lost.push(task.name.clone());
+                }
+            }
             match wanted.get(&task.name) {
                 Some(layers) => changed += u32::from(self.relayer(&task, layers).await?),
                 None if task.layers.owner.is_none() && task.layers.origin() != Origin::Api => {
                     self.retire(&task.name).await?;
-                    ended += 1;
+                    ended.push(task.name);
                 }
                 // The organisation's zone may be another now.
                 None => changed += u32::from(self.relayer(&task, &Layers::default()).await?),
             }
         }
-        let new = wanted.into_iter().filter(|(name, _)| !seen.contains(name));
-        let new: Vec<_> = new
+        let new = wanted
+            .iter()
+            .filter(|(name, _)| !seen.contains(name))
             .map(|(name, layers)| {
-                let owner = owners.get(&name).cloned();
-                (name, Layers { owner, ..layers })
-            })
-            .collect();
+                let owner = owners.get(name).cloned();
+                let layers = layers.clone();
+                (name.clone(), Layers { owner, ..layers })
+            });
+        let (new, returned) = self.take_up(new.collect()).await?;
+        let mut made = 0_usize;
         for chunk in new.chunks(CHUNK) {
             made += match self.establish(chunk).await {
                 // Another replica makes them, too: each for itself, then.
@@ -150,9 +184,21 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         tx.set_value(HASH, &hash).await?;
         tx.commit().await?;
+        self.note_configuration(brought, how).await?;
+        self.tell_shrunk(how, &lost, named, |name| is_named(&wanted, name))
+            .await?;
+        if !ended.is_empty() {
+            warn!(
+                "tasks that the configuration no longer names have ended: {}",
+                listed(&ended)
+            );
+        }
         info!(
             made,
-            changed, ended, "brought the tasks into line with the configuration"
+            returned,
+            changed,
+            ended = ended.len(),
+            "brought the tasks into line with the configuration"
         );
         Ok(())
     }
@@ -161,15 +207,27 @@ impl Engine {
     async fn relayer(&self, task: &Task, layers: &Layers) -> Result<bool> {
         let mut tx = self.store().begin().await?;
         let mut task = self.settled(&mut tx, &task.name).await?;
+        let before = task.version;
+        self.relayer_locked(&mut tx, &mut task, layers).await?;
+        tx.commit().await?;
+        Ok(before != task.version)
+    }
+
+    /// As [`Engine::relayer`], of a task that is locked and settled.
+    pub(super) async fn relayer_locked(
+        &self,
+        tx: &mut Tx,
+        task: &mut Task,
+        layers: &Layers,
+    ) -> Result<()> {
         let layers = Layers {
             api: task.layers.api.clone(),
             owner: task.layers.owner.clone(),
             ..layers.clone()
         };
-        let before = task.version;
         let reason = "the configuration changed";
         let applied = self
-            .apply(&mut tx, &mut task, layers.clone(), PRINCIPAL, reason)
+            .apply(tx, task, layers.clone(), PRINCIPAL, reason)
             .await;
         match applied {
             // What the API has changed no longer fits what lies below it. The task stays as it is: a
@@ -177,9 +235,8 @@ impl Engine {
             Err(Error::Invalid { field, reason }) if !layers.api.is_empty() => {
                 warn!(task = %task.name, "an override no longer fits: {field}: {reason}");
                 task.layers = layers;
-                self.touch(&mut tx, &mut task, EventKind::TaskUpdated)
-                    .await?;
-                let problem = misfit(&task, &field, &reason, tx.now());
+                self.touch(tx, task, EventKind::TaskUpdated).await?;
+                let problem = misfit(task, &field, &reason, tx.now());
                 tx.problem_raise(SOURCE, &problem, None).await?;
             }
             applied => {
@@ -188,8 +245,7 @@ impl Engine {
                     .await?;
             }
         }
-        tx.commit().await?;
-        Ok(before != task.version)
+        Ok(())
     }
 
     async fn retire(&self, name: &TaskName) -> Result<()> {
@@ -222,6 +278,12 @@ impl Engine {
         }
         Ok(made)
     }
+}
+
+/// Whether the configuration says something of a task.
+fn is_named(wanted: &BTreeMap<TaskName, Layers>, name: &TaskName) -> bool {
+    let layers = wanted.get(name);
+    layers.is_some_and(|layers| layers.configuration.is_some())
 }
 
 fn misfit(task: &Task, field: &str, reason: &str, now: Timestamp) -> Problem {

@@ -185,11 +185,10 @@ impl Engine {
         tx.commit().await
     }
 
-    /// Closes a task's ledger, and marks it deleted.
+    /// Closes a task's ledger, and marks it deleted. Its pause stays on it, for one that comes back.
     pub(super) async fn end_task(&self, tx: &mut Tx, task: &mut Task, why: &str) -> Result<()> {
         let outcome = SlotOutcome::SkippedEnded;
         self.close_span(tx, task, outcome, why.to_owned()).await?;
-        task.pause = None;
         task.next_slot_at = None;
         task.next_due_at = None;
         task.deleted_at = Some(tx.now());

@@ -27,7 +27,8 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
     /// What runs of this kind may use.
     type Env: Clone + Send + Sync + 'static;
 
-    /// Checks what only the environment can tell, such as whether a named command exists.
+    /// Checks what the configuration can tell, such as whether it names this command. What comes and goes on a host is
+    /// [`Kind::ready`]'s.
     ///
     /// # Errors
     /// [`Error::Invalid`] with a field below `parameters`.
@@ -48,6 +49,18 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
     fn secrets(&self, env: &Self::Env) -> Vec<String> {
         let _ = env;
         Vec::new()
+    }
+
+    /// Whether runs of it need something of this host that may come and go: then [`Kind::ready`] is asked again and again.
+    const HAS_NEEDS: bool = false;
+
+    /// Looks whether a run could begin on this host now: at programs, secrets, directories. It may block.
+    ///
+    /// # Errors
+    /// What is not there, and what to do.
+    fn ready(&self, env: &Self::Env) -> std::result::Result<(), String> {
+        let _ = env;
+        Ok(())
     }
 
     /// Does the work. It must end soon after `context.cancel` is cancelled, and change nothing where
@@ -199,11 +212,14 @@ type RunFn = dyn Fn(Value, RunContext) -> BoxFuture<'static, Result<Done, Failur
 type CheckFn = dyn Fn(Value) -> Result<()> + Send + Sync;
 /// Checks a run's parameters, and answers which of them are secret.
 type AdmitFn = dyn Fn(Value) -> Result<Vec<String>> + Send + Sync;
+type ReadyFn = dyn Fn(Value) -> std::result::Result<(), String> + Send + Sync;
 
 struct Entry {
     about: &'static str,
     check: Box<CheckFn>,
     admit: Box<AdmitFn>,
+    /// Of kinds that have needs.
+    ready: Option<Box<ReadyFn>>,
     run: Box<RunFn>,
 }
 
@@ -231,7 +247,11 @@ impl Registry {
                 Error::invalid(field, format!("{error} (kind {})", K::NAME))
             })
         };
-        let (for_check, for_runs) = (env.clone(), env.clone());
+        let (for_check, for_runs, for_ready) = (env.clone(), env.clone(), env.clone());
+        let ready: Box<ReadyFn> = Box::new(move |parameters| {
+            let task = read(parameters).map_err(|error| error.to_string())?;
+            task.ready(&for_ready)
+        });
         let entry = Entry {
             about: K::ABOUT,
             check: Box::new(move |parameters| read(parameters)?.check(&for_check)),
@@ -240,6 +260,7 @@ impl Registry {
                 order.check_run(&for_runs)?;
                 Ok(order.secrets(&for_runs))
             }),
+            ready: K::HAS_NEEDS.then_some(ready),
             run: Box::new(move |parameters, context| {
                 let env = env.clone();
                 Box::pin(async move { read(parameters)?.run(env, context).await })
@@ -263,6 +284,25 @@ impl Registry {
     /// Names and what they do, by name.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
         self.kinds.iter().map(|(name, entry)| (*name, entry.about))
+    }
+
+    /// Kinds whose runs need something of this host that may come and go.
+    pub fn kinds_with_needs(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let needy = self.kinds.iter().filter(|(_, entry)| entry.ready.is_some());
+        needy.map(|(name, _)| *name)
+    }
+
+    /// Looks whether a run of this kind could begin on this host now. It may block.
+    ///
+    /// # Errors
+    /// What is not there, and what to do.
+    pub fn ready(
+        &self,
+        kind: &str,
+        parameters: &Map<String, Value>,
+    ) -> std::result::Result<(), String> {
+        let ready = self.kinds.get(kind).and_then(|entry| entry.ready.as_ref());
+        ready.map_or(Ok(()), |ready| ready(Value::Object(parameters.clone())))
     }
 
     /// Whether there is such a kind, and it takes these parameters.

@@ -10,6 +10,7 @@ mod audit;
 mod auditor;
 mod board;
 mod catalogue;
+mod configuration;
 mod context;
 mod deciding;
 mod drain;
@@ -24,8 +25,10 @@ mod orders;
 mod owned;
 mod pauses;
 mod perform;
+mod readiness;
 mod recovery;
 mod restored;
+mod returning;
 mod rounds;
 mod run_log;
 mod runner;
@@ -40,7 +43,8 @@ pub use self::{
     audit::{Finding, WholeAudit, audit},
     auditor::Auditor,
     board::Board,
-    catalogue::check_catalogue,
+    catalogue::{catalogue_misfits, check_catalogue},
+    configuration::{Brought, MissingConfiguration, Verdict, weigh},
     context::{RunContext, Step, Stream},
     drain::{Drain, Drained},
     drift::{ALIVE_FOR, DriftItem},

@@ -12,6 +12,7 @@ mod audits;
 mod backups;
 mod bell;
 mod cluster;
+mod configurations;
 mod contents;
 mod convert;
 mod cursors;
@@ -48,6 +49,7 @@ mod sql;
 mod staleness;
 mod tail;
 mod tasks;
+mod tasks_ended;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -56,17 +56,26 @@ impl Store {
     /// message says which and what to do.
     pub async fn open(location: &Location, clock: SharedClock) -> anyhow::Result<Self> {
         let store = Self::connect(location, clock).await?;
-        store.migrate().await?;
-        store.prove_writable().await.with_context(|| {
-            let file = store.file().map(|file| format!(" {}", file.display()));
+        store.prepare().await?;
+        Ok(store)
+    }
+
+    /// Brings the schema up to date, writes once, and sets the clock by the database's.
+    ///
+    /// # Errors
+    /// Where the schema is newer than this program, a migration fails, or the database cannot be written.
+    pub async fn prepare(&self) -> anyhow::Result<()> {
+        self.migrate().await?;
+        self.prove_writable().await.with_context(|| {
+            let file = self.file().map(|file| format!(" {}", file.display()));
             format!(
                 "could not write to the database{}: check that no other program holds it locked, that this \
                  user may write to it and to its folder, and that the disk is not full",
                 file.unwrap_or_default()
             )
         })?;
-        store.anchor_clock().await?;
-        Ok(store)
+        self.anchor_clock().await?;
+        Ok(())
     }
 
     /// Connects, and touches nothing: for commands beside a running server.

@@ -56,7 +56,7 @@ pub struct TaskCounts {
 
 /// A task's row, with what its revision says and its layers.
 #[derive(FromQueryResult)]
-struct Whole {
+pub(super) struct Whole {
     id: uuid::Uuid,
     name: String,
     spec: String,
@@ -83,7 +83,7 @@ struct Whole {
     owed_slots: i16,
 }
 
-const WHOLE: &str = "SELECT t.*, r.spec AS spec, l.layers AS layers FROM tasks t \
+pub(super) const WHOLE: &str = "SELECT t.*, r.spec AS spec, l.layers AS layers FROM tasks t \
      JOIN task_revisions r ON r.task_id = t.id AND r.revision = t.revision \
      JOIN task_layers l ON l.task_id = t.id WHERE ";
 
@@ -307,7 +307,7 @@ impl Tx {
     }
 }
 
-fn whole(rows: Vec<Whole>) -> Result<Vec<Task>> {
+pub(super) fn whole(rows: Vec<Whole>) -> Result<Vec<Task>> {
     rows.into_iter().map(Task::try_from).collect()
 }
 

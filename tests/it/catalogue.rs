@@ -10,7 +10,6 @@ on_both!(
     layers_are_merged_field_by_field_and_reset_drops_the_highest,
     an_override_outlives_a_change_of_the_file,
     an_unchanged_file_changes_nothing,
-    a_task_that_leaves_the_file_is_ended_and_may_come_back,
     another_zone_of_the_organisation_replans_what_names_none,
     drift_lists_overrides_and_double_work,
     what_is_no_difference_is_no_drift,
@@ -19,7 +18,7 @@ on_both!(
     an_override_that_no_longer_fits_does_not_stop_the_start,
 );
 
-const FILE: &str = r#"
+pub(crate) const FILE: &str = r#"
 [tasks.prune-history]
 priority = 8
 schedule = { cron = "5 4 * * *" }
@@ -30,7 +29,7 @@ description = "from the file"
 schedule = { cron = "0 6 * * *" }
 "#;
 
-async fn update(server: &Server, task: pb::Task, paths: &[&str]) -> pb::Task {
+pub(crate) async fn update(server: &Server, task: pb::Task, paths: &[&str]) -> pb::Task {
     let request = pb::UpdateTaskRequest {
         task: Some(task),
         update_mask: Some(prost_types::FieldMask {
@@ -135,33 +134,6 @@ async fn an_unchanged_file_changes_nothing(database: Database) {
 
     let server = site.start().await;
     assert_eq!(server.task("from-file").await, before);
-    server.stop().await;
-}
-
-async fn a_task_that_leaves_the_file_is_ended_and_may_come_back(database: Database) {
-    let mut site = Site::configured(database, FILE);
-    let server = site.start().await;
-    let before = server.task("from-file").await;
-    let run = server.trigger("from-file").await;
-    server.ended(&run.name).await;
-    server.stop().await;
-
-    site.configure("");
-    let server = site.start().await;
-    let request = pb::GetTaskRequest {
-        name: "tasks/from-file".to_owned(),
-    };
-    let (code, ..) = refused(server.client.tasks().get_task(request).await);
-    assert_eq!(code, Code::NotFound);
-    assert_eq!(server.run(&run.name).await.state(), pb::RunState::Succeeded);
-    let shipped = server.task("prune-history").await;
-    assert_eq!(shipped.priority, Some(2), "as it ships");
-    server.stop().await;
-
-    site.configure(FILE);
-    let server = site.start().await;
-    let again = server.task("from-file").await;
-    assert_ne!(again.uid, before.uid, "another task of that name");
     server.stop().await;
 }
 

@@ -25,6 +25,7 @@ mod first_start;
 mod following;
 mod freshness;
 mod fuzzing;
+mod in_force;
 mod kinds;
 mod leases;
 mod listing;

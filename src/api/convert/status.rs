@@ -75,7 +75,7 @@ fn severity(severity: Severity) -> pb::Severity {
     }
 }
 
-fn problem(problem: &Problem) -> pb::Problem {
+pub(in crate::api) fn problem(problem: &Problem) -> pb::Problem {
     pb::Problem {
         severity: severity(problem.severity).into(),
         r#type: problem.kind.clone(),

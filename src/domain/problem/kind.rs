@@ -20,9 +20,13 @@ text_enum! {
         BackupSpace = "backup.space",
         BackupStale = "backup.stale",
         BackupUnavailable = "backup.unavailable",
+        BackupUnready = "backup.unready",
         BackupVerificationFailed = "backup.verification_failed",
         ClockBehind = "clock.behind",
         ClockOffset = "clock.offset",
+        ConfigurationOlder = "configuration.older",
+        ConfigurationRollback = "configuration.rollback",
+        ConfigurationShrunk = "configuration.shrunk",
         ContentDamaged = "content.damaged",
         ContentMissing = "content.missing",
         DatabaseUnreachable = "database.unreachable",
@@ -52,6 +56,7 @@ text_enum! {
         TaskOverrideMisfit = "task.override_misfit",
         TaskPaused = "task.paused",
         TaskStale = "task.stale",
+        TaskUnrunnable = "task.unrunnable",
     }
 }
 
@@ -121,6 +126,27 @@ impl ProblemKind {
             Self::ClockOffset => (
                 Critical,
                 "set both hosts' clocks by NTP; this replica is not ready until they agree",
+            ),
+            Self::BackupUnready => (
+                Critical,
+                "see that the password and the repository are there and may be read and written; it is looked at again",
+            ),
+            Self::ConfigurationOlder => (
+                Critical,
+                "start it with the newer file; or, if the older one is meant, with --apply-older",
+            ),
+            Self::ConfigurationRollback => (
+                Warning,
+                "see that this is what was meant; it is told for a day",
+            ),
+            Self::ConfigurationShrunk => (
+                Warning,
+                "see that the file is whole; tasks that it names again go on with their history; else this is told for a \
+                 week",
+            ),
+            Self::TaskUnrunnable => (
+                Critical,
+                "bring it there, or change the configuration; it is looked at again, and its runs fail until then",
             ),
             Self::ContentDamaged => (
                 Critical,

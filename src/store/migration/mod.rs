@@ -5,6 +5,7 @@ mod m0002_lean;
 mod m0003_documents;
 mod m0004_backups;
 mod m0005_monitor;
+mod m0006_configurations;
 mod m0010_freshness;
 
 use sea_orm_migration::{
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0003_documents::Migration)),
             Box::new(Patient(m0004_backups::Migration)),
             Box::new(Patient(m0005_monitor::Migration)),
+            Box::new(Patient(m0006_configurations::Migration)),
             Box::new(Patient(m0010_freshness::Migration)),
         ]
     }

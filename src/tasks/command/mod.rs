@@ -30,7 +30,7 @@ use super::{Env, named};
 use crate::{
     config::{self, CommandConfig, Given, Masker, Secret},
     engine::{Done, Failure, Kind, RunContext},
-    error::{Error, Result},
+    error::Result,
     process::{Launched, Living, Order, Remains, Report, Wish},
 };
 
@@ -55,14 +55,6 @@ impl Command {
     fn place(&self) -> String {
         format!("[commands.{}]", self.command)
     }
-
-    fn startable<'a>(&self, env: &'a Env) -> Result<&'a CommandConfig> {
-        let config = self.config(env)?;
-        startable(config).map_err(|reason| {
-            Error::invalid("parameters.command", format!("{}: {reason}", self.place()))
-        })?;
-        Ok(config)
-    }
 }
 
 impl Kind for Command {
@@ -70,13 +62,15 @@ impl Kind for Command {
     const ABOUT: &'static str = "Runs a program that the configuration file names, without a shell";
     type Env = Env;
 
+    const HAS_NEEDS: bool = true;
+
     fn check(&self, env: &Env) -> Result<()> {
-        let config = self.startable(env)?;
+        let config = self.config(env)?;
         config.accepts.check_own(&self.place(), &self.values)
     }
 
     fn check_run(&self, env: &Env) -> Result<()> {
-        let config = self.startable(env)?;
+        let config = self.config(env)?;
         config.accepts.given(&self.place(), &self.values).map(drop)
     }
 
@@ -86,6 +80,14 @@ impl Kind for Command {
             .into_iter()
             .flat_map(|config| config.accepts.secrets());
         names.map(str::to_owned).collect()
+    }
+
+    fn ready(&self, env: &Env) -> std::result::Result<(), String> {
+        let Ok(config) = self.config(env) else {
+            return Ok(());
+        };
+        let ready = startable(config).map(drop);
+        ready.map_err(|reason| format!("{}: {reason}", self.place()))
     }
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {

@@ -51,6 +51,22 @@ impl Kind for HttpRequest {
     const ABOUT: &'static str = "Sends an HTTP request that the configuration file names";
     type Env = Env;
 
+    const HAS_NEEDS: bool = true;
+
+    fn ready(&self, env: &Env) -> std::result::Result<(), String> {
+        let Some(config) = env.shared.http_requests.get(&self.request) else {
+            return Ok(());
+        };
+        for header in config.secret_headers.values() {
+            let Some(source) = env.shared.secrets.get(&header.secret) else {
+                continue;
+            };
+            let read = source.read().map(drop);
+            read.map_err(|error| format!("secret {}: {error:#}", header.secret))?;
+        }
+        Ok(())
+    }
+
     fn check(&self, env: &Env) -> Result<()> {
         let config = self.config(env)?;
         let wrong = |reason: String| {

@@ -24,20 +24,6 @@ fn refuses_task(lines: &str, says: &[&str]) {
     );
 }
 
-/// A task `nightly` that runs this program.
-#[track_caller]
-fn refuses_program(program: &str, says: &[&str]) {
-    let mut all = vec!["task nightly", "parameters.command", "[commands.job]"];
-    all.extend(says);
-    refuses(
-        &format!(
-            "[commands.job]\nargv = [\"{program}\"]\n\
-             [tasks.nightly]\nkind = \"command\"\nparameters = {{ command = \"job\" }}\n"
-        ),
-        &all,
-    );
-}
-
 #[test]
 fn two_tasks_of_one_name_are_refused() {
     let task = "[tasks.nightly]\nkind = \"prune-history\"\n";
@@ -125,19 +111,6 @@ fn a_zone_that_is_not_known_is_refused() {
         "time_zone = \"Mars/Olympus\"\n",
         &["time_zone", "Mars/Olympus", "expected", "Europe/Paris"],
     );
-}
-
-#[test]
-fn a_command_that_is_not_there_is_refused() {
-    refuses_program("/no/such/program", &["/no/such/program", "is not there"]);
-}
-
-#[test]
-fn a_command_that_is_not_executable_is_refused() {
-    let place = Place::new("");
-    let script = place.write("script", "#!/bin/sh\n");
-    let script = script.to_string_lossy();
-    refuses_program(&script, &[&script, "is not executable", "chmod +x"]);
 }
 
 #[test]

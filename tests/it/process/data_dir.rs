@@ -1,8 +1,12 @@
 //! One process for a data directory, a database and a port; and the token in it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+};
 
 use super::harness::Place;
+use crate::support::skip;
 
 #[test]
 fn a_data_directory_in_use_is_refused_with_the_process_that_has_it() {
@@ -98,5 +102,25 @@ fn a_token_that_others_can_read_is_refused() {
     let token = place.path("data/token");
     fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
     let says = [&*token.to_string_lossy(), "chmod 600"];
+    place.refused(&[]).assert_failed(1, &says);
+}
+
+#[test]
+fn a_data_directory_of_another_user_is_refused_with_whose_it_is() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("a directory of another user", "only root may give it away");
+        return;
+    }
+    let place = Place::new("");
+    fs::create_dir(place.data()).unwrap();
+    let token = place.path("data/token");
+    fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
+    chown(place.data(), Some(12_345), None).unwrap();
+    let says = ["data directory", "owned by 12345", "runs as root", "chown"];
+    place.refused(&[]).assert_failed(1, &says);
+    chown(place.data(), Some(0), None).unwrap();
+    chown(&token, Some(12_345), None).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let says = ["token file", "owned by 12345", "runs as root"];
     place.refused(&[]).assert_failed(1, &says);
 }

@@ -37,6 +37,8 @@ pub(crate) struct Site {
     toml: String,
     /// On SQLite: whether there is a database to begin with, or none is wanted.
     provided: AtomicBool,
+    /// Whether the next server applies its configuration over a newer one.
+    pub(crate) apply_older: bool,
     /// What opens its repositories.
     pub(crate) repositories: Arc<dyn OpenRepository>,
     /// Probes beside those that ship.
@@ -71,6 +73,7 @@ impl Site {
             database,
             data: tempfile::tempdir().unwrap(),
             toml: toml.to_owned(),
+            apply_older: false,
             repositories: Arc::new(Directories),
             probes: Vec::new(),
             port: None,
@@ -122,6 +125,8 @@ impl Site {
             data: Some(self.data.path().to_owned()),
             database: Some(database.to_owned()),
             listen: Some("127.0.0.1:0".to_owned()),
+            apply_older: self.apply_older,
+            ..Flags::default()
         })?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;

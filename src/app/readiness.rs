@@ -1,0 +1,89 @@
+//! Looks again and again whether what tasks and backups need is on this host, so that what is missing is a problem at
+//! once, and not first at night.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    backup::Readiness,
+    domain::problem::{Problem, ProblemKind},
+    engine::Engine,
+    error::Result,
+    monitor::{Look, Probe, Scope},
+};
+
+const TASKS_EVERY: Duration = Duration::from_secs(30);
+/// Seldom: it may open a repository.
+const BACKUPS_EVERY: Duration = Duration::from_secs(300);
+
+/// Programs, users, directories and secrets of tasks.
+#[derive(Debug)]
+pub(super) struct TasksReady(pub(super) Engine);
+
+/// Passwords and repositories of backups.
+#[derive(Debug)]
+pub(super) struct BackupsReady {
+    engine: Engine,
+    readiness: Readiness,
+}
+
+impl BackupsReady {
+    pub(super) fn new(engine: Engine, readiness: Readiness) -> Self {
+        Self { engine, readiness }
+    }
+}
+
+impl Probe for TasksReady {
+    fn name(&self) -> &'static str {
+        "tasks_ready"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Replica
+    }
+
+    fn period(&self) -> Duration {
+        TASKS_EVERY
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Look>> {
+        Box::pin(async {
+            let found = self.0.unrunnable().await?;
+            let problems = found
+                .into_iter()
+                .map(|(subject, why)| lacking(&self.0, ProblemKind::TaskUnrunnable, subject, &why));
+            Ok(Look::of(problems.collect()))
+        })
+    }
+}
+
+impl Probe for BackupsReady {
+    fn name(&self) -> &'static str {
+        "backups_ready"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Replica
+    }
+
+    fn period(&self) -> Duration {
+        BACKUPS_EVERY
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Look>> {
+        Box::pin(async {
+            let found = self.readiness.look().await?;
+            let problems = found.into_iter().map(|unready| {
+                let kind = ProblemKind::BackupUnready;
+                lacking(&self.engine, kind, unready.subject, &unready.why)
+            });
+            Ok(Look::of(problems.collect()))
+        })
+    }
+}
+
+fn lacking(engine: &Engine, kind: ProblemKind, subject: String, why: &str) -> Problem {
+    let message = format!("on {}: {why}", engine.replica().host);
+    Problem::new(kind, subject, message, engine.clock().now())
+}

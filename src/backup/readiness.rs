@@ -1,0 +1,182 @@
+//! Whether backups could be made now: that their password can be read, and that the repository it opens can be written.
+//! Found out before the night's run is.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::bail;
+use nix::unistd::{AccessFlags, access};
+use tokio_util::sync::CancellationToken;
+
+use super::{Backups, places::Place, work::blocking};
+use crate::{
+    config::{Secret, SecretSource},
+    domain::backup::PolicyKind,
+    error::Result,
+};
+
+/// Folders of a repository into which a backup writes.
+const WRITTEN: [&str; 4] = ["data", "index", "locks", "snapshots"];
+
+/// What stands in the way of backups into one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// `backups/primary` or `backups/archive`.
+    pub subject: String,
+    pub why: String,
+}
+
+/// Looks whether backups could be made; remembers which repositories their passwords have opened, since opening one
+/// takes half a second.
+#[derive(Debug)]
+pub struct Readiness {
+    backups: Backups,
+    tried: Mutex<BTreeMap<&'static str, Tried>>,
+}
+
+/// What was tried, as it was then, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tried {
+    repository: Mark,
+    password: Option<Mark>,
+    refused: Option<String>,
+}
+
+/// Device, number and time of change of a file.
+type Mark = (u64, u64, i64);
+
+impl Readiness {
+    pub fn new(backups: Backups) -> Self {
+        Self {
+            backups,
+            tried: Mutex::default(),
+        }
+    }
+
+    /// Looks at each place that an enabled policy needs.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn look(&self) -> Result<Vec<Unready>> {
+        let policies = self.backups.store().policies().await?;
+        let needs = |kinds: &[PolicyKind]| {
+            let mut enabled = policies.iter().filter(|policy| policy.enabled);
+            enabled.any(|policy| kinds.contains(&policy.kind))
+        };
+        let mut found = Vec::new();
+        let archive =
+            needs(&[PolicyKind::Archive]) && self.backups.settings().config.archive.is_some();
+        for (place, is_needed) in [
+            (
+                Place::Primary,
+                needs(&[PolicyKind::Full, PolicyKind::Archive]),
+            ),
+            (Place::Archive, archive),
+        ] {
+            if is_needed && let Err(error) = self.look_at(place).await {
+                found.push(Unready {
+                    subject: format!("backups/{}", place.as_str()),
+                    why: format!("{error:#}"),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn look_at(&self, place: Place) -> anyhow::Result<()> {
+        let (path, source) = self.backups.location(place)?;
+        let tried = self.tried().get(place.as_str()).cloned();
+        let known = self.backups.points_known(place).await?;
+        let (opener, helpers) = (
+            self.backups.settings().opener.clone(),
+            self.backups.helpers(),
+        );
+        let looked = blocking("look", move || {
+            let password = source.read()?;
+            check_writable(&path)?;
+            let Some(repository) = mark(&path.join("config")) else {
+                if 0 < known {
+                    bail!(
+                        "there is no repository at {}, where {known} restore points should be: see that its disk is mounted",
+                        path.display()
+                    );
+                }
+                return Ok(None);
+            };
+            let password_at = source.file.as_deref().and_then(mark);
+            if let Some(tried) = tried
+                && tried.repository == repository
+                && tried.password == password_at
+            {
+                return Ok(Some(tried));
+            }
+            let opened = opener.open(&path, &password, &helpers, &CancellationToken::new());
+            Ok(Some(Tried {
+                repository,
+                password: password_at,
+                refused: opened.err().map(|error| error.to_string()),
+            }))
+        });
+        let Some(tried) = looked.await?? else {
+            return Ok(());
+        };
+        let refused = tried.refused.clone();
+        // What did not open may do so at the next look, whatever it was.
+        match &refused {
+            None => drop(self.tried().insert(place.as_str(), tried)),
+            Some(_) => drop(self.tried().remove(place.as_str())),
+        }
+        refused.map_or(Ok(()), |refused| Err(anyhow::anyhow!(refused)))
+    }
+
+    fn tried(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Tried>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands in the way of backups by the configuration alone: for `watchbell config --check`.
+pub fn check_places(places: &[(PathBuf, SecretSource)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, source) in places {
+        let checked = source.read().and_then(|_: Secret| check_writable(path));
+        found.extend(
+            checked
+                .err()
+                .map(|error| format!("{}: {error:#}", path.display())),
+        );
+    }
+    found
+}
+
+fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let writes = AccessFlags::W_OK | AccessFlags::X_OK;
+    let refuse = |place: &Path, error| {
+        anyhow::anyhow!(
+            "the repository at {} cannot be written: {}: {error}",
+            path.display(),
+            place.display()
+        )
+    };
+    if path.join("config").exists() {
+        for folder in WRITTEN {
+            let folder = path.join(folder);
+            access(&folder, writes).map_err(|error| refuse(&folder, error))?;
+        }
+        return Ok(());
+    }
+    let there = path
+        .ancestors()
+        .find(|above| above.exists())
+        .unwrap_or(path);
+    access(there, writes).map_err(|error| refuse(there, error))
+}
+
+fn mark(file: &Path) -> Option<Mark> {
+    let of = fs::metadata(file).ok()?;
+    Some((of.dev(), of.ino(), of.mtime()))
+}
