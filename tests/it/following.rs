@@ -198,6 +198,7 @@ async fn a_token_older_than_the_log_is_out_of_range_with_the_oldest(database: Da
     let toml = "[history]\nevents_keep_for = \"24h\"\n";
     let site = Site::configured(database, toml);
     let server = site.start().await;
+    server.without_backups().await;
     server.create("task", instant()).await;
     let old = a_token(&server).await;
     for _ in 0..10 {
