@@ -179,6 +179,7 @@ pub async fn serve(
         backup::Readiness::new(backups.clone()),
     )));
     let monitor = Monitor::new(engine.clone(), documents.clone(), backups.clone(), probes);
+    let is_older = matches!(verdict, Verdict::Keep(_));
     match verdict {
         Verdict::Apply(how) => engine
             .reconcile(&config.tasks, &brought, how, &backups.owners().await?)
@@ -190,7 +191,10 @@ pub async fn serve(
     house::tick(&engine, &monitor).await?;
 
     let policy_tasks: Arc<dyn backup::PolicyTasks> = Arc::new(OfPolicies(engine.clone()));
-    backups.align(&*policy_tasks).await?;
+    // An older file does not know what the newer one's policies name, and would switch them off.
+    if !is_older {
+        backups.align(&*policy_tasks).await?;
+    }
 
     // Before their runs are taken over, so that no two attempts of one run overlap.
     match tasks::end_left(&config.data).await {

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, Condition, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
+    sea_query::{Expr, SimpleExpr},
 };
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ struct Told<'a> {
 }
 
 impl Store {
-    /// Problems that are open at `now`; at most 1,000.
+    /// Problems that are open at `now`, gravest first, then oldest; at most 1,000.
     pub async fn problems(&self, now: Timestamp) -> Result<Vec<Problem>> {
         let rows = problem::Entity::find()
             .filter(
@@ -54,6 +55,7 @@ impl Store {
                     .add(problem::Column::Until.is_null())
                     .add(problem::Column::Until.gt(micros(now))),
             )
+            .order_by(gravity(), Order::Asc)
             .order_by_asc(problem::Column::Since)
             .limit(READ_AT_MOST)
             .all(&self.inner.read)
@@ -344,6 +346,11 @@ impl Tx {
         };
         self.tell(NewEvent::new(kind, None, problem.subject.clone(), &told));
     }
+}
+
+/// Less for what is graver. A severity that this version does not know counts as the gravest, as where it is read.
+fn gravity() -> SimpleExpr {
+    Expr::cust("CASE severity WHEN 'ok' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END")
 }
 
 /// Whether a row says this already, since when apart.

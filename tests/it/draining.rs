@@ -152,6 +152,8 @@ async fn a_drain_ends_by_its_time(database: Database) {
     server.advance(3_599);
     assert!(state(&server).await.drain_time.is_some());
     assert!(stage.is_empty());
+    // Whoever looks a second before its end sees it, and looks again at its end.
+    server.problem("replica.draining").await;
 
     server.advance(1);
 

@@ -30,6 +30,11 @@ impl Probe for DrainProbe {
     }
 
     fn look(&self) -> BoxFuture<'_, Result<Look>> {
-        Box::pin(async { Ok(Look::of(self.0.drain_problem().into_iter().collect())) })
+        Box::pin(async {
+            let problems = self.0.drain_problem().into_iter().collect();
+            // Its end by time is no event.
+            let again_at = self.0.drained().drain.map(|drain| drain.until);
+            Ok(Look { problems, again_at })
+        })
     }
 }

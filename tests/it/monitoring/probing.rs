@@ -18,6 +18,7 @@ on_both!(
     a_task_that_goes_takes_its_problems_along_and_says_so,
     a_task_that_fails_is_an_event_and_its_success_another,
     a_row_of_an_unknown_kind_hides_nothing,
+    a_thousand_old_warnings_hide_nothing_grave,
     a_probe_that_finds_the_same_thing_twice_tells_it_once,
 );
 
@@ -236,6 +237,27 @@ async fn a_row_of_an_unknown_kind_hides_nothing(database: Database) {
         pb::Severity::Critical,
         "not known is not well"
     );
+    server.stop().await;
+}
+
+async fn a_thousand_old_warnings_hide_nothing_grave(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let log = Log::of(&site).await;
+    log.run(
+        "INSERT INTO problems (kind, subject, replica, probe, severity, message, action, since) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+         SELECT 'task.paused', 'tasks/' || i, '', 'astronomer', 'warning', 'it waits', 'wait', i FROM n",
+    )
+    .await;
+    log.run(
+        "INSERT INTO problems (kind, subject, replica, probe, severity, message, action, since) VALUES \
+         ('moon.full', 'moon', '', 'astronomer', 'critical', 'it is full', 'wait', 1000000)",
+    )
+    .await;
+    server.problem("moon.full").await;
+    let status = server.status().await;
+    assert_eq!(status.problems[0].r#type, "moon.full", "gravest first");
     server.stop().await;
 }
 
