@@ -7,6 +7,7 @@ mod arenas;
 mod backups;
 mod check;
 mod explain;
+mod leftovers;
 mod parameters;
 mod raw;
 mod redact;
@@ -24,10 +25,11 @@ pub use self::{
     arenas::keep_heaps_few,
     backups::{ArchiveConfig, BackupsConfig, SourceConfig},
     explain::explain,
+    leftovers::Leftovers,
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{
-        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, Leftovers, ParametersIn,
-        SecretHeader, Threshold,
+        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, ParametersIn, SecretHeader,
+        Threshold,
     },
     redact::Masker,
     secret::{Secret, SecretSource},

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    backups::RawBackups, parameters::Accepts, refusal::refusal, secret::SecretSource, variables,
+    backups::RawBackups, leftovers::Leftovers, parameters::Accepts, refusal::refusal,
+    secret::SecretSource, variables,
 };
 use crate::domain::span;
 
@@ -150,19 +151,6 @@ pub struct CommandConfig {
     /// How long they are waited for.
     #[serde(default = "minute", with = "span::required")]
     pub leftovers_for: Duration,
-}
-
-/// What becomes of processes that live on once their command has ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Leftovers {
-    /// They are waited for; those that live then go on, and make the run partial.
-    #[default]
-    Wait,
-    /// They go on, and nothing is said of them.
-    Leave,
-    /// They are killed at once, which makes the run partial.
-    Kill,
 }
 
 /// A header whose value is a secret.
