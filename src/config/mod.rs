@@ -12,6 +12,7 @@ mod parameters;
 mod raw;
 mod redact;
 mod refusal;
+mod requests;
 mod secret;
 pub mod trust;
 pub mod variables;
@@ -27,11 +28,9 @@ pub use self::{
     explain::explain,
     leftovers::Leftovers,
     parameters::{Accepted, Accepts, Given, as_json},
-    raw::{
-        CommandConfig, Flags, HealthThresholds, HttpRequestConfig, ParametersIn, SecretHeader,
-        Threshold,
-    },
+    raw::{CommandConfig, Flags, HealthThresholds, Threshold},
     redact::Masker,
+    requests::{HttpRequestConfig, ParametersIn, SecretHeader},
     secret::{Secret, SecretSource},
 };
 use crate::domain::TaskName;
