@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinError};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,10 @@ impl Runner {
             .engine
             .registry()
             .run(&run.kind, run.parameters.clone(), context);
+        // The attempt's time counts from before its first step.
+        let clock = self.engine.clock();
+        let started = clock.passed();
+        let timeout = clock.sleep_for(run.policy.attempt_timeout);
         let stop = hosted.stop.clone();
         let mut handler = tokio::spawn(async move {
             let ended = work.await;
@@ -67,7 +72,7 @@ impl Runner {
         });
         let joined = tokio::select! {
             joined = &mut handler => Some(joined),
-            () = self.watch_over(run, &hosted, &cancel, &last_call) => None,
+            () = self.watch_over(run, &hosted, &cancel, &last_call, (started, timeout)) => None,
         };
         let why = *hosted.stop.borrow();
         let cut_off = joined.is_none();
@@ -96,17 +101,17 @@ impl Runner {
     }
 
     /// Completes when the handler's time is over for good: it was asked to stop, and has not. Spans are those
-    /// of the time that passes: a clock that is set cuts no attempt short.
+    /// of the time that passes: a clock that is set cuts no attempt short. It is given when the handler started, and
+    /// the end of its time.
     async fn watch_over(
         &self,
         run: &Run,
         hosted: &Hosted,
         cancel: &CancellationToken,
         last_call: &LastCall,
+        (started, mut timeout): (Duration, BoxFuture<'static, ()>),
     ) {
         let clock = self.engine.clock();
-        let started = clock.passed();
-        let mut timeout = clock.sleep_for(run.policy.attempt_timeout);
         let mut stop = hosted.stop.subscribe();
         while stop.borrow_and_update().is_none() {
             tokio::select! {

@@ -256,6 +256,8 @@ impl Sentry {
     fn is_due(&self, state: &State, now: Timestamp, passed: Duration) -> bool {
         self.probe.period() <= passed.saturating_sub(state.sign)
             || state.again_at.is_some_and(|at| at <= now)
+            // A clock that was set back is news to whoever looked before.
+            || state.looked_at.is_some_and(|at| now < at)
     }
 
     async fn look(&self, post: &Post) -> Result<()> {

@@ -81,7 +81,7 @@ fn bad_tasks() -> Vec<(pb::Task, &'static str, &'static str)> {
                 let fields = [("speed".to_owned(), value)].into();
                 task.parameters = Some(prost_types::Struct { fields });
             }),
-            "parameters",
+            "parameters.speed",
             "speed",
         ),
         (

@@ -26,7 +26,7 @@ pub(in crate::monitor) const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// A clock that is further off is told.
 const CLOCK_OFFSET_MAX: SignedDuration = SignedDuration::from_secs(1);
 /// How often the clock is compared with what is decided, where nothing says that it was set.
-const COMPARED_EVERY: Duration = Duration::from_secs(60);
+const COMPARED_EVERY: Duration = Duration::from_secs(10);
 const DATABASE: &str = "database";
 const CLOCK: &str = "clock";
 
@@ -38,7 +38,7 @@ pub(in crate::monitor) struct StoreProbe {
     compared: Mutex<Option<Compared>>,
 }
 
-/// When the clock was last compared with what is decided, and what it said.
+/// When the clock was last compared with what is decided, and what it said when it was last looked at.
 #[derive(Clone, Copy, Debug)]
 struct Compared {
     passed: Duration,
@@ -61,10 +61,14 @@ impl Probe for StoreProbe {
     fn look(&self) -> BoxFuture<'_, Result<Look>> {
         Box::pin(async {
             // That it is away is what was looked for.
-            if self.ping().await.is_ok() {
-                self.compare_clock().await?;
-            }
-            Ok(Look::default())
+            let again_at = match self.ping().await {
+                Ok(_) => self.compare_clock().await?,
+                Err(_) => None,
+            };
+            Ok(Look {
+                again_at,
+                ..Look::default()
+            })
         })
     }
 }
@@ -141,8 +145,9 @@ impl StoreProbe {
         }
     }
 
-    /// Tells where the clock was set back: cursors never are, so that nothing is decided until it has caught up.
-    async fn compare_clock(&self) -> Result<()> {
+    /// Tells where the clock was set back: cursors never are, so that nothing is decided until it has caught up. Answers
+    /// when that will be.
+    async fn compare_clock(&self) -> Result<Option<Timestamp>> {
         let kind = ProblemKind::ClockBehind;
         let now = self.engine.clock().now();
         let compared = Compared {
@@ -154,8 +159,10 @@ impl StoreProbe {
             let passed = compared.passed.saturating_sub(before.passed);
             COMPARED_EVERY <= passed || now < before.now
         });
-        if !is_due && !self.memory.is_open(kind, CLOCK) {
-            return Ok(());
+        if let Some(before) = before.filter(|_| !is_due && !self.memory.is_open(kind, CLOCK)) {
+            // One that is set back after it was ahead for a while says less than it did then.
+            *self.compared() = Some(Compared { now, ..before });
+            return Ok(None);
         }
         let counts = self.engine.store().task_counts().await?;
         *self.compared() = Some(compared);
@@ -164,14 +171,14 @@ impl StoreProbe {
             .filter(|decided_at| CLOCK_OFFSET_MAX < decided_at.duration_since(now));
         let Some(decided_at) = decided_at else {
             self.memory.clear(kind, CLOCK, now);
-            return Ok(());
+            return Ok(None);
         };
         let message = format!(
             "slots up to {decided_at} are decided, and the clock says {now}: it was set back, and no task that is \
              decided so far comes due again before that"
         );
         self.raise(kind, CLOCK, message);
-        Ok(())
+        Ok(Some(decided_at))
     }
 
     fn compared(&self) -> std::sync::MutexGuard<'_, Option<Compared>> {

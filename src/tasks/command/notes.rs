@@ -222,12 +222,15 @@ mod tests {
     fn a_group_whose_leader_has_ended_is_found() {
         let data = tempfile::tempdir().unwrap();
         let run = RunId::new();
-        let script = "sleep 600 & echo $!";
+        // It stays until it has been seen.
+        let script = "sleep 600 & echo $!; read -r _";
         let mut shell = std::process::Command::new("/bin/sh");
         shell.args(["-c", script]).env_clear().process_group(0);
+        shell.stdin(std::process::Stdio::piped());
         shell.stdout(std::process::Stdio::piped());
         let mut shell = shell.spawn().unwrap();
         let leader = Process::of(shell.id().cast_signed());
+        assert!(leader.is_some());
         let mut text = String::new();
         let mut out = io::BufReader::new(shell.stdout.take().unwrap());
         io::BufRead::read_line(&mut out, &mut text).unwrap();
