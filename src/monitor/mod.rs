@@ -1,9 +1,9 @@
 //! What is wrong, and how the server is: probes, the table of problems, and the status that reads it.
 //!
-//! A [`Probe`] looks for problems of its own kinds; [`sentry`] has each look at its period and when an event touches it,
+//! A [`Probe`] looks for problems of its own kinds; `sentry` has each look at its period and when an event touches it,
 //! compares what it has found with the rows that are open of it, and tells `problem.raised`, `.changed` or `.cleared`
-//! where a row was made, changed or removed. [`pulse`] says how far the probes have come, and decides which server looks
-//! for the cluster. What a process knows of its own database, clock and loops lives in [`Memory`] first. [`status`] reads
+//! where a row was made, changed or removed. `pulse` says how far the probes have come, and decides which server looks
+//! for the cluster. What a process knows of its own database, clock and loops lives in [`Memory`] first. `status` reads
 //! the rows and judges by itself how old they are.
 //!
 //! How to add a problem: (1) a variant of `domain::problem::ProblemKind`, with how grave it is and what to do about it in
