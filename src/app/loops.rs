@@ -74,6 +74,9 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
     }
 }
 
+/// How old a status may be that health checks tell by, where nothing has happened.
+const READ_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Tells by health checks what is well, until `stop`: then that nothing is served any more.
 pub(super) async fn tell_health(
     monitor: Monitor,
@@ -85,7 +88,7 @@ pub(super) async fn tell_health(
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut tell = async || {
         every.tick().await;
-        let status = monitor.status().await;
+        let status = monitor.status_or_last(READ_EVERY).await;
         // What another server has keeps nobody from asking this one.
         let open = |kind: ProblemKind| {
             let of_us = |problem: &&Problem| problem.replica.is_none_or(|replica| replica == own);

@@ -17,7 +17,7 @@ use crate::{
         problem::{Problem, ProblemKind},
     },
     error::Result,
-    store::Store,
+    store::{Source, Store},
 };
 
 /// Under which its problems stand in the table.
@@ -52,6 +52,8 @@ struct Entry {
     until: Option<Timestamp>,
     /// As it stands in the table.
     written: Option<Problem>,
+    /// Its row was removed by a server that took this one for dead: it is written once more.
+    again: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +95,7 @@ impl Memory {
                     problem,
                     until,
                     written: None,
+                    again: false,
                 };
                 held.known.insert(key.clone());
                 held.open.insert(key, entry);
@@ -135,6 +138,23 @@ impl Memory {
         problems.extend(held.open.values().map(|entry| entry.problem.clone()));
     }
 
+    /// Sees whether the rows still stand that were written: whoever takes a silent server for dead removes them.
+    pub(super) async fn recheck(&self, store: &Store) -> Result<()> {
+        let is_written = |entry: &Entry| entry.written.is_some();
+        if !self.held().open.values().any(is_written) {
+            return Ok(());
+        }
+        let source = Source {
+            probe: SOURCE,
+            replica: Some(self.replica),
+        };
+        let rows = store.problems_of(&source).await?;
+        for (key, entry) in &mut self.held().open {
+            entry.again = entry.written.is_some() && !rows.contains(key);
+        }
+        Ok(())
+    }
+
     /// Writes what is not written yet. Only one caller at a time.
     ///
     /// # Errors
@@ -143,7 +163,8 @@ impl Memory {
         let (open, over) = {
             let held = self.held();
             let open = held.open.values();
-            let open = open.filter(|entry| entry.written.as_ref() != Some(&entry.problem));
+            let open =
+                open.filter(|entry| entry.again || entry.written.as_ref() != Some(&entry.problem));
             (open.cloned().collect::<Vec<_>>(), held.over.clone())
         };
         if open.is_empty() && over.is_empty() {
@@ -174,7 +195,7 @@ impl Memory {
         for entry in open {
             let key = (entry.problem.kind.clone(), entry.problem.subject.clone());
             match held.open.get_mut(&key) {
-                Some(now) => now.written = Some(entry.problem),
+                Some(now) => (now.written, now.again) = (Some(entry.problem), false),
                 // It was over while it was written.
                 None => held
                     .over

@@ -17,6 +17,7 @@ mod probe;
 mod probes;
 mod pulse;
 mod sentry;
+mod stalled;
 mod status;
 mod supervised;
 

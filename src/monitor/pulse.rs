@@ -23,6 +23,8 @@ use crate::{
 
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
+/// Pulses after the start that come at once while probes have not looked yet.
+const EARLY: u32 = 10;
 /// By then a server that has died is known to be silent, which is another problem.
 const SILENT: Duration = Duration::from_secs(45);
 /// Pulses between two times that rows of servers that are gone are looked for.
@@ -34,6 +36,8 @@ pub(super) struct Pulse {
     sentries: Arc<[Sentry]>,
     holds: watch::Sender<bool>,
     seen: Mutex<Seen>,
+    /// Whether it has beaten since the start.
+    begun: watch::Sender<bool>,
 }
 
 /// What was seen at the last pulse, and when, by the time that has passed.
@@ -71,13 +75,21 @@ impl Pulse {
             sentries,
             holds,
             seen: Mutex::default(),
+            begun: watch::Sender::new(false),
         }
+    }
+
+    /// Waits for the first pulse.
+    pub(super) async fn begins(&self) {
+        let mut begun = self.begun.subscribe();
+        // The sender lives as long as this does.
+        let _ = begun.wait_for(|begun| *begun).await;
     }
 
     /// Beats until `stop`; then gives back the right to look for the cluster.
     pub(super) async fn run(&self, post: Post) {
         let mut memory = post.memory.version();
-        let mut beats = 0;
+        let (mut beats, mut early) = (0, 0);
         let mut next = Duration::ZERO;
         while !post.stop.is_cancelled() {
             memory.mark_unchanged();
@@ -88,7 +100,7 @@ impl Pulse {
                 post.memory.write(post.engine.store()).await
             };
             match beaten {
-                Ok(()) if next <= passed && self.doubts() => {
+                Ok(()) if next <= passed && (self.doubts() || self.waits_for_first(&mut early)) => {
                     tokio::select! {
                         () = post.stop.cancelled() => {}
                         () = tokio::time::sleep(AFTER_ERROR) => {}
@@ -142,7 +154,14 @@ impl Pulse {
             .collect()
     }
 
+    /// Whether probes have not looked since the start: the first looks are told, and seen, without delay. Not for ever.
+    fn waits_for_first(&self, early: &mut u32) -> bool {
+        *early += 1;
+        *early <= EARLY && self.sentries.iter().any(Sentry::is_unseen)
+    }
+
     async fn beat(&self, post: &Post, beats: u64) -> Result<()> {
+        post.memory.recheck(post.engine.store()).await?;
         post.memory.write(post.engine.store()).await?;
         let alone = post.engine.store().file().is_some();
         let alive = self.alive(post, alone).await?;
@@ -157,6 +176,8 @@ impl Pulse {
         let mut seen = self.seen();
         seen.pulsed = Some(clock.passed());
         seen.pulsed_at = Some(clock.now());
+        drop(seen);
+        self.begun.send_replace(true);
         Ok(())
     }
 

@@ -162,15 +162,37 @@ impl Sentry {
         self.state().marked = mark.looks;
     }
 
+    /// Whether nobody has looked yet, or what was seen is not told.
+    pub(super) fn is_unseen(&self) -> bool {
+        let state = self.state();
+        state.looked_at.is_none() || state.marked == 0
+    }
+
+    /// Whether nobody has looked since this server started.
+    pub(super) fn has_not_looked(&self) -> bool {
+        self.state().looked_at.is_none()
+    }
+
     /// Another server has looked for the cluster.
     pub(super) fn looked_elsewhere(&self, mark: &ProbeMark, passed: Duration) {
         let mut state = self.state();
-        if state.looks != mark.looks {
-            state.looks = mark.looks;
-            state.marked = mark.looks;
-            state.looked_at = Some(mark.looked_at);
-            state.sign = passed;
+        if state.looks == mark.looks {
+            return;
         }
+        // What a server had seen that may be gone for days is no look.
+        let age = state.born_at.duration_since(mark.looked_at);
+        let is_old = state.looks == 0 && self.probe.period() * PERIODS < age.unsigned_abs();
+        state.looks = mark.looks;
+        state.marked = mark.looks;
+        if is_old && age.is_positive() {
+            return;
+        }
+        state.looked_at = Some(mark.looked_at);
+        state.sign = passed;
+        state.in_vain = false;
+        drop(state);
+        // A reader may wait for the first.
+        self.done.send_modify(|done| *done += 1);
     }
 
     /// Looks at its period, and when something asks for it, until `stop`.

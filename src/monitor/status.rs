@@ -3,18 +3,18 @@
 //!
 //! The reader trusts no loop: what has not looked for too long is a problem that is made here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use super::{
-    Monitor,
-    probe::Scope,
-    probes::ANSWERS_WITHIN,
-    pulse,
-    sentry::{PERIODS, Sentry},
-};
+use super::{Monitor, probe::Scope, probes::ANSWERS_WITHIN, sentry::Sentry};
 use crate::{
     backup::{BackupFigures, Backups},
     clock::Stopwatch,
@@ -67,6 +67,8 @@ pub(super) struct Reader {
     documents: Documents,
     backups: Backups,
     known: Mutex<Option<Known>>,
+    /// A reader has waited for the first pulse in vain: none waits again.
+    in_vain: AtomicBool,
 }
 
 /// A status, when it was read, and what it knows of.
@@ -95,6 +97,7 @@ impl Reader {
             documents,
             backups,
             known: Mutex::default(),
+            in_vain: AtomicBool::new(false),
         }
     }
 }
@@ -102,13 +105,25 @@ impl Reader {
 impl Monitor {
     /// How the server is. It never fails: a database that is away is a problem in it.
     pub async fn status(&self) -> Arc<Status> {
+        self.status_within(FRESH_FOR).await
+    }
+
+    /// The same for who asks again and again: the last one where it is not older than `age` and nothing has happened
+    /// since that this server knows of. Whether the database answers is seen anew in any case.
+    pub async fn status_or_last(&self, age: Duration) -> Arc<Status> {
+        // That it does not, or does again, changes what is in memory.
+        let _ = self.inner.store.ping().await;
+        self.status_within(age).await
+    }
+
+    async fn status_within(&self, fresh_for: Duration) -> Arc<Status> {
         let mut cached = self.inner.reader.known.lock().await;
         if let Some(known) = &*cached {
             let (age, seen) = (known.read.elapsed(), self.seen());
             let passed = self.inner.engine.clock().passed();
             let age = age.max(passed.saturating_sub(known.passed));
             let is_young = age < FRESH_AT_LEAST_FOR && known.upto.board == seen.board;
-            if is_young || (age < FRESH_FOR && known.upto == seen) {
+            if is_young || (age < fresh_for && known.upto == seen) {
                 return known.status.clone();
             }
         }
@@ -136,8 +151,17 @@ impl Monitor {
         let (status, rows) = match read {
             Ok(read) => read,
             Err(error) => {
-                self.inner.store.tell_away(&error);
-                self.away(before.as_ref())
+                let is_away = matches!(
+                    error,
+                    Error::Unavailable {
+                        what: "database",
+                        ..
+                    }
+                );
+                if is_away {
+                    self.inner.store.tell_away(&error);
+                }
+                self.away(before.as_ref(), &error)
             }
         };
         let status = Arc::new(status);
@@ -174,13 +198,21 @@ impl Monitor {
         let asked: Vec<_> = inner
             .sentries
             .iter()
-            .filter(|sentry| holds || sentry.probe.scope() == Scope::Replica)
+            .filter(|sentry| {
+                // Of the first look for the cluster, this server's or another's, it waits for the news.
+                holds || sentry.probe.scope() == Scope::Replica || sentry.has_not_looked()
+            })
             .filter_map(|sentry| Some((sentry, sentry.ask(now, passed)?)))
             .collect();
-        if asked.is_empty() {
+        let beats = inner.pulse.age(passed).is_some();
+        let begins = !beats && !inner.reader.in_vain.load(Ordering::Relaxed);
+        if asked.is_empty() && !begins {
             return;
         }
         let all = async {
+            if begins {
+                inner.pulse.begins().await;
+            }
             for (sentry, looks) in &asked {
                 sentry.wait(*looks).await;
             }
@@ -189,6 +221,7 @@ impl Monitor {
             for (sentry, looks) in &asked {
                 sentry.waited(*looks);
             }
+            inner.reader.in_vain.store(true, Ordering::Relaxed);
         }
     }
 
@@ -200,7 +233,15 @@ impl Monitor {
         let engine = &self.inner.engine;
         let store = engine.store();
         let now = engine.clock().now();
-        let rows = store.problems(now).await?;
+        let mut rows = store.problems(now).await?;
+        let beyond = store.problems_beyond(&rows, now).await?;
+        if let Some(last) = rows.last().filter(|_| 0 < beyond) {
+            let message = format!(
+                "and {beyond} more problems that are open, none of them graver than those shown"
+            );
+            let more = Problem::new(ProblemKind::MonitorMore, "problems", message, last.since);
+            rows.push(more);
+        }
         let notes = engine.board().read();
         let before = before.map(|known| &known.status);
         let documents = tokio::time::timeout(FIGURES_WITHIN, self.inner.reader.documents.report());
@@ -235,13 +276,13 @@ impl Monitor {
     }
 
     /// The status while the database is away: what was known, and that it is not known now.
-    fn away(&self, before: Option<&Known>) -> (Status, Vec<Problem>) {
+    fn away(&self, before: Option<&Known>, why: &Error) -> (Status, Vec<Problem>) {
         let engine = &self.inner.engine;
         let rows = before.map(|known| known.rows.clone()).unwrap_or_default();
         let before = before.map(|known| &known.status);
         let notes = engine.board().read();
         let status = Status {
-            problems: self.problems(&rows, false),
+            problems: with(self.problems(&rows, false), self.inner.store.away(why)),
             checked_at: engine.clock().now(),
             pause: before.and_then(|status| status.pause.clone()),
             last_tick_at: notes.last_tick_at,
@@ -273,70 +314,33 @@ impl Monitor {
         problem::sort(&mut problems);
         problems
     }
-
-    fn stalled(&self) -> Vec<Problem> {
-        let inner = &self.inner;
-        let own = inner.engine.replica().id;
-        let passed = inner.engine.clock().passed();
-        let mut problems = Vec::new();
-        for sentry in inner.sentries.iter() {
-            let (looked_at, born_at, age) = sentry.age(passed);
-            let period = sentry.probe.period();
-            if period * PERIODS < age {
-                let name = sentry.probe.name();
-                problems.push(stalled(name, period, looked_at, born_at));
-            }
-        }
-        match inner.pulse.age(passed) {
-            Some((at, age)) if pulse::EVERY * PERIODS < age => {
-                problems.push(stalled("pulse", pulse::EVERY, Some(at), at));
-            }
-            // Without it nothing is known of the others.
-            None => {}
-            Some(_) => {
-                for other in inner.pulse.stalled_elsewhere(passed) {
-                    let (at, period) = (other.mark.looked_at, other.mark.period);
-                    let problem = stalled(&other.mark.name, period, Some(at), at);
-                    problems.push(Problem {
-                        replica: other.mark.replica,
-                        ..problem
-                    });
-                }
-            }
-        }
-        for problem in &mut problems {
-            let of_cluster = inner.sentries.iter().any(|sentry| {
-                sentry.probe.scope() == Scope::Cluster
-                    && problem.subject.strip_prefix("probes/") == Some(sentry.probe.name())
-            });
-            if !of_cluster && problem.replica.is_none() {
-                problem.replica = Some(own);
-            }
-        }
-        problems
-    }
 }
 
-/// A probe that has not looked for too long.
-fn stalled(
-    name: &str,
-    period: Duration,
-    looked_at: Option<Timestamp>,
-    born_at: Timestamp,
-) -> Problem {
-    let last = match looked_at {
-        Some(at) => format!("has last looked at {at}"),
-        None => "has never looked".to_owned(),
-    };
-    let message = format!(
-        "the probe {name} looks every {} s, and {last}: what it looks after is not known",
-        period.as_secs()
-    );
-    let since = looked_at.unwrap_or(born_at);
-    Problem::new(
-        ProblemKind::MonitorStalled,
-        format!("probes/{name}"),
-        message,
-        since,
-    )
+/// The problems, this one among them: the probe that has told it may have cleared it meanwhile, and whoever got no answer
+/// knows nothing.
+fn with(mut problems: Vec<Problem>, away: Problem) -> Vec<Problem> {
+    let is_told =
+        |problem: &Problem| (&problem.kind, problem.replica) == (&away.kind, away.replica);
+    if !problems.iter().any(is_told) {
+        problems.push(away);
+        problem::sort(&mut problems);
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::problem::Severity;
+
+    #[test]
+    fn whoever_got_no_answer_never_says_that_all_is_well() {
+        let now = Timestamp::UNIX_EPOCH;
+        let away = Problem::new(ProblemKind::DatabaseUnreachable, "database", "away", now);
+        let warning = Problem::new(ProblemKind::TaskPaused, "tasks/a", "paused", now);
+        let told = with(vec![warning], away.clone());
+        assert_eq!(problem::overall(&told), Severity::Critical);
+        assert_eq!(told.first(), Some(&away), "gravest first");
+        assert_eq!(with(vec![away.clone()], away.clone()), [away]);
+    }
 }

@@ -2,18 +2,15 @@
 //!
 //! Whatever opens, changes or closes one tells an event, and nothing does where nothing has changed.
 
+mod open;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-    sea_query::{Expr, SimpleExpr},
-};
 use serde::Serialize;
 
 use super::{
-    Store, Tx, convert,
+    Tx, convert,
     convert::{micros, micros_of},
     entity::problem,
 };
@@ -24,9 +21,6 @@ use crate::{
     },
     error::Result,
 };
-
-/// Open problems that are read at the most.
-const READ_AT_MOST: u64 = 1000;
 
 /// Who looks after problems: a probe, or a part that raises its own; and on which server, where each has its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,54 +38,6 @@ struct Told<'a> {
     /// When it was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     cleared_at: Option<Timestamp>,
-}
-
-impl Store {
-    /// Problems that are open at `now`, gravest first, then oldest; at most 1,000.
-    pub async fn problems(&self, now: Timestamp) -> Result<Vec<Problem>> {
-        let rows = problem::Entity::find()
-            .filter(
-                Condition::any()
-                    .add(problem::Column::Until.is_null())
-                    .add(problem::Column::Until.gt(micros(now))),
-            )
-            .order_by(gravity(), Order::Asc)
-            .order_by_asc(problem::Column::Since)
-            .limit(READ_AT_MOST)
-            .all(&self.inner.read)
-            .await?;
-        rows.into_iter().map(Problem::try_from).collect()
-    }
-
-    /// Whether `found` is all there is of this source, in every word.
-    pub async fn problems_are(&self, source: &Source, found: &[Problem]) -> Result<bool> {
-        let rows = problem::Entity::find()
-            .filter(problem::Column::Probe.eq(source.probe))
-            .filter(problem::Column::Replica.eq(replica_text(source.replica)))
-            .all(&self.inner.read)
-            .await?;
-        if rows.len() != found.len() {
-            return Ok(false);
-        }
-        let of = |problem: &Problem| (problem.kind.clone(), problem.subject.clone());
-        let found: BTreeMap<_, _> = found.iter().map(|problem| (of(problem), problem)).collect();
-        Ok(rows.iter().all(|row| {
-            found
-                .get(&(row.kind.clone(), row.subject.clone()))
-                .is_some_and(|problem| says(row, problem, source.probe, None))
-        }))
-    }
-
-    /// When the first problem is over that is so by itself.
-    pub async fn problems_until(&self) -> Result<Option<Timestamp>> {
-        let first: Option<Option<i64>> = problem::Entity::find()
-            .select_only()
-            .column_as(problem::Column::Until.min(), "until")
-            .into_tuple()
-            .one(&self.inner.read)
-            .await?;
-        convert::instant_of(first.flatten())
-    }
 }
 
 impl Tx {
@@ -346,11 +292,6 @@ impl Tx {
         };
         self.tell(NewEvent::new(kind, None, problem.subject.clone(), &told));
     }
-}
-
-/// Less for what is graver. A severity that this version does not know counts as the gravest, as where it is read.
-fn gravity() -> SimpleExpr {
-    Expr::cust("CASE severity WHEN 'ok' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END")
 }
 
 /// Whether a row says this already, since when apart.

@@ -44,6 +44,7 @@ text_enum! {
         LogStalled = "log.stalled",
         LoopPanicked = "loop.panicked",
         MonitorBlind = "monitor.blind",
+        MonitorMore = "monitor.more",
         MonitorStalled = "monitor.stalled",
         Paused = "paused",
         ReplicaDraining = "replica.draining",
@@ -209,6 +210,10 @@ impl ProblemKind {
             Self::MonitorBlind => (
                 Warning,
                 "see the server's log; what it last saw stays in the status until it can look again",
+            ),
+            Self::MonitorMore => (
+                Warning,
+                "mend what is shown: it is the gravest of what is open",
             ),
             Self::MonitorStalled => (
                 Critical,

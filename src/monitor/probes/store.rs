@@ -106,12 +106,22 @@ impl StoreProbe {
 
     /// Tells that the database does not answer.
     pub(in crate::monitor) fn tell_away(&self, why: &Error) {
+        self.memory.raise(self.away(why), None);
+    }
+
+    /// That the database does not answer, as a problem of this server.
+    pub(in crate::monitor) fn away(&self, why: &Error) -> Problem {
         let message = format!(
             "the database does not answer: {why}; nothing new is decided or started, and {} results wait to be \
              recorded",
             self.engine.board().read().unrecorded
         );
-        self.raise(ProblemKind::DatabaseUnreachable, DATABASE, message);
+        let now = self.engine.clock().now();
+        let problem = Problem::new(ProblemKind::DatabaseUnreachable, DATABASE, message, now);
+        Problem {
+            replica: Some(self.engine.replica().id),
+            ..problem
+        }
     }
 
     /// Tells whether something could be written just now, or why not.

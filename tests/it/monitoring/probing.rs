@@ -256,6 +256,8 @@ async fn a_thousand_old_warnings_hide_nothing_grave(database: Database) {
     )
     .await;
     server.problem("moon.full").await;
+    let more = server.problem("monitor.more").await;
+    assert!(more.message.starts_with("and 1 more"), "{}", more.message);
     let status = server.status().await;
     assert_eq!(status.problems[0].r#type, "moon.full", "gravest first");
     server.stop().await;

@@ -72,12 +72,18 @@ async fn a_probe_that_never_looked_is_a_problem(database: Database) {
     watchman.hangs();
     let (_site, server) = started(database, &watchman).await;
     until("the look", async || (0 < watchman.looks()).then_some(())).await;
-    assert_eq!(stalled(&server.status().await), None);
+    // Nothing is known of what it looks after, from the first.
+    let status = server.status().await;
+    let problem = stalled(&status).expect("it is told");
+    assert_eq!(problem.severity(), pb::Severity::Warning);
     server.advance(PERIOD * 3 + 1);
     let status = server.status().await;
     let problem = stalled(&status).expect("it is told");
+    assert_eq!(problem.severity(), pb::Severity::Critical);
     assert!(
-        problem.message.contains("has never looked"),
+        problem
+            .message
+            .contains("has not looked yet since the start at"),
         "{}",
         problem.message
     );

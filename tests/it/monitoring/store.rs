@@ -11,7 +11,10 @@ on_postgresql!(
     a_database_that_comes_and_goes_is_entered_each_time,
     a_database_that_only_reads_is_entered_when_it_can_be_written,
 );
-on_both!(a_clock_that_was_set_back_is_told_and_over_when_it_has_caught_up);
+on_both!(
+    a_clock_that_was_set_back_is_told_and_over_when_it_has_caught_up,
+    a_row_that_another_took_for_a_dead_servers_is_written_again,
+);
 
 async fn reachable(server: &Server) {
     until("the database to be back", async || {
@@ -120,6 +123,37 @@ async fn a_database_that_only_reads_is_entered_when_it_can_be_written(database: 
     let told = log.tells("database.unwritable", 2).await;
     assert_eq!(told[0].since, onset);
     assert_eq!(told[1].what, "cleared");
+    server.stop().await;
+}
+
+async fn a_row_that_another_took_for_a_dead_servers_is_written_again(database: Database) {
+    use watchbell::clock::Clock as _;
+
+    use crate::support::{TaskExt as _, instant};
+
+    let site = Site::new(database);
+    let server = site.start().await;
+    let log = Log::of(&site).await;
+    server.create("task", instant().cron("* * * * *")).await;
+    server.advance(3600);
+    server.decided("task", server.now()).await;
+    let back = site.clock.now() - jiff::SignedDuration::from_mins(30);
+    site.clock.set(back);
+    server.advance(5);
+    server.problem("clock.behind").await;
+    log.tells("clock.behind", 1).await;
+
+    log.run("DELETE FROM problems WHERE kind = 'clock.behind'")
+        .await;
+
+    let told = until("it to be written again", async || {
+        server.advance(5);
+        let told = log.told("clock.behind").await;
+        (2 <= told.len()).then_some(told)
+    })
+    .await;
+    assert_eq!(told[1].what, "raised");
+    assert_eq!(told[1].since, told[0].since, "its onset stays");
     server.stop().await;
 }
 
