@@ -3,7 +3,7 @@
 //!
 //! It collects for a moment and writes with set statements. While the database is away it holds what
 //! it has: a result is lost only with the process, or where that must end now, and then the lease
-//! tells.
+//! tells. Of a log it takes no more than a bite of each attempt, and few of those at a time.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,6 +16,8 @@ use tracing::{error, warn};
 
 use super::{
     Engine,
+    log_end::lost,
+    run_log::Room,
     runner::{Runner, Taken},
 };
 use crate::{
@@ -35,6 +37,8 @@ const LAST_TRIES: u32 = 2;
 struct Order {
     ended: Ended,
     lines: Vec<LogLine>,
+    /// The database did not take the lines, and one stands in their place.
+    lines_lost: bool,
     /// Where the handler has really ended: its place is free once this is recorded.
     place: Option<OwnedSemaphorePermit>,
     recorded: oneshot::Sender<()>,
@@ -70,6 +74,7 @@ impl Finisher {
         let order = Order {
             ended,
             lines,
+            lines_lost: false,
             place,
             recorded,
         };
@@ -79,6 +84,17 @@ impl Finisher {
             let _ = done.await;
         }
         self.engine.board().note(|notes| notes.unrecorded -= 1);
+    }
+}
+
+impl Order {
+    /// Gives up the lines for one that says so, and that one, too, where it is not taken.
+    fn lose_lines(&mut self) {
+        self.lines = match self.lines_lost {
+            false => lost(&self.lines),
+            true => Vec::new(),
+        };
+        self.lines_lost = true;
     }
 }
 
@@ -100,13 +116,16 @@ impl Runner {
                 () = over.cancelled() => None,
             };
             let Some(first) = first else { return };
+            let mut room = Room::default();
+            room.add(&first.lines);
             let mut batch = vec![first];
             let collect = async {
                 // Nobody else can come once all that is under way is here.
-                while batch.len() < BATCH.min(self.hosts.len()) {
+                while batch.len() < BATCH.min(self.hosts.len()) && !room.is_full() {
                     let Some(order) = inbox.recv().await else {
                         return;
                     };
+                    room.add(&order.lines);
                     batch.push(order);
                 }
             };
@@ -148,6 +167,12 @@ impl Runner {
                     }
                     return;
                 }
+                Err(error) if batch.iter().any(|order| !order.lines.is_empty()) => {
+                    warn!(%error, "could not record the end of a run with its log; recording it without");
+                    for order in &mut batch {
+                        order.lose_lines();
+                    }
+                }
                 Err(error) => {
                     let run = batch.first().map(|order| order.ended.run);
                     error!(%error, ?run, "could not record the end of a run; its lease will tell");
@@ -158,6 +183,7 @@ impl Runner {
     }
 
     async fn try_write(&self, batch: &mut [Order], stop: &CancellationToken) -> Result<()> {
+        // In one statement: it locks rows in the one order.
         let lines: Vec<LogLine> = batch.iter().flat_map(|order| order.lines.clone()).collect();
         let ended: Vec<Ended> = batch.iter().map(|order| order.ended.clone()).collect();
         let left = batch.iter().filter(|order| order.place.is_some()).count();

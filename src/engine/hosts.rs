@@ -110,6 +110,11 @@ impl Hosts {
         }
     }
 
+    /// Whether all are asked to stop, since the server must end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

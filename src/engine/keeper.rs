@@ -5,14 +5,24 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{context::Feed, hosts::Stop, runner::Runner};
+use super::{context::Feed, hosts::Stop, run_log::Room, runner::Runner};
 use crate::{
     clock::Stopwatch,
     domain::{RunId, retry::later, run::Progress},
     error::Result,
+    store::LogLine,
 };
 
 const WRITE_EVERY: Duration = Duration::from_millis(250);
+
+/// What handlers have said, and is written in one transaction.
+#[derive(Debug, Default)]
+struct Page {
+    room: Room,
+    lines: Vec<LogLine>,
+    upto: Vec<(Feed, i64)>,
+    news: Vec<(RunId, i64, Progress)>,
+}
 
 impl Runner {
     /// Keeps until `over`.
@@ -92,27 +102,33 @@ impl Runner {
 
     async fn write_feeds(&self) -> Result<()> {
         let now = self.engine.clock().now();
-        let mut lines = Vec::new();
-        let mut upto: Vec<(Feed, i64)> = Vec::new();
-        let mut news: Vec<(RunId, i64, Progress)> = Vec::new();
+        let mut page = Page::default();
         for (run, hosted) in self.hosts.all() {
             let next = hosted.feed.lines_to_write();
             if let Some(last) = next.last() {
-                upto.push((hosted.feed.clone(), last.line));
+                page.upto.push((hosted.feed.clone(), last.line));
             }
-            lines.extend(next);
+            page.room.add(&next);
+            page.lines.extend(next);
             if let Some(progress) = hosted.feed.take_progress(now) {
-                news.push((run, hosted.token, progress));
+                page.news.push((run, hosted.token, progress));
+            }
+            if page.room.is_full() {
+                self.write_page(std::mem::take(&mut page)).await?;
             }
         }
-        if lines.is_empty() && news.is_empty() {
+        self.write_page(page).await
+    }
+
+    async fn write_page(&self, page: Page) -> Result<()> {
+        if page.lines.is_empty() && page.news.is_empty() {
             return Ok(());
         }
         let mut tx = self.engine.store().begin().await?;
-        tx.log_insert(&lines).await?;
-        tx.runs_progress(&news).await?;
+        tx.log_insert(&page.lines).await?;
+        tx.runs_progress(&page.news).await?;
         tx.commit().await?;
-        for (feed, line) in upto {
+        for (feed, line) in page.upto {
             feed.written(line);
         }
         Ok(())

@@ -21,6 +21,7 @@ mod hosts;
 mod keeper;
 mod kind;
 mod known;
+mod log_end;
 mod orders;
 mod owned;
 mod pauses;

@@ -87,7 +87,8 @@ impl Runner {
             (Some(place), None)
         };
         if why != Some(Stop::LeaseLost) {
-            let lines = hosted.feed.all_lines((run.id, run.attempt));
+            let of = (run.id, run.attempt);
+            let lines = self.write_log(of, hosted.feed.all_lines(of)).await;
             let ended = ended(run, self.engine.replica().id, end);
             self.finisher.record(ended, lines, left).await;
         }

@@ -15,8 +15,9 @@ const PART_BYTES: usize = LOG_BYTES_MAX / 2;
 const LINE_BYTES_MAX: usize = 8 << 10;
 /// What a line costs besides its text: empty ones are not free.
 const LINE_COST: usize = 64;
-/// Lines written in one transaction.
+/// Lines written in one transaction, and what they may cost.
 const LINES_AT_ONCE: usize = 2000;
+const BYTES_AT_ONCE: usize = 256 << 10;
 /// Lines of the end that were told within so long are kept as one piece, with the time of the last.
 const ONE_PIECE: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 const PIECE_BYTES: usize = 16 << 10;
@@ -24,6 +25,44 @@ const PIECE_BYTES: usize = 16 << 10;
 /// Told where the beginning is full. Should the server die, it is the last line, and says what is missing.
 const HELD_BACK: &str = "… the log is over 512 KiB: what follows is written when the attempt ends, and of it the last \
                          512 KiB; if the server dies before, it is lost …";
+
+/// How many of these lines, from the first one on, are written in one transaction.
+pub(super) fn bite(lines: &[LogLine]) -> usize {
+    let mut room = Room::default();
+    lines.iter().take_while(|line| room.takes(line)).count()
+}
+
+/// What a transaction has taken of lines; of more logs than one it may take the whole of the last bite.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    lines: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Counts a line, and says whether it is within the bounds. The first one always is.
+    fn takes(&mut self, line: &LogLine) -> bool {
+        self.lines += 1;
+        self.bytes += LINE_COST + line.text.len();
+        self.lines == 1 || !self.is_over()
+    }
+
+    /// Counts lines.
+    pub(super) fn add(&mut self, lines: &[LogLine]) {
+        for line in lines {
+            self.takes(line);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        LINES_AT_ONCE < self.lines || BYTES_AT_ONCE < self.bytes
+    }
+
+    /// Whether no more should come.
+    pub(super) fn is_full(&self) -> bool {
+        LINES_AT_ONCE <= self.lines || BYTES_AT_ONCE <= self.bytes
+    }
+}
 
 /// The lines that are told and not yet written.
 #[derive(Debug, Default)]
@@ -96,7 +135,7 @@ impl RunLog {
     /// The next lines of the beginning. They stay until [`RunLog::written`] says that they are written:
     /// whoever ends the attempt meanwhile writes them too, and a line that is there already stays as it is.
     pub(super) fn next(&self) -> Vec<LogLine> {
-        self.lines.iter().take(LINES_AT_ONCE).cloned().collect()
+        self.lines[..bite(&self.lines)].to_vec()
     }
 
     /// All that is not written yet, and the end.
@@ -283,6 +322,19 @@ mod tests {
         let bytes: usize = texts.iter().map(|(_, text)| text.len() + LINE_COST).sum();
         assert!(bytes <= LOG_BYTES_MAX + 1024, "{bytes}");
         assert!(LOG_BYTES_MAX - 4096 < bytes, "{bytes}");
+    }
+
+    #[test]
+    fn a_bite_is_bounded_by_lines_and_by_what_they_cost() {
+        assert_eq!(bite(&[]), 0);
+        let lines = |count, bytes| {
+            let line = row(of(), 1, AT, Stream::Log, &"x".repeat(bytes));
+            vec![line; count]
+        };
+        assert_eq!(bite(&lines(1999, 0)), 1999);
+        assert_eq!(bite(&lines(5000, 0)), LINES_AT_ONCE);
+        assert_eq!(bite(&lines(500, 8000)), BYTES_AT_ONCE / (8000 + LINE_COST));
+        assert_eq!(bite(&lines(2, BYTES_AT_ONCE)), 1);
     }
 
     #[test]

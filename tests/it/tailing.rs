@@ -1,15 +1,18 @@
 //! Logs of runs: every line once, in order, bounded.
 
+use sea_orm::ConnectionTrait as _;
 use tonic::Streaming;
 use watchbell_client::pb;
 
-use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted, within};
+use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted, until, within};
 
 on_both!(
     the_log_of_a_run_is_followed_and_resumed,
     a_log_without_following_gives_all_lines_there_are,
     a_long_log_keeps_both_its_ends_and_says_what_lay_between,
     empty_lines_count_too,
+    the_end_of_a_long_log_is_written_before_the_end_of_its_attempt,
+    an_end_is_recorded_also_where_its_log_cannot_be_written,
 );
 
 async fn the_log_of_a_run_is_followed_and_resumed(database: Database) {
@@ -195,4 +198,88 @@ async fn empty_lines_count_too(database: Database) {
     assert_eq!(marked.count(), 1);
     assert_eq!(lines.last().unwrap().text, "the error");
     server.stop().await;
+}
+
+async fn the_end_of_a_long_log_is_written_before_the_end_of_its_attempt(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let run = server.trigger("task").await;
+    let entered = stage.enters().await;
+    // Whoever records the end does all of its transaction for nothing.
+    refuse(&site, "UPDATE", "runs", "state = 'succeeded'").await;
+    for number in 1..=20_000 {
+        entered.context.log(format!("line {number}"));
+    }
+    entered.succeeds();
+
+    let lines = until("the log but for its last bite", async || {
+        let lines = whole_log(&server, &run.name).await;
+        let marked = lines.iter().any(|line| line.text.contains("left out"));
+        (marked && 12_000 < lines.len()).then_some(lines)
+    })
+    .await;
+
+    let numbers: Vec<i64> = lines.iter().map(|line| line.line).collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next));
+    assert_ne!(lines.last().unwrap().text, "line 20000");
+    let state = server.run(&run.name).await.state();
+    assert_eq!(state, pb::RunState::Running);
+    server.stop().await;
+}
+
+async fn an_end_is_recorded_also_where_its_log_cannot_be_written(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    refuse(&site, "INSERT", "run_log", "text LIKE '%poison%'").await;
+    // Written with the end, and in a bite before it.
+    for (count, then) in [(1, 2), (14_000, 20_000)] {
+        let run = server.trigger("task").await;
+        let entered = stage.enters().await;
+        for number in 1..count {
+            entered.context.log(format!("line {number}"));
+        }
+        entered.context.log("poison");
+        for number in count..then {
+            entered.context.log(format!("line {number}"));
+        }
+        entered.succeeds();
+
+        let ended = server.ended(&run.name).await;
+
+        assert_eq!(ended.state(), pb::RunState::Succeeded);
+        let lines = whole_log(&server, &run.name).await;
+        let last = &lines.last().unwrap().text;
+        assert!(last.contains("lines, could not be written"), "{last}");
+        assert!(lines.iter().all(|line| !line.text.contains("poison")));
+    }
+    server.stop().await;
+}
+
+/// Lets the database refuse rows, as it does for good.
+async fn refuse(site: &Site, verb: &str, table: &str, rows: &str) {
+    let database = site.database.connect(site.data()).await;
+    let when = rows
+        .replace("state", "NEW.state")
+        .replace("text", "NEW.text");
+    let statements = if site.database.is_postgresql() {
+        vec![
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$BEGIN RAISE EXCEPTION 'not this one'; END$$"
+                .to_owned(),
+            format!(
+                "CREATE TRIGGER refuse BEFORE {verb} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"
+            ),
+        ]
+    } else {
+        vec![format!(
+            "CREATE TRIGGER refuse BEFORE {verb} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )]
+    };
+    for statement in statements {
+        database.execute_unprepared(&statement).await.unwrap();
+    }
 }
