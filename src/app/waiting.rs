@@ -1,4 +1,4 @@
-//! A start whose database is away: the server listens and says so, and tries again until it is there.
+//! A start whose database is away, or is one that only reads: the server listens and says so, and tries again until it is there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::{
     api::{self, Away, auth::Token},
     clock::SharedClock,
-    store::{Location, Store},
+    store::{self, Location, Store},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// What calls under way get to end, once the database is there.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Opens the database. While PostgreSQL does not answer, serves a status that says so on `listener`, and tries again
+/// Opens the database. While PostgreSQL does not answer or cannot be written, serves a status that says so on `listener`, and tries again
 /// until it does; none where `stop` came first.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub(super) async fn open(
             Some(Err(Tried::InVain(error))) => return Err(error),
             Some(Err(Tried::Away(error))) => format!("{error:#}"),
         };
-        warn!("the database is away: {why}; trying again in {pause:?}");
+        warn!("the database is away, or cannot be used yet: {why}; trying again in {pause:?}");
         match &waiting {
             Some(waiting) => waiting.away.note(why),
             None => waiting = Some(Waiting::begin(clock, why, listener, token, stop).await?),
@@ -73,8 +73,10 @@ async fn attempt(location: &Location, clock: &SharedClock) -> Result<Store, Trie
     };
     match store.prepare().await {
         Ok(()) => Ok(store),
-        // It may have gone in the middle.
-        Err(error) if away && store.ping().await.is_err() => Err(Tried::Away(error)),
+        // It may have gone in the middle, be a standby, or be held by another.
+        Err(error) if away && (store::may_come_right(&error) || store.ping().await.is_err()) => {
+            Err(Tried::Away(error))
+        }
         Err(error) => Err(Tried::InVain(error)),
     }
 }

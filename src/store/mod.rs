@@ -9,6 +9,7 @@
 //! Locks are taken in one order: tasks (by id), then runs.
 
 mod audits;
+mod away;
 mod backups;
 mod bell;
 mod cluster;
@@ -50,6 +51,7 @@ mod staleness;
 mod tail;
 mod tasks;
 mod tasks_ended;
+mod turn;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,11 +65,12 @@ use std::{
 use jiff::Timestamp;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    FromQueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, Value, sqlx,
+    FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, Value,
 };
 
 pub use self::{
     audits::Mark,
+    away::may_come_right,
     backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
     bell::Bells,
     cluster::GlobalPause,
@@ -95,6 +98,7 @@ pub use self::{
     staleness::{FreshnessCheck, FreshnessRow},
     tail::Tail,
     tasks::{TaskCounts, TaskFilter},
+    turn::Turn,
 };
 use self::{limited::Limited, rows::Column};
 use crate::{
@@ -347,54 +351,4 @@ impl Tx {
         }
         Ok(done?)
     }
-}
-
-impl From<DbErr> for Error {
-    fn from(error: DbErr) -> Self {
-        if is_away(&error) {
-            return Self::unavailable("database", error);
-        }
-        Self::internal(error)
-    }
-}
-
-/// Whether the database, not the statement, is at fault: the same may succeed later.
-fn is_away(error: &DbErr) -> bool {
-    let runtime = match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return true,
-        DbErr::Exec(runtime) | DbErr::Query(runtime) => runtime,
-        _ => return false,
-    };
-    let RuntimeErr::SqlxError(error) = runtime else {
-        return false;
-    };
-    match &**error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        // SQLite rolled back by itself, and the connection does not know: the next one will.
-        | sqlx::Error::InvalidSavePointStatement => true,
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| is_away_code(&code)),
-        _ => false,
-    }
-}
-
-/// PostgreSQL: connection lost, resources, shutdown, deadlock and serialization. SQLite (primary
-/// codes, extended ones hold them in their low byte): busy, locked, read-only, I/O, full, cannot
-/// open.
-fn is_away_code(code: &str) -> bool {
-    if code.len() == 5 {
-        // Besides: a lock, a statement or a silence that took too long, and a server that only reads
-        // (failover).
-        return [
-            "08", "53", "57P", "57014", "55P03", "25P03", "25006", "40", "58",
-        ]
-        .iter()
-        .any(|class| code.starts_with(class));
-    }
-    let primary = code.parse::<u32>().map(|code| code & 0xff);
-    matches!(primary, Ok(5 | 6 | 8 | 10 | 13 | 14))
 }

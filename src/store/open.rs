@@ -26,13 +26,16 @@ use super::{
     migration::Migrator,
     sql::Sql,
 };
-use crate::{clock::SharedClock, config::without_password};
+use crate::{clock::SharedClock, config::without_password, error::Error};
 
 const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Any number will do, as long as every server takes the same.
 const MIGRATION_LOCK: i64 = 0x5761_7463_6862_656c;
+/// How long the turn for it is waited for: by who asks for nothing else, and by a server, which says that it waits.
+const MIGRATES_WITHIN: Duration = Duration::from_secs(55);
+const PREPARES_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +66,10 @@ impl Store {
     /// Brings the schema up to date, writes once, and sets the clock by the database's.
     ///
     /// # Errors
-    /// Where the schema is newer than this program, a migration fails, or the database cannot be written.
+    /// Where the schema is newer than this program, a migration fails, or the database cannot be written. Some of it
+    /// comes right by itself: see [`may_come_right`](super::may_come_right).
     pub async fn prepare(&self) -> anyhow::Result<()> {
-        self.migrate().await?;
+        self.migrate_within(PREPARES_WITHIN).await?;
         self.prove_writable().await.with_context(|| {
             let file = self.file().map(|file| format!(" {}", file.display()));
             format!(
@@ -144,8 +148,13 @@ impl Store {
     /// Brings the schema up to date, one server at a time; says which steps were taken.
     ///
     /// # Errors
-    /// Where the schema is newer than this program, or a step fails: then nothing has changed.
+    /// Where the schema is newer than this program, or a step fails: then nothing has changed. Where another server is
+    /// at it for longer than a minute.
     pub async fn migrate(&self) -> anyhow::Result<Vec<String>> {
+        self.migrate_within(MIGRATES_WITHIN).await
+    }
+
+    async fn migrate_within(&self, within: Duration) -> anyhow::Result<Vec<String>> {
         let db = &self.inner.write;
         if self.inner.backend != DbBackend::Postgres {
             let pending = self.pending().await?;
@@ -157,24 +166,15 @@ impl Store {
             }
             return Ok(pending);
         }
-        // Two servers that start on an empty database would collide: the lock lives as long as its
-        // own connection, which is not the one that migrates.
-        let pool = db.get_postgres_connection_pool();
-        let mut guard = pool.acquire().await.context("could not get a connection")?;
-        // Another server may be at it for long.
-        let wait = sqlx::query("SET lock_timeout = '60s'");
-        wait.execute(&mut *guard)
-            .await
-            .context("could not wait for the migration lock")?;
-        let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK);
-        lock.execute(&mut *guard)
-            .await
-            .context("could not take the migration lock")?;
+        // Two servers that start on an empty database would collide.
+        let Some(turn) = self.turn(MIGRATION_LOCK, within).await? else {
+            let why = format!(
+                "another server holds the lock of the schema's steps for longer than {within:?}"
+            );
+            return Err(Error::unavailable("database", why).into());
+        };
         let done = self.migrate_locked().await;
-        // Closing the connection frees the lock, whatever became of the steps.
-        if let Err(error) = guard.close().await {
-            tracing::warn!(%error, "could not close the connection of the migration lock in order");
-        }
+        turn.end().await;
         done
     }
 
