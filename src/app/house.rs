@@ -64,7 +64,11 @@ pub(super) async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
     tx.commit().await
 }
 
-async fn leave(engine: &Engine) -> Result<()> {
+/// Takes this server from among those that live.
+///
+/// # Errors
+/// Where the database is away.
+pub(super) async fn leave(engine: &Engine) -> Result<()> {
     let mut tx = engine.store().begin().await?;
     tx.replica_gone(engine.replica().id).await?;
     tx.commit().await

@@ -11,6 +11,7 @@ mod readiness;
 mod restore;
 mod rooms;
 mod serve;
+mod standing;
 mod waiting;
 
 pub use self::{

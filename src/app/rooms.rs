@@ -12,7 +12,11 @@ use crate::{
 
 /// Makes, changes and ends the tasks of policies.
 #[derive(Debug)]
-pub(super) struct OfPolicies(pub(super) Engine);
+pub(super) struct OfPolicies {
+    pub(super) engine: Engine,
+    /// Whether it does so also on a server whose configuration is not the one in force.
+    pub(super) always: bool,
+}
 
 impl PolicyTasks for OfPolicies {
     fn place<'a>(
@@ -23,7 +27,13 @@ impl PolicyTasks for OfPolicies {
         owner: Owner,
         reason: &'a str,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.0.place_owned(tx, principal, name, owner, reason))
+        Box::pin(async move {
+            if !self.always {
+                self.engine.refuse_older()?;
+            }
+            let placed = self.engine.place_owned(tx, principal, name, owner, reason);
+            placed.await
+        })
     }
 
     fn end<'a>(
@@ -32,6 +42,6 @@ impl PolicyTasks for OfPolicies {
         name: &'a TaskName,
         why: &'a str,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.0.end_owned(tx, name, why))
+        Box::pin(self.engine.end_owned(tx, name, why))
     }
 }

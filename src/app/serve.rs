@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use super::{
     data::DataDir,
-    house,
     loops::{keep_loops, tell_health},
     readiness::{BackupsReady, TasksReady},
     rooms::OfPolicies,
+    standing::Standing,
     waiting,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
-    engine::{self, Brought, Engine, Recovery, Registry, Rounds, Runner, Settings, Verdict},
+    engine::{self, Brought, Engine, Recovery, Registry, Rounds, Runner, Settings},
     monitor::{Monitor, SharedProbe},
     process::{Cgroups, Launchers},
     records::{self, ContentLimits, Documents},
@@ -109,8 +109,8 @@ pub async fn serve(
     let Some(store) = opened else { return Ok(()) };
     let cluster_id = store.cluster_id().await?;
     data.belong_to(&cluster_id)?;
-    let brought = brought(&config);
-    let verdict = engine::weigh(&store, &brought, ports.clock.now()).await?;
+    let brought = Arc::new(brought(&config));
+    engine::refuse_missing(&store, &brought).await?;
     store.start_tail(&stop).await?;
 
     let documents = Documents::new(
@@ -179,22 +179,19 @@ pub async fn serve(
         backup::Readiness::new(backups.clone()),
     )));
     let monitor = Monitor::new(engine.clone(), documents.clone(), backups.clone(), probes);
-    let is_older = matches!(verdict, Verdict::Keep(_));
-    match verdict {
-        Verdict::Apply(how) => engine
-            .reconcile(&config.tasks, &brought, how, &backups.owners().await?)
-            .await
-            .context("the configuration does not fit")?,
-        Verdict::Keep(newer) => monitor.memory().raise(engine.older(&newer), None),
-    }
-    // Whoever starts after this knows by what configuration this one goes.
-    house::tick(&engine, &monitor).await?;
-
-    let policy_tasks: Arc<dyn backup::PolicyTasks> = Arc::new(OfPolicies(engine.clone()));
-    // An older file does not know what the newer one's policies name, and would switch them off.
-    if !is_older {
-        backups.align(&*policy_tasks).await?;
-    }
+    let policies = |always| -> Arc<dyn backup::PolicyTasks> {
+        let engine = engine.clone();
+        Arc::new(OfPolicies { engine, always })
+    };
+    let standing = Standing {
+        engine: engine.clone(),
+        monitor: monitor.clone(),
+        backups: backups.clone(),
+        policy_tasks: policies(true),
+        tasks: Arc::new(config.tasks.clone()),
+        brought,
+    };
+    standing.begin().await?;
 
     // Before their runs are taken over, so that no two attempts of one run overlap.
     match tasks::end_left(&config.data).await {
@@ -212,6 +209,10 @@ pub async fn serve(
     monitor.start(&background);
     let supervisor = monitor.supervisor();
     keep_loops(&engine, &monitor, &rounds, &recovery, &stop, &background);
+    let until = stop.clone();
+    supervisor.keep("configuration", &stop, move || {
+        standing.clone().run(until.clone())
+    });
     let mut runs = supervisor.once("runner", &stop, runner.run(stop.clone(), cut.clone()));
 
     let info = ServerInfo {
@@ -226,7 +227,7 @@ pub async fn serve(
         documents,
         Backed {
             backups,
-            policy_tasks,
+            policy_tasks: policies(false),
         },
         token,
         stop.clone(),

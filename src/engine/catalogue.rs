@@ -21,6 +21,8 @@ use crate::{
 };
 
 const HASH: &str = "catalogue_hash";
+/// What stands there while tasks are brought into line.
+const UNDER_WAY: &str = "under way";
 const PRINCIPAL: &str = "configuration";
 /// Tasks made in one transaction.
 const CHUNK: usize = 200;
@@ -141,19 +143,29 @@ impl Engine {
         );
         if self.store().value::<String>(HASH).await?.as_deref() == Some(&hash) {
             // The same from another place: the next start without it names that.
-            return Ok(self.note_configuration(brought, how).await?);
+            let mut tx = self.store().begin().await?;
+            self.note_configuration(&mut tx, brought, how).await?;
+            return Ok(tx.commit().await?);
         }
-        let (mut changed, mut ended, mut lost, mut named) =
-            (0_u32, Vec::new(), Vec::new(), 0_usize);
+        let tasks = self.store().tasks_all().await?;
+        let was_named = tasks
+            .iter()
+            .filter(|task| task.layers.configuration.is_some());
+        let named: Vec<TaskName> = was_named.map(|task| task.name.clone()).collect();
+        let mut lost = named.clone();
+        lost.retain(|name| !is_named(&wanted, name));
+        // A start that ends in the middle has not done what this one, or the one before, is to do.
+        let mut tx = self.store().begin().await?;
+        tx.set_value(HASH, &UNDER_WAY).await?;
+        self.tell_shrunk(&mut tx, how, &lost, named.len(), |name| {
+            is_named(&wanted, name)
+        })
+        .await?;
+        tx.commit().await?;
+        let (mut changed, mut ended) = (0_u32, Vec::new());
         let mut seen = BTreeSet::new();
-        for task in self.store().tasks_all().await? {
+        for task in tasks {
             seen.insert(task.name.clone());
-            if task.layers.configuration.is_some() {
-                named += 1;
-                if !is_named(&wanted, &task.name) {
-                    lost.push(task.name.clone());
-                }
-            }
             match wanted.get(&task.name) {
                 Some(layers) => changed += u32::from(self.relayer(&task, layers).await?),
                 None if task.layers.owner.is_none() && task.layers.origin() != Origin::Api => {
@@ -183,10 +195,10 @@ impl Engine {
         }
         let mut tx = self.store().begin().await?;
         tx.set_value(HASH, &hash).await?;
-        tx.commit().await?;
-        self.note_configuration(brought, how).await?;
-        self.tell_shrunk(how, &lost, named, |name| is_named(&wanted, name))
+        self.take_back_missed(&mut tx, |name| is_named(&wanted, name))
             .await?;
+        self.note_configuration(&mut tx, brought, how).await?;
+        tx.commit().await?;
         if !ended.is_empty() {
             warn!(
                 "tasks that the configuration no longer names have ended: {}",

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jiff::{SignedDuration, Timestamp};
-use tracing::warn;
+use jiff::SignedDuration;
+use tracing::{info, warn};
 
 use super::{ALIVE_FOR, Engine};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
         problem::{Problem, ProblemKind},
         task::Origin,
     },
-    error::Result,
-    store::Store,
+    error::{Error, Result},
+    store::{Store, Tx},
 };
 
 const SUBJECT: &str = "configuration";
@@ -63,41 +63,16 @@ impl Brought {
     }
 }
 
-/// Judges what a start brings, before anything is done by it.
+/// Refuses a start without a configuration on data that had one, unless that is what is meant.
 ///
 /// # Errors
 /// [`MissingConfiguration`]; where the database is away.
-pub async fn weigh(store: &Store, brought: &Brought, now: Timestamp) -> anyhow::Result<Verdict> {
+pub async fn refuse_missing(store: &Store, brought: &Brought) -> anyhow::Result<()> {
+    if brought.file.is_some() || brought.without {
+        return Ok(());
+    }
     let history = store.configurations().await?;
-    if brought.file.is_none() {
-        if brought.without {
-            return Ok(Verdict::Apply(Applied::Without));
-        }
-        refuse_without(store, brought, history.first()).await?;
-    }
-    let mut others = Vec::new();
-    // A SQLite file has one server: what others there were are gone.
-    if store.file().is_none() {
-        others = store.replicas().await?;
-        others.retain(|other| now.duration_since(other.seen_at) <= ALIVE_FOR);
-    }
-    let living: Vec<Identity<'_>> = others
-        .iter()
-        .map(|other| Identity {
-            hash: &other.configuration_hash,
-            version: &other.version,
-        })
-        .collect();
-    let own = Identity {
-        hash: &brought.hash,
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    Ok(match standing(own, &history, &living) {
-        Standing::New | Standing::InForce => Verdict::Apply(Applied::Edit),
-        Standing::Superseded(_) => Verdict::Apply(Applied::Rollback),
-        Standing::Older(_) if brought.apply_older => Verdict::Apply(Applied::Older),
-        Standing::Older(newer) => Verdict::Keep(newer.clone()),
-    })
+    refuse_without(store, brought, history.first()).await
 }
 
 async fn refuse_without(
@@ -144,27 +119,97 @@ pub(super) fn listed(names: &[TaskName]) -> String {
 }
 
 impl Engine {
-    /// The problem of this replica where what is stored stays as it is, because `newer` is in force and is served.
-    pub fn older(&self, newer: &AppliedConfiguration) -> Problem {
+    /// Judges what this start brings, before anything is done by it. Other servers that live are asked about, never
+    /// this one, whose sign of life is to be there before: so that of two that start at once one sees the other.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn weigh(&self, brought: &Brought) -> Result<Verdict> {
+        if brought.file.is_none() && brought.without {
+            return Ok(Verdict::Apply(Applied::Without));
+        }
+        let history = self.store().configurations().await?;
+        let mut others = Vec::new();
+        // A SQLite file has one server: what others there were are gone.
+        if self.store().file().is_none() {
+            let now = self.clock().now();
+            others = self.store().replicas().await?;
+            others.retain(|other| {
+                other.id != self.replica().id && now.duration_since(other.seen_at) <= ALIVE_FOR
+            });
+        }
+        let living: Vec<Identity<'_>> = others
+            .iter()
+            .map(|other| Identity {
+                hash: &other.configuration_hash,
+                version: &other.version,
+            })
+            .collect();
+        let own = Identity {
+            hash: &brought.hash,
+            version: &self.replica().version,
+        };
+        Ok(match standing(own, &history, &living) {
+            Standing::New | Standing::InForce => Verdict::Apply(Applied::Edit),
+            Standing::Superseded(_) => Verdict::Apply(Applied::Rollback),
+            Standing::Older(_) if brought.apply_older => Verdict::Apply(Applied::Older),
+            Standing::Older(newer) => Verdict::Keep(newer.clone()),
+        })
+    }
+
+    /// Has this replica take no runs and no edits, since `newer` is in force and another serves it: it would do them by
+    /// its own. What is stored stays as it is. Answers the problem that tells it.
+    pub fn stand_back(&self, newer: &AppliedConfiguration) -> Problem {
         let message = format!(
-            "on {}: its configuration was superseded by {} of {} by {}, which another replica serves, and was not applied",
+            "on {}: its configuration was superseded by {} of {} by {}, which another replica serves, and was not \
+             applied; it takes no runs",
             self.replica().host,
             newer.file_or_none(),
             newer.applied_at,
             newer.host
         );
-        warn!("{message}");
-        let subject = format!("replicas/{}", self.replica().id);
-        Problem::new(
-            ProblemKind::ConfigurationOlder,
-            subject,
-            message,
-            self.clock().now(),
-        )
+        if self.set_stands_back(true) {
+            warn!("{message}");
+        }
+        let kind = ProblemKind::ConfigurationOlder;
+        Problem::new(kind, self.subject(), message, self.clock().now())
+    }
+
+    /// Has this replica take runs and edits again, once its configuration is in force; says the subject of the problem
+    /// that is over, if it stood back before.
+    pub fn take_part(&self) -> Option<String> {
+        if !self.set_stands_back(false) {
+            return None;
+        }
+        info!("this server's configuration is in force: it takes runs");
+        Some(self.subject())
+    }
+
+    /// Refuses what would be done by this replica's configuration, while that is not the one in force.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `CONFIGURATION_OLDER`.
+    pub fn refuse_older(&self) -> Result<()> {
+        if !self.stands_back() {
+            return Ok(());
+        }
+        let message = "this server was started with an older configuration than the one in force, and changes no task \
+                       by it: ask another server, or start this one with the newer file";
+        let reason = "CONFIGURATION_OLDER";
+        Err(Error::conflict(reason, self.subject(), message))
+    }
+
+    fn subject(&self) -> String {
+        format!("replicas/{}", self.replica().id)
     }
 
     /// Remembers what is in force, where it is another than before.
-    pub(super) async fn note_configuration(&self, brought: &Brought, how: Applied) -> Result<()> {
+    pub(super) async fn note_configuration(
+        &self,
+        tx: &mut Tx,
+        brought: &Brought,
+        how: Applied,
+    ) -> Result<()> {
         let history = self.store().configurations().await?;
         let file = brought.file_text();
         let same = history.first().is_some_and(|newest| {
@@ -175,7 +220,6 @@ impl Engine {
         if same {
             return Ok(());
         }
-        let mut tx = self.store().begin().await?;
         let applied = AppliedConfiguration {
             applied_at: tx.now(),
             hash: brought.hash.clone(),
@@ -190,72 +234,81 @@ impl Engine {
         let before = history
             .first()
             .filter(|_| how == Applied::Rollback || how == Applied::Older);
-        if let Some(before) = before {
-            let message = format!(
-                "{} was in force before and is again, in place of {} of {} by {}",
-                applied.file_or_none(),
-                before.file_or_none(),
-                before.applied_at,
-                before.host
-            );
-            warn!("rolled back to an older configuration: {message}");
-            let problem = Problem::new(
-                ProblemKind::ConfigurationRollback,
-                SUBJECT.to_owned(),
-                message,
-                tx.now(),
-            );
-            tx.problem_raise(
-                SUBJECT,
-                &problem,
-                tx.now().checked_add(ROLLED_BACK_STAYS).ok(),
-            )
-            .await?;
-        } else {
+        let Some(before) = before else {
             tx.problem_clear(ProblemKind::ConfigurationRollback.as_str(), SUBJECT)
                 .await?;
-        }
-        tx.commit().await
+            return Ok(());
+        };
+        let message = format!(
+            "{} was in force before and is again, in place of {} of {} by {}",
+            applied.file_or_none(),
+            before.file_or_none(),
+            before.applied_at,
+            before.host
+        );
+        warn!("rolled back to an older configuration: {message}");
+        let kind = ProblemKind::ConfigurationRollback;
+        let problem = Problem::new(kind, SUBJECT.to_owned(), message, tx.now());
+        let until = tx.now().checked_add(ROLLED_BACK_STAYS).ok();
+        tx.problem_raise(SUBJECT, &problem, until).await?;
+        Ok(())
     }
 
-    /// Tells, until they are back, of tasks that are no longer named where that is more than half of them: a file that is
-    /// cut off or empty is read like any other.
+    /// Tells, before anything is done about them, of tasks that are no longer named where that is more than half of
+    /// them: a file that is cut off or empty is read like any other. What a start that did not end has told stays.
     pub(super) async fn tell_shrunk(
         &self,
+        tx: &mut Tx,
         how: Applied,
-        ended: &[TaskName],
+        lost: &[TaskName],
         named: usize,
         is_wanted: impl Fn(&TaskName) -> bool,
     ) -> Result<()> {
-        let before: Vec<TaskName> = self.store().value(MISSED).await?.unwrap_or_default();
-        let shrunk = how != Applied::Without && !ended.is_empty() && named < 2 * ended.len();
-        let mut missed: Vec<TaskName> = before
-            .iter()
-            .filter(|name| !is_wanted(name))
-            .cloned()
-            .collect();
-        if shrunk {
-            missed = ended.to_vec();
-        }
-        if missed == before {
+        if how == Applied::Without || lost.is_empty() || 2 * lost.len() <= named {
             return Ok(());
         }
-        let mut tx = self.store().begin().await?;
+        let before = self.missed().await?;
+        let mut missed: Vec<TaskName> = before
+            .into_iter()
+            .filter(|name| !is_wanted(name) && !lost.contains(name))
+            .collect();
+        let named = named + missed.len();
+        missed.extend_from_slice(lost);
+        missed.sort();
+        let message = format!(
+            "{} of {named} tasks that the configuration named are not named any more, and have ended or are as they ship: {}",
+            missed.len(),
+            listed(&missed)
+        );
         tx.set_value(MISSED, &missed).await?;
-        if missed.is_empty() {
-            tx.problem_clear(ProblemKind::ConfigurationShrunk.as_str(), SUBJECT)
-                .await?;
-        } else if shrunk {
-            let message = format!(
-                "{} of {named} tasks that the configuration named are not named any more, and have ended or are as they ship: {}",
-                ended.len(),
-                listed(ended)
-            );
-            let kind = ProblemKind::ConfigurationShrunk;
-            let problem = Problem::new(kind, SUBJECT.to_owned(), message, tx.now());
-            tx.problem_raise(SUBJECT, &problem, tx.now().checked_add(SHRUNK_STAYS).ok())
-                .await?;
+        let kind = ProblemKind::ConfigurationShrunk;
+        let problem = Problem::new(kind, SUBJECT.to_owned(), message, tx.now());
+        let until = tx.now().checked_add(SHRUNK_STAYS).ok();
+        tx.problem_raise(SUBJECT, &problem, until).await?;
+        Ok(())
+    }
+
+    /// Forgets tasks that were missed and are back; the problem is over with the last one.
+    pub(super) async fn take_back_missed(
+        &self,
+        tx: &mut Tx,
+        is_wanted: impl Fn(&TaskName) -> bool,
+    ) -> Result<()> {
+        let before = self.missed().await?;
+        let missed: Vec<&TaskName> = before.iter().filter(|name| !is_wanted(name)).collect();
+        if missed.len() == before.len() {
+            return Ok(());
         }
-        tx.commit().await
+        tx.set_value(MISSED, &missed).await?;
+        if !missed.is_empty() {
+            return Ok(());
+        }
+        tx.problem_clear(ProblemKind::ConfigurationShrunk.as_str(), SUBJECT)
+            .await?;
+        Ok(())
+    }
+
+    async fn missed(&self) -> Result<Vec<TaskName>> {
+        Ok(self.store().value(MISSED).await?.unwrap_or_default())
     }
 }

@@ -2,7 +2,10 @@
 //! other replicas take what is queued. It is kept in memory: a restart ends it, and so does its time.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,8 @@ pub struct Drained {
 #[derive(Debug, Default)]
 pub(super) struct Draining {
     asked: Mutex<Option<Drain>>,
+    /// It was started with a configuration that is not the one in force.
+    stands_back: AtomicBool,
     /// Held to read while runs are taken: whoever drains waits for those that are taken at that moment, so that
     /// none begins once the drain has been answered.
     claims: RwLock<()>,
@@ -119,18 +124,38 @@ impl Engine {
         asked.clone()
     }
 
-    /// The right to take runs, to be held until they are hosted; none while this replica is drained. It waits for
+    /// The right to take runs, to be held until they are hosted; none while this replica is drained or stands back. It waits for
     /// whoever is about to drain, so never ask for it within a transaction.
     pub(super) async fn may_claim(&self) -> Option<RwLockReadGuard<'_, ()>> {
         let claim = self.draining().claims.read().await;
-        self.drain_now().is_none().then_some(claim)
+        self.takes_runs().then_some(claim)
     }
 
     /// The same right at once, for whoever is in a transaction: one that waited there for a drain, which waits for who
     /// claims, who waits for a transaction, would be in a circle. None where somebody is about to drain, too.
     pub(super) fn may_claim_now(&self) -> Option<RwLockReadGuard<'_, ()>> {
         let claim = self.draining().claims.try_read().ok()?;
-        self.drain_now().is_none().then_some(claim)
+        self.takes_runs().then_some(claim)
+    }
+
+    fn takes_runs(&self) -> bool {
+        !self.stands_back() && self.drain_now().is_none()
+    }
+
+    /// Whether this replica goes by a configuration that is not the one in force: it takes no runs, since it would do
+    /// them by its own.
+    pub fn stands_back(&self) -> bool {
+        self.draining().stands_back.load(Ordering::SeqCst)
+    }
+
+    /// Has this replica stand back, or take part again; says whether it did the other before.
+    pub(super) fn set_stands_back(&self, stands_back: bool) -> bool {
+        let before = &self.draining().stands_back;
+        let changed = before.swap(stands_back, Ordering::SeqCst) != stands_back;
+        if changed && !stands_back {
+            self.store().bells().ring_queue();
+        }
+        changed
     }
 
     /// The word of the status on a replica that takes no runs.

@@ -35,6 +35,7 @@ impl Engine {
         validate_only: bool,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
+        self.refuse_older()?;
         let mut tx = self.store().begin().await?;
         let override_of = |(field, value)| (field, by(who, value, reason, tx.now()));
         let layers = Layers {
@@ -70,6 +71,7 @@ impl Engine {
         validate_only: bool,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
+        self.refuse_older()?;
         let mut tx = self.store().begin().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
@@ -121,6 +123,7 @@ impl Engine {
         etag: Option<&str>,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
+        self.refuse_older()?;
         let mut tx = self.store().begin().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;

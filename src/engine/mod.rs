@@ -45,7 +45,7 @@ pub use self::{
     auditor::Auditor,
     board::Board,
     catalogue::{catalogue_misfits, check_catalogue},
-    configuration::{Brought, MissingConfiguration, Verdict, weigh},
+    configuration::{Brought, MissingConfiguration, Verdict, refuse_missing},
     context::{RunContext, Step, Stream},
     drain::{Drain, Drained},
     drift::{ALIVE_FOR, DriftItem},

@@ -1,5 +1,6 @@
 //! Which configuration is in force, where one that was superseded comes back.
 
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use tonic::Code;
 use watchbell_client::pb;
 
@@ -16,6 +17,8 @@ on_both!(
     a_task_that_someone_deleted_does_not_come_back_by_the_file,
     a_pause_outlives_the_time_between,
     a_file_that_loses_some_of_its_tasks_is_no_problem,
+    what_a_start_that_broke_off_was_to_tell_the_next_one_tells,
+    what_a_start_that_broke_off_had_ended_comes_back_with_the_file_before,
 );
 on_postgresql!(an_older_file_is_not_applied_while_another_serves_the_newer);
 
@@ -198,5 +201,72 @@ async fn a_task_that_someone_deleted_does_not_come_back_by_the_file(database: Da
     site.configure(FILE);
     let server = site.start().await;
     assert_ne!(server.task("from-file").await.uid, before.uid);
+    server.stop().await;
+}
+
+/// Lets no row of this table be written where `when` holds, as fate might; the word that ends it.
+async fn forbid(fate: &DatabaseConnection, site: &Site, table: &str, when: &str) -> &'static str {
+    let (forbid, allow) = match site.database.is_postgresql() {
+        true => (
+            format!(
+                "CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'forbidden'; END $$; \
+                 CREATE TRIGGER forbid BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION forbid()"
+            ),
+            "DROP FUNCTION forbid() CASCADE",
+        ),
+        false => (
+            format!(
+                "CREATE TRIGGER forbid BEFORE UPDATE ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'forbidden'); END; \
+                 CREATE TRIGGER forbid_new BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'forbidden'); END"
+            ),
+            "DROP TRIGGER forbid; DROP TRIGGER forbid_new",
+        ),
+    };
+    fate.execute_unprepared(&forbid).await.unwrap();
+    allow
+}
+
+async fn what_a_start_that_broke_off_was_to_tell_the_next_one_tells(database: Database) {
+    let mut site = Site::configured(database, OLD);
+    site.start().await.stop().await;
+    let fate = site.database.connect(site.data()).await;
+    let allow = forbid(&fate, &site, "configurations", "NEW.tasks = 0").await;
+    site.configure("");
+    let failed = format!("{:#}", site.try_start().await.unwrap_err());
+    assert!(failed.contains("forbidden"), "{failed}");
+    fate.execute_unprepared(allow).await.unwrap();
+    fate.close().await.unwrap();
+
+    let server = site.start().await;
+
+    let problem = server.problem("configuration.shrunk").await;
+    for text in ["1 of 1 tasks", "job"] {
+        assert!(problem.message.contains(text), "{problem:?}");
+    }
+    server.stop().await;
+}
+
+async fn what_a_start_that_broke_off_had_ended_comes_back_with_the_file_before(database: Database) {
+    let three = "[tasks.a]\nkind = \"instant\"\n[tasks.b]\nkind = \"instant\"\n[tasks.c]\nkind = \"instant\"\n";
+    let mut site = Site::configured(database, three);
+    site.start().await.stop().await;
+    let fate = site.database.connect(site.data()).await;
+    let allow = forbid(&fate, &site, "tasks", "NEW.name = 'b'").await;
+    site.configure("");
+    assert!(site.try_start().await.is_err(), "it broke off");
+    fate.execute_unprepared(allow).await.unwrap();
+    fate.close().await.unwrap();
+
+    site.configure(three);
+    let server = site.start().await;
+
+    for name in ["a", "b", "c"] {
+        server.task(name).await;
+    }
+    let told = kinds(&server).await;
+    assert!(
+        !told.contains(&"configuration.shrunk".to_owned()),
+        "{told:?}"
+    );
     server.stop().await;
 }

@@ -42,6 +42,7 @@ mod resuming;
 mod rolled_back;
 mod serving;
 mod silent;
+mod standing_back;
 mod status_watching;
 mod support;
 mod tailing;
