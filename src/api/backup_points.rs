@@ -257,6 +257,7 @@ impl Api {
         let encode = |run: &Run| answer(run).encode_to_vec();
         let order = TriggerOrder {
             parameters: Map::from_iter([("confirm".to_owned(), json!(body.confirm))]),
+            same_work: true,
             reason: names::reason(body.reason.clone())?,
             ..TriggerOrder::default()
         };

@@ -235,6 +235,7 @@ impl TaskService for Api {
         let parameters = body.parameters.clone().unwrap_or_default();
         let order = TriggerOrder {
             parameters: values::from_struct("parameters", parameters)?,
+            same_work: false,
             dry_run: body.dry_run,
             ignore_pause: body.ignore_pause,
             reason: names::reason(body.reason.clone())?,

@@ -9,6 +9,8 @@
 //!   └── at-most-once, end unknown ─▶ ABANDONED
 //! ```
 
+mod done_for;
+
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use jiff::Timestamp;
@@ -136,6 +138,9 @@ pub struct RunPolicy {
     /// Outcomes that count as a full success besides those that always do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts_as_success: Vec<Outcome>,
+    /// Whether its order gave it values that its task has not: then it does none of the work that slots ask for.
+    #[serde(skip_serializing_if = "is_false")]
+    pub given: bool,
 }
 
 impl Default for RunPolicy {
@@ -282,15 +287,6 @@ impl Run {
             && self
                 .outcome
                 .is_some_and(|outcome| outcome.is_full(&self.policy.counts_as_success))
-    }
-
-    /// The instant for which its work is done, where it succeeded in full at `finished_at`. A backfill does the
-    /// work of its slot, and none that is due now.
-    pub fn fresh_at(&self, finished_at: Timestamp) -> Option<Timestamp> {
-        self.is_full_success().then(|| match self.trigger {
-            Trigger::Backfill => self.nominal_at.unwrap_or(finished_at),
-            Trigger::Schedule | Trigger::Manual | Trigger::Retry => finished_at,
-        })
     }
 
     /// Whether its task's health depends on how it ended.

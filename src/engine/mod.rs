@@ -17,6 +17,7 @@ mod drain;
 mod drift;
 mod edits;
 mod finisher;
+mod forsaken;
 mod hosts;
 mod keeper;
 mod kind;
@@ -83,6 +84,7 @@ struct Inner {
     starter: starts::Starter,
     hosts: hosts::Hosts,
     draining: drain::Draining,
+    forsaken: forsaken::Forsaken,
 }
 
 /// What the engine takes from the configuration.
@@ -119,6 +121,7 @@ impl Engine {
             starter: starts::Starter::default(),
             hosts: hosts::Hosts::default(),
             draining: drain::Draining::default(),
+            forsaken: forsaken::Forsaken::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -170,6 +173,10 @@ impl Engine {
 
     fn draining(&self) -> &drain::Draining {
         &self.inner.draining
+    }
+
+    fn forsaken(&self) -> &forsaken::Forsaken {
+        &self.inner.forsaken
     }
 
     fn starter(&self) -> &starts::Starter {

@@ -19,6 +19,8 @@ use crate::{
 pub struct TriggerOrder {
     /// Laid over the task's own, field by field.
     pub parameters: Map<String, Value>,
+    /// Whether the work is the task's own, whatever the parameters: they do but allow it.
+    pub same_work: bool,
     pub dry_run: bool,
     pub ignore_pause: bool,
     pub reason: String,
@@ -67,6 +69,7 @@ impl Engine {
         refuse_pause(&task, pause, Some(order.ignore_pause))?;
         let mut run = decide::new_run(&task.course(), Trigger::Manual, tx.now(), tx.now());
         run.parameters.extend(order.parameters);
+        run.policy.given = !order.same_work && run.parameters != task.spec.parameters;
         self.registry().admit(&run.kind, &mut run.parameters)?;
         run.dry_run = order.dry_run;
         run.principal.clone_from(&who.principal);
@@ -104,6 +107,7 @@ impl Engine {
         let mut run = decide::new_run(&task.course(), Trigger::Retry, tx.now(), tx.now());
         run.parameters = old.parameters;
         self.registry().admit(&run.kind, &mut run.parameters)?;
+        run.policy.given = old.policy.given;
         run.dry_run = old.dry_run;
         run.nominal_at = old.nominal_at;
         run.retry_of = Some(old.id);
@@ -155,6 +159,7 @@ impl Engine {
         let live = self.live_of(&mut tx, &[task.id]).await?;
         let mut parameters = task.spec.parameters.clone();
         parameters.extend(order.parameters);
+        let given = parameters != task.spec.parameters;
         self.registry().admit(&task.spec.kind, &mut parameters)?;
         let mut in_line = live.contains_key(&task.id);
         let mut runs = Vec::with_capacity(slots.len());
@@ -162,6 +167,7 @@ impl Engine {
             let mut run = decide::new_run(&task.course(), Trigger::Backfill, now, now);
             run.nominal_at = Some(slot);
             run.parameters.clone_from(&parameters);
+            run.policy.given = given;
             run.dry_run = order.dry_run;
             // A backfill may take long: what was meant for the schedule does not expire its runs.
             run.start_deadline_at = None;

@@ -1,7 +1,7 @@
 //! What is wrong with the work itself, whatever the reason: tasks without a full success, runs that wait, and pauses
 //! that swallow slots.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Engine;
 use crate::{
     domain::{
-        Task, TaskName,
+        RunId, Task, TaskName,
         problem::{Problem, ProblemKind, Severity},
         retry::later,
         task::{BOUND_MIN, LastRun, Pause, bound},
@@ -54,17 +54,23 @@ impl Engine {
 
     async fn stale(&self, pause: Option<&Pause>, now: Timestamp) -> Result<Vec<Problem>> {
         let (mut problems, mut checks, mut more) = (Vec::new(), Vec::new(), 0_usize);
+        let store = self.store();
         let mut behind = None;
+        let mut rows = store
+            .freshness_beyond(now, later(now, LOOK_AGAIN), CHUNK)
+            .await?;
         loop {
-            let rows = self.store().freshness_due(now, behind, CHUNK).await?;
-            let Some(last) = rows.last() else { break };
-            behind = Some((last.check_at, last.id));
+            if rows.is_empty() {
+                rows = store.freshness_due(now, behind, CHUNK).await?;
+                let Some(last) = rows.last() else { break };
+                behind = Some((last.check_at, last.id));
+            }
             let of: Vec<_> = rows
                 .iter()
                 .map(|row| (row.id, row.name.clone(), row.revision))
                 .collect();
             let told = self.told(&of).await?;
-            for row in rows {
+            for row in std::mem::take(&mut rows) {
                 // One that cannot be read is the auditor's to tell.
                 let Some((spec, schedule)) = told.get(&row.id) else {
                     continue;
@@ -74,12 +80,19 @@ impl Engine {
                 let paused = paused.into_iter().flatten().min_by_key(|pause| pause.at);
                 let stale_at = row.freshness.stale_at(schedule, bound);
                 match row.freshness.stale_since(schedule, bound, paused, now) {
-                    Some(_) if SHOWN <= problems.len() => more += 1,
                     Some(since) => {
+                        // From now on it is looked at each time, whatever was noted by a clock that was ahead.
+                        if now < row.check_at {
+                            checks.push((row.id, row.check_at, Some(now)));
+                        }
+                        if SHOWN <= problems.len() {
+                            more += 1;
+                            continue;
+                        }
                         let slots = row.freshness.slots_without(schedule, now);
                         problems.push(task_stale(&row, slots, since));
                     }
-                    None if stale_at.is_some_and(|at| at <= now) => {}
+                    None if stale_at.is_some_and(|at| at <= now) && row.check_at <= now => {}
                     None => {
                         let next = stale_at.map(|at| at.min(later(now, LOOK_AGAIN)));
                         checks.push((row.id, row.check_at, next));
@@ -116,10 +129,16 @@ impl Engine {
             .map(|row| (row.id, row.name.clone(), row.revision))
             .collect();
         let told = self.told(&of).await?;
+        let long_past = |(_, since): &(_, Timestamp)| *since <= before;
+        let forsaken = rows.iter().filter_map(|row| row.forsaken.filter(long_past));
+        let settles = self.settings().lease.saturating_mul(2);
+        let forsaken = self
+            .forsaken()
+            .since_long(forsaken, self.clock().passed(), settles);
         let overdue = |row: &Waiting| {
             let spec = told.get(&row.id).map(|(spec, _)| spec);
             let bound = bound(row.usual, spec.and_then(|spec| spec.stale_after));
-            run_overdue(row, bound, now)
+            run_forsaken(row, &forsaken).or_else(|| run_overdue(row, bound, now))
         };
         Ok(rows.iter().filter_map(overdue).collect())
     }
@@ -178,6 +197,20 @@ fn newest(row: &FreshnessRow) -> String {
         subject(&row.name),
         state.as_str().replace('_', " ")
     )
+}
+
+/// A run that no server moves on: none looks after it, so that what its task usually takes is no reason to wait.
+fn run_forsaken(row: &Waiting, forsaken: &BTreeSet<RunId>) -> Option<Problem> {
+    let (run, since) = row.forsaken.filter(|(run, _)| forsaken.contains(run))?;
+    let message = format!(
+        "run {run} should have been moved on at {since}, when its lease passed or its retry was due, and no server has"
+    );
+    Some(Problem::new(
+        ProblemKind::RunOverdue,
+        subject(&row.name),
+        message,
+        later(since, BOUND_MIN),
+    ))
 }
 
 fn run_overdue(row: &Waiting, bound: Duration, now: Timestamp) -> Option<Problem> {

@@ -21,20 +21,35 @@ use crate::{
 
 const HEALTH: &[Column] = &[
     column("id", Type::Uuid),
+    column("now_at", Type::Big),
     column("last_run", Type::Text),
     column("success_at", Type::Big).or_null(),
     column("failure_at", Type::Big).or_null(),
+    column("failed_for", Type::Big).or_null(),
     column("failures", Type::Big),
-    column("healed", Type::Big),
+    column("healed_for", Type::Big).or_null(),
+    column("left_for", Type::Big).or_null(),
+    column("left_over", Type::Big),
     column("fresh_at", Type::Big).or_null(),
     column("took", Type::Big).or_null(),
 ];
 
 const RETRYING: &[Column] = &[
     column("id", Type::Uuid),
+    column("now_at", Type::Big),
     column("run", Type::Uuid),
     column("claim_at", Type::Big),
+    column("failed_for", Type::Big).or_null(),
 ];
+
+/// Whether a success of these ends makes good what its task is failing of: it is not of older work than the newest
+/// that failed. What a clock that was ahead has noted keeps nothing from healing.
+const HEALED: &str = "(v.healed_for IS NOT NULL AND (tasks.failed_for IS NULL OR tasks.failed_for <= v.healed_for \
+     OR tasks.failed_for > v.now_at))";
+
+/// The newest work that has failed, with that of the row of values.
+const FAILED_FOR: &str = "CASE WHEN v.failed_for IS NULL OR (v.failed_for <= tasks.failed_for \
+     AND tasks.failed_for <= v.now_at) THEN tasks.failed_for ELSE v.failed_for END";
 
 const ENDED: &[Column] = &[column("id", Type::Uuid), column("run", Type::Uuid)];
 
@@ -61,28 +76,29 @@ impl Tx {
             .iter()
             .map(|(task, runs)| fold(*task, runs, self.now))
             .collect::<Result<Vec<_>>>()?;
+        // One attempt that took long moves the usual duration by a quarter, not more.
+        let set = format!(
+            "UPDATE tasks SET last_run = v.last_run, \
+             last_success_at = COALESCE(v.success_at, tasks.last_success_at), \
+             last_failure_at = COALESCE(v.failure_at, tasks.last_failure_at), \
+             consecutive_failures = CASE WHEN {HEALED} THEN v.left_over ELSE tasks.consecutive_failures + v.failures END, \
+             failed_for = CASE WHEN {HEALED} THEN v.left_for ELSE {FAILED_FOR} END, \
+             failing_since = CASE WHEN {HEALED} THEN CASE WHEN v.left_over > 0 THEN v.failure_at END \
+             WHEN v.failures > 0 THEN COALESCE(tasks.failing_since, v.failure_at) ELSE tasks.failing_since END, \
+             retrying = CASE WHEN {HEALED} THEN NULL ELSE tasks.retrying END, \
+             fresh_at = CASE WHEN v.fresh_at > COALESCE(tasks.fresh_at, 0) OR (v.fresh_at IS NOT NULL \
+             AND tasks.fresh_at > v.now_at) THEN v.fresh_at ELSE tasks.fresh_at END, \
+             usual_ms = CASE WHEN v.took IS NULL THEN tasks.usual_ms \
+             WHEN tasks.usual_ms IS NULL THEN v.took \
+             WHEN v.took > 2 * tasks.usual_ms + 1000 THEN (5 * tasks.usual_ms + 1000) / 4 \
+             ELSE (3 * tasks.usual_ms + v.took) / 4 END \
+             FROM v WHERE tasks.id = v.id"
+        );
         for chunk in rows.chunks(CHUNK) {
-            // One attempt that took long moves the usual duration by a quarter, not more.
             let update = self
                 .sql("")
                 .with_values(HEALTH, chunk.iter().cloned())
-                .push(
-                    "UPDATE tasks SET last_run = v.last_run, \
-                     last_success_at = COALESCE(v.success_at, tasks.last_success_at), \
-                     last_failure_at = COALESCE(v.failure_at, tasks.last_failure_at), \
-                     consecutive_failures = CASE WHEN v.healed = 1 THEN v.failures \
-                     ELSE tasks.consecutive_failures + v.failures END, \
-                     failing_since = CASE WHEN v.failures > 0 AND (v.healed = 1 OR tasks.failing_since IS NULL) \
-                     THEN v.failure_at WHEN v.healed = 1 THEN NULL ELSE tasks.failing_since END, \
-                     retrying = CASE WHEN v.healed = 1 THEN NULL ELSE tasks.retrying END, \
-                     fresh_at = CASE WHEN v.fresh_at > COALESCE(tasks.fresh_at, 0) THEN v.fresh_at \
-                     ELSE tasks.fresh_at END, \
-                     usual_ms = CASE WHEN v.took IS NULL THEN tasks.usual_ms \
-                     WHEN tasks.usual_ms IS NULL THEN v.took \
-                     WHEN v.took > 2 * tasks.usual_ms + 1000 THEN (5 * tasks.usual_ms + 1000) / 4 \
-                     ELSE (3 * tasks.usual_ms + v.took) / 4 END \
-                     FROM v WHERE tasks.id = v.id",
-                )
+                .push(&set)
                 .done();
             self.run(update).await?;
         }
@@ -104,7 +120,8 @@ impl Tx {
                 .with_values(ENDED, chunk.iter().cloned())
                 .push(
                     "UPDATE tasks SET retrying = NULL, \
-                     failing_since = CASE WHEN tasks.consecutive_failures > 0 THEN tasks.failing_since END \
+                     failing_since = CASE WHEN tasks.consecutive_failures > 0 THEN tasks.failing_since END, \
+                     failed_for = CASE WHEN tasks.consecutive_failures > 0 THEN tasks.failed_for END \
                      FROM v WHERE tasks.id = v.id AND tasks.retrying = v.run",
                 )
                 .done();
@@ -124,7 +141,14 @@ impl Tx {
         };
         let row = |run: &Run| {
             let claim_at = micros(run.claim_at.unwrap_or(self.now));
-            vec![run.task_id.0.into(), run.id.0.into(), claim_at.into()]
+            let failed_for = micros_of(run.failed_for(self.now));
+            vec![
+                run.task_id.0.into(),
+                micros(self.now).into(),
+                run.id.0.into(),
+                claim_at.into(),
+                failed_for.into(),
+            ]
         };
         let rows: Vec<Vec<Value>> = runs.iter().filter(failed).map(row).collect();
         let first = "(SELECT min(a.finished_at) FROM run_attempts a WHERE a.run_id = v.run)";
@@ -132,7 +156,9 @@ impl Tx {
             let update = self
                 .sql("")
                 .with_values(RETRYING, chunk.iter().cloned())
-                .push("UPDATE tasks SET retrying = v.run, failing_since = COALESCE(tasks.failing_since, ")
+                .push("UPDATE tasks SET retrying = v.run, failed_for = ")
+                .push(FAILED_FOR)
+                .push(", failing_since = COALESCE(tasks.failing_since, ")
                 .push(first)
                 .push(") FROM v WHERE tasks.id = v.id AND (v.claim_at >= tasks.next_slot_at OR v.claim_at - ")
                 .push(first)
@@ -150,20 +176,29 @@ impl Tx {
 /// What these ends, in their order, do to their task.
 fn fold(task: TaskId, runs: &[&Run], now: Timestamp) -> Result<Vec<Value>> {
     let at = micros(now);
-    let (mut success_at, mut failure_at, mut failures, mut healed) = (None, None, 0_i64, 0_i64);
-    let (mut fresh_at, mut took) = (None, None);
+    let (mut success_at, mut failure_at, mut failures) = (None, None, 0_i64);
+    let (mut failed_for, mut left_for, mut left) = (None, None, 0_i64);
+    let (mut healed_for, mut fresh_at, mut took) = (None, None, None);
     for run in runs {
         if run.state.is_failure() {
             failures += 1;
+            left += 1;
             failure_at = Some(at);
+            failed_for = failed_for.max(run.failed_for(now));
+            left_for = left_for.max(run.failed_for(now));
         } else if run.is_full_success() {
-            failures = 0;
-            healed = 1;
             success_at = Some(at);
             fresh_at = fresh_at.max(run.fresh_at(now));
-            took = run
-                .attempt_started_at
-                .map(|started_at| ((at - micros(started_at)) / 1000).max(0));
+            // How long other work takes says nothing of what slots ask for.
+            let started_at = run.attempt_started_at.filter(|_| !run.policy.given);
+            took = started_at.map_or(took, |started_at| {
+                Some(((at - micros(started_at)) / 1000).max(0))
+            });
+            // One that was given values is older than all that is due.
+            if left_for <= run.fresh_at(now) {
+                (left, left_for) = (0, None);
+                healed_for = healed_for.max(Some(run.fresh_at(now).map_or(0, micros)));
+            }
         }
     }
     let last = runs.last().map(|run| LastRun {
@@ -174,11 +209,15 @@ fn fold(task: TaskId, runs: &[&Run], now: Timestamp) -> Result<Vec<Value>> {
     });
     Ok(vec![
         task.0.into(),
+        at.into(),
         json_of(last.as_ref())?.into(),
         success_at.into(),
         failure_at.into(),
+        micros_of(failed_for).into(),
         failures.into(),
-        healed.into(),
+        healed_for.into(),
+        micros_of(left_for).into(),
+        left.into(),
         micros_of(fresh_at).into(),
         took.into(),
     ])

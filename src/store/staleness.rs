@@ -1,7 +1,7 @@
 //! Tasks whose freshness has to be looked at: by an index of when, so that most are never read.
 
 use jiff::Timestamp;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Statement};
 
 use super::{
     Store, Tx, convert,
@@ -11,7 +11,8 @@ use super::{
 use crate::{
     domain::{
         TaskId, TaskName,
-        task::{Freshness, LastRun, Pause},
+        retry::later,
+        task::{CLOCKS_DIFFER, Freshness, LastRun, Pause},
     },
     error::Result,
 };
@@ -40,6 +41,7 @@ struct Row {
     usual_ms: Option<i64>,
     scheduled_from: i64,
     owed_slots: i16,
+    owed_at: Option<i64>,
     stale_check_at: i64,
 }
 
@@ -47,6 +49,9 @@ struct Row {
 struct Next {
     next_at: Option<i64>,
 }
+
+const SELECT: &str = "SELECT id, name, revision, pause, last_run, fresh_at, usual_ms, scheduled_from, owed_slots, owed_at, \
+     stale_check_at FROM tasks WHERE stale_check_at IS NOT NULL AND stale_check_at ";
 
 /// A task, when it was to be looked at, and when it is next; none where nothing is to come.
 pub type FreshnessCheck = (TaskId, Timestamp, Option<Timestamp>);
@@ -62,12 +67,7 @@ impl Store {
         behind: Option<(Timestamp, TaskId)>,
         limit: usize,
     ) -> Result<Vec<FreshnessRow>> {
-        let mut select = self
-            .sql(
-                "SELECT id, name, revision, pause, last_run, fresh_at, usual_ms, scheduled_from, owed_slots, \
-                 stale_check_at FROM tasks WHERE stale_check_at IS NOT NULL AND stale_check_at <= ",
-            )
-            .bind(micros(now));
+        let mut select = self.sql(SELECT).push("<=").bind(micros(now));
         if let Some((at, id)) = behind {
             select = select
                 .push(" AND (stale_check_at, id) > (")
@@ -80,6 +80,30 @@ impl Store {
             .push(" ORDER BY stale_check_at, id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
+        self.freshness_rows(select, now).await
+    }
+
+    /// Tasks that nobody would look at until after `beyond`, as a clock that was ahead has noted.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn freshness_beyond(
+        &self,
+        now: Timestamp,
+        beyond: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<FreshnessRow>> {
+        let select = self
+            .sql(SELECT)
+            .push(">")
+            .bind(micros(beyond))
+            .push(" ORDER BY stale_check_at DESC, id DESC LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        self.freshness_rows(select, now).await
+    }
+
+    async fn freshness_rows(&self, select: Statement, now: Timestamp) -> Result<Vec<FreshnessRow>> {
         let rows: Vec<Row> = self.all(select).await?;
         let read = |row: Row| {
             Ok(FreshnessRow {
@@ -91,9 +115,11 @@ impl Store {
                 freshness: Freshness {
                     scheduled_from: convert::instant(row.scheduled_from)?,
                     owed_slots: row.owed_slots,
+                    owed_at: convert::instant_of(row.owed_at)?,
                     fresh_at: convert::instant_of(row.fresh_at)?,
                     usual: convert::millis_of(row.usual_ms),
-                },
+                }
+                .known(now),
                 check_at: convert::instant(row.stale_check_at)?,
             })
         };
@@ -125,28 +151,33 @@ impl Tx {
     pub async fn freshness_checked(&mut self, checks: &[FreshnessCheck]) -> Result<()> {
         const COLUMNS: &[Column] = &[
             column("id", Type::Uuid),
+            column("now_at", Type::Big),
+            column("beyond", Type::Big),
             column("seen_at", Type::Big),
             column("next_at", Type::Big).or_null(),
         ];
         let ids: Vec<TaskId> = checks.iter().map(|(id, ..)| *id).collect();
         self.tasks_lock(&ids).await?;
+        let now = micros(self.now);
+        let beyond = micros(later(self.now, CLOCKS_DIFFER));
+        // What is not believed is forgotten, lest it be as new as each later look.
+        let update = "UPDATE tasks SET stale_check_at = v.next_at, \
+             fresh_at = CASE WHEN tasks.fresh_at > v.beyond THEN v.now_at ELSE tasks.fresh_at END, \
+             scheduled_from = CASE WHEN tasks.scheduled_from > v.beyond THEN v.now_at \
+             ELSE tasks.scheduled_from END \
+             FROM v WHERE tasks.id = v.id AND tasks.stale_check_at = v.seen_at";
         for chunk in checks.chunks(CHUNK) {
             let rows = chunk.iter().map(|(id, seen_at, next_at)| {
                 vec![
                     id.0.into(),
+                    now.into(),
+                    beyond.into(),
                     micros(*seen_at).into(),
                     micros_of(*next_at).into(),
                 ]
             });
-            let update = self
-                .sql("")
-                .with_values(COLUMNS, rows)
-                .push(
-                    "UPDATE tasks SET stale_check_at = v.next_at FROM v WHERE tasks.id = v.id \
-                     AND tasks.stale_check_at = v.seen_at",
-                )
-                .done();
-            self.run(update).await?;
+            let statement = self.sql("").with_values(COLUMNS, rows).push(update).done();
+            self.run(statement).await?;
         }
         Ok(())
     }

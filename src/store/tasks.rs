@@ -81,6 +81,7 @@ pub(super) struct Whole {
     usual_ms: Option<i64>,
     scheduled_from: i64,
     owed_slots: i16,
+    owed_at: Option<i64>,
 }
 
 pub(super) const WHOLE: &str = "SELECT t.*, r.spec AS spec, l.layers AS layers FROM tasks t \
@@ -341,6 +342,7 @@ impl TryFrom<Whole> for Task {
             freshness: Freshness {
                 scheduled_from: convert::instant(row.scheduled_from)?,
                 owed_slots: row.owed_slots,
+                owed_at: convert::instant_of(row.owed_at)?,
                 fresh_at: convert::instant_of(row.fresh_at)?,
                 usual: convert::millis_of(row.usual_ms),
             },
@@ -388,6 +390,7 @@ fn row_of(task: &Task) -> Result<task::Model> {
         usual_ms: task.freshness.usual.map(convert::millis),
         scheduled_from: micros(task.freshness.scheduled_from),
         owed_slots: task.freshness.owed_slots,
+        owed_at: micros_of(task.freshness.owed_at),
         // Whatever has changed of it, it is looked at anew.
         stale_check_at: task.deleted_at.is_none().then(|| micros(task.updated_at)),
     })

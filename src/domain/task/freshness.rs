@@ -14,6 +14,9 @@ use crate::domain::{retry::later, schedule::Schedule};
 /// No work is expected sooner after it was due.
 pub const BOUND_MIN: Duration = Duration::from_secs(60);
 
+/// How far clocks of replicas may differ before what they note is not believed.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// Slots that may go without a success before a task is stale.
 const SLOTS: i16 = 2;
 
@@ -26,6 +29,9 @@ pub struct Freshness {
     /// Slots of the schedules before that had gone without a full success by then: 0, 1 or 2.
     #[serde(default)]
     pub owed_slots: i16,
+    /// The newest of those slots, or a later instant: a full success for it makes all of them good.
+    #[serde(default)]
+    pub owed_at: Option<Timestamp>,
     /// The instant for which the work is done: that of the newest full success.
     #[serde(default)]
     pub fresh_at: Option<Timestamp>,
@@ -38,6 +44,15 @@ pub struct Freshness {
 pub fn bound(usual: Option<Duration>, stale_after: Option<Duration>) -> Duration {
     let usual = usual.unwrap_or_default().saturating_mul(2);
     BOUND_MIN.max(usual).max(stale_after.unwrap_or_default())
+}
+
+/// An instant that was noted, or `now` where that has not come yet.
+fn believed(at: Timestamp, now: Timestamp) -> Timestamp {
+    if later(now, CLOCKS_DIFFER) < at {
+        now
+    } else {
+        at
+    }
 }
 
 impl Default for Freshness {
@@ -53,6 +68,7 @@ impl Freshness {
         Self {
             scheduled_from: now,
             owed_slots: 0,
+            owed_at: None,
             fresh_at: None,
             usual: None,
         }
@@ -106,6 +122,9 @@ impl Freshness {
     /// Another schedule is in force from `now` on; what the one before asked for and did not get is kept.
     pub fn reschedule(&mut self, before: &Schedule, now: Timestamp) {
         let without = self.slots_without(before, now);
+        let (base, owed) = self.base();
+        let carried = self.owed_at.filter(|_| 0 < owed);
+        self.owed_at = before.last_between(base, now).or(carried);
         self.owed_slots = i16::try_from(without).unwrap_or(SLOTS).min(SLOTS);
         self.scheduled_from = now;
     }
@@ -113,13 +132,27 @@ impl Freshness {
     /// A new beginning: nothing that was due before is asked for.
     pub fn restart(&mut self, now: Timestamp) {
         self.owed_slots = 0;
+        self.owed_at = None;
         self.scheduled_from = now;
+    }
+
+    /// As far as it is known at `now`: what a clock that was ahead has noted reaches to `now` and not beyond. Clocks
+    /// of replicas may differ by so little that it matters to nobody.
+    #[must_use]
+    pub fn known(mut self, now: Timestamp) -> Self {
+        self.scheduled_from = believed(self.scheduled_from, now);
+        self.fresh_at = self.fresh_at.map(|at| believed(at, now));
+        self
     }
 
     /// From where slots are counted, and how many there were before.
     fn base(&self) -> (Timestamp, i16) {
         match self.fresh_at {
             Some(fresh_at) if self.scheduled_from < fresh_at => (fresh_at, 0),
+            // By a run that was under way as the schedule changed.
+            Some(fresh_at) if self.owed_at.is_some_and(|owed_at| owed_at <= fresh_at) => {
+                (self.scheduled_from, 0)
+            }
             _ => (self.scheduled_from, self.owed_slots),
         }
     }
@@ -246,6 +279,23 @@ mod tests {
         assert_eq!(
             owing.stale_at(&daily, BOUND_MIN),
             Some(at("2026-03-02T13:01:30Z"))
+        );
+        // What was under way meanwhile did what was owed.
+        let done = Freshness {
+            fresh_at: Some(at("2026-03-02T13:00:00Z")),
+            ..owing
+        };
+        assert_eq!(
+            done.stale_at(&daily, BOUND_MIN),
+            Some(at("2026-03-04T02:01:00Z"))
+        );
+        let part = Freshness {
+            fresh_at: Some(at("2026-03-02T02:00:00Z")),
+            ..owing
+        };
+        assert_eq!(
+            part.stale_at(&daily, BOUND_MIN),
+            owing.stale_at(&daily, BOUND_MIN)
         );
         let by_hand = schedule(ScheduleSpec::default());
         assert_eq!(owing.stale_at(&by_hand, BOUND_MIN), None);

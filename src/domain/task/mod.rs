@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub use self::{
     check::check_parameters,
     course::Course,
-    freshness::{BOUND_MIN, Freshness, bound},
+    freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };
 use super::{
@@ -189,6 +189,7 @@ impl TaskSpec {
             cancel_grace: self.cancel_grace,
             execution: self.execution,
             counts_as_success: self.counts_as_success.clone(),
+            given: false,
         }
     }
 }

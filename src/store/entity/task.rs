@@ -30,6 +30,7 @@ pub(crate) struct Model {
     pub usual_ms: Option<i64>,
     pub scheduled_from: i64,
     pub owed_slots: i16,
+    pub owed_at: Option<i64>,
     pub stale_check_at: Option<i64>,
 }
 

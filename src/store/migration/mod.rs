@@ -7,6 +7,7 @@ mod m0004_backups;
 mod m0005_monitor;
 mod m0006_configurations;
 mod m0010_freshness;
+mod m0011_failed_for;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0005_monitor::Migration)),
             Box::new(Patient(m0006_configurations::Migration)),
             Box::new(Patient(m0010_freshness::Migration)),
+            Box::new(Patient(m0011_failed_for::Migration)),
         ]
     }
 }

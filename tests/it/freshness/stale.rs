@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use watchbell::engine::Done;
 use watchbell_client::pb;
 
-use super::{has, of, over};
+use super::{backfill, ended, fails, has, of, over, retry, slot, still, succeeds};
 use crate::support::{
     Act, Database, Site, Stage, TaskExt as _, at, instant, noon, on_both, scripted, seconds, stamp,
 };
@@ -16,7 +16,9 @@ on_both!(
     a_one_shot_that_expired_is_stale_until_a_run_by_hand_succeeds,
     slots_that_nobody_made_up_for_after_a_stop_make_a_task_stale,
     a_backfill_makes_nothing_fresh,
+    a_repetition_of_an_old_slot_makes_nothing_fresh,
     an_edit_of_the_schedule_owes_what_was_owed,
+    work_that_a_clock_ahead_has_noted_is_no_newer_than_now,
 );
 
 async fn slots_that_are_skipped_behind_a_run_that_hangs_make_a_task_stale(database: Database) {
@@ -29,8 +31,9 @@ async fn slots_that_are_skipped_behind_a_run_that_hangs_make_a_task_stale(databa
         ..task
     };
     server.create("task", task).await;
-    server.advance(600);
-    let hangs = stage.enters().await;
+    server.trigger("task").await;
+    succeeds(&server, &mut stage).await;
+    let hangs = slot(&server, &mut stage, 600).await;
     server.advance(600);
     server.decided("task", server.now()).await;
     server.advance(30);
@@ -47,7 +50,11 @@ async fn slots_that_are_skipped_behind_a_run_that_hangs_make_a_task_stale(databa
     let problem = of(&server, "task.stale", "tasks/task").await;
     assert_eq!(at(&problem.since_time), "2026-03-02T12:21:00Z");
 
-    hangs.succeeds();
+    // It did the work of its slot, and none of what came due while it hung.
+    let run = ended(&server, hangs.succeeds()).await;
+    let problem = still(&server, "task.stale", &run).await;
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:21:00Z");
+    ended(&server, slot(&server, &mut stage, 540).await.succeeds()).await;
     over(&server, "task.stale", "tasks/task").await;
     server.stop().await;
 }
@@ -165,25 +172,62 @@ async fn a_backfill_makes_nothing_fresh(database: Database) {
     let task = scripted(&stage).cron("*/10 * * * *");
     server.create("task", task).await;
     for _ in 0..2 {
-        server.advance(600);
-        let context = stage.enters().await.fails();
-        let run = format!("tasks/task/runs/{}", context.run);
-        server.ended(&run).await;
+        ended(&server, slot(&server, &mut stage, 600).await.fails()).await;
     }
     server.advance(60);
     of(&server, "task.stale", "tasks/task").await;
-    let request = pb::BackfillTaskRequest {
-        name: "tasks/task".to_owned(),
-        start_time: Some(stamp(noon() - SignedDuration::from_mins(25))),
-        end_time: Some(stamp(noon() - SignedDuration::from_mins(15))),
-        ..Default::default()
-    };
-    server.client.tasks().backfill_task(request).await.unwrap();
-    let context = stage.enters().await.succeeds();
-    let run = format!("tasks/task/runs/{}", context.run);
-    assert_eq!(server.ended(&run).await.state(), pb::RunState::Succeeded);
-    server.advance(1);
+    backfill(&server, "task", -25, -15).await;
+    let run = succeeds(&server, &mut stage).await;
+    still(&server, "task.stale", &run).await;
 
+    // Nor does the repetition of one.
+    backfill(&server, "task", -45, -35).await;
+    let run = fails(&server, &mut stage).await;
+    retry(&server, &run).await;
+    let run = succeeds(&server, &mut stage).await;
+    still(&server, "task.stale", &run).await;
+    server.stop().await;
+}
+
+async fn a_repetition_of_an_old_slot_makes_nothing_fresh(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let task = scripted(&stage).cron("*/10 * * * *");
+    server.create("task", task).await;
+    let mut failed = Vec::new();
+    for _ in 0..3 {
+        let run = slot(&server, &mut stage, 600).await.fails();
+        failed.push(ended(&server, run).await);
+    }
+    server.advance(60);
+    of(&server, "task.stale", "tasks/task").await;
+    retry(&server, &failed[0]).await;
+    let run = succeeds(&server, &mut stage).await;
+    let problem = still(&server, "task.stale", &run).await;
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:21:00Z");
+
+    // The second-newest is what counts.
+    retry(&server, &failed[1]).await;
+    succeeds(&server, &mut stage).await;
+    over(&server, "task.stale", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn work_that_a_clock_ahead_has_noted_is_no_newer_than_now(database: Database) {
+    let site = Site::new(database);
+    site.clock.advance(SignedDuration::from_hours(24 * 365));
+    let server = site.start().await;
+    let task = instant().cron("*/10 * * * *");
+    server.create("task", task).await;
+    let run = server.trigger("task").await;
+    server.ended(&run.name).await;
+    server.stop().await;
+    site.clock.set(noon());
+    let server = site.start().await;
+    // The first look takes it for as new as itself, and no later one for more.
+    over(&server, "task.stale", "tasks/task").await;
+    server.advance(21 * 60);
     of(&server, "task.stale", "tasks/task").await;
     server.stop().await;
 }

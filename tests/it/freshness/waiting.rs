@@ -1,10 +1,11 @@
 //! Runs that wait for longer than they should, and attempts that fail meanwhile.
 
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use watchbell_client::pb;
 
 use super::{has, of, over};
 use crate::support::{
-    Database, Site, Stage, TaskExt as _, at, instant, on_both, scripted, seconds,
+    Database, Server, Site, Stage, TaskExt as _, at, instant, on_both, scripted, seconds,
 };
 
 on_both!(
@@ -12,6 +13,8 @@ on_both!(
     a_run_in_line_behind_one_that_hangs_is_overdue,
     an_attempt_that_is_tried_again_beyond_the_next_slot_is_told,
     attempts_that_go_on_failing_are_told_after_five_minutes,
+    a_retry_that_no_server_queues_is_overdue,
+    a_run_whose_lease_nobody_renews_or_takes_over_is_overdue,
 );
 
 /// One that is tried up to so often, with waits of up to so long.
@@ -131,5 +134,95 @@ async fn attempts_that_go_on_failing_are_told_after_five_minutes(database: Datab
     };
     server.client.runs().cancel_run(request).await.unwrap();
     over(&server, "task.failing", "tasks/task").await;
+    server.stop().await;
+}
+
+/// Has the database refuse changes of runs that are so, until they are let again.
+async fn stuck(site: &Site, when: &str) -> DatabaseConnection {
+    let fate = site.database.connect(site.data()).await;
+    let steps = match site.database.is_postgresql() {
+        true => vec![
+            "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION ''it is stuck''; END'"
+                .to_owned(),
+            format!(
+                "CREATE TRIGGER stuck BEFORE UPDATE ON runs FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION stuck()"
+            ),
+        ],
+        false => vec![format!(
+            "CREATE TRIGGER stuck BEFORE UPDATE ON runs WHEN {when} \
+             BEGIN SELECT RAISE(ABORT, 'it is stuck'); END"
+        )],
+    };
+    for step in steps {
+        fate.execute_unprepared(&step).await.unwrap();
+    }
+    fate
+}
+
+async fn let_go(site: &Site, fate: &DatabaseConnection) {
+    let on = match site.database.is_postgresql() {
+        true => " ON runs",
+        false => "",
+    };
+    let drop = format!("DROP TRIGGER stuck{on}");
+    fate.execute_unprepared(&drop).await.unwrap();
+}
+
+/// Lets a minute pass, with a look now and then.
+async fn looks(server: &Server) {
+    for _ in 0..6 {
+        server.advance(10);
+        server.status().await;
+    }
+}
+
+async fn a_retry_that_no_server_queues_is_overdue(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage).attempts(2)).await;
+    let run = server.trigger("task").await.name;
+    stage.enters().await.fails();
+    server.reaches(&run, pb::RunState::RetryWait).await;
+    let fate = stuck(&site, "OLD.state = 'retry_wait' AND NEW.state = 'queued'").await;
+    server.advance(62);
+    // Where a machine has slept, all retries are late for a moment.
+    assert!(!has(&server, "run.overdue", "tasks/task").await);
+    looks(&server).await;
+    let problem = of(&server, "run.overdue", "tasks/task").await;
+    assert_eq!(problem.severity(), pb::Severity::Critical);
+    assert!(problem.message.contains("retry"), "{}", problem.message);
+
+    let_go(&site, &fate).await;
+    stage.enters().await.succeeds();
+    server.ended(&run).await;
+    over(&server, "run.overdue", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn a_run_whose_lease_nobody_renews_or_takes_over_is_overdue(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage)).await;
+    let run = server.trigger("task").await.name;
+    let id = run.rsplit('/').next().unwrap();
+    let entered = stage.enters().await;
+    let renewed =
+        "OLD.state = 'running' AND NEW.state = 'running' AND OLD.lease_until < NEW.lease_until";
+    let fate = stuck(&site, renewed).await;
+    server.advance(76);
+    assert!(!has(&server, "run.overdue", "tasks/task").await);
+    looks(&server).await;
+    let problem = of(&server, "run.overdue", "tasks/task").await;
+    assert!(problem.message.contains(id), "{}", problem.message);
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:01:15Z");
+
+    let_go(&site, &fate).await;
+    entered.succeeds();
+    let ended = server.ended(&run).await;
+    assert_eq!(ended.state(), pb::RunState::Succeeded);
+    over(&server, "run.overdue", "tasks/task").await;
     server.stop().await;
 }
