@@ -147,6 +147,11 @@ async fn everything_is_back_after_the_machine_was_lost(database: Database) {
         "watchbell restore",
         "{status:?}"
     );
+    // Nothing is done until someone says so, and that is no green.
+    let paused = server.problem("paused").await;
+    assert_eq!(paused.subject, "scheduler");
+    assert_eq!(paused.severity(), pb::Severity::Warning);
+    assert!(paused.message.contains("watchbell restore"), "{paused:?}");
     let (code, reason, _) = refused(vault.begin("daily-full").await);
     assert_eq!(
         (code, reason.as_str()),
