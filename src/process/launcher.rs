@@ -14,6 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -37,6 +38,9 @@ use super::{
 
 /// What is killed has so long to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// Looks at what is to be there and is not shown, and what lies between two.
+const LOOKS: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Launches as ordered by standard input, and returns when nothing is left to wait for.
 pub fn launch() -> ExitCode {
@@ -114,15 +118,15 @@ impl Launcher {
     fn watch(mut self) -> ExitCode {
         let (mut told, mut left) = (false, false);
         loop {
-            let below = self.reap();
+            let mut below = self.reap();
             if let Some((code, signal)) = self.ended
                 && !told
             {
                 told = true;
-                let living = match below {
-                    Below::Nothing => Living::default(),
-                    Below::Something => Living::of(&self.below()),
-                };
+                let living = self.living();
+                if living.is_empty() {
+                    below = Below::Nothing;
+                }
                 self.tell(&Report::Ended {
                     code,
                     signal,
@@ -146,15 +150,14 @@ impl Launcher {
                 match wish {
                     Wish::Terminate => proc::signal_all(&self.below(), Signal::SIGTERM),
                     Wish::Kill => {
-                        let stuck = self.kill();
-                        if !stuck.is_empty() {
-                            let living = Living::of(&stuck);
+                        let living = self.kill();
+                        if !living.is_empty() {
                             self.tell(&Report::Stuck { living });
                         }
                     }
                     Wish::Leave => {
                         left = true;
-                        let living = Living::of(&self.below());
+                        let living = self.living();
                         self.tell(&Report::Left { living });
                     }
                 }
@@ -204,23 +207,46 @@ impl Launcher {
         proc::below(Pid::this().as_raw())
     }
 
+    /// What lives below. Whether something does the kernel says; which that is, `/proc`, and it may be mounted so that it
+    /// hides what is another user's.
+    fn living(&mut self) -> Living {
+        for _ in 0..LOOKS {
+            if self.reap() == Below::Nothing {
+                return Living::default();
+            }
+            let below = self.below();
+            if !below.is_empty() {
+                return Living::of(&below);
+            }
+            // It may have ended between the two looks.
+            thread::sleep(LOOK_AGAIN);
+        }
+        Living::unseen()
+    }
+
     /// Kills all there is; answers what cannot be killed.
-    fn kill(&mut self) -> Vec<Process> {
+    fn kill(&mut self) -> Living {
         let own = Pid::this().as_raw();
         let between = || {
             self.reap();
         };
-        proc::end_all(GONE_WITHIN, between, || proc::below(own))
+        let stuck = proc::end_all(GONE_WITHIN, between, || proc::below(own));
+        match stuck.as_slice() {
+            [] => self.living(),
+            stuck => Living::of(stuck),
+        }
     }
 
-    /// The end where the server has gone.
+    /// The end where the server has gone. Fails where something lives on.
     fn end_all(mut self) -> ExitCode {
-        self.kill();
+        if self.kill().is_empty() {
+            return ExitCode::SUCCESS;
+        }
         if let Some(cgroup) = &self.cgroup {
             // Also what is another user's; and this process with it.
             let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
         }
-        ExitCode::SUCCESS
+        ExitCode::FAILURE
     }
 
     /// Takes what is still written by what was let go, for as long as it lives: else its next line would end it.

@@ -30,7 +30,7 @@ pub struct Process {
 pub struct Living {
     /// Numbers and command lines, at most 10.
     pub named: Vec<(i32, String)>,
-    /// How many there are in all.
+    /// How many there are in all; those that `/proc` does not show are one.
     pub count: usize,
 }
 
@@ -67,6 +67,14 @@ impl Living {
         }
     }
 
+    /// Something that lives, and that `/proc` does not show: it is another user's, and hidden.
+    pub(super) fn unseen() -> Self {
+        Self {
+            named: Vec::new(),
+            count: 1,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -80,6 +88,7 @@ impl fmt::Display for Living {
         }
         match self.count.saturating_sub(self.named.len()) {
             0 => Ok(()),
+            1 if self.named.is_empty() => f.write_str("1 process that cannot be seen"),
             more => write!(f, " and {more} more"),
         }
     }
@@ -200,6 +209,9 @@ mod tests {
         let own = Process::own().unwrap();
         let living = Living::of(&vec![own.clone(); 12]);
         assert_eq!((living.named.len(), living.count), (10, 12));
+        let unseen = Living::unseen();
+        assert!(!unseen.is_empty());
+        assert_eq!(unseen.to_string(), "1 process that cannot be seen");
         let told = living.to_string();
         assert!(
             told.starts_with(&own.id.to_string()) && told.ends_with(" and 2 more"),

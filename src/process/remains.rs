@@ -57,6 +57,17 @@ impl Remains {
         )
     }
 
+    /// Kills all but the launcher, which tells what that has come to; says whether all that is seen has gone. Blocks for
+    /// up to 5 s.
+    pub fn end_program(&self) -> bool {
+        let below = || {
+            let mut living = self.living();
+            living.retain(|process| *process != self.launcher);
+            living
+        };
+        proc::end_all(GONE_WITHIN, || {}, below).is_empty()
+    }
+
     fn living(&self) -> Vec<Process> {
         let table = proc::table();
         let own = std::process::id().cast_signed();

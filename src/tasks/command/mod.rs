@@ -189,11 +189,15 @@ async fn perform(
         (false, false) => until_gone(context, &mut launched, over).await,
     };
     let fate = match fate {
-        // The launcher may not do everything that the server may.
-        Fate::Stuck(living) => match blocking(move || remains.end()).await? {
-            Ok(_) => Fate::Ended(living),
-            Err(_) => Fate::Stuck(living),
-        },
+        // The launcher may not do everything that the server may, but knows what has come of it.
+        Fate::Stuck(living) => {
+            let seen_gone = blocking(move || remains.end_program()).await?;
+            let told = tokio::time::timeout(DRY_GRACE, alone(&mut launched));
+            match seen_gone && told.await == Ok(Fate::None) {
+                true => Fate::Ended(living),
+                false => Fate::Stuck(living),
+            }
+        }
         fate => fate,
     };
     // Where nothing lives any more, the pipes run dry.

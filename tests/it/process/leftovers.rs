@@ -1,7 +1,11 @@
 //! Commands whose program ends while something that it started lives: nothing of that is hidden, and nothing that is
 //! to go on is killed.
 
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -10,8 +14,9 @@ use nix::{
 
 use super::{
     harness::{Place, becomes},
-    server::{lives, process_of},
+    server::{Server, lives, process_of},
 };
+use crate::support::skip;
 
 /// Each leaves a process that lives until `go` is there, and then writes `mark`; in a session of its own, or not.
 const LEAVING: &str = r#"
@@ -183,4 +188,101 @@ fn a_cancel_after_the_program_has_ended_ends_what_it_left_and_is_no_end_of_the_r
         "{message}"
     );
     assert!(!place.path("mark").exists());
+}
+
+/// Each leaves a process of root's, whom its own user does not see in `/proc`.
+const HIDDEN: &str = r#"
+[commands.hides]
+argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left"]
+working_directory = "PLACE/open"
+user = "nobody"
+leftovers_for = "1s"
+[commands.ends]
+argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left"]
+working_directory = "PLACE/open"
+user = "nobody"
+leftovers = "kill"
+[tasks.hides]
+kind = "command"
+parameters = { command = "hides" }
+[tasks.ends]
+kind = "command"
+parameters = { command = "ends" }
+"#;
+
+/// A server that sees all of `/proc`, and whose commands see their own user's; none, with a word, where this machine does not
+/// let us.
+fn where_others_are_hidden(place: &Place) -> Option<Server<'_>> {
+    let skipped = |why: &str| {
+        skip("processes that /proc hides", why);
+        None
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("this needs root");
+    }
+    let folder = place.path("open");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(place.path("."), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    fs::copy("/bin/sleep", folder.join("hidden")).unwrap();
+    fs::set_permissions(folder.join("hidden"), Permissions::from_mode(0o4755)).unwrap();
+    place.configure(&HIDDEN.replace(
+        "PLACE",
+        place.path("").to_str().unwrap().trim_end_matches('/'),
+    ));
+    let hiding = "mount -t proc -o hidepid=invisible proc /proc";
+    let hides = |then: &Command| {
+        let mut command = place.program("unshare");
+        command.args(["--mount", "/bin/sh", "-c"]);
+        command.arg(format!("{hiding} && exec \"$0\" \"$@\""));
+        command.arg(then.get_program()).args(then.get_args());
+        command
+    };
+    let seen = "su -s /bin/sh nobody -c '[ ! -e /proc/1 ]' && [ -e /proc/1 ]";
+    let tried = hides(place.program("/bin/sh").args(["-c", seen])).status();
+    if !tried.is_ok_and(|tried| tried.success()) {
+        return skipped("it cannot be mounted so that it hides");
+    }
+    let serve = place.watchbell("serve", &["--listen", "127.0.0.1:0"]);
+    Some(place.serve_by(hides(&serve), "data"))
+}
+
+#[test]
+fn what_proc_does_not_show_counts_and_goes_on() {
+    let place = Place::new("");
+    let Some(server) = where_others_are_hidden(&place) else {
+        return;
+    };
+    let run = server.trigger("hides");
+    let left = process_of(&place, "open/left");
+    let _ends = Ends(left);
+    let ended = server.waited(&run);
+    assert_eq!(ended["state"], "RUN_STATE_SUCCEEDED", "{ended}");
+    assert_eq!(ended["outcome"], "RUN_OUTCOME_PARTIAL", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(
+        message.contains("go on: 1 process that cannot be seen"),
+        "{message}"
+    );
+    server.stop();
+    assert!(lives(left));
+}
+
+#[test]
+fn what_a_launcher_does_not_see_the_server_ends() {
+    let place = Place::new("");
+    let Some(server) = where_others_are_hidden(&place) else {
+        return;
+    };
+    let run = server.trigger("ends");
+    let ended = server.waited(&run);
+    let left = process_of(&place, "open/left");
+    let _ends = Ends(left);
+    assert_eq!(ended["outcome"], "RUN_OUTCOME_PARTIAL", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(
+        message.contains("were ended: 1 process that cannot be seen"),
+        "{message}"
+    );
+    assert!(!lives(left));
 }
