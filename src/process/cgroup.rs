@@ -8,7 +8,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tracing::{info, warn};
@@ -27,11 +27,11 @@ pub struct Cgroups(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
-    /// Those that something was left in.
+    /// Those that nobody holds any more; something may have been left in them.
     left: Mutex<Vec<PathBuf>>,
 }
 
-/// A cgroup of something that was started.
+/// A cgroup of something that was started. Dropped, it is removed when the next one is made or removed.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
@@ -60,12 +60,24 @@ impl Cgroups {
 
     /// Makes a cgroup. Blocks.
     pub(super) fn make(&self, name: &str) -> io::Result<Cgroup> {
+        self.remove_left();
         let path = self.0.root.join(format!("{STARTED}{name}"));
         fs::create_dir(&path)?;
         Ok(Cgroup {
             path,
             of: self.clone(),
         })
+    }
+
+    /// Removes those of which the last process has ended. Blocks.
+    fn remove_left(&self) {
+        let mut left = std::mem::take(&mut *self.left());
+        left.retain(|path| fs::remove_dir(path).is_err() && path.exists());
+        self.left().extend(left);
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.0.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,14 +88,15 @@ impl Cgroup {
 
     /// Removes it, and those before it of which the last process has ended since. Blocks.
     pub(super) fn remove(self) {
-        let mut left = self
-            .of
-            .0
-            .left
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        left.push(self.path);
-        left.retain(|path| fs::remove_dir(path).is_err() && path.exists());
+        let of = self.of.clone();
+        drop(self);
+        of.remove_left();
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.of.left().push(std::mem::take(&mut self.path));
     }
 }
 

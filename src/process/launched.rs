@@ -1,6 +1,7 @@
 //! A program that was started, from the server's side.
 
 use std::{
+    fmt,
     io::Write as _,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
     path::PathBuf,
@@ -12,6 +13,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixStream, unix::pipe},
     process::{Child, Command},
+    runtime::Handle,
 };
 
 use super::{
@@ -33,16 +35,27 @@ pub struct Launchers {
     pub cgroups: Option<Cgroups>,
 }
 
-/// A launcher, and what it has started. Dropped, it ends everything.
+/// A launcher, and what it has started. Dropped, it ends everything that it was not asked to leave; its own end is taken in
+/// the background.
 #[derive(Debug)]
 pub struct Launched {
     control: UnixStream,
     /// Of reports; the last one may have come in part.
     heard: Vec<u8>,
+    /// There until its end is taken.
+    running: Option<Running>,
+}
+
+/// The launcher's process.
+struct Running {
     child: Child,
     ours: Ours,
     cgroup: Option<Cgroup>,
+    at_end: Option<AtEnd>,
 }
+
+/// Done when a launcher has ended; told whether it has left nothing but what it was asked to.
+type AtEnd = Box<dyn FnOnce(bool) + Send + Sync>;
 
 /// What a program writes.
 #[derive(Debug)]
@@ -112,9 +125,12 @@ impl Launchers {
         let launched = Launched {
             control: UnixStream::from_std(control)?,
             heard: Vec::new(),
-            child,
-            ours,
-            cgroup,
+            running: Some(Running {
+                child,
+                ours,
+                cgroup,
+                at_end: None,
+            }),
         };
         let output = Output {
             stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
@@ -156,28 +172,56 @@ impl Launched {
         let _ = self.control.write_all(&[wish.byte()]).await;
     }
 
-    /// Lets go of it: what it was not asked to leave, it ends. Its own end is taken in the background.
-    pub fn release(self) {
-        let Self {
-            control,
-            mut child,
-            ours,
-            cgroup,
-            ..
-        } = self;
-        drop(control);
-        tokio::spawn(async move {
-            let _ = child.wait().await;
-            drop(ours);
-            if let Some(cgroup) = cgroup {
-                let _ = tokio::task::spawn_blocking(|| cgroup.remove()).await;
-            }
-        });
+    /// Has this done when the launcher has ended, on a thread that may block: told whether it has left nothing but what it
+    /// was asked to.
+    pub fn at_end(&mut self, then: impl FnOnce(bool) + Send + Sync + 'static) {
+        if let Some(running) = &mut self.running {
+            running.at_end = Some(Box::new(then));
+        }
     }
 
     /// Waits until the launcher has ended, and takes that.
     pub async fn ended(mut self) {
-        let _ = self.child.wait().await;
-        self.release();
+        if let Some(running) = self.running.take() {
+            running.ended().await;
+        }
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        // The launcher hears of it by what is dropped after this.
+        if let Some(running) = self.running.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(running.ended());
+        }
+    }
+}
+
+impl Running {
+    async fn ended(mut self) {
+        let status = self.child.wait().await;
+        drop(self.ours);
+        let clean = status.is_ok_and(|status| status.success());
+        let (cgroup, at_end) = (self.cgroup, self.at_end);
+        let after = move || {
+            if let Some(cgroup) = cgroup {
+                cgroup.remove();
+            }
+            if let Some(at_end) = at_end {
+                at_end(clean);
+            }
+        };
+        // An error is a panic of its own.
+        let _ = tokio::task::spawn_blocking(after).await;
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("child", &self.child)
+            .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ use self::{
     account::{Account, startable},
     judge::{End, judge, said},
     leftovers::{Fate, Over, alone, settle, until_alone},
+    notes::Noted,
     output::Output,
     pipe::Pipe,
 };
@@ -109,9 +110,8 @@ impl Kind for Command {
         }
         let (data, run) = (env.shared.data.clone(), context.run);
         let left = blocking(move || notes::end(&data, Some(run))).await?;
-        if left.context("could not look for what a killed server left")? > 0 {
-            context
-                .log("ended the command of an earlier attempt, which its killed server had left");
+        if left.context("could not end what an earlier attempt of this run had left")? > 0 {
+            context.log("ended what an earlier attempt of this run had left of its command");
         }
         perform(config, &given, account, &env, &context, &mut over).await
     }
@@ -160,6 +160,14 @@ async fn perform(
             (remains, noted)
         });
     let (mut launched, written, (mut remains, noted)) = started.await?;
+    launched.at_end({
+        let noted = noted.clone();
+        move |clean| {
+            if clean {
+                noted.remove();
+            }
+        }
+    });
     let enough = CancellationToken::new();
     let secrets = given.iter().filter_map(|given| given.secret.as_ref());
     let masker = Masker::new(secrets.map(Secret::expose));
@@ -170,7 +178,7 @@ async fn perform(
     match launched.report().await? {
         Some(Report::Started { leader }) => remains.leader = Some(leader),
         Some(Report::Refused { reason }) => return Err(anyhow!(reason).into()),
-        _ => return Err(died(remains).await.into()),
+        _ => return Err(died(remains, noted).await.into()),
     }
     let noted = {
         let (data, remains) = (env.shared.data.clone(), remains.clone());
@@ -181,7 +189,7 @@ async fn perform(
         .await?
     };
     let Some((end, living, own)) = until_ended(context, &mut launched, over).await? else {
-        return Err(died(remains).await.into());
+        return Err(died(remains, noted).await.into());
     };
     let fate = match (living.is_empty(), own) {
         (true, _) => Fate::None,
@@ -209,9 +217,12 @@ async fn perform(
         enough.cancel();
         // An error is a panic of its own.
         let _ = reading.await;
-        launched.release();
+        drop(launched);
     }
-    blocking(move || drop(noted)).await?;
+    // Else whoever is next to run this ends it first.
+    if !matches!(fate, Fate::Stuck(_) | Fate::Unknown) {
+        blocking(move || noted.remove()).await?;
+    }
     if !own {
         let told = fate.told().map(|told| format!("; {told}"));
         let said = said(output.last_stderr_line());
@@ -307,8 +318,15 @@ async fn until_gone(context: &RunContext, launched: &mut Launched, over: &mut Ov
 }
 
 /// Ends what a launcher leaves that has died itself; the error to tell.
-async fn died(remains: Remains) -> anyhow::Error {
-    let ended = match blocking(move || remains.end()).await {
+async fn died(remains: Remains, noted: Noted) -> anyhow::Error {
+    let end = move || {
+        let ended = remains.end();
+        if ended.is_ok() {
+            noted.remove();
+        }
+        ended
+    };
+    let ended = match blocking(end).await {
         Ok(Ok(true)) => "; what it had started was ended".to_owned(),
         Ok(Ok(false)) => String::new(),
         Ok(Err(error)) | Err(error) => format!("; {error:#}"),

@@ -2,7 +2,8 @@
 //!
 //! A launcher ends what it has started once its server has gone. Where it was killed as well, nobody does: so each
 //! attempt is noted in a file of the data directory before its command starts. A server that starts, and an attempt
-//! before it starts its own command, end what a dead server has left. What was left on purpose has no note any more.
+//! before it starts its own command, end what a dead server has left, and the latter also what an earlier attempt has left
+//! on this server: one that could not be ended, or was cut off. What was left on purpose has no note any more.
 //! Process numbers mean something to one boot of one host and within one namespace: notes of others are theirs to look
 //! at, and stay. All of this blocks.
 
@@ -34,25 +35,18 @@ struct Note {
     remains: Remains,
 }
 
-/// The file that notes an attempt; dropped with it.
-#[derive(Debug)]
+/// The file that notes an attempt. It stays until it is removed.
+#[derive(Clone, Debug)]
 pub(super) struct Noted(Option<PathBuf>);
 
 impl Noted {
     /// The newer note of the same attempt, which stands in the same file.
-    pub(super) fn replaced_by(mut self, again: Self) -> Self {
-        match again {
-            Self(None) => self,
-            again => {
-                self.0 = None;
-                again
-            }
-        }
+    pub(super) fn replaced_by(self, again: Self) -> Self {
+        Self(again.0.or(self.0))
     }
-}
 
-impl Drop for Noted {
-    fn drop(&mut self) {
+    /// Removes it: nothing lives of the attempt, or what does was left on purpose.
+    pub(super) fn remove(&self) {
         if let Some(path) = &self.0
             && let Err(error) = fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
@@ -97,8 +91,8 @@ fn try_note(data: &Path, run: RunId, attempt: i64, remains: &Remains) -> anyhow:
     Ok(path)
 }
 
-/// Ends what dead servers have left here of one run, or of all; says of how many attempts there was something. Returns
-/// once it is gone.
+/// Ends what dead servers have left here of all runs, or of one that nobody performs now, of which this server may
+/// have left something as well; says of how many attempts there was something. Returns once it is gone.
 ///
 /// # Errors
 /// Where something cannot be ended, or the data directory cannot be read.
@@ -130,13 +124,14 @@ pub(super) fn end(data: &Path, run: Option<RunId>) -> anyhow::Result<usize> {
             }
             continue;
         }
-        if note.server.lives() {
+        let own = run.is_some() && Process::own().as_ref() == Some(&note.server);
+        if note.server.lives() && !own {
             continue;
         }
         match note.remains.end() {
             Ok(something) => {
                 ended += usize::from(something);
-                drop(Noted(Some(path)));
+                Noted(Some(path)).remove();
             }
             // The others first.
             Err(error) => failed = Some(error),
@@ -205,8 +200,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let run = RunId::new();
         let mut left = sleeper(run);
-        let noted = note(data.path(), run, 1, &remains(run));
-        assert_eq!(end(data.path(), Some(run)).unwrap(), 0);
+        note(data.path(), run, 1, &remains(run));
+        assert_eq!(end(data.path(), None).unwrap(), 0);
         assert!(left.try_wait().unwrap().is_none(), "this server lives");
 
         let path = changed(data.path(), run, |note| note.server = gone());
@@ -215,7 +210,19 @@ mod tests {
 
         assert!(!left.wait().unwrap().success());
         assert!(!path.exists());
-        drop(noted);
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_left_on_this_server_is_ended_before_the_next() {
+        let data = tempfile::tempdir().unwrap();
+        let run = RunId::new();
+        let mut left = sleeper(run);
+        note(data.path(), run, 1, &remains(run));
+        assert_eq!(end(data.path(), Some(RunId::new())).unwrap(), 0);
+        assert!(left.try_wait().unwrap().is_none());
+        assert_eq!(end(data.path(), Some(run)).unwrap(), 1);
+        assert!(!left.wait().unwrap().success());
+        assert_eq!(fs::read_dir(folder(data.path())).unwrap().count(), 0);
     }
 
     #[test]
@@ -241,11 +248,10 @@ mod tests {
             leader,
             ..remains(run)
         };
-        let noted = note(data.path(), run, 1, &remains);
+        note(data.path(), run, 1, &remains);
         changed(data.path(), run, |note| note.server = gone());
         assert_eq!(end(data.path(), None).unwrap(), 1);
         assert!(!member.lives());
-        drop(noted);
     }
 
     #[test]
@@ -253,7 +259,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let run = RunId::new();
         let mut other = sleeper(run);
-        let noted = note(data.path(), run, 1, &remains(run));
+        note(data.path(), run, 1, &remains(run));
         let path = changed(data.path(), run, |note| {
             note.server = gone();
             note.place = "another boot, or another host".to_owned();
@@ -263,6 +269,5 @@ mod tests {
         assert!(path.exists(), "it is for the other host to look at");
         other.kill().unwrap();
         other.wait().unwrap();
-        drop(noted);
     }
 }
