@@ -105,6 +105,8 @@ impl Accepts {
         self.check_names(of, given)?;
         let mut values = Vec::new();
         for (name, accepted) in &self.0 {
+            // Also where it was a secret when the run was queued, and is none any more.
+            let secret = accepted.secret || given.get(name).is_some_and(sealed::is_sealed);
             let value = given.get(name).map(sealed::opened);
             let Some(value) = value.or(accepted.default.as_ref()) else {
                 if accepted.required {
@@ -115,7 +117,7 @@ impl Accepts {
             accepted.check(value).map_err(|what| wrong(name, what))?;
             values.push(Given {
                 name: name.clone(),
-                secret: accepted.secret.then(|| Secret::new(text(value))),
+                secret: secret.then(|| Secret::new(text(value))),
                 value: value.clone(),
             });
         }

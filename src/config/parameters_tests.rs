@@ -70,6 +70,11 @@ fn values_are_checked_and_errors_name_the_field_and_never_the_value() {
         given.iter().filter(|given| given.secret.is_some()).count(),
         1
     );
+    // Sealed when the run was queued: it is a secret, whatever is configured by now.
+    let once = map(json!({"month": {"$secret": "2026-10"}}));
+    let given = accepts.given("it", &once).unwrap();
+    let month = given.iter().find(|given| given.name == "month").unwrap();
+    assert_eq!(month.secret.as_ref().unwrap().expose(), "2026-10");
     for (wrong, field) in [
         (json!({}), "month"),
         (json!({"month": "2026-10-1"}), "month"),

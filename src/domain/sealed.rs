@@ -35,7 +35,8 @@ pub fn shown(parameters: &Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
-fn is_sealed(value: &Value) -> bool {
+/// Whether a value is marked as one that nobody is shown.
+pub fn is_sealed(value: &Value) -> bool {
     value
         .as_object()
         .is_some_and(|map| map.len() == 1 && map.contains_key(KEY))

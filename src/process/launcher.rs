@@ -35,6 +35,7 @@ use super::{
     order::{Identity, ORDER_MAX, Order, Report, Wish},
     proc::{self, Living, Process},
 };
+use crate::config::Masker;
 
 /// What is killed has so long to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -59,6 +60,8 @@ struct Launcher {
     drains: Vec<File>,
     cgroup: Option<PathBuf>,
     leader: Pid,
+    /// Of command lines that are reported.
+    masker: Masker,
     /// How the program ended.
     ended: Option<(Option<i32>, Option<i32>)>,
 }
@@ -91,6 +94,7 @@ impl Launcher {
             .into_iter()
             .filter_map(|fd| File::open(format!("/proc/self/fd/{fd}")).ok())
             .collect();
+        let masker = Masker::new(order.secrets.iter().map(String::as_str));
         let leader = match start(order) {
             Ok(leader) => leader,
             Err(error) => {
@@ -111,6 +115,7 @@ impl Launcher {
             drains,
             cgroup,
             leader: Pid::from_raw(leader.id),
+            masker,
             ended: None,
         }))
     }
@@ -216,7 +221,7 @@ impl Launcher {
             }
             let below = self.below();
             if !below.is_empty() {
-                return Living::of(&below);
+                return Living::of(&below, &self.masker);
             }
             // It may have ended between the two looks.
             thread::sleep(LOOK_AGAIN);
@@ -233,7 +238,7 @@ impl Launcher {
         let stuck = proc::end_all(GONE_WITHIN, between, || proc::below(own));
         match stuck.as_slice() {
             [] => self.living(),
-            stuck => Living::of(stuck),
+            stuck => Living::of(stuck, &self.masker),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Order {
     pub stdin: Option<String>,
     /// Whom to run it as, where that is another than the server's user.
     pub identity: Option<Identity>,
+    /// What is masked in command lines that are reported.
+    pub secrets: Vec<String>,
     /// A cgroup to run it in.
     pub(super) cgroup: Option<PathBuf>,
 }
@@ -108,6 +110,7 @@ impl Order {
             directory: None,
             stdin: None,
             identity: None,
+            secrets: Vec::new(),
             cgroup: None,
         }
     }
@@ -178,6 +181,7 @@ mod tests {
         let mut order = Order::of(["/bin/true"]);
         order.environment = vec![("KEY".into(), "hunter2".into())];
         order.stdin = Some("hunter2".to_owned());
+        order.secrets = vec!["hunter2".to_owned()];
         let shown = format!("{order:?}");
         assert!(
             shown.contains("/bin/true") && !shown.contains("hunter2"),

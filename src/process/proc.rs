@@ -8,7 +8,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Stopwatch;
+use crate::{clock::Stopwatch, config::Masker};
 
 /// Between two looks at what was killed.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -59,10 +59,22 @@ impl Process {
 }
 
 impl Living {
-    pub(super) fn of(processes: &[Process]) -> Self {
-        let line = |process: &Process| (process.id, command_line(process.id));
+    /// With their command lines, in which the masker's secrets are masked.
+    pub(super) fn of(processes: &[Process], masker: &Masker) -> Self {
+        Self::named_by(processes, |id| command_line(id, masker))
+    }
+
+    /// With the names of their programs alone: nobody here knows what is secret in their command lines.
+    pub(super) fn by_program(processes: &[Process]) -> Self {
+        Self::named_by(processes, |id| shown(&program(id)))
+    }
+
+    fn named_by(processes: &[Process], name: impl Fn(i32) -> String) -> Self {
+        let named = processes.iter().take(NAMED_MAX);
         Self {
-            named: processes.iter().take(NAMED_MAX).map(line).collect(),
+            named: named
+                .map(|process| (process.id, name(process.id)))
+                .collect(),
             count: processes.len(),
         }
     }
@@ -166,16 +178,23 @@ fn row(id: i32) -> Option<Row> {
     })
 }
 
-/// The arguments of a process, for people.
-fn command_line(id: i32) -> String {
+/// The arguments of a process, for people. They are masked while they are whole: the beginning of a secret is none.
+fn command_line(id: i32, masker: &Masker) -> String {
     let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
     let line = line.trim_end_matches('\0').replace('\0', " ");
-    let line = if line.is_empty() {
-        fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default()
-    } else {
-        line
-    };
+    match line.is_empty() {
+        true => shown(&program(id)),
+        false => shown(&masker.text(&line)),
+    }
+}
+
+/// What the kernel calls a process by.
+fn program(id: i32) -> String {
+    fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default()
+}
+
+fn shown(line: &str) -> String {
     let seen = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut shown: String = line.trim_end().chars().take(LINE_MAX).map(seen).collect();
     if line.trim_end().chars().count() > LINE_MAX {
@@ -207,7 +226,7 @@ mod tests {
     #[test]
     fn what_lives_is_named_up_to_a_bound() {
         let own = Process::own().unwrap();
-        let living = Living::of(&vec![own.clone(); 12]);
+        let living = Living::of(&vec![own.clone(); 12], &Masker::default());
         assert_eq!((living.named.len(), living.count), (10, 12));
         let unseen = Living::unseen();
         assert!(!unseen.is_empty());
@@ -217,5 +236,22 @@ mod tests {
             told.starts_with(&own.id.to_string()) && told.ends_with(" and 2 more"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_secret_in_a_command_line_is_masked_before_it_is_cut() {
+        // Its first characters would be the last that are shown.
+        let secret = "s3cr3t ".repeat(30).trim_end().to_owned();
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "read -r _", &"x".repeat(80), &secret]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let process = Process::of(child.id().cast_signed()).unwrap();
+        let masker = Masker::new([secret.as_str()]);
+        let told = Living::of(std::slice::from_ref(&process), &masker).to_string();
+        let by_program = Living::by_program(&[process]).to_string();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(told.ends_with("x ***)"), "{told}");
+        assert!(by_program.ends_with("(sh)"), "{by_program}");
     }
 }

@@ -53,7 +53,7 @@ impl Remains {
         proc::signal_all(&left, Signal::SIGKILL);
         anyhow::bail!(
             "these were killed and are still there: {}",
-            proc::Living::of(&left)
+            proc::Living::by_program(&left)
         )
     }
 

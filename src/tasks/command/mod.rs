@@ -260,6 +260,15 @@ fn order(
     order.directory.clone_from(&config.working_directory);
     order.stdin = stdin_of(config, given);
     order.identity = account.and_then(|account| account.identity);
+    let secrets = given.iter().filter_map(|given| given.secret.as_ref());
+    order.secrets = secrets
+        .flat_map(|secret| {
+            let secret = secret.expose();
+            // A shell parts what is not quoted into words.
+            let words: Vec<&str> = secret.split_whitespace().collect();
+            [secret.to_owned(), words.join(" ")]
+        })
+        .collect();
     order
 }
 

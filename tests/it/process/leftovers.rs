@@ -34,6 +34,13 @@ leftovers = "kill"
 [commands.fails]
 argv = ["/bin/sh", "-c", "sleep 600 & echo $! > left; exit 7"]
 leftovers = "kill"
+[commands.tells]
+argv = ["/bin/sh", "-c", "sh -c 'while [ -e watchbell.toml ]; do sleep 0.05; done' with $WATCHBELL_PARAM_KEY & echo $! > left"]
+accepts = { key = { secret = true } }
+leftovers = "kill"
+[tasks.tells]
+kind = "command"
+parameters = { command = "tells" }
 [tasks.waits]
 kind = "command"
 parameters = { command = "waits" }
@@ -190,15 +197,34 @@ fn a_cancel_after_the_program_has_ended_ends_what_it_left_and_is_no_end_of_the_r
     assert!(!place.path("mark").exists());
 }
 
+#[test]
+fn a_secret_in_the_command_line_of_what_is_left_is_masked() {
+    let place = Place::new(LEAVING);
+    let server = place.serve();
+    let key = "key=hunter2 and more";
+    let run = server.json(&["task", "trigger", "tells", "--param", key]);
+    let run = run["run"]["name"].as_str().unwrap().to_owned();
+    let ended = server.waited(&run);
+    assert_eq!(ended["outcome"], "RUN_OUTCOME_PARTIAL", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.contains("done with ***)"), "{message}");
+    let log = server.bellctl(&["run", "logs", &run]).stdout;
+    assert!(log.contains("done with ***)"), "{log}");
+    assert!(
+        !format!("{ended}{log}").contains("hunter2"),
+        "{ended} {log}"
+    );
+}
+
 /// Each leaves a process of root's, whom its own user does not see in `/proc`.
 const HIDDEN: &str = r#"
 [commands.hides]
-argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left"]
+argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left; while [ -e /proc/$! ]; do sleep 0.01; done"]
 working_directory = "PLACE/open"
 user = "nobody"
 leftovers_for = "1s"
 [commands.ends]
-argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left"]
+argv = ["/bin/sh", "-c", "./hidden 600 & echo $! > left; while [ -e /proc/$! ]; do sleep 0.01; done"]
 working_directory = "PLACE/open"
 user = "nobody"
 leftovers = "kill"

@@ -17,6 +17,7 @@ mod server;
 mod sqlite;
 
 mod backups;
+mod cgroups;
 mod client;
 mod client_errors;
 mod command;
