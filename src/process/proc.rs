@@ -243,8 +243,14 @@ mod tests {
         // Its first characters would be the last that are shown.
         let secret = "s3cr3t ".repeat(30).trim_end().to_owned();
         let mut command = std::process::Command::new("/bin/sh");
-        command.args(["-c", "read -r _", &"x".repeat(80), &secret]);
-        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        command.args(["-c", "echo; read -r _", &"x".repeat(80), &secret]);
+        command.stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Its arguments are there a moment after its start.
+        let mut said = [0; 1];
+        let out = child.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(out, &mut said).unwrap();
         let process = Process::of(child.id().cast_signed()).unwrap();
         let masker = Masker::new([secret.as_str()]);
         let told = Living::of(std::slice::from_ref(&process), &masker).to_string();
