@@ -99,7 +99,7 @@ fn told(event: &Event, document: &Document) -> Vec<u8> {
     let told = pb::DocumentEvent {
         sequence: event.sequence,
         time: Some(time::stamp(event.at)),
-        r#type: event.kind.as_str().to_owned(),
+        r#type: event.told_as().to_owned(),
         document: Some(convert::document_basic(document)),
     };
     of(Message::Event(told)).encode_to_vec()

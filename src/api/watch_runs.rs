@@ -112,7 +112,7 @@ fn told(event: &Event, run: &Run) -> Vec<u8> {
     let told = pb::RunEvent {
         sequence: event.sequence,
         time: Some(time::stamp(event.at)),
-        r#type: event.kind.as_str().to_owned(),
+        r#type: event.told_as().to_owned(),
         run: Some(convert::run_basic(run)),
     };
     of(Message::Event(told)).encode_to_vec()

@@ -1,6 +1,9 @@
 //! What happened, in order.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -49,12 +52,8 @@ text_enum! {
         ProblemRaised = "problem.raised",
         ProblemChanged = "problem.changed",
         ProblemCleared = "problem.cleared",
-    }
-}
-
-impl EventKind {
-    pub fn is_of_document(self) -> bool {
-        self.as_str().starts_with("document.")
+        /// One that a newer server told, of a kind that this one does not know: see [`Event::told_as`].
+        Other = "other",
     }
 }
 
@@ -64,6 +63,7 @@ pub struct Event {
     pub sequence: i64,
     pub at: Timestamp,
     pub kind: EventKind,
+    told_as: Cow<'static, str>,
     /// The task it concerns, where there is one: followers filter by it.
     pub task_id: Option<TaskId>,
     /// Resource name, such as `tasks/x/runs/…`.
@@ -76,18 +76,22 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event as it stands in the log. One of a kind that is not known here is passed on as what its kind begins
+    /// with says: while servers of two versions share a log, the older one must neither halt at it nor hide it.
     pub fn new(
         sequence: i64,
         at: Timestamp,
-        kind: EventKind,
+        kind: String,
         task_id: Option<TaskId>,
         subject: String,
         payload: String,
     ) -> Self {
+        let known = EventKind::parse(&kind);
         Self {
             sequence,
             at,
-            kind,
+            kind: known.unwrap_or(EventKind::Other),
+            told_as: known.map_or(Cow::Owned(kind), |known| known.as_str().into()),
             task_id,
             subject,
             payload,
@@ -95,6 +99,16 @@ impl Event {
             document: OnceLock::new(),
             told: OnceLock::new(),
         }
+    }
+
+    /// The text of its kind, also of one that is not known here.
+    pub fn told_as(&self) -> &str {
+        &self.told_as
+    }
+
+    /// Whether it tells of a document.
+    pub fn is_of_document(&self) -> bool {
+        self.told_as.starts_with("document.")
     }
 
     /// The event as it is told outside: `encode` is called for the first of a thousand watchers, the
@@ -106,7 +120,7 @@ impl Event {
     /// The run it tells of, where it tells of one; read once however many watchers ask.
     pub fn run(&self) -> Option<Arc<Run>> {
         let read = || serde_json::from_str(&self.payload).ok().map(Arc::new);
-        if !self.kind.as_str().starts_with("run.") {
+        if !self.told_as.starts_with("run.") {
             return None;
         }
         self.run.get_or_init(read).clone()
@@ -115,7 +129,7 @@ impl Event {
     /// The document it tells of, where it tells of one; read once however many watchers ask.
     pub fn document(&self) -> Option<Arc<Document>> {
         let read = || serde_json::from_str(&self.payload).ok().map(Arc::new);
-        if !self.kind.is_of_document() {
+        if !self.is_of_document() {
             return None;
         }
         self.document.get_or_init(read).clone()

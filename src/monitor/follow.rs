@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
+use crate::domain::EventKind;
 
 /// Events taken in one go.
 const PAGE: usize = 512;
@@ -19,7 +20,10 @@ impl Inner {
                 Some(events) => {
                     for event in &events {
                         let touched = self.sentries.iter();
-                        let touched = touched.filter(|sentry| sentry.probe.is_touched_by(event));
+                        // What a newer server tells may touch any of them.
+                        let touched = touched.filter(|sentry| {
+                            event.kind == EventKind::Other || sentry.probe.is_touched_by(event)
+                        });
                         touched.for_each(super::sentry::Sentry::touch);
                     }
                     at = events.last().map_or(last, |event| event.sequence).max(at);

@@ -13,7 +13,7 @@ use super::{
     rows::{Column, Type, column},
 };
 use crate::{
-    domain::{Event, EventKind, NewEvent, TaskId},
+    domain::{Event, NewEvent, TaskId},
     error::{Error, Result},
 };
 
@@ -167,7 +167,7 @@ impl TryFrom<event::Model> for Event {
         Ok(Self::new(
             row.sequence,
             convert::instant(row.at)?,
-            convert::word("event kind", &row.kind, EventKind::parse(&row.kind))?,
+            row.kind,
             row.task_id.map(TaskId),
             row.subject,
             row.payload,

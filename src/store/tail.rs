@@ -106,7 +106,7 @@ impl Tail {
     fn push(&self, events: Vec<Event>, upto: i64) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
-            if event.kind.is_of_document() {
+            if event.is_of_document() {
                 self.of_documents.store(event.sequence, Ordering::Relaxed);
             }
             ring.bytes += event.payload.len();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sea_orm::ConnectionTrait as _;
 use tonic::{Code, Streaming};
 use watchbell_client::pb::{self, watch_runs_response::Message};
 
@@ -18,6 +19,7 @@ on_both!(
     a_token_older_than_the_log_is_out_of_range_with_the_oldest,
     a_drain_ends_watches_with_a_token_that_another_server_takes,
     a_deadline_ends_a_watch_with_a_token,
+    what_a_newer_server_tells_is_passed_on_and_halts_nobody,
 );
 on_postgresql!(a_follower_under_eight_writers_misses_nothing);
 
@@ -83,6 +85,49 @@ async fn a_watch_shows_what_is_there_and_then_every_change(database: Database) {
     };
     assert_eq!(told.r#type, "run.succeeded");
     assert_eq!(told.run.unwrap().name, run.name);
+    server.stop().await;
+}
+
+async fn what_a_newer_server_tells_is_passed_on_and_halts_nobody(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", instant()).await;
+    let request = pb::WatchRunsRequest {
+        task: "tasks/task".to_owned(),
+        ..Default::default()
+    };
+    let mut watch = watch(&server, request.clone()).await;
+    let before = server.trigger("task").await.name;
+    server.ended(&before).await;
+    while event(&mut watch).await.0.r#type != "run.succeeded" {}
+
+    let fate = site.database.connect(site.data()).await;
+    for kind in ["thing.happened", "run.pondered", "other"] {
+        let insert = format!(
+            "INSERT INTO events (at, kind, task_id, subject, payload) SELECT at, '{kind}', task_id, subject, payload \
+             FROM events WHERE kind = 'run.succeeded' AND subject = '{before}'"
+        );
+        fate.execute_unprepared(&insert).await.unwrap();
+    }
+    let after = server.trigger("task").await.name;
+    // Who waits for a run follows the log, too.
+    server.ended(&after).await;
+
+    let (pondered, _) = event(&mut watch).await;
+    assert_eq!(pondered.r#type, "run.pondered");
+    assert_eq!(pondered.run.unwrap().name, before);
+    let (queued, token) = event(&mut watch).await;
+    assert_eq!(queued.run.unwrap().name, after);
+    assert!(pondered.sequence < queued.sequence);
+    // A log that is read from its table goes on as well.
+    server.stop().await;
+    let server = site.start().await;
+    let request = pb::WatchRunsRequest {
+        resume_token: token,
+        ..request
+    };
+    let mut watch = self::watch(&server, request).await;
+    assert_eq!(event(&mut watch).await.0.run.unwrap().name, after);
     server.stop().await;
 }
 

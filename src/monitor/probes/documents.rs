@@ -39,7 +39,7 @@ impl Probe for DocumentsProbe {
         match event.kind {
             // Their periods say what is late.
             EventKind::TaskUpdated => of_task(EFFECTIVE_TASK) || of_task(OBSOLESCENCE_TASK),
-            kind => kind.is_of_document(),
+            _ => event.is_of_document(),
         }
     }
 
