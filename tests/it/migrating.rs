@@ -7,9 +7,12 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement, TransactionTr
 use watchbell::store::{Location, Store};
 use watchbell_client::pb;
 
-use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted};
+use crate::support::{Database, Site, Stage, TaskExt as _, at, on_both, scripted, until};
 
-on_both!(what_the_first_schema_held_is_read_and_goes_on);
+on_both!(
+    what_the_first_schema_held_is_read_and_goes_on,
+    what_the_fourth_schema_held_of_tasks_and_problems_is_moved,
+);
 
 /// From the second schema to the first.
 const BACK: &[&str] = &[
@@ -36,6 +39,27 @@ const BACK: &[&str] = &[
     "CREATE INDEX runs_finished_all ON runs (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE INDEX events_at ON events (at)",
     "DELETE FROM seaql_migrations WHERE version = 'm0002_lean'",
+];
+
+/// From the newest schema to the fourth.
+const BACK_TO_THE_FOURTH: &[&str] = &[
+    "DROP INDEX tasks_stale_check",
+    "DROP INDEX tasks_failing",
+    "ALTER TABLE tasks DROP COLUMN retrying",
+    "ALTER TABLE tasks DROP COLUMN fresh_at",
+    "ALTER TABLE tasks DROP COLUMN usual_ms",
+    "ALTER TABLE tasks DROP COLUMN scheduled_from",
+    "ALTER TABLE tasks DROP COLUMN owed_slots",
+    "ALTER TABLE tasks DROP COLUMN stale_check_at",
+    "ALTER TABLE tasks DROP COLUMN failed_for",
+    "ALTER TABLE tasks DROP COLUMN owed_at",
+    "DROP TABLE configurations",
+    "DROP TABLE probes",
+    "DELETE FROM cluster WHERE key = 'monitor_lease'",
+    "DROP TABLE problems",
+    "CREATE TABLE problems (kind text NOT NULL, subject text NOT NULL, severity text NOT NULL, message text NOT NULL, \
+     action text NOT NULL, since bigint NOT NULL, until bigint, PRIMARY KEY (kind, subject))",
+    "DELETE FROM seaql_migrations WHERE version > 'm0004_backups'",
 ];
 
 /// Every run of these tasks: of which, in which state, and whether it has a `claim_at`.
@@ -160,5 +184,159 @@ async fn what_the_first_schema_held_is_read_and_goes_on(database: Database) {
         (failed.as_str(), pb::RunState::Failed),
     ];
     assert_eq!(ended, expected);
+    server.stop().await;
+}
+
+/// The columns of each row, as text.
+async fn rows(fate: &DatabaseConnection, columns: &[&str], from: &str) -> Vec<Vec<Option<String>>> {
+    let texts = columns
+        .iter()
+        .map(|column| format!("CAST({column} AS text)"));
+    let texts: Vec<String> = texts.collect();
+    let select = format!("SELECT {} FROM {from}", texts.join(", "));
+    let select = Statement::from_string(fate.get_database_backend(), select);
+    let rows = fate.query_all_raw(select).await.unwrap();
+    let row = |row: &sea_orm::QueryResult| {
+        let text = |index| row.try_get_by_index(index).unwrap();
+        (0..columns.len()).map(text).collect()
+    };
+    rows.iter().map(row).collect()
+}
+
+async fn what_the_fourth_schema_held_of_tasks_and_problems_is_moved(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut edited = None;
+    for name in ["good", "edited", "failing", "gone"] {
+        let task = scripted(&stage).cron("*/10 * * * *");
+        let task = server.create(name, task).await;
+        edited = edited.or((name == "edited").then_some(task));
+    }
+    server.advance(60);
+    for name in ["good", "edited", "failing", "gone"] {
+        let run = server.trigger(name).await.name;
+        let entered = stage.enters().await;
+        match name {
+            "failing" => entered.fails(),
+            _ => entered.succeeds(),
+        };
+        server.ended(&run).await;
+    }
+    server.advance(60);
+    let mut task = edited.unwrap();
+    task.etag = String::new();
+    task.schedule.get_or_insert_default().cron = "*/15 * * * *".to_owned();
+    let request = pb::UpdateTaskRequest {
+        task: Some(task),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["schedule".to_owned()],
+        }),
+        ..Default::default()
+    };
+    server.client.tasks().update_task(request).await.unwrap();
+    let request = pb::DeleteTaskRequest {
+        name: "tasks/gone".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().delete_task(request).await.unwrap();
+    server.stop().await;
+
+    let fate = site.database.connect(site.data()).await;
+    let columns = [
+        "name",
+        "fresh_at",
+        "scheduled_from",
+        "owed_slots",
+        "owed_at",
+        "last_success_at",
+        "last_failure_at",
+        "consecutive_failures",
+        "failing_since",
+        "retrying",
+    ];
+    let scripted = "tasks WHERE kind = 'scripted' ORDER BY name";
+    let before = rows(&fate, &columns, scripted).await;
+    assert_eq!(before.len(), 4);
+    for step in BACK_TO_THE_FOURTH {
+        let done = fate.execute_unprepared(step).await;
+        done.unwrap_or_else(|error| panic!("{step}: {error}"));
+    }
+    for (kind, until) in [
+        ("health.disk", "NULL"),
+        ("content.damaged", "NULL"),
+        ("task.override_misfit", "NULL"),
+        ("ledger.hole", "1800000000000000"),
+    ] {
+        let insert = format!(
+            "INSERT INTO problems VALUES ('{kind}', 'it', 'critical', 'it is so', 'mend it', 7, {until})"
+        );
+        fate.execute_unprepared(&insert).await.unwrap();
+    }
+
+    let location = match site.database.is_postgresql() {
+        true => Location::Postgres(site.database.url()),
+        false => Location::Sqlite(site.data().join("watchbell.db")),
+    };
+    let store = Store::open(&location, Arc::new(site.clock.clone())).await;
+    store.unwrap().close().await;
+
+    // As it is where the newest schema saw it all happen.
+    assert_eq!(rows(&fate, &columns, scripted).await, before);
+    let checks = ["name", "stale_check_at = updated_at", "failed_for IS NULL"];
+    let yes = |text: &Option<String>| text.as_deref().map(|text| text == "1" || text == "true");
+    let checks: Vec<_> = rows(&fate, &checks, scripted)
+        .await
+        .iter()
+        .map(|row| (row[0].clone().unwrap(), yes(&row[1]), yes(&row[2])))
+        .collect();
+    let expected = [
+        ("edited", Some(true)),
+        ("failing", Some(true)),
+        ("gone", None),
+        ("good", Some(true)),
+    ];
+    let expected = expected.map(|(name, looked_at)| (name.to_owned(), looked_at, Some(true)));
+    assert_eq!(checks, expected);
+    let columns = [
+        "kind", "subject", "replica", "probe", "severity", "since", "until",
+    ];
+    let moved: Vec<Vec<String>> = rows(&fate, &columns, "problems ORDER BY kind")
+        .await
+        .into_iter()
+        .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+        .collect();
+    let expected = [
+        ("content.damaged", "contents", ""),
+        ("health.disk", "perform-system-health-check", ""),
+        ("ledger.hole", "auditor", "1800000000000000"),
+        ("task.override_misfit", "catalogue", ""),
+    ];
+    let expected =
+        expected.map(|(kind, probe, until)| [kind, "it", "", probe, "critical", "7", until]);
+    assert_eq!(moved, expected);
+
+    // And it goes on from there.
+    let server = site.start().await;
+    server.advance(19 * 60);
+    let told = async |kind: &str, name: &str| {
+        until(&format!("{kind} of {name}"), async || {
+            let problems = server.status().await.problems;
+            let subject = format!("tasks/{name}");
+            let mut told = problems.into_iter();
+            told.find(|problem| problem.r#type == kind && problem.subject == subject)
+        })
+        .await
+    };
+    let stale = told("task.stale", "good").await;
+    assert_eq!(at(&stale.since_time), "2026-03-02T12:21:00Z");
+    let failing = told("task.failing", "failing").await;
+    assert_eq!(at(&failing.since_time), "2026-03-02T12:01:00Z");
+    for _ in ["good", "edited", "failing"] {
+        let context = stage.enters().await.succeeds();
+        let run = format!("tasks/{}/runs/{}", context.task, context.run);
+        server.ended(&run).await;
+    }
+    assert_eq!(server.task("failing").await.consecutive_failures, 0);
     server.stop().await;
 }
