@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Engine;
+use super::{ALIVE_FOR, Engine};
 use crate::{
     error::{Error, Result},
     store::{Page, TaskFilter},
@@ -11,6 +11,8 @@ use crate::{
 
 /// Tasks read in one go.
 const CHUNK: u64 = 500;
+/// Tasks of kinds that nobody knows that are told.
+const STRANGE_SHOWN: u64 = 1000;
 
 impl Engine {
     /// Resource names of tasks that could not run here now, and why.
@@ -19,7 +21,7 @@ impl Engine {
     /// Where the database is away.
     pub async fn unrunnable(&self) -> Result<Vec<(String, String)>> {
         let kinds: Vec<&str> = self.registry().kinds_with_needs().collect();
-        let mut found = Vec::new();
+        let mut found = self.of_strange_kinds().await?;
         for kind in kinds {
             let filter = TaskFilter {
                 kind: Some(kind.to_owned()),
@@ -56,5 +58,33 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// Tasks of kinds that this server does not know: none takes their runs. While one of another version lives, that
+    /// may know them, and the drift tells of it.
+    async fn of_strange_kinds(&self) -> Result<Vec<(String, String)>> {
+        let known = self.registry().kinds().map(|(name, _)| name);
+        let strange = self.store().tasks_beside(known, STRANGE_SHOWN).await?;
+        if strange.is_empty() || self.others_may_know().await? {
+            return Ok(Vec::new());
+        }
+        let tell = |(name, kind): (String, String)| {
+            let why = format!(
+                "this version knows no kind {kind:?}, and starts no run of it; give the task another kind, or end it"
+            );
+            (format!("tasks/{name}"), why)
+        };
+        Ok(strange.into_iter().map(tell).collect())
+    }
+
+    async fn others_may_know(&self) -> Result<bool> {
+        if self.store().file().is_some() {
+            return Ok(false);
+        }
+        let (own, now) = (self.replica(), self.clock().now());
+        let replicas = self.store().replicas().await?;
+        let lives = |seen_at| now.duration_since(seen_at) <= ALIVE_FOR;
+        let mut others = replicas.iter().filter(|other| lives(other.seen_at));
+        Ok(others.any(|other| other.version != own.version))
     }
 }

@@ -50,6 +50,7 @@ mod sql;
 mod staleness;
 mod tail;
 mod tasks;
+mod tasks_beside;
 mod tasks_ended;
 mod turn;
 

@@ -147,7 +147,7 @@ impl ProblemKind {
             ),
             Self::TaskUnrunnable => (
                 Critical,
-                "bring it there, or change the configuration; it is looked at again, and its runs fail until then",
+                "bring it there, or change the configuration; it is looked at again, and its runs fail or wait until then",
             ),
             Self::ContentDamaged => (
                 Critical,

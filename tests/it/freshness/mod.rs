@@ -1,5 +1,6 @@
 //! Work that was due and did not happen is told, whatever the reason.
 
+mod forsaken;
 mod healing;
 mod pauses;
 mod stale;
