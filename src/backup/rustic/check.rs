@@ -1,6 +1,11 @@
 //! Checks: structure, and data by subsets that are together everything.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 use rustic_core::{
     CheckOptions, CheckResults, Id, OpenStatus, ReadSubsetOption, Repository, RusticError,
@@ -20,6 +25,9 @@ use crate::backup::repository::{Checked, Hand, Progress, ReadData, RepositoryErr
 /// Findings that are told.
 const TOLD: usize = 1000;
 
+/// Looks that are begun at the most, where the library gives one up that has found nothing.
+const LOOKS: u32 = 5;
+
 /// Packs by their ids, with their sizes.
 type Packs = BTreeMap<Id, u32>;
 
@@ -35,7 +43,7 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
     quietly(&operation, move || {
         let _held = held;
         let opened = session::open(&rustic.place, &rustic.key, &at_work)?;
-        let looked = look(&opened, options);
+        let looked = patiently(|| look(&opened, options));
         // What the library could not read for that is no damage.
         if at_work.cancelled() {
             return Err(RepositoryError::Cancelled);
@@ -84,6 +92,25 @@ fn options(read: ReadData) -> Result<CheckOptions> {
     })
 }
 
+/// Looks again where the library has panicked for want of patience: between two steps of a check it waits a tenth of a
+/// second for threads of its own to end, and those are modest, and may get no processor for as long.
+fn patiently<T>(look: impl Fn() -> T) -> T {
+    for _ in 1..LOOKS {
+        match catch_unwind(AssertUnwindSafe(&look)) {
+            Ok(looked) => return looked,
+            Err(panic) if was_impatient(&*panic) => {}
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+    look()
+}
+
+fn was_impatient(panic: &(dyn Any + Send)) -> bool {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.is_some_and(|text| text.starts_with("index still in use"))
+}
+
 type Looked = (Packs, CheckResults);
 
 fn look(
@@ -123,4 +150,30 @@ fn damage(results: CheckResults) -> Vec<String> {
         damage.push(text);
     }
     damage
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_the_library_gave_up_is_looked_at_again_and_nothing_else_is() {
+        let looks = Cell::new(0);
+        let after = |count: u32, words: &'static str| {
+            looks.set(0);
+            let look = || {
+                looks.set(looks.get() + 1);
+                assert!(count < looks.get(), "{words}");
+                looks.get()
+            };
+            catch_unwind(AssertUnwindSafe(|| patiently(look))).ok()
+        };
+        assert_eq!(after(2, "index still in use: Index(…)"), Some(3));
+        assert_eq!(after(9, "index still in use: Index(…)"), None);
+        assert_eq!(looks.get(), LOOKS);
+        assert_eq!(after(1, "another thing"), None);
+        assert_eq!(looks.get(), 1);
+    }
 }
