@@ -271,3 +271,27 @@ impl ProblemKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ProblemKind;
+
+    #[test]
+    fn operations_tell_of_every_kind() {
+        let text = include_str!("../../../docs/operations.md");
+        let table = text.split_once("## What the problems mean").unwrap().1;
+        let told: Vec<&str> = table.split('`').skip(1).step_by(2).collect();
+        let is_told = |kind: &str| {
+            told.iter().any(|told| match told.split_once('…') {
+                Some((from, to)) => kind.starts_with(from) && kind.ends_with(to),
+                None => *told == kind,
+            })
+        };
+        let missing: Vec<_> = ProblemKind::ALL
+            .iter()
+            .map(|kind| kind.as_str())
+            .filter(|kind| !is_told(kind))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
