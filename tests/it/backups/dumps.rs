@@ -33,7 +33,10 @@ fn with_pg_dump(database: Database, script: &str) -> (Site, tempfile::TempDir) {
     program(programs.path(), "pg_dump", script);
     program(programs.path(), "pg_restore", "exit 0");
     let toml = format!("[backups]\npg_bin = {:?}\n", programs.path().display());
-    (Site::configured(database, &toml), programs)
+    (
+        Site::configured(database, &toml).with_repository(),
+        programs,
+    )
 }
 
 const VERSION: &str =
@@ -196,7 +199,8 @@ async fn a_database_of_the_configuration_is_dumped_and_drilled(database: Databas
     sea_orm::ConnectionTrait::execute_unprepared(&db, fill)
         .await
         .unwrap();
-    let site = Site::configured(database, &format!("[backups.sources.wiki]\n{source}\n"));
+    let site = Site::configured(database, &format!("[backups.sources.wiki]\n{source}\n"))
+        .with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.create_policy("wiki", only("wiki")).await.unwrap();
@@ -219,7 +223,7 @@ async fn a_database_of_the_configuration_is_dumped_and_drilled(database: Databas
 async fn what_the_configuration_names_and_is_gone_fails_with_its_name(database: Database) {
     let toml = "[backups.sources.wiki]\nsqlite = \"/nowhere/wiki.db\"\n\
                 [backups.sources.www]\npaths = [\"/nowhere/www\"]\n";
-    let site = Site::configured(database, toml);
+    let site = Site::configured(database, toml).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     for (source, message) in [
@@ -236,7 +240,7 @@ async fn what_the_configuration_names_and_is_gone_fails_with_its_name(database: 
 }
 
 async fn two_replicas_back_up_into_one_repository(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let (one, two) = (site.start().await, site.start().await);
     let (first, second) = (Vault::of(&one, &site), Vault::of(&two, &site));
     first.document("SOP-1", b"what is in it").await;

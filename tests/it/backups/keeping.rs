@@ -60,7 +60,7 @@ async fn backed_up(vault: &Vault<'_>, count: usize) {
 }
 
 async fn what_no_rule_keeps_goes_and_what_is_pinned_stays(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     quiet(&server).await;
     let vault = Vault::of(&server, &site);
@@ -139,7 +139,7 @@ async fn quiet(server: &Server) {
 }
 
 async fn much_that_would_go_must_be_confirmed(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     quiet(&server).await;
     let vault = Vault::of(&server, &site);
@@ -159,7 +159,7 @@ async fn much_that_would_go_must_be_confirmed(database: Database) {
 }
 
 async fn an_outage_deletes_nothing(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     quiet(&server).await;
     let vault = Vault::of(&server, &site);
@@ -187,7 +187,7 @@ async fn an_outage_deletes_nothing(database: Database) {
 }
 
 async fn an_export_is_made_rotated_and_verified(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     quiet(&server).await;
     let vault = Vault::of(&server, &site);
@@ -276,7 +276,7 @@ async fn an_archive_is_a_copy_with_a_password_of_its_own(database: Database) {
         place.display(),
         password.display(),
     );
-    let site = Site::configured(database, &toml);
+    let site = Site::configured(database, &toml).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     assert_eq!(

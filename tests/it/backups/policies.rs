@@ -32,7 +32,7 @@ fn policy(cron: &str) -> pb::BackupPolicy {
 }
 
 async fn policies_that_ship_have_the_seeds_times_and_their_tasks(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     let policies = vault.policies().await;
@@ -76,7 +76,7 @@ async fn policies_that_ship_have_the_seeds_times_and_their_tasks(database: Datab
 }
 
 async fn a_policy_makes_changes_and_ends_its_task(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     let made = vault
@@ -130,7 +130,7 @@ async fn a_policy_makes_changes_and_ends_its_task(database: Database) {
 }
 
 async fn a_task_of_a_policy_is_changed_through_the_policy_alone(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let task = |cron: &str, priority: i32| pb::UpdateTaskRequest {
         task: Some(pb::Task {
@@ -183,7 +183,7 @@ async fn a_task_of_a_policy_is_changed_through_the_policy_alone(database: Databa
 }
 
 async fn bad_policies_are_refused_by_their_field(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     let with = |change: fn(&mut pb::BackupPolicy)| {

@@ -21,7 +21,7 @@ on_both!(
 async fn a_content_that_documents_refer_to_and_that_is_gone_makes_a_point_partial(
     database: Database,
 ) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(5000, 1)).await;
@@ -69,7 +69,7 @@ async fn sources_of_the_configuration_come_back_with_their_odd_names(database: D
         "[backups.sources.www]\npaths = [{:?}]\nexclude = [\"cache/**\"]\n",
         root.display()
     );
-    let site = Site::configured(database, &toml);
+    let site = Site::configured(database, &toml).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     let policy = pb::BackupPolicy {
@@ -116,7 +116,7 @@ async fn sources_of_the_configuration_come_back_with_their_odd_names(database: D
 }
 
 async fn a_dump_of_the_same_size_with_something_else_in_it_is_stored_anew(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", b"one").await;
@@ -148,7 +148,7 @@ async fn a_dump_of_the_same_size_with_something_else_in_it_is_stored_anew(databa
 }
 
 async fn everything_restored_is_what_it_was(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     for number in 1..=9 {
@@ -215,7 +215,7 @@ async fn everything_restored_is_what_it_was(database: Database) {
 }
 
 async fn a_restore_writes_over_nothing_and_leaves_its_roots_never(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.back_up("daily-full").await;

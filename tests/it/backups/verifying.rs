@@ -24,7 +24,7 @@ on_both!(
 );
 
 async fn a_drill_restores_files_and_database_and_then_a_point_is_restorable(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     for number in 1..=5 {
@@ -58,7 +58,7 @@ async fn a_drill_restores_files_and_database_and_then_a_point_is_restorable(data
 }
 
 async fn a_flipped_byte_is_found_by_reading_and_drilling_and_freezes_retention(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(300_000, 7)).await;
@@ -97,7 +97,7 @@ async fn a_flipped_byte_is_found_by_reading_and_drilling_and_freezes_retention(d
 async fn a_point_that_was_found_damaged_counts_for_nothing_until_it_is_whole_again(
     database: Database,
 ) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(900_000, 7)).await;
@@ -139,7 +139,7 @@ async fn a_point_that_was_found_damaged_counts_for_nothing_until_it_is_whole_aga
 }
 
 async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(900_000, 7)).await;
@@ -183,7 +183,7 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
 }
 
 async fn what_older_points_have_lost_keeps_no_new_one_from_being_good(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.document("SOP-1", &bytes(900_000, 7)).await;
@@ -227,7 +227,7 @@ async fn what_holds_no_database_does_not_stand_for_the_server(database: Database
         "[backups.sources.www]\npaths = [{:?}]\n",
         files.path().display()
     );
-    let site = Site::configured(database, &toml);
+    let site = Site::configured(database, &toml).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     let policy = pb::BackupPolicy {
@@ -265,7 +265,7 @@ async fn what_holds_no_database_does_not_stand_for_the_server(database: Database
 }
 
 async fn every_part_of_the_repository_is_read_in_turn(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
     vault.back_up("daily-full").await;

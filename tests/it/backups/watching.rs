@@ -16,7 +16,7 @@ on_both!(
 );
 
 async fn a_watch_tells_each_step_and_ends_with_the_run(database: Database) {
-    let mut site = Site::new(database);
+    let mut site = Site::new(database).with_repository();
     let faults = Faulty::default();
     site.repositories = Arc::new(faults.clone());
     let server = site.start().await;
@@ -63,7 +63,7 @@ async fn a_watch_tells_each_step_and_ends_with_the_run(database: Database) {
 }
 
 async fn only_runs_of_backups_are_watched(database: Database) {
-    let site = Site::new(database);
+    let site = Site::new(database).with_repository();
     let server = site.start().await;
     server.create("other", instant().every(3600)).await;
     let run = server.trigger("other").await;

@@ -10,6 +10,7 @@ mod faulty_clock;
 pub(crate) mod office;
 mod proxy;
 mod receiver;
+pub(crate) mod repository;
 mod server;
 mod skip;
 mod stage;

@@ -25,10 +25,10 @@ use watchbell::{
 
 use crate::{
     backups::restic::{Restic, everything_in},
-    support::noon,
+    support::{noon, repository},
 };
 
-pub(super) const PASSWORD: &str = "correct horse";
+pub(super) use crate::support::repository::PASSWORD;
 
 pub(super) struct Stage {
     folder: TempDir,
@@ -40,7 +40,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("source")).unwrap();
         let place = folder.path().join("repository");
-        let repository = Rustic::create(&place, PASSWORD, &helpers(), &never()).unwrap();
+        repository::lay(&place);
+        let repository = Rustic::open(&place, PASSWORD, &helpers(), &never()).unwrap();
         Self {
             folder,
             repository: Arc::new(repository),

@@ -1,0 +1,48 @@
+//! A repository of backups that is there already, whose key takes no time to unlock.
+//!
+//! The password of a real one is stretched until it has taken a third of a second and 128 MB, for the server, its
+//! helpers and restic alike; most stories of backups are not about that. This one asks a sixteenth of a thousandth.
+
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use super::Site;
+
+/// What opens it.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+const CONFIG: &[u8] = include_bytes!("../backups/repository/config");
+const KEY: (&str, &[u8]) = (
+    "c91f8428778bb43cd1ba59a7f5ac7e8692a822ac98397ec8a9d52fae6cb10086",
+    include_bytes!(
+        "../backups/repository/keys/c91f8428778bb43cd1ba59a7f5ac7e8692a822ac98397ec8a9d52fae6cb10086"
+    ),
+);
+
+/// Puts the repository, with nothing in it, in a place that is free.
+pub(crate) fn lay(place: &Path) {
+    let folders = ["snapshots", "index", "keys", "locks"].map(str::to_owned);
+    let packs = (0..=255).map(|number| format!("data/{number:02x}"));
+    for folder in folders.into_iter().chain(packs) {
+        let mut maker = DirBuilder::new();
+        let made = maker.recursive(true).mode(0o700);
+        made.create(place.join(folder)).unwrap();
+    }
+    fs::write(place.join("keys").join(KEY.0), KEY.1).unwrap();
+    fs::write(place.join("config"), CONFIG).unwrap();
+}
+
+impl Site {
+    /// With this repository where its servers have their own, and the password beside it.
+    pub(crate) fn with_repository(self) -> Self {
+        let own = self.data().join("backups");
+        lay(&own.join("repository"));
+        let password = own.join("password");
+        fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+        fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
+        self
+    }
+}
