@@ -2,7 +2,7 @@
 
 use watchbell_client::pb;
 
-use crate::support::{Database, Site, Stage, on_both, scripted, seconds};
+use crate::support::{Database, Entered, Server, Site, Stage, on_both, scripted, seconds, until};
 
 on_both!(
     an_attempt_without_progress_is_stopped,
@@ -10,7 +10,8 @@ on_both!(
     a_sign_of_life_is_progress,
 );
 
-async fn an_attempt_without_progress_is_stopped(database: Database) {
+/// An attempt under way that has to show a sign of life every 20 seconds, and its run.
+async fn within_20_seconds(database: Database) -> (Site, Server, pb::Run, Entered) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
@@ -18,7 +19,12 @@ async fn an_attempt_without_progress_is_stopped(database: Database) {
     task.progress_deadline = Some(seconds(20));
     server.create("task", task).await;
     let run = server.trigger("task").await;
-    let _silent = stage.enters().await;
+    let entered = stage.enters().await;
+    (site, server, run, entered)
+}
+
+async fn an_attempt_without_progress_is_stopped(database: Database) {
+    let (_site, server, run, _silent) = within_20_seconds(database).await;
     server.advance(20);
 
     let run = server.ended(&run.name).await;
@@ -30,18 +36,11 @@ async fn an_attempt_without_progress_is_stopped(database: Database) {
 }
 
 async fn progress_holds_off_the_progress_deadline(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let mut task = scripted(&stage);
-    task.progress_deadline = Some(seconds(20));
-    server.create("task", task).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (_site, server, run, entered) = within_20_seconds(database).await;
     for step in 1..=4 {
         server.advance(15);
         entered.context.progress(step, 4, "copying");
-        crate::support::until("the progress to be told", async || {
+        until("the progress to be told", async || {
             let progress = server.run(&run.name).await.progress?;
             (progress.done == step).then_some(())
         })
@@ -55,14 +54,7 @@ async fn progress_holds_off_the_progress_deadline(database: Database) {
 }
 
 async fn a_sign_of_life_is_progress(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let mut task = scripted(&stage);
-    task.progress_deadline = Some(seconds(20));
-    server.create("task", task).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (_site, server, run, entered) = within_20_seconds(database).await;
     for _ in 0..4 {
         server.advance(15);
         entered.context.alive();

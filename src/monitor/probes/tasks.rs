@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
-        Event, EventKind, Task,
+        Event, EventKind, RunState, Task,
         problem::{Problem, ProblemKind, Severity},
     },
     engine::Engine,
@@ -20,6 +20,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 const FAILING_SHOWN: u64 = 1000;
 /// Failures in a row after which a task's trouble is grave.
 const FAILURES_CRITICAL: i32 = 3;
+const IN_VAIN: &str =
+    "what has succeeded since did only a part, the work of an older slot, or that of other values";
 
 /// Tasks whose runs fail, that are stale or paused, and runs that wait.
 #[derive(Debug)]
@@ -79,8 +81,11 @@ fn failing_problem(task: &Task, now: Timestamp) -> Problem {
             last.state.as_str().replace('_', " ")
         )
     });
+    let in_vain = last.is_some_and(|last| last.state == RunState::Succeeded);
     let message = match failures {
         ..1 => format!("attempts of its run fail, and it is tried again later{run}"),
+        1 if in_vain => format!("a run of it has failed, and {IN_VAIN}{run}"),
+        more if in_vain => format!("{more} runs of it have failed, and {IN_VAIN}{run}"),
         1 => format!("its last run has failed{run}"),
         more => format!("{more} runs in a row have failed{run}"),
     };

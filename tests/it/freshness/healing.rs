@@ -2,7 +2,9 @@
 
 use watchbell_client::pb;
 
-use super::{backfill, ended, fails, minute, of, over, retry, slot, still, succeeds};
+use super::{
+    backfill, ended, every_ten_minutes, fails, minute, of, over, retry, slot, still, succeeds,
+};
 use crate::support::{Database, Server, Site, Stage, TaskExt as _, on_both, scripted};
 
 on_both!(
@@ -23,18 +25,19 @@ async fn failures(server: &Server) -> i32 {
 }
 
 async fn work_of_an_older_slot_heals_nothing_that_failed_since(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
     let failed = ended(&server, slot(&server, &mut stage, 600).await.fails()).await;
     still(&server, "task.failing", &failed).await;
 
     backfill(&server, "task", -25, -15).await;
     let older = succeeds(&server, &mut stage).await;
     assert_eq!(failures(&server).await, 1);
-    still(&server, "task.failing", &older).await;
+    let problem = still(&server, "task.failing", &older).await;
+    assert!(
+        problem.message.contains("older slot"),
+        "{}",
+        problem.message
+    );
 
     retry(&server, &failed).await;
     succeeds(&server, &mut stage).await;
@@ -44,12 +47,8 @@ async fn work_of_an_older_slot_heals_nothing_that_failed_since(database: Databas
 }
 
 async fn an_older_run_that_ends_after_a_newer_one_failed_heals_nothing(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    let task = task.overlap(pb::OverlapPolicy::Allow);
-    server.create("task", task).await;
+    let beside = |task: pb::Task| task.overlap(pb::OverlapPolicy::Allow);
+    let (_site, server, mut stage) = every_ten_minutes(database, beside).await;
     let older = slot(&server, &mut stage, 600).await;
     let newer = slot(&server, &mut stage, 600).await;
     ended(&server, newer.fails()).await;
@@ -64,11 +63,7 @@ async fn an_older_run_that_ends_after_a_newer_one_failed_heals_nothing(database:
 }
 
 async fn a_repetition_heals_what_it_repeats_and_nothing_newer(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
     let first = ended(&server, slot(&server, &mut stage, 600).await.fails()).await;
     let second = ended(&server, slot(&server, &mut stage, 600).await.fails()).await;
     retry(&server, &first).await;

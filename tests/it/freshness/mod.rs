@@ -10,7 +10,22 @@ use jiff::{SignedDuration, Timestamp};
 use watchbell::engine::RunContext;
 use watchbell_client::pb;
 
-use crate::support::{Entered, Server, Stage, noon, stamp, until};
+use crate::support::{
+    Database, Entered, Server, Site, Stage, TaskExt as _, noon, scripted, stamp, until,
+};
+
+/// What a story stands on whose one task has a slot every ten minutes, and attempts that end as the story says.
+async fn every_ten_minutes(
+    database: Database,
+    change: impl FnOnce(pb::Task) -> pb::Task,
+) -> (Site, Server, Stage) {
+    let stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let task = change(scripted(&stage).cron("*/10 * * * *"));
+    server.create("task", task).await;
+    (site, server, stage)
+}
 
 /// So many minutes after the stories begin.
 fn minute(minutes: i64) -> Timestamp {

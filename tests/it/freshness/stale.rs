@@ -4,7 +4,9 @@ use jiff::SignedDuration;
 use watchbell::engine::Done;
 use watchbell_client::pb;
 
-use super::{backfill, ended, fails, has, of, over, retry, slot, still, succeeds};
+use super::{
+    backfill, ended, every_ten_minutes, fails, has, of, over, retry, slot, still, succeeds,
+};
 use crate::support::{
     Act, Database, Site, Stage, TaskExt as _, at, instant, noon, on_both, scripted, seconds, stamp,
 };
@@ -22,15 +24,11 @@ on_both!(
 );
 
 async fn slots_that_are_skipped_behind_a_run_that_hangs_make_a_task_stale(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    let task = pb::Task {
+    let patient = |task| pb::Task {
         attempt_timeout: Some(seconds(7 * 86_400)),
         ..task
     };
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, patient).await;
     server.trigger("task").await;
     succeeds(&server, &mut stage).await;
     let hangs = slot(&server, &mut stage, 600).await;
@@ -99,14 +97,9 @@ async fn a_task_that_only_ever_does_a_part_is_stale_unless_that_counts(database:
 }
 
 async fn a_run_that_is_cancelled_each_time_makes_a_task_stale(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
     for _ in 0..2 {
-        server.advance(600);
-        let entered = stage.enters().await;
+        let entered = slot(&server, &mut stage, 600).await;
         let name = format!("tasks/task/runs/{}", entered.context.run);
         let request = pb::CancelRunRequest {
             name: name.clone(),
@@ -166,11 +159,7 @@ async fn slots_that_nobody_made_up_for_after_a_stop_make_a_task_stale(database: 
 }
 
 async fn a_backfill_makes_nothing_fresh(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
     for _ in 0..2 {
         ended(&server, slot(&server, &mut stage, 600).await.fails()).await;
     }
@@ -190,11 +179,7 @@ async fn a_backfill_makes_nothing_fresh(database: Database) {
 }
 
 async fn a_repetition_of_an_old_slot_makes_nothing_fresh(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    server.create("task", task).await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
     let mut failed = Vec::new();
     for _ in 0..3 {
         let run = slot(&server, &mut stage, 600).await.fails();
@@ -233,13 +218,9 @@ async fn work_that_a_clock_ahead_has_noted_is_no_newer_than_now(database: Databa
 }
 
 async fn an_edit_of_the_schedule_owes_what_was_owed(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    let task = scripted(&stage).cron("*/10 * * * *");
-    let mut task = server.create("task", task).await;
-    server.advance(600);
-    let hangs = stage.enters().await;
+    let (_site, server, mut stage) = every_ten_minutes(database, |task| task).await;
+    let mut task = server.task("task").await;
+    let hangs = slot(&server, &mut stage, 600).await;
     server.advance(120);
     task.schedule.get_or_insert_default().cron = "*/15 * * * *".to_owned();
     let request = pb::UpdateTaskRequest {
