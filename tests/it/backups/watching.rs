@@ -1,4 +1,4 @@
-//! WatchBackup: how far a run is, and what it became.
+//! How far a backup is and what it became, and what the status says of one that failed.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::support::{Database, Site, TaskExt as _, instant, on_both, until, viol
 on_both!(
     a_watch_tells_each_step_and_ends_with_the_run,
     only_runs_of_backups_are_watched,
+    a_backup_that_failed_is_a_problem_until_its_repetition_succeeds,
 );
 
 async fn a_watch_tells_each_step_and_ends_with_the_run(database: Database) {
@@ -75,5 +76,55 @@ async fn only_runs_of_backups_are_watched(database: Database) {
         .await
         .unwrap_err();
     assert_eq!(violations(&status), ["run"]);
+    server.stop().await;
+}
+
+async fn a_backup_that_failed_is_a_problem_until_its_repetition_succeeds(database: Database) {
+    let mut site = Site::new(database).with_repository();
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    for _ in 0..3 {
+        faults.will("archive", Fault::Fail("the disk went away"));
+    }
+    let run = vault.begin("daily-full").await.unwrap();
+    for (attempt, seconds) in [(1, 61), (2, 121)] {
+        until("the attempt to fail", async || {
+            let run = server.run(&run.name).await;
+            (run.attempt == attempt && run.state() == pb::RunState::RetryWait).then_some(())
+        })
+        .await;
+        server.advance(seconds);
+    }
+    let failed = server.ended(&run.name).await;
+    assert_eq!(failed.state(), pb::RunState::Failed, "{failed:?}");
+    let problem = server.problem("backup.failed").await;
+    assert_eq!(problem.severity(), pb::Severity::Critical);
+    assert_eq!(problem.since_time, failed.finish_time, "since it failed");
+
+    server.advance(3600);
+    let request = pb::RetryRunRequest {
+        name: run.name.clone(),
+        ..pb::RetryRunRequest::default()
+    };
+    let mut runs = server.client.runs();
+    let again = runs
+        .retry_run(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .run
+        .unwrap();
+    let again = server.ended(&again.name).await;
+    assert_eq!(again.state(), pb::RunState::Succeeded, "{again:?}");
+    until("the problem to be gone", async || {
+        let problems = server.status().await.problems;
+        let gone = problems
+            .iter()
+            .all(|problem| problem.r#type != "backup.failed");
+        gone.then_some(())
+    })
+    .await;
     server.stop().await;
 }
