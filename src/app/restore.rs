@@ -139,7 +139,9 @@ pub async fn restore(
             account.rows = dump.tables.values().sum();
         }
         DatabaseUrl::Postgres(url) => {
-            account.rows = load_dump(url, &dump, &from).await.with_context(advice)?;
+            account.rows = load_dump(url, &dump, &from, ports.program.clone())
+                .await
+                .with_context(advice)?;
         }
     }
     put_in_place(data, &staging, &mut account)?;

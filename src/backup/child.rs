@@ -2,23 +2,18 @@
 
 use std::{
     io::{self, Read, Write},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-/// How often a program that is waited for is looked at; so a cancel takes as long at the most.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use crate::process::{Launchers, Order};
+
 /// Bytes of its standard error that are kept, from the end.
 const COMPLAINT_BYTES: usize = 4096;
 
@@ -48,12 +43,11 @@ impl Helpers {
         order: &impl Serialize,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Answer> {
-        let order = serde_json::to_vec(order)?;
-        let mut command = Command::new(&self.program);
-        command.args(["helper", step]).env_clear();
+        let mut helper = Order::of([self.program.clone().into_os_string()]);
+        helper.args(["helper", step]);
+        helper.stdin = Some(serde_json::to_string(order)?);
         let mut answer = Vec::new();
-        let ended = run(command, order, &mut answer, cancel)
-            .with_context(|| format!("could not start {}", self.program.display()))?;
+        let ended = run(&launchers(&self.program), step, helper, &mut answer, cancel)?;
         if !ended.status.success() {
             let complaint = ended.complaint.trim();
             let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
@@ -63,61 +57,45 @@ impl Helpers {
     }
 }
 
+/// What starts programs, where the server's own is this one. They need no cgroups: they become nobody else.
+pub(super) fn launchers(program: &Path) -> Launchers {
+    Launchers {
+        program: program.to_owned(),
+        cgroups: None,
+    }
+}
+
 /// It was ended because its caller was asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub struct Stopped;
 
-/// Runs a program to its end, gives it `order` as standard input, and takes what it writes. When `cancel` is
-/// cancelled it is killed, with whatever it has started.
+/// Runs a program to its end, and takes what it writes. When `cancel` is cancelled it is killed, with whatever it has
+/// started; so it is where this process ends, by whatever cause. `label` is what lists of processes show.
 ///
 /// # Errors
 /// Where it cannot be started, `into` cannot be written, or it was cancelled ([`Stopped`]). How it ended is no error.
 pub fn run(
-    mut command: Command,
-    order: Vec<u8>,
+    launchers: &Launchers,
+    label: &str,
+    order: Order,
     into: &mut (dyn Write + Send),
     cancel: &CancellationToken,
 ) -> anyhow::Result<Ended> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = Guarded(command.spawn()?);
-    let pipes = (
-        child.0.stdin.take(),
-        child.0.stdout.take(),
-        child.0.stderr.take(),
-    );
-    let (Some(mut stdin), Some(mut stdout), Some(stderr)) = pipes else {
-        bail!("a program was started without pipes");
-    };
-    let group = child.group();
+    let (mut attended, mut stdout, stderr) = launchers.attend(label, order)?;
+    let unread = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(move || drop(stdin.write_all(&order)));
         let complaint = scope.spawn(move || last_bytes(stderr));
-        let output = scope.spawn(move || {
+        let output = scope.spawn(|| {
             let copied = copy(&mut stdout, into);
-            if copied.is_err() {
-                // It would wait for ever for someone to read.
-                let _ = killpg(group, Signal::SIGKILL);
-            }
+            // It would wait for ever for someone to read.
+            unread.store(copied.is_err(), Ordering::Relaxed);
             copied
         });
-        let status = loop {
-            if let Some(status) = child.0.try_wait()? {
-                break status;
-            }
-            if cancel.is_cancelled() {
-                let _ = killpg(group, Signal::SIGKILL);
-                child.0.wait()?;
-                break child.0.wait()?;
-            }
-            thread::sleep(LOOK_EVERY);
-        };
+        let ended =
+            attended.until_ended(|| cancel.is_cancelled() || unread.load(Ordering::Relaxed));
         // What it started and left holds the pipes open.
-        let _ = killpg(group, Signal::SIGKILL);
+        drop(attended);
         let copied = output
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
@@ -126,26 +104,9 @@ pub fn run(
             return Err(Stopped.into());
         }
         copied.context("could not keep what it wrote")?;
+        let status = ended?.context("it was ended before its time")?;
         Ok(Ended { status, complaint })
     })
-}
-
-/// Kills what it holds when it goes.
-struct Guarded(Child);
-
-impl Guarded {
-    fn group(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.0.id()).unwrap_or(i32::MAX))
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            let _ = killpg(self.group(), Signal::SIGKILL);
-            let _ = self.0.wait();
-        }
-    }
 }
 
 fn copy(from: &mut impl Read, into: &mut (dyn Write + Send)) -> io::Result<()> {

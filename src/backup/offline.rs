@@ -186,11 +186,16 @@ pub async fn refuse_tables(url: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What differs, or stands in the way.
-pub async fn load(url: &str, dump: &DumpRecord, file: &Path) -> anyhow::Result<i64> {
+pub async fn load(
+    url: &str,
+    dump: &DumpRecord,
+    file: &Path,
+    program: PathBuf,
+) -> anyhow::Result<i64> {
     let server = Server::of_url(url, None)?;
     let (target, from) = (server.clone(), file.to_owned());
     blocking("load", move || {
-        let programs = Programs::find(None)?;
+        let programs = Programs::find(None, &program)?;
         let beside = tempdir_beside(&from)?;
         let hand = Hand {
             cancel: CancellationToken::new(),

@@ -125,7 +125,10 @@ async fn restore_and_judge(
 
 /// Loads a dump into an empty database.
 async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> anyhow::Result<()> {
-    let programs = Programs::find(backups.settings().config.pg_bin.as_deref())?;
+    let programs = Programs::find(
+        backups.settings().config.pg_bin.as_deref(),
+        &backups.settings().program,
+    )?;
     let (target, file) = (target.clone(), file.to_owned());
     let staging = backups
         .settings()
@@ -152,17 +155,17 @@ pub(super) fn pg_restore(
     hand: &Hand,
 ) -> anyhow::Result<()> {
     let passfile = super::dump::passfile(target, staging)?;
-    let mut command = programs.command("pg_restore", &passfile);
-    command
+    let mut order = programs.order("pg_restore", &passfile);
+    order
         .args([
             "--exit-on-error",
             "--no-owner",
             "--no-privileges",
             "--no-password",
         ])
-        .arg(format!("--dbname={}", target.url()))
-        .arg(file);
-    let ended = child::run(command, Vec::new(), &mut std::io::sink(), &hand.cancel)?;
+        .args([format!("--dbname={}", target.url())])
+        .args([file.as_os_str().to_owned()]);
+    let ended = programs.run(order, &mut std::io::sink(), &hand.cancel)?;
     if !ended.status.success() {
         bail!(
             "pg_restore failed ({}): {}",

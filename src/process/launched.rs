@@ -2,10 +2,13 @@
 
 use std::{
     fmt,
-    io::Write as _,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    io::{self, PipeReader, Write as _},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream as StdStream, process::CommandExt as _},
+    },
     path::PathBuf,
-    process::Stdio,
+    process::{Command as StdCommand, Stdio},
 };
 
 use anyhow::{Context as _, bail};
@@ -25,7 +28,7 @@ use super::{
 };
 
 /// Bytes of a report at most.
-const REPORT_MAX: usize = 64 << 10;
+pub(super) const REPORT_MAX: usize = 64 << 10;
 
 /// What starts programs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +60,18 @@ struct Running {
 /// Done when a launcher has ended; told whether it has left nothing but what it was asked to.
 type AtEnd = Box<dyn FnOnce(bool) + Send + Sync>;
 
+/// A launcher that has its order, and what it was started by.
+#[derive(Debug)]
+pub(super) struct Begun<Spawned, Noted> {
+    pub(super) control: StdStream,
+    pub(super) stdout: PipeReader,
+    pub(super) stderr: PipeReader,
+    pub(super) child: Spawned,
+    pub(super) ours: Ours,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) noted: Noted,
+}
+
 /// What a program writes.
 #[derive(Debug)]
 pub struct Output {
@@ -77,16 +92,38 @@ impl Launchers {
         note: impl FnOnce(&Process, Option<&Cgroup>) -> Noted + Send + 'static,
     ) -> anyhow::Result<(Launched, Output, Noted)> {
         let (launchers, label) = (self.clone(), label.to_owned());
-        let started = tokio::task::spawn_blocking(move || launchers.start_now(&label, order, note));
+        let started = tokio::task::spawn_blocking(move || {
+            let spawn = |command| Command::from(command).spawn();
+            let begun = launchers.begin(&label, order, spawn, Child::id, note)?;
+            begun.control.set_nonblocking(true)?;
+            let launched = Launched {
+                control: UnixStream::from_std(begun.control)?,
+                heard: Vec::new(),
+                running: Some(Running {
+                    child: begun.child,
+                    ours: begun.ours,
+                    cgroup: begun.cgroup,
+                    at_end: None,
+                }),
+            };
+            let output = Output {
+                stdout: pipe::Receiver::from_owned_fd(begun.stdout.into())?,
+                stderr: pipe::Receiver::from_owned_fd(begun.stderr.into())?,
+            };
+            Ok((launched, output, begun.noted))
+        });
         started.await.context("a thread panicked")?
     }
 
-    fn start_now<Noted>(
+    /// Starts a launcher by `spawn`, and gives it its order. Blocks.
+    pub(super) fn begin<Spawned, Noted>(
         &self,
         label: &str,
         mut order: Order,
+        spawn: impl FnOnce(StdCommand) -> io::Result<Spawned>,
+        id: impl Fn(&Spawned) -> Option<u32>,
         note: impl FnOnce(&Process, Option<&Cgroup>) -> Noted,
-    ) -> anyhow::Result<(Launched, Output, Noted)> {
+    ) -> anyhow::Result<Begun<Spawned, Noted>> {
         let cgroup = self.cgroups.as_ref().map(|cgroups| cgroups.make(label));
         let cgroup = cgroup.and_then(|made| {
             made.inspect_err(|error| tracing::warn!(%error, "could not make a cgroup"))
@@ -101,7 +138,7 @@ impl Launchers {
         let (mut control, theirs) = StdStream::pair()?;
         let (stdout, their_stdout) = std::io::pipe()?;
         let (stderr, their_stderr) = std::io::pipe()?;
-        let mut command = Command::new(&self.program);
+        let mut command = StdCommand::new(&self.program);
         command
             .args([LAUNCH, label])
             .arg0("watchbell")
@@ -110,33 +147,25 @@ impl Launchers {
             .stdout(Stdio::from(their_stdout))
             .stderr(Stdio::from(their_stderr))
             .process_group(0);
-        let (child, ours) = children::spawn(|| command.spawn(), Child::id)
+        // The command holds the other ends, and goes with its start.
+        let (child, ours) = children::spawn(|| spawn(command), &id)
             .with_context(|| format!("could not start {}", self.program.display()))?;
-        // It holds the other ends.
-        drop(command);
-        let id = child.id().context("the launcher has no process id")?;
+        let id = id(&child).context("the launcher has no process id")?;
         let launcher = Process::of(i32::try_from(id)?).context("the launcher ended at once")?;
         let noted = note(&launcher, cgroup.as_ref());
         control.write_all(&u32::try_from(order.len())?.to_le_bytes())?;
         control
             .write_all(&order)
             .context("the launcher did not take its order")?;
-        control.set_nonblocking(true)?;
-        let launched = Launched {
-            control: UnixStream::from_std(control)?,
-            heard: Vec::new(),
-            running: Some(Running {
-                child,
-                ours,
-                cgroup,
-                at_end: None,
-            }),
-        };
-        let output = Output {
-            stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
-            stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
-        };
-        Ok((launched, output, noted))
+        Ok(Begun {
+            control,
+            stdout,
+            stderr,
+            child,
+            ours,
+            cgroup,
+            noted,
+        })
     }
 }
 

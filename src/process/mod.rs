@@ -4,8 +4,9 @@
 //! whom the program is to run as, starts it, and stays between it and the server: whatever the program starts stays
 //! below the launcher, also what leaves its process group or session, and where the server's cgroup is delegated it is in
 //! a cgroup of its own besides. When the server has gone, by whatever cause, the launcher ends it all. [`Launched`] is the
-//! server's side. [`Ours`] tells the server's own children from what a container's first process inherits.
+//! server's side, and [`Attended`] the same for a thread that waits. [`Ours`] tells the server's own children from what a container's first process inherits.
 
+mod attended;
 mod cgroup;
 mod children;
 mod launched;
@@ -15,6 +16,7 @@ mod proc;
 mod remains;
 
 pub use self::{
+    attended::Attended,
     cgroup::{Cgroup, Cgroups},
     children::{Ours, adopts, reap_strangers, spawn},
     launched::{Launched, Launchers, Output},

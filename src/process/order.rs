@@ -102,6 +102,12 @@ impl Wish {
 }
 
 impl Order {
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl Into<Word>>) -> &mut Self {
+        self.argv.extend(args.into_iter().map(Into::into));
+        self
+    }
+
     /// A program with nothing but its arguments.
     pub fn of(argv: impl IntoIterator<Item = impl Into<Word>>) -> Self {
         Self {

@@ -2,24 +2,29 @@
 //! while it is written, and then read whole by `pg_restore`. Passwords go by a file of their own, never by arguments.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
-    io::BufWriter,
+    io::{BufWriter, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Raw,
     server::{Server, passfile},
 };
-use crate::backup::{
-    Backups, child,
-    read_back::Hashing,
-    repository::{Hand, Progress},
-    work::Job,
+use crate::{
+    backup::{
+        Backups,
+        child::{self, Ended},
+        read_back::Hashing,
+        repository::{Hand, Progress},
+        work::Job,
+    },
+    process::{Launchers, Order},
 };
 
 /// Where Debian puts the programs of each version.
@@ -29,14 +34,19 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 #[derive(Clone, Debug)]
 pub(in crate::backup) struct Programs {
     directory: PathBuf,
+    launchers: Launchers,
 }
 
 impl Programs {
-    /// Those of the configuration, or else the newest that is installed.
+    /// Those of the configuration, or else the newest that is installed; started by the server's own `program`.
     ///
     /// # Errors
     /// Where there are none.
-    pub(in crate::backup) fn find(configured: Option<&Path>) -> anyhow::Result<Self> {
+    pub(in crate::backup) fn find(
+        configured: Option<&Path>,
+        program: &Path,
+    ) -> anyhow::Result<Self> {
+        let launchers = child::launchers(program);
         let there = |directory: &Path| {
             ["pg_dump", "pg_restore"]
                 .iter()
@@ -51,6 +61,7 @@ impl Programs {
             }
             return Ok(Self {
                 directory: directory.to_owned(),
+                launchers,
             });
         }
         let mut found: Vec<(u32, PathBuf)> = Vec::new();
@@ -75,28 +86,46 @@ impl Programs {
             "pg_dump and pg_restore are not here: install PostgreSQL's client programs (Debian: postgresql-client), or \
              say where they are by backups.pg_bin",
         )?;
-        Ok(Self { directory })
+        Ok(Self {
+            directory,
+            launchers,
+        })
     }
 
     /// A program, with nothing of the environment but where its password is.
-    pub(in crate::backup) fn command(&self, program: &str, passfile: &Path) -> Command {
-        let mut command = Command::new(self.directory.join(program));
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("LC_ALL", "C.UTF-8")
-            .env("PGPASSFILE", passfile)
-            .env("PGCONNECT_TIMEOUT", "10")
-            .env("PGAPPNAME", "watchbell-backup");
-        command
+    pub(in crate::backup) fn order(&self, program: &str, passfile: &Path) -> Order {
+        let mut order = Order::of([self.directory.join(program).into_os_string()]);
+        order.environment = [
+            ("PATH", "/usr/bin:/bin".into()),
+            ("LC_ALL", "C.UTF-8".into()),
+            ("PGPASSFILE", passfile.as_os_str().to_owned()),
+            ("PGCONNECT_TIMEOUT", "10".into()),
+            ("PGAPPNAME", "watchbell-backup".into()),
+        ]
+        .map(|(name, value): (&str, OsString)| (name.into(), value.into()))
+        .to_vec();
+        order
+    }
+
+    /// Runs one to its end.
+    ///
+    /// # Errors
+    /// Those of [`child::run`].
+    pub(in crate::backup) fn run(
+        &self,
+        order: Order,
+        into: &mut (dyn Write + Send),
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Ended> {
+        child::run(&self.launchers, "backup", order, into, cancel)
     }
 
     /// The major version of `pg_dump`.
     fn version(&self, hand: &Hand) -> anyhow::Result<u32> {
         let mut said = Vec::new();
-        let mut command = self.command("pg_dump", Path::new("/dev/null"));
-        command.arg("--version");
-        let ended = child::run(command, Vec::new(), &mut said, &hand.cancel)?;
+        let mut order = self.order("pg_dump", Path::new("/dev/null"));
+        order.args(["--version"]);
+        let ended = self.run(order, &mut said, &hand.cancel)?;
         let said = String::from_utf8_lossy(&said).into_owned();
         let version = said.split_whitespace().find_map(major);
         version.filter(|_| ended.status.success()).with_context(|| {
@@ -120,7 +149,10 @@ pub(super) async fn dump(
     server: &Server,
     file: &Path,
 ) -> anyhow::Result<Raw> {
-    let programs = Programs::find(backups.settings().config.pg_bin.as_deref())?;
+    let programs = Programs::find(
+        backups.settings().config.pg_bin.as_deref(),
+        &backups.settings().program,
+    )?;
     let frozen = server.connect().await?.freeze().await?;
     let facts = frozen.facts().await?;
     let staging = file
@@ -176,17 +208,21 @@ fn pg_dump(
         .mode(0o600)
         .open(file)
         .with_context(about)?;
-    let mut command = programs.command("pg_dump", passfile);
-    command
+    let mut order = programs.order("pg_dump", passfile);
+    order
         .args(["--format=custom", "--compress=0", "--no-password"])
-        .arg(format!("--snapshot={snapshot}"))
-        .arg(format!("--dbname={}", server.url()));
+        .args([
+            format!("--snapshot={snapshot}"),
+            format!("--dbname={}", server.url()),
+        ]);
     let mut into = Hashing::new(Counted {
         into: BufWriter::with_capacity(256 << 10, opened),
         hand,
         bytes: 0,
     });
-    let ended = child::run(command, Vec::new(), &mut into, &hand.cancel).with_context(about)?;
+    let ended = programs
+        .run(order, &mut into, &hand.cancel)
+        .with_context(about)?;
     if !ended.status.success() {
         bail!(
             "pg_dump failed ({}): {}",
@@ -206,9 +242,9 @@ fn pg_dump(
 
 /// Reads the whole file: its list alone would accept one that was cut off.
 fn pg_restore_reads(programs: &Programs, file: &Path, hand: &Hand) -> anyhow::Result<()> {
-    let mut command = programs.command("pg_restore", Path::new("/dev/null"));
-    command.arg("--file=/dev/null").arg(file);
-    let ended = child::run(command, Vec::new(), &mut std::io::sink(), &hand.cancel)?;
+    let mut order = programs.order("pg_restore", Path::new("/dev/null"));
+    order.args(["--file=/dev/null".into(), file.as_os_str().to_owned()]);
+    let ended = programs.run(order, &mut std::io::sink(), &hand.cancel)?;
     if !ended.status.success() {
         bail!(
             "pg_restore cannot read the dump ({}): {}",
