@@ -1,6 +1,9 @@
 //! The process's loops: started, kept, and told of by health checks.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
 use super::house::keep_house;
 use crate::{
@@ -11,8 +14,12 @@ use crate::{
     },
     engine::{Auditor, Engine, Recovery, Rounds, Scheduler},
     monitor::Monitor,
+    process,
     store::Store,
 };
+
+/// Between two looks for orphans that have ended, real time.
+const REAP_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts the loops that each may be started again.
 pub(super) fn keep_loops(
@@ -56,10 +63,30 @@ pub(super) fn keep_loops(
     supervisor.keep("scheduler", stop, move || {
         Scheduler::new(of.clone()).run(until.clone())
     });
+    if process::adopts() {
+        let until = background.clone();
+        supervisor.keep("reaper", background, move || reap(until.clone()));
+    }
     let (store, bells, until) = (engine.store().clone(), rounds.clone(), stop.clone());
     supervisor.keep("refill", stop, move || {
         refill(store.clone(), until.clone(), bells.refill())
     });
+}
+
+/// Takes the ends of processes that were left to this one, until `stop`: as the first of a container, or where it adopts
+/// orphans otherwise, it is the parent of all that have none, and nobody else would.
+async fn reap(stop: CancellationToken) {
+    loop {
+        match tokio::task::spawn_blocking(process::reap_strangers).await {
+            Ok(0) => {}
+            Ok(count) => debug!(count, "took the ends of processes that others had started"),
+            Err(error) => warn!(%error, "could not look for processes that have ended"),
+        }
+        let next = stop.run_until_cancelled(tokio::time::sleep(REAP_EVERY));
+        if next.await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Rings the loops that read the tables, on a round: a bell of another replica can be lost.
@@ -75,7 +102,7 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
 }
 
 /// How old a status may be that health checks tell by, where nothing has happened.
-const READ_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const READ_EVERY: Duration = Duration::from_secs(5);
 
 /// Tells by health checks what is well, until `stop`: then that nothing is served any more.
 pub(super) async fn tell_health(
@@ -84,7 +111,7 @@ pub(super) async fn tell_health(
     health: HealthHandle,
     stop: CancellationToken,
 ) {
-    let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut tell = async || {
         every.tick().await;

@@ -136,8 +136,8 @@ impl Launchers {
         }
 
         let (mut control, theirs) = StdStream::pair()?;
-        let (stdout, their_stdout) = std::io::pipe()?;
-        let (stderr, their_stderr) = std::io::pipe()?;
+        let (stdout, their_stdout) = io::pipe()?;
+        let (stderr, their_stderr) = io::pipe()?;
         let mut command = StdCommand::new(&self.program);
         command
             .args([LAUNCH, label])
@@ -188,7 +188,7 @@ impl Launched {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 // It has ended without having read all that it was told.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),

@@ -262,7 +262,7 @@ struct Counted<'a> {
     bytes: u64,
 }
 
-impl std::io::Write for Counted<'_> {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let count = self.into.write(bytes)?;
         self.bytes += count as u64;

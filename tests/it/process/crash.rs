@@ -1,11 +1,14 @@
 //! A server that is killed: what it was about is moved on at the next start, at once.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use nix::sys::signal::{Signal, kill};
 
 use super::{
     harness::{Place, becomes},
     server::{Server, lives, parent_of, process_of},
 };
+use crate::support::Database;
 
 /// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
 pub(super) const WAITING: &str = r#"
@@ -105,4 +108,41 @@ fn a_crash_moves_runs_on_at_the_next_start() {
     assert_eq!(run["reason"], "LEASE_LOST", "{run}");
     assert_eq!(server.bellctl(&["run", "wait", &once]).code(), 1);
     place.run("audit-slots", &[]).assert_good();
+}
+
+#[test]
+fn a_server_that_is_killed_while_it_backs_up_leaves_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let Some(database) = runtime.block_on(Database::postgresql()) else {
+        return;
+    };
+    let place = Place::new("");
+    let programs = place.path("bin");
+    fs::create_dir(&programs).unwrap();
+    let waits = "while [ -e ../watchbell.toml ]; do sleep 0.05; done";
+    let hangs = format!(
+        "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n\
+         [ \"$1\" != --version ] || {{ echo 'pg_dump (PostgreSQL) 99.1'; exit 0; }}\n\
+         setsid /bin/sh -c 'echo $$ > escaped; {waits}' &\necho $$ > dumps\n{waits}\n"
+    );
+    for name in ["pg_dump", "pg_restore"] {
+        let program = place.write(&format!("bin/{name}"), &hangs);
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    place.configure(&format!("[backups]\npg_bin = {:?}\n", programs.display()));
+    let url = database.url();
+    let serve = place.watchbell("serve", &["--listen", "127.0.0.1:0", "--database", &url]);
+    let server = place.serve_by(serve, "data");
+    server.trigger("backup-daily-full");
+    let dumps = process_of(&place, "bin/dumps");
+    let escaped = process_of(&place, "bin/escaped");
+
+    server.crash();
+
+    becomes("the dump has ended with the server", || !lives(dumps));
+    becomes("so has what it had started", || !lives(escaped));
 }

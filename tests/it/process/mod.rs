@@ -36,6 +36,7 @@ mod ledger;
 mod leftovers;
 mod locked;
 mod mailing;
+mod orphans;
 mod readers;
 mod settings;
 mod stop;
