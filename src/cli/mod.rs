@@ -7,7 +7,7 @@ mod telemetry;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use watchbell::{config::Flags, domain::span};
+use watchbell::config::Flags;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -107,8 +107,8 @@ struct Restore {
 
 #[derive(Debug, clap::Args)]
 struct DrainArgs {
-    /// How long to wait. If something still runs then, it is named, runs are taken again, and the exit code is 124.
-    #[arg(long, value_name = "LENGTH", default_value = "1h", value_parser = span::parse)]
+    /// How long to wait, up to 7d. If something still runs then, it is named, runs are taken again, and the exit code is 124.
+    #[arg(long, value_name = "LENGTH", default_value = "1h", value_parser = drain::at_most)]
     at_most: Duration,
     /// Why, for the status.
     #[arg(

@@ -1,5 +1,10 @@
 //! `watchbell drain`: waits until nothing runs, and stops nothing.
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use super::{
     crash::{WAITING, under_way},
     harness::{Done, Place, Written, ended, eventually, finish},
@@ -61,6 +66,51 @@ fn a_drain_waits_for_what_runs_and_names_what_does_not_end() {
     let ended = server.run(&run);
     assert_eq!(ended["state"], "RUN_STATE_SUCCEEDED", "{ended}");
     server.stop();
+}
+
+#[test]
+fn a_drain_whose_connection_is_lost_is_taken_back() {
+    let place = Place::new(WAITING);
+    let server = place.serve();
+    under_way(&server, "waiting");
+    for signal in [Signal::SIGHUP, Signal::SIGINT] {
+        let mut child = drain(&server, &["--at-most", "10m"]).spawn().unwrap();
+        let remarks = Written::by(child.stderr.take().unwrap());
+        remarks.says("1 runs are under way");
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let status = ended(&mut child).unwrap();
+        assert_eq!(status.code(), Some(130), "{}", remarks.text());
+        remarks.says("runs are taken again");
+        status_becomes(&server, 0);
+    }
+}
+
+#[test]
+fn a_server_that_was_started_anew_meanwhile_is_not_taken_for_drained() {
+    let place = Place::new(WAITING);
+    let server = place.serve();
+    under_way(&server, "waiting");
+    let mut child = drain(&server, &["--at-most", "10m"]).spawn().unwrap();
+    let remarks = Written::by(child.stderr.take().unwrap());
+    remarks.says("1 runs are under way");
+    let address = server.address().to_owned();
+    server.crash();
+
+    let server = place.serve_by(place.watchbell("serve", &["--listen", &address]), "data");
+
+    let status = ended(&mut child).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", remarks.text());
+    remarks.says("another server answers than the one that was drained");
+    remarks.says("is gone, and its drain with it");
+    status_becomes(&server, 0);
+}
+
+#[test]
+fn a_wait_is_as_long_as_the_longest_drain_and_no_longer() {
+    let place = Place::new("");
+    let server = place.serve();
+    drained(&server, &["--at-most", "7d"]).assert_good();
+    drained(&server, &["--at-most", "8d"]).assert_failed(2, &["--at-most", "at most 7d"]);
 }
 
 #[test]
