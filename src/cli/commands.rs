@@ -27,6 +27,7 @@ use super::{Failed, Form, ImportCrontab, telemetry};
 
 type Done = Result<(), Failed>;
 
+const CONFIGURATION: &str = "configuration file";
 /// How long threads that block may take to end once the server has.
 const LAST_THREADS: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -35,10 +36,8 @@ pub(super) fn serve(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     let ports = ports();
-    if let Some(file) = &config.file
-        && let Some(doubt) = config::trust::doubt_of(file, "configuration file")
-    {
-        warn!("{doubt}");
+    if let Some(file) = &config.file {
+        config::trust::check_obeyed(file, CONFIGURATION).map_err(Failed::Configuration)?;
     }
     app::check(&config, &ports).map_err(Failed::Configuration)?;
     let runtime = runtime()?;
@@ -72,7 +71,11 @@ pub(super) fn config(flags: &Flags) -> Done {
 
 pub(super) fn check_config(flags: &Flags, strict: bool) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
-    let misfits = app::misfits(&config, &ports()).map_err(Failed::Configuration)?;
+    let mut misfits = app::misfits(&config, &ports()).map_err(Failed::Configuration)?;
+    // Who looks may be another than who serves, as in a CI.
+    let file = config.file.as_ref();
+    let doubt = file.and_then(|file| config::trust::check_obeyed(file, CONFIGURATION).err());
+    misfits.extend(doubt.map(|doubt| doubt.to_string()));
     for misfit in &misfits {
         remark(&format!("warning: {misfit}"));
     }

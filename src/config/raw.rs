@@ -240,7 +240,7 @@ pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
     let mut figment = Figment::from(Serialized::defaults(Raw::default()));
     if let Some(path) = config_file(flags)? {
         // Read here, so that a file that cannot be read is an error and not nothing.
-        let text = std::fs::read_to_string(&path);
+        let text = super::trust::read_file(&path);
         text.with_context(|| format!("could not read the configuration file {}", path.display()))?;
         figment = figment.merge(Toml::file_exact(path));
     }

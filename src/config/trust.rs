@@ -5,14 +5,17 @@
 //! of a link that is where it leads.
 
 use std::{
-    fs::{self, File, Metadata},
-    io::{ErrorKind, Read as _},
-    os::unix::fs::MetadataExt as _,
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use anyhow::{Context as _, bail};
-use nix::unistd::{Group, Uid, User, getegid, geteuid};
+use nix::{
+    fcntl::OFlag,
+    unistd::{Group, Uid, User, getegid, geteuid},
+};
 
 /// Bytes of a secret at the most.
 const SECRET_BYTES: u64 = 64 << 10;
@@ -22,14 +25,21 @@ const READS_GROUP: u32 = 0o040;
 const READS_OTHERS: u32 = 0o004;
 const STICKY: u32 = 0o1000;
 
-/// Reads a file that holds a secret. `what` is what it is called, such as `secret file`.
+/// Opens at once whatever is there: a pipe that nobody writes to would hold its reader for good, and with it the start.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits()).open(path)
+}
+
+/// Reads a file that holds a secret; it may block. `what` is what it is called, such as `secret file`.
 ///
 /// # Errors
 /// Where it cannot be read, or is not to be trusted: whose it is, its mode, as whom the server runs, and what to do;
 /// never what it holds.
 pub fn read_secret(path: &Path, what: &str) -> anyhow::Result<String> {
     let about = || format!("could not read the {what} {}", path.display());
-    let mut file = match File::open(path) {
+    let mut file = match open(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let whose = fs::metadata(path).map_or_else(|_| "another".to_owned(), |of| whose(&of));
             return Err(error).with_context(|| {
@@ -65,7 +75,7 @@ pub fn read_secret(path: &Path, what: &str) -> anyhow::Result<String> {
 /// As [`read_secret`], of a directory.
 pub fn check_directory(path: &Path, what: &str) -> anyhow::Result<()> {
     let about = || format!("could not look at the {what} {}", path.display());
-    let opened = File::open(path).with_context(about)?;
+    let opened = open(path).with_context(about)?;
     let of = opened.metadata().with_context(about)?;
     let what = format!("the {what} {}", path.display());
     check_owner(&of, &what)?;
@@ -85,13 +95,33 @@ pub fn check_directory(path: &Path, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a file that is executed or obeyed, such as the configuration, can be written by others than root and the
-/// server's user; says how.
-pub fn doubt_of(path: &Path, what: &str) -> Option<String> {
-    let of = File::open(path).and_then(|file| file.metadata()).ok()?;
+/// Checks a file that is obeyed, such as the configuration, which names the commands that are run: its owner and
+/// writers, not its readers. It may block.
+///
+/// # Errors
+/// As [`read_secret`].
+pub fn check_obeyed(path: &Path, what: &str) -> anyhow::Result<()> {
+    let about = || format!("could not look at the {what} {}", path.display());
+    let opened = open(path).with_context(about)?;
+    let of = opened.metadata().with_context(about)?;
     let what = format!("the {what} {}", path.display());
-    let checked = check_owner(&of, &what).and_then(|()| check_writers(&of, &what));
-    checked.err().map(|error| error.to_string())
+    check_owner(&of, &what)?;
+    check_writers(&of, &what)
+}
+
+/// Reads a file that is no secret. A pipe is refused: it can be read but once, and may hold its reader for good.
+///
+/// # Errors
+/// Where it cannot be read, is a pipe, or is no text.
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
+    let mut file = open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        let why = "it is a pipe, which can be read but once; expected a file";
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn check_owner(of: &Metadata, what: &str) -> anyhow::Result<()> {
@@ -99,8 +129,13 @@ fn check_owner(of: &Metadata, what: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let own = own_user();
+    let right = if geteuid().is_root() {
+        own.clone()
+    } else {
+        format!("{own} or root")
+    };
     bail!(
-        "{what} is {}, and watchbell runs as {own}: whoever owns it decides what watchbell does; chown it to {own} or root",
+        "{what} is {}, and watchbell runs as {own}: whoever owns it decides what watchbell does; chown it to {right}",
         whose(of)
     )
 }
@@ -218,6 +253,38 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(why.contains("12345") && why.contains("chown"), "{why}");
+    }
+
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let why = why(&pipe);
+        assert!(why.contains("it is no file"), "{why}");
+        let refused = read_file(&pipe).unwrap_err().to_string();
+        assert!(refused.contains("it is a pipe"), "{refused}");
+        check_obeyed(&pipe, "configuration file").unwrap();
+    }
+
+    #[test]
+    fn what_is_obeyed_may_be_read_by_all_and_written_by_its_owner_only() {
+        let (_dir, path) = secret(0o644);
+        check_obeyed(&path, "configuration file").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let why = check_obeyed(&path, "configuration file").unwrap_err();
+        let why = why.to_string();
+        assert!(why.contains("can be written by others"), "{why}");
+        if geteuid().is_root() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            chown(&path, Some(STRANGER), None).unwrap();
+            let why = check_obeyed(&path, "configuration file").unwrap_err();
+            let why = why.to_string();
+            assert!(
+                why.contains("12345") && why.contains("chown it to root"),
+                "{why}"
+            );
+        }
     }
 
     #[test]

@@ -138,6 +138,25 @@ fn a_configuration_file_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn a_configuration_file_that_others_may_write_is_refused() {
+    let place = Place::new("");
+    let file = place.path("watchbell.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let says = [
+        "watchbell.toml can be written by others",
+        "mode 0666",
+        "watchbell runs as",
+        "chmod go-w",
+    ];
+    place.refused(&[]).assert_failed(3, &says);
+    assert!(!place.data().exists());
+    // Who checks it may be another than who serves.
+    let done = place.run("config", &["--check"]);
+    done.assert_good();
+    assert!(done.stderr.contains(says[0]), "{done:?}");
+}
+
+#[test]
 fn a_flag_that_is_not_known_is_wrong_usage() {
     let place = Place::new("");
     let done = place.refused(&["--lisen", "127.0.0.1:0"]);
