@@ -35,13 +35,15 @@ pub fn misfits(config: &Config, ports: &Ports) -> anyhow::Result<Vec<String>> {
     }
     let backups = &config.backups;
     let mut places = Vec::new();
-    // The password in the data directory is made by the first start.
-    let is_own = |file: &std::path::PathBuf| file.starts_with(&config.data);
-    if !backups.password.file.as_ref().is_some_and(is_own) {
-        places.push((backups.repository.clone(), backups.password.clone()));
+    // The first start makes the data directory, and in it the password.
+    let is_own = |path: &std::path::Path| path.starts_with(&config.data);
+    let password = Some(backups.password.clone());
+    let password = password.filter(|source| !source.file.as_deref().is_some_and(is_own));
+    if password.is_some() || !is_own(&backups.repository) || config.data.exists() {
+        places.push((backups.repository.clone(), password));
     }
     if let Some(archive) = &backups.archive {
-        places.push((archive.repository.clone(), archive.password.clone()));
+        places.push((archive.repository.clone(), Some(archive.password.clone())));
     }
     found.extend(
         backup::check_places(&places)

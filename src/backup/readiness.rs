@@ -14,11 +14,7 @@ use nix::unistd::{AccessFlags, access};
 use tokio_util::sync::CancellationToken;
 
 use super::{Backups, places::Place, work::blocking};
-use crate::{
-    config::{Secret, SecretSource},
-    domain::backup::PolicyKind,
-    error::Result,
-};
+use crate::{config::SecretSource, domain::backup::PolicyKind, error::Result};
 
 /// Folders of a repository into which a backup writes.
 const WRITTEN: [&str; 4] = ["data", "index", "locks", "snapshots"];
@@ -139,16 +135,15 @@ impl Readiness {
     }
 }
 
-/// What stands in the way of backups by the configuration alone: for `watchbell config --check`.
-pub fn check_places(places: &[(PathBuf, SecretSource)]) -> Vec<String> {
+/// What stands in the way of backups by the configuration alone: for `watchbell config --check`. A password that is not
+/// there yet is none. It may block.
+pub fn check_places(places: &[(PathBuf, Option<SecretSource>)]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, source) in places {
-        let checked = source.read().and_then(|_: Secret| check_writable(path));
-        found.extend(
-            checked
-                .err()
-                .map(|error| format!("{}: {error:#}", path.display())),
-        );
+        let password = source.as_ref().map(SecretSource::read).transpose();
+        let checked = [password.map(drop), check_writable(path)];
+        let wrong = checked.into_iter().filter_map(Result::err);
+        found.extend(wrong.map(|error| format!("{}: {error:#}", path.display())));
     }
     found
 }

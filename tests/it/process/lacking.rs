@@ -128,6 +128,22 @@ fn a_secret_or_a_backup_password_that_cannot_be_read_is_a_problem_at_once() {
 }
 
 #[test]
+fn a_check_looks_at_the_repository_also_where_its_password_is_yet_to_be_made() {
+    let place = Place::new("");
+    let file = place.write("file", "");
+    let vault = file.join("vault");
+    place.configure(&format!(
+        "[backups]\nrepository = \"{}\"\n",
+        vault.display()
+    ));
+    let done = place.run("config", &["--check"]);
+    done.assert_good();
+    for text in ["backups: ", "cannot be written"] {
+        assert!(done.stderr.contains(text), "{done:?}");
+    }
+}
+
+#[test]
 fn a_check_of_the_configuration_touches_nothing() {
     let place = Place::new("[tasks.nightly]\nkind = \"prune-history\"\n");
     let done = place.run(
