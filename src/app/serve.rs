@@ -99,16 +99,25 @@ pub async fn serve(
     cut: CancellationToken,
 ) -> anyhow::Result<()> {
     let location = location(&config);
-    let exclusive = matches!(location, Location::Sqlite(_));
-    let mut data = DataDir::open(&config.data, exclusive)?;
-    if let Location::Sqlite(file) = &location {
-        data.hold_database(file)?;
-    }
-    let token = Arc::new(Token::load_or_create(&data.token_file())?);
+    let file = match &location {
+        Location::Sqlite(file) => Some(file.clone()),
+        Location::Postgres(_) => None,
+    };
+    let path = config.data.clone();
+    let held = blocking(move || {
+        let mut data = DataDir::open(&path, file.is_some())?;
+        if let Some(file) = file {
+            data.hold_database(&file)?;
+        }
+        let token = Token::load_or_create(&data.token_file())?;
+        Ok((data, Arc::new(token)))
+    });
+    let (data, token) = held.await?;
     let opened = waiting::open(&location, &ports.clock, &mut listener, &token, &stop).await?;
     let Some(store) = opened else { return Ok(()) };
     let cluster_id = store.cluster_id().await?;
-    data.belong_to(&cluster_id)?;
+    let id = cluster_id.clone();
+    let data = blocking(move || data.belong_to(&id).map(|()| data)).await?;
     let brought = Arc::new(brought(&config));
     engine::refuse_missing(&store, &brought).await?;
     store.start_tail(&stop).await?;
@@ -143,11 +152,8 @@ pub async fn serve(
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
     );
-    backup::make_password(
-        &config.data,
-        &config.backups.repository,
-        &config.backups.password,
-    )?;
+    let (path, of) = (config.data.clone(), config.backups.clone());
+    blocking(move || backup::make_password(&path, &of.repository, &of.password)).await?;
 
     let launchers = Launchers {
         cgroups: tokio::task::spawn_blocking(Cgroups::settle).await?,
@@ -305,6 +311,13 @@ pub async fn serve(
         None => Ok(()),
         Some(why) => Err(anyhow::anyhow!(why)),
     }
+}
+
+/// Work on files, off the runtime's threads: a disk that does not answer holds nobody else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// What starts commands, for who only looks at them.

@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 use self::answer::Answer;
 use super::{Env, named};
 use crate::{
-    config::{self, Given, HttpRequestConfig, Masker, ParametersIn, Secret, status_range},
+    config::{
+        self, Given, HttpRequestConfig, Masker, ParametersIn, Secret, SecretSource, status_range,
+    },
     domain::{run::reason, span},
     engine::{Done, Failure, Kind, RunContext},
     error::{Error, Result},
@@ -112,7 +114,8 @@ impl Kind for HttpRequest {
         let given = config.accepts.given(&self.place(), &self.values);
         let given = given.map_err(Failure::never)?;
         let method = Method::from_bytes(config.method.as_bytes())?;
-        let (mut headers, secrets) = headers(&env, config, &context)?;
+        let secrets = secrets(&env, config).await?;
+        let mut headers = headers(config, &secrets, &context)?;
         let shown = config::without_password(&config.url);
         if context.dry_run {
             context.log(format!("dry run: {method} {shown} was not sent"));
@@ -180,24 +183,36 @@ fn content(config: &HttpRequestConfig, given: &[Given]) -> anyhow::Result<(Url, 
     }
 }
 
+/// The secrets of the headers that hold one, in their order.
+async fn secrets(env: &Env, config: &HttpRequestConfig) -> anyhow::Result<Vec<Secret>> {
+    let mut sources = Vec::new();
+    for header in config.secret_headers.values() {
+        let name = header.secret.clone();
+        let source = env.shared.secrets.get(&name).cloned();
+        let source = source.with_context(|| format!("there is no [secrets.{name}]"))?;
+        sources.push((name, source));
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        let read = |(name, source): (String, SecretSource)| {
+            source.read().with_context(|| format!("secret {name}"))
+        };
+        sources.into_iter().map(read).collect()
+    });
+    read.await?
+}
+
 fn headers(
-    env: &Env,
     config: &HttpRequestConfig,
+    secrets: &[Secret],
     context: &RunContext,
-) -> anyhow::Result<(HeaderMap, Vec<Secret>)> {
+) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    let mut secrets = Vec::new();
     for (name, value) in &config.headers {
         let value =
             HeaderValue::from_str(value).with_context(|| format!("the value of header {name}"))?;
         headers.insert(name.parse::<HeaderName>()?, value);
     }
-    for (name, header) in &config.secret_headers {
-        let source = env.shared.secrets.get(&header.secret);
-        let source = source.with_context(|| format!("there is no [secrets.{}]", header.secret))?;
-        let secret = source
-            .read()
-            .with_context(|| format!("secret {}", header.secret))?;
+    for ((name, header), secret) in config.secret_headers.iter().zip(secrets) {
         // The error of a wrong value would show it.
         let value = HeaderValue::from_str(&format!("{}{}", header.prefix, secret.expose()));
         let Ok(mut value) = value else {
@@ -208,7 +223,6 @@ fn headers(
         };
         value.set_sensitive(true);
         headers.insert(name.parse::<HeaderName>()?, value);
-        secrets.push(secret);
     }
     let own = [
         (&config.idempotency_header, context.idempotency_key()),
@@ -217,7 +231,7 @@ fn headers(
     for (name, value) in own.into_iter().filter(|(name, _)| !name.is_empty()) {
         headers.insert(name.parse::<HeaderName>()?, HeaderValue::from_str(&value)?);
     }
-    Ok((headers, secrets))
+    Ok(headers)
 }
 
 /// The failure where no answer came.
