@@ -18,6 +18,10 @@ use crate::{
 
 /// Between two looks of a server that stands back.
 const EVERY: Duration = Duration::from_secs(10);
+/// Between two looks of one that was in force at its start.
+const SELDOM: Duration = Duration::from_secs(60);
+/// How long servers may take to be started one after the other with a new configuration.
+const TURN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// How long nobody must have served the newer configuration before an older one that waits takes its place: whoever
 /// serves it may only be starting anew.
 const GONE_FOR: SignedDuration = SignedDuration::from_mins(2);
@@ -52,24 +56,50 @@ impl Standing {
         begun.map(drop)
     }
 
-    /// Looks again, until `stop`, while this server stands back.
+    /// Looks again until `stop`: soon while this server stands back, else now and then whether it has become one that
+    /// another supersedes.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut alone_since = None;
-        while self.engine.stands_back() && !stop.is_cancelled() {
-            let wake_at = later(self.engine.clock().now(), EVERY);
+        let (mut alone_since, mut outdated_since) = (None, None);
+        while !stop.is_cancelled() {
+            let stands_back = self.engine.stands_back();
+            let every = if stands_back { EVERY } else { SELDOM };
+            let wake_at = later(self.engine.clock().now(), every);
             stop.run_until_cancelled(self.engine.clock().sleep_until(wake_at))
                 .await;
-            if stop.is_cancelled() {
-                return;
-            }
-            match self.look(Some(alone_since)).await {
-                Ok(since) => alone_since = since,
-                Err(error) => {
-                    warn!("could not see whether the configuration is in force: {error:#}");
+            let looked = async {
+                match stands_back {
+                    true => alone_since = self.look(Some(alone_since)).await?,
+                    false => outdated_since = self.look_back(outdated_since).await?,
                 }
+                anyhow::Ok(())
+            };
+            // On its way out it takes nothing up.
+            if let Some(Err(error)) = stop.run_until_cancelled(looked).await {
+                warn!("could not see whether the configuration is in force: {error:#}");
             }
         }
-        stop.cancelled().await;
+    }
+
+    /// Whether this server, which was in force and goes on, should long have been started with what others serve: told
+    /// after a while, in which it may be its turn. Given and answered is since when.
+    async fn look_back(&self, since: Option<Timestamp>) -> anyhow::Result<Option<Timestamp>> {
+        let brought = Brought {
+            apply_older: false,
+            ..Brought::clone(&self.brought)
+        };
+        let now = self.engine.clock().now();
+        let Verdict::Keep(newer) = self.engine.weigh(&brought).await? else {
+            if since.is_some() {
+                self.clear(&self.engine.subject());
+            }
+            return Ok(None);
+        };
+        let since = since.unwrap_or(now);
+        if TURN_WITHIN <= now.duration_since(since) {
+            let problem = self.engine.outdated(&newer, since);
+            self.monitor.memory().raise(problem, None);
+        }
+        Ok(Some(since))
     }
 
     /// Judges, and does what follows. A server that stands back is given since when no other has served the newer
@@ -117,10 +147,14 @@ impl Standing {
             .context("the configuration does not fit")?;
         self.backups.align(&*self.policy_tasks).await?;
         if let Some(subject) = self.engine.take_part() {
-            let now = self.engine.clock().now();
-            let kind = ProblemKind::ConfigurationOlder;
-            self.monitor.memory().clear(kind, &subject, now);
+            self.clear(&subject);
         }
         Ok(None)
+    }
+
+    fn clear(&self, subject: &str) {
+        let now = self.engine.clock().now();
+        let kind = ProblemKind::ConfigurationOlder;
+        self.monitor.memory().clear(kind, subject, now);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
 use super::{ALIVE_FOR, Engine};
@@ -175,6 +175,23 @@ impl Engine {
         Problem::new(kind, self.subject(), message, self.clock().now())
     }
 
+    /// The problem of this replica where it goes on by a configuration that another has superseded since its start.
+    pub fn outdated(&self, newer: &AppliedConfiguration, since: Timestamp) -> Problem {
+        let message = format!(
+            "on {}: it goes on by a configuration that was superseded by {} of {} by {}, and does its runs by it",
+            self.replica().host,
+            newer.file_or_none(),
+            newer.applied_at,
+            newer.host
+        );
+        Problem::new(
+            ProblemKind::ConfigurationOlder,
+            self.subject(),
+            message,
+            since,
+        )
+    }
+
     /// Has this replica take runs and edits again, once its configuration is in force; says the subject of the problem
     /// that is over, if it stood back before.
     pub fn take_part(&self) -> Option<String> {
@@ -199,7 +216,8 @@ impl Engine {
         Err(Error::conflict(reason, self.subject(), message))
     }
 
-    fn subject(&self) -> String {
+    /// The resource name of this replica, under which its problems stand.
+    pub fn subject(&self) -> String {
         format!("replicas/{}", self.replica().id)
     }
 

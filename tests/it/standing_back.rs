@@ -4,13 +4,14 @@ use tonic::Code;
 use watchbell::clock::ManualClock;
 use watchbell_client::pb;
 
-use crate::support::{Database, Server, Site, on_postgresql, refused, until};
+use crate::support::{Database, Server, Site, noon, on_postgresql, refused, until};
 
 on_postgresql!(
     a_server_with_an_older_file_takes_no_runs_and_no_edits,
     an_older_file_waits_until_nobody_serves_the_newer,
     a_server_takes_part_once_its_file_is_in_force_again,
     of_two_that_start_at_once_one_sees_the_other,
+    a_server_that_is_not_started_anew_with_the_others_is_told,
 );
 
 const OLD: &str = "[tasks.job]\nkind = \"instant\"\ndescription = \"old\"\n";
@@ -152,5 +153,28 @@ async fn of_two_that_start_at_once_one_sees_the_other(database: Database) {
     let of = back.client.scheduler().get_drain(request).await.unwrap();
     assert_eq!(problem.subject, of.into_inner().drain.unwrap().replica);
     older.stop().await;
+    newer.stop().await;
+}
+
+async fn a_server_that_is_not_started_anew_with_the_others_is_told(database: Database) {
+    let mut site = Site::configured(database, OLD);
+    let forgotten = site.start().await;
+    site.configure(NEW);
+    let newer = site.start().await;
+
+    let problem = until("it to be told", async || {
+        forgotten.advance(20);
+        let problems = newer.status().await.problems;
+        problems.into_iter().find(|problem| problem.r#type == OLDER)
+    })
+    .await;
+
+    assert!(problem.message.contains("goes on by"), "{problem:?}");
+    let waited = forgotten.now().duration_since(noon());
+    assert!(
+        600 <= waited.as_secs(),
+        "not while others are started: {waited}"
+    );
+    forgotten.stop().await;
     newer.stop().await;
 }
