@@ -1,13 +1,6 @@
 //! Who may call: the bearer token of `<data>/token`.
 
-use std::{
-    fmt,
-    fs::OpenOptions,
-    io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
@@ -15,7 +8,11 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::{config::trust, domain::Caller, error::Error};
+use crate::{
+    config::{once, trust},
+    domain::Caller,
+    error::Error,
+};
 
 /// Whom the first token stands for.
 pub const FIRST_PRINCIPAL: &str = "admin";
@@ -38,33 +35,24 @@ impl Token {
     /// # Errors
     /// Where the file can be read by others, is too short to be a token, or cannot be made.
     pub fn load_or_create(path: &Path) -> anyhow::Result<Self> {
-        let about = || format!("could not use the token file {}", path.display());
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        match options.open(path) {
-            Ok(mut file) => {
-                let mut bytes = [0; TOKEN_BYTES];
-                getrandom::fill(&mut bytes).context("the system gives no random bits")?;
-                let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                file.write_all(format!("{text}\n").as_bytes())
-                    .with_context(about)?;
-                file.sync_all().with_context(about)?;
-                Ok(Self::of(&text))
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let text = trust::read_secret(path, "token file")?;
-                let text = text.trim();
-                if text.len() < TOKEN_LENGTH_MIN {
-                    bail!(
-                        "the token file {} holds fewer than {TOKEN_LENGTH_MIN} characters: remove it, and a new \
-                         one is made at the next start",
-                        path.display()
-                    );
-                }
-                Ok(Self::of(text))
-            }
-            Err(error) => Err(error).with_context(about),
+        if !path.exists() {
+            let mut bytes = [0; TOKEN_BYTES];
+            getrandom::fill(&mut bytes).context("the system gives no random bits")?;
+            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            // Where another server makes one at this moment, that is the token.
+            once::make(path, &format!("{text}\n"))
+                .with_context(|| format!("could not make the token file {}", path.display()))?;
         }
+        let text = trust::read_secret(path, "token file")?;
+        let text = text.trim();
+        if text.len() < TOKEN_LENGTH_MIN {
+            bail!(
+                "the token file {} holds fewer than {TOKEN_LENGTH_MIN} characters: remove it, and a new \
+                 one is made at the next start",
+                path.display()
+            );
+        }
+        Ok(Self::of(text))
     }
 
     fn of(text: &str) -> Self {

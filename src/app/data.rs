@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::restore::UNFINISHED;
-use crate::config::trust;
+use crate::config::{once, trust};
 
 /// A data directory that this process holds. Dropped, it is free for the next.
 #[derive(Debug)]
@@ -109,19 +109,12 @@ impl DataDir {
     /// Where the directory belongs to another cluster.
     pub fn belong_to(&self, cluster_id: &str) -> anyhow::Result<()> {
         let file = self.cluster_file();
-        let found = match fs::read_to_string(&file) {
-            Ok(found) => found,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Whole or not at all: half an id would refuse every later start.
-                let new = self.path.join(format!("cluster-id.{}", std::process::id()));
-                let written = fs::write(&new, format!("{cluster_id}\n"));
-                let written = written.and_then(|()| fs::rename(&new, &file));
-                return written.with_context(|| format!("could not write {}", file.display()));
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("could not read {}", file.display()));
-            }
-        };
+        if !file.exists() {
+            once::make(&file, &format!("{cluster_id}\n"))
+                .with_context(|| format!("could not write {}", file.display()))?;
+        }
+        let found = fs::read_to_string(&file)
+            .with_context(|| format!("could not read {}", file.display()))?;
         if found.trim() != cluster_id {
             bail!(
                 "the data directory {} belongs to cluster {}, but the database is cluster {cluster_id}: pass \

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +18,7 @@ use super::{
     work::{Job, blocking},
 };
 use crate::{
-    config::{Secret, SecretSource},
+    config::{Secret, SecretSource, once},
     domain::backup::PolicyKind,
     store::{LeaseMode, Leased},
 };
@@ -281,24 +280,8 @@ pub fn make_password(data: &Path, repository: &Path, source: &SecretSource) -> a
         .map_err(|error| anyhow::anyhow!("{error}"))
         .with_context(about)?;
     let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Whole or not at all, and the first of two servers that start at once makes it.
-    let new = file.with_extension(format!("new-{}", std::process::id()));
-    let mut written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .with_context(about)?;
-    let done = written
-        .write_all(format!("{password}\n").as_bytes())
-        .and_then(|()| written.sync_all())
-        .and_then(|()| match fs::hard_link(&new, file) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        });
-    drop(fs::remove_file(&new));
-    done.with_context(about)
+    // The first of two servers that start at once makes it.
+    once::make(file, &format!("{password}\n")).with_context(about)
 }
 
 /// Bytes free where something lies, or would.

@@ -8,6 +8,7 @@ mod backups;
 mod check;
 mod explain;
 mod leftovers;
+pub mod once;
 mod parameters;
 mod raw;
 mod redact;
