@@ -105,7 +105,8 @@ impl Tx {
         Ok(())
     }
 
-    /// A run that was tried again has ended: whatever its task is failing of now, it is not its attempts.
+    /// A run that was tried again has ended: whatever its task is failing of now, it is not its attempts, but may be
+    /// those of another run beside it.
     async fn note_retried(&mut self, runs: &[Run]) -> Result<()> {
         let at_once = |run: &Run| run.attempt <= 1 && run.state == RunState::Succeeded;
         let ended = |run: &&Run| run.state.is_terminal() && 0 < run.attempt && !at_once(run);
@@ -114,16 +115,21 @@ impl Tx {
             .filter(ended)
             .map(|run| vec![run.task_id.0.into(), run.id.0.into()])
             .collect();
+        let other = "(SELECT r.id FROM runs r WHERE r.task_id = v.id AND r.finished_at IS NULL AND r.id <> v.run \
+             AND NOT r.dry_run AND EXISTS (SELECT 1 FROM run_attempts a WHERE a.run_id = r.id AND a.reason <> ";
+        let other = format!("{other}'{}') ORDER BY r.id LIMIT 1)", reason::DRAINED);
+        let fails = format!("tasks.consecutive_failures > 0 OR {other} IS NOT NULL");
+        let update = format!(
+            "UPDATE tasks SET retrying = {other}, \
+             failing_since = CASE WHEN {fails} THEN tasks.failing_since END, \
+             failed_for = CASE WHEN {fails} THEN tasks.failed_for END \
+             FROM v WHERE tasks.id = v.id AND tasks.retrying = v.run"
+        );
         for chunk in rows.chunks(CHUNK) {
             let update = self
                 .sql("")
                 .with_values(ENDED, chunk.iter().cloned())
-                .push(
-                    "UPDATE tasks SET retrying = NULL, \
-                     failing_since = CASE WHEN tasks.consecutive_failures > 0 THEN tasks.failing_since END, \
-                     failed_for = CASE WHEN tasks.consecutive_failures > 0 THEN tasks.failed_for END \
-                     FROM v WHERE tasks.id = v.id AND tasks.retrying = v.run",
-                )
+                .push(&update)
                 .done();
             self.run(update).await?;
         }

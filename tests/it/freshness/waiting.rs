@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use watchbell_client::pb;
 
-use super::{has, of, over};
+use super::{has, of, over, slot, still};
 use crate::support::{
     Database, Server, Site, Stage, TaskExt as _, at, instant, on_both, scripted, seconds,
 };
@@ -13,6 +13,7 @@ on_both!(
     a_run_in_line_behind_one_that_hangs_is_overdue,
     an_attempt_that_is_tried_again_beyond_the_next_slot_is_told,
     attempts_that_go_on_failing_are_told_after_five_minutes,
+    of_two_runs_that_are_tried_again_each_is_told,
     a_retry_that_no_server_queues_is_overdue,
     a_run_whose_lease_nobody_renews_or_takes_over_is_overdue,
 );
@@ -133,6 +134,36 @@ async fn attempts_that_go_on_failing_are_told_after_five_minutes(database: Datab
         ..Default::default()
     };
     server.client.runs().cancel_run(request).await.unwrap();
+    over(&server, "task.failing", "tasks/task").await;
+    server.stop().await;
+}
+
+async fn of_two_runs_that_are_tried_again_each_is_told(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let task = tried(scripted(&stage).cron("* * * * * *"), 5, 86_400);
+    let task = task.overlap(pb::OverlapPolicy::Allow);
+    server.create("task", task).await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let context = slot(&server, &mut stage, 1).await.fails();
+        let run = format!("tasks/task/runs/{}", context.run);
+        server.reaches(&run, pb::RunState::RetryWait).await;
+        runs.push(run);
+    }
+    of(&server, "task.failing", "tasks/task").await;
+    let cancel = async |run: &str| {
+        let request = pb::CancelRunRequest {
+            name: run.to_owned(),
+            ..Default::default()
+        };
+        server.client.runs().cancel_run(request).await.unwrap();
+    };
+    cancel(&runs[1]).await;
+    let problem = still(&server, "task.failing", &runs[1]).await;
+    assert_eq!(at(&problem.since_time), "2026-03-02T12:00:01Z");
+    cancel(&runs[0]).await;
     over(&server, "task.failing", "tasks/task").await;
     server.stop().await;
 }
