@@ -120,6 +120,8 @@ impl Kind for Scripted {
         let stage = stage.ok_or_else(|| anyhow::anyhow!("the stage is gone"))?;
         stage.send(entered)?;
         let act = tokio::select! {
+            // What the test has said before it is asked to stop.
+            biased;
             Ok(act) = told => act,
             () = context.cancel.cancelled() => return Err(anyhow::anyhow!("stopped when asked to").into()),
         };
