@@ -147,6 +147,7 @@ async fn what_failed_by_a_clock_that_was_ahead_is_healed_by_what_comes_after(dat
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let task = scripted(&stage).overlap(pb::OverlapPolicy::Allow);
     server.create("task", task).await;
     let a_year = minute(60 * 24 * 365);

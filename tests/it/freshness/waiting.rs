@@ -82,6 +82,7 @@ async fn an_attempt_that_is_tried_again_beyond_the_next_slot_is_told(database: D
     let site = Site::new(database);
     let server = site.start().await;
     // However little of the wait the draw takes, the next slot is nearer.
+    server.without_backups().await;
     let task = tried(scripted(&stage).cron("* * * * * *"), 5, 86_400);
     server.create("task", task).await;
     server.advance(1);
@@ -142,6 +143,7 @@ async fn of_two_runs_that_are_tried_again_each_is_told(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
+    server.without_backups().await;
     let task = tried(scripted(&stage).cron("* * * * * *"), 5, 86_400);
     let task = task.overlap(pb::OverlapPolicy::Allow);
     server.create("task", task).await;

@@ -1,4 +1,4 @@
-//! A repository of backups that is there already, whose key takes no time to unlock.
+//! Backups that cost a story little: a repository that is there already, whose key takes no time to unlock; or none.
 //!
 //! The password of a real one is stretched until it has taken a third of a second and 128 MB, for the server, its
 //! helpers and restic alike; most stories of backups are not about that. This one asks a sixteenth of a thousandth.
@@ -9,7 +9,9 @@ use std::{
     path::Path,
 };
 
-use super::Site;
+use watchbell_client::pb;
+
+use super::{Server, Site};
 
 /// What opens it.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -44,5 +46,25 @@ impl Site {
         fs::write(&password, format!("{PASSWORD}\n")).unwrap();
         fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
         self
+    }
+}
+
+impl Server {
+    /// Pauses what is done for backups each night, and takes seconds, more where others want the processor: for a
+    /// story of many days that is not about it.
+    pub(crate) async fn without_backups(&self) {
+        let policies = ["daily-full", "weekly-export", "monthly-archive"];
+        let policies = policies.map(|policy| format!("backup-{policy}"));
+        for task in policies
+            .iter()
+            .map(String::as_str)
+            .chain(["verify-backups", "backup-cleanup"])
+        {
+            let request = pb::PauseTaskRequest {
+                name: format!("tasks/{task}"),
+                ..Default::default()
+            };
+            self.client.tasks().pause_task(request).await.unwrap();
+        }
     }
 }

@@ -234,18 +234,6 @@ impl Server {
         self.clock.now()
     }
 
-    /// Pauses the backups that are due each night, and take seconds, for a story of many days that is not
-    /// about them.
-    pub(crate) async fn without_backups(&self) {
-        for policy in ["daily-full", "weekly-export", "monthly-archive"] {
-            let request = pb::PauseTaskRequest {
-                name: format!("tasks/backup-{policy}"),
-                ..Default::default()
-            };
-            self.client.tasks().pause_task(request).await.unwrap();
-        }
-    }
-
     pub(crate) async fn create(&self, name: &str, task: pb::Task) -> pb::Task {
         let request = pb::CreateTaskRequest {
             task_id: name.to_owned(),
