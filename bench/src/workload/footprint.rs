@@ -44,12 +44,12 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     add(
         ("resident memory, idle", "MiB"),
         &of(|idle| idle.resident_mib),
-        Goal::AtMost(40.0),
+        Goal::AtMost(36.0),
     );
     add(
         ("processor, idle", "% of a core"),
         &of(|idle| idle.processor_percent),
-        Goal::AtMost(0.5),
+        Goal::AtMost(0.4),
     );
     add(
         ("start to SERVING", "ms"),
