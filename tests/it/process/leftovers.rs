@@ -35,7 +35,7 @@ leftovers = "kill"
 argv = ["/bin/sh", "-c", "sleep 600 & echo $! > left; exit 7"]
 leftovers = "kill"
 [commands.tells]
-argv = ["/bin/sh", "-c", "sh -c 'while [ -e watchbell.toml ]; do sleep 0.05; done' with $WATCHBELL_PARAM_KEY & echo $! > left"]
+argv = ["/bin/sh", "-c", "sh -c 'echo $$ > left; while [ -e watchbell.toml ]; do sleep 0.05; done' with $WATCHBELL_PARAM_KEY & until [ -e left ]; do sleep 0.01; done"]
 accepts = { key = { secret = true } }
 leftovers = "kill"
 [tasks.tells]
