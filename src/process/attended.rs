@@ -75,8 +75,10 @@ impl Attended {
                 Some(Report::Started { leader }) => self.remains.leader = Some(leader),
                 Some(Report::Refused { reason }) => bail!(reason),
                 Some(Report::Ended { code, signal, .. }) => {
-                    let status = code.unwrap_or_default() << 8 | signal.unwrap_or_default();
-                    return Ok(Some(ExitStatus::from_raw(status)));
+                    let status = status(code, signal);
+                    return status
+                        .map(Some)
+                        .context("its launcher did not say how it ended");
                 }
                 Some(Report::Alone | Report::Left { .. } | Report::Stuck { .. }) | None => {}
             }
@@ -114,6 +116,13 @@ impl Attended {
     }
 }
 
+/// How a program ended; none where that is not told, which must not pass for an end without fault.
+fn status(code: Option<i32>, signal: Option<i32>) -> Option<ExitStatus> {
+    code.map(|code| code << 8)
+        .or(signal)
+        .map(ExitStatus::from_raw)
+}
+
 fn is_for_now(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
@@ -127,5 +136,18 @@ impl Drop for Attended {
         if let Some(cgroup) = self.cgroup.take() {
             cgroup.remove();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_of_which_nothing_is_told_is_no_success() {
+        assert_eq!(status(None, None), None);
+        assert!(status(Some(0), None).unwrap().success());
+        assert_eq!(status(Some(7), None).unwrap().code(), Some(7));
+        assert_eq!(status(None, Some(9)).unwrap().signal(), Some(9));
     }
 }
