@@ -115,6 +115,10 @@ impl Tx {
             .filter(ended)
             .map(|run| vec![run.task_id.0.into(), run.id.0.into()])
             .collect();
+        // As after most ends.
+        if rows.is_empty() {
+            return Ok(());
+        }
         let other = "(SELECT r.id FROM runs r WHERE r.task_id = v.id AND r.finished_at IS NULL AND r.id <> v.run \
              AND NOT r.dry_run AND EXISTS (SELECT 1 FROM run_attempts a WHERE a.run_id = r.id AND a.reason <> ";
         let other = format!("{other}'{}') ORDER BY r.id LIMIT 1)", reason::DRAINED);
