@@ -1,10 +1,13 @@
 //! Problems of the database itself: shown at once, and written with their true onset once it is back.
 
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::events::Log;
-use crate::support::{Database, Proxy, Server, Site, at, on_both, on_postgresql, until};
+use crate::support::{
+    Database, Proxy, Server, Site, TaskExt as _, at, instant, on_both, on_postgresql, until,
+};
 
 on_postgresql!(
     a_database_that_was_away_is_entered_later_with_its_true_onset,
@@ -126,20 +129,22 @@ async fn a_database_that_only_reads_is_entered_when_it_can_be_written(database: 
     server.stop().await;
 }
 
-async fn a_row_that_another_took_for_a_dead_servers_is_written_again(database: Database) {
-    use watchbell::clock::Clock as _;
-
-    use crate::support::{TaskExt as _, instant};
-
-    let site = Site::new(database);
+/// A server that has decided slots, and whose clock was then set back by half an hour; and what the time was.
+async fn set_back(site: &Site) -> (Server, Timestamp) {
     let server = site.start().await;
-    let log = Log::of(&site).await;
     server.create("task", instant().cron("* * * * *")).await;
     server.advance(3600);
     server.decided("task", server.now()).await;
-    let back = site.clock.now() - jiff::SignedDuration::from_mins(30);
-    site.clock.set(back);
+    let right = server.now();
+    site.clock.set(right - SignedDuration::from_mins(30));
     server.advance(5);
+    (server, right)
+}
+
+async fn a_row_that_another_took_for_a_dead_servers_is_written_again(database: Database) {
+    let site = Site::new(database);
+    let (server, _) = set_back(&site).await;
+    let log = Log::of(&site).await;
     server.problem("clock.behind").await;
     log.tells("clock.behind", 1).await;
 
@@ -158,20 +163,9 @@ async fn a_row_that_another_took_for_a_dead_servers_is_written_again(database: D
 }
 
 async fn a_clock_that_was_set_back_is_told_and_over_when_it_has_caught_up(database: Database) {
-    use watchbell::clock::Clock as _;
-
-    use crate::support::{TaskExt as _, instant};
-
     let site = Site::new(database);
-    let server = site.start().await;
+    let (server, right) = set_back(&site).await;
     let log = Log::of(&site).await;
-    server.create("task", instant().cron("* * * * *")).await;
-    server.advance(3600);
-    server.decided("task", server.now()).await;
-    let right = site.clock.now();
-
-    site.clock.set(right - jiff::SignedDuration::from_mins(30));
-    server.advance(5);
     let problem = server.problem("clock.behind").await;
     assert_eq!(problem.severity(), pb::Severity::Critical);
     site.clock.set(right);

@@ -5,10 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use nix::sys::signal::{Signal, kill};
 
 use super::{
-    harness::{Place, becomes},
+    harness::{Place, becomes, postgresql},
     server::{Server, lives, parent_of, process_of},
 };
-use crate::support::Database;
 
 /// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
 pub(super) const WAITING: &str = r#"
@@ -112,12 +111,7 @@ fn a_crash_moves_runs_on_at_the_next_start() {
 
 #[test]
 fn a_server_that_is_killed_while_it_backs_up_leaves_nothing_behind() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let Some(database) = runtime.block_on(Database::postgresql()) else {
+    let Some((_runtime, database)) = postgresql() else {
         return;
     };
     let place = Place::new("");

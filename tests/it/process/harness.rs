@@ -12,6 +12,9 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::support::Database;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A minute of looks, and more where the machine is busy.
@@ -258,4 +261,12 @@ fn read(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+/// A database on PostgreSQL, with a runtime to speak to it; none where there is no PostgreSQL.
+pub(crate) fn postgresql() -> Option<(Runtime, Database)> {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    let database = runtime.block_on(Database::postgresql())?;
+    Some((runtime, database))
 }

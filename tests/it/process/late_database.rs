@@ -2,17 +2,12 @@
 
 use sea_orm::ConnectionTrait as _;
 
-use super::harness::{Place, becomes};
+use super::harness::{Place, becomes, postgresql};
 use crate::support::{Database, Proxy};
 
 #[test]
 fn a_server_waits_for_its_database_and_says_so() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let Some(database) = runtime.block_on(Database::postgresql()) else {
+    let Some((runtime, database)) = postgresql() else {
         return;
     };
     let proxy = runtime.block_on(Proxy::to(&database.url()));
@@ -38,12 +33,7 @@ fn a_server_waits_for_its_database_and_says_so() {
 
 /// A server that starts where fate has done this to its database waits, says why, and serves once it is undone.
 fn waits_out(done: impl Fn(&Database) -> String, undone: impl Fn(&Database) -> String, says: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let Some(database) = runtime.block_on(Database::postgresql()) else {
+    let Some((runtime, database)) = postgresql() else {
         return;
     };
     let place = Place::new("");
