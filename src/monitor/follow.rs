@@ -18,14 +18,13 @@ impl Inner {
             let last = *grown.borrow_and_update();
             match tail.after(at, PAGE) {
                 Some(events) => {
-                    for event in &events {
-                        let touched = self.sentries.iter();
-                        // What a newer server tells may touch any of them.
-                        let touched = touched.filter(|sentry| {
+                    // What a newer server tells may touch any of them.
+                    let touched = self.sentries.iter().filter(|sentry| {
+                        events.iter().any(|event| {
                             event.kind == EventKind::Other || sentry.probe.is_touched_by(event)
-                        });
-                        touched.for_each(super::sentry::Sentry::touch);
-                    }
+                        })
+                    });
+                    touched.for_each(super::sentry::Sentry::touch);
                     at = events.last().map_or(last, |event| event.sequence).max(at);
                 }
                 // More has happened than is held here: any of it may have touched them.

@@ -32,6 +32,9 @@ use crate::{
 /// Between two looks that fail, real time: the clock may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 const AFTER_ERRORS: Duration = Duration::from_secs(5);
+/// A look that took long is followed by a rest that is so many times as long, within the period: what is costly at a
+/// burst, or with many tasks, must not be done over and over.
+const RESTS_FOR_LOOKS: u32 = 20;
 /// A reader has a probe look sooner than events do, by so much.
 const SOONER_FOR_READERS: u32 = 10;
 /// Periods without a look after which a probe is a problem.
@@ -67,6 +70,8 @@ struct State {
     /// A reader has waited for it, and it has not looked since.
     in_vain: bool,
     rested: Option<Stopwatch>,
+    /// How long the last look took, real time.
+    took: Duration,
     marked: i64,
 }
 
@@ -94,6 +99,7 @@ impl Sentry {
             asked: false,
             in_vain: false,
             rested: None,
+            took: Duration::ZERO,
             marked: 0,
         };
         Self {
@@ -113,7 +119,7 @@ impl Sentry {
     /// Has it look now for a reader, where it would find something new; says after how many looks that is done.
     pub(super) fn ask(&self, now: Timestamp, passed: Duration) -> Option<u64> {
         let mut state = self.state();
-        let rest = self.probe.rest() / SOONER_FOR_READERS;
+        let rest = self.rest(&state) / SOONER_FOR_READERS;
         let rested = state.rested.is_none_or(|rested| rest <= rested.elapsed());
         let touched = state.touched != state.seen && rested;
         if state.in_vain || !(touched || self.is_due(&state, now, passed)) {
@@ -243,7 +249,7 @@ impl Sentry {
         }
         let rest = match state.rested {
             Some(rested) if state.touched != state.seen => {
-                Some(self.probe.rest().saturating_sub(rested.elapsed()))
+                Some(self.rest(&state).saturating_sub(rested.elapsed()))
             }
             None if state.touched != state.seen => return None,
             _ => None,
@@ -275,6 +281,12 @@ impl Sentry {
         }))
     }
 
+    /// Between two looks that events ask for.
+    fn rest(&self, state: &State) -> Duration {
+        let after = state.took.saturating_mul(RESTS_FOR_LOOKS);
+        after.min(self.probe.period()).max(self.probe.rest())
+    }
+
     fn is_due(&self, state: &State, now: Timestamp, passed: Duration) -> bool {
         self.probe.period() <= passed.saturating_sub(state.sign)
             || state.again_at.is_some_and(|at| at <= now)
@@ -293,7 +305,9 @@ impl Sentry {
         };
         let name = self.probe.name();
         let subject = format!("probes/{name}");
+        let watch = Stopwatch::start();
         let looked = AssertUnwindSafe(self.probe.look()).catch_unwind().await;
+        self.state().took = watch.elapsed();
         let looked = match looked {
             Ok(Ok(look)) => self.settle(post, &look).await.map(|()| look),
             Ok(Err(error)) => Err(error),

@@ -1,9 +1,9 @@
 //! Runs that wait for longer than they should: in the queue, in a line, or for a server that moves them on.
 
 use jiff::Timestamp;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Statement};
 
-use super::{Store, convert, convert::micros, lines::first_in_line, queue::LIVE_TASKS};
+use super::{Store, convert, convert::micros, lines::first_in_line, queue::LIVE_TASKS, sql::Sql};
 use crate::{
     domain::{RunId, TaskId, TaskName},
     error::Result,
@@ -45,8 +45,9 @@ struct Row {
 const QUEUED: &str = "FROM runs q WHERE q.task_id = live.id AND q.finished_at IS NULL AND q.claim_at > 0 \
      AND q.state = 'queued' ORDER BY q.claim_at, q.due_at, q.id LIMIT 1";
 
-/// When a server has to move on what is under way, or waits for its retry.
-const MOVES_AT: &str = "CASE WHEN q.state = 'running' THEN q.lease_until WHEN q.state = 'retry_wait' THEN q.claim_at END";
+/// The run of the task of `live` that has waited longest for a server to move it on.
+const FORSAKEN: &str =
+    "FROM forsaken f WHERE f.task_id = live.id ORDER BY f.moves_at, f.id LIMIT 1";
 
 /// What is before the line: under way, waiting for a retry, or for a place.
 const HEAD: &str = "SELECT max(o.claim_at) FROM runs o WHERE o.task_id = live.id AND o.finished_at IS NULL \
@@ -59,22 +60,35 @@ impl Store {
     /// # Errors
     /// Where the database is away.
     pub async fn runs_waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        let forsaken = format!(
-            "FROM runs q WHERE q.task_id = live.id AND q.finished_at IS NULL AND q.claim_at > 0 \
-             AND {MOVES_AT} IS NOT NULL ORDER BY {MOVES_AT}, q.id LIMIT 1"
-        );
-        let select = self
-            .sql(LIVE_TASKS)
-            .push("SELECT t.id, t.name, t.revision, t.usual_ms, w.queued, w.queued_at, w.forsaken, w.forsaken_at, w.in_line, w.line_at, w.head_at FROM (SELECT live.id AS id, (SELECT q.id ")
+        let rows: Vec<Row> = self.all(self.waiting(before, limit)).await?;
+        rows.into_iter().map(Waiting::try_from).collect()
+    }
+
+    fn waiting(&self, before: Timestamp, limit: usize) -> Statement {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // By the indexes of what is under way, and of what waits for its retry: a long queue is not read for it.
+        let moves = |sql: Sql, state: &str, at: &str| {
+            sql.push(&format!(
+                "SELECT * FROM (SELECT q.task_id, q.id, q.{at} AS moves_at FROM runs q \
+                 WHERE q.state = '{state}' AND q.{at} <= "
+            ))
+            .bind(micros(before))
+            .push(&format!(" ORDER BY q.{at} LIMIT "))
+            .bind(limit)
+            .push(") ")
+            .push(state)
+        };
+        let select = self.sql(LIVE_TASKS.trim_end()).push(", forsaken AS (");
+        let select = moves(select, "running", "lease_until").push(" UNION ALL ");
+        moves(select, "retry_wait", "claim_at")
+            .push(") SELECT t.id, t.name, t.revision, t.usual_ms, w.queued, w.queued_at, w.forsaken, w.forsaken_at, w.in_line, w.line_at, w.head_at FROM (SELECT live.id AS id, (SELECT q.id ")
             .push(QUEUED)
             .push(") AS queued, (SELECT q.claim_at ")
             .push(QUEUED)
-            .push(") AS queued_at, (SELECT q.id ")
-            .push(&forsaken)
-            .push(") AS forsaken, (SELECT ")
-            .push(MOVES_AT)
-            .push(" ")
-            .push(&forsaken)
+            .push(") AS queued_at, (SELECT f.id ")
+            .push(FORSAKEN)
+            .push(") AS forsaken, (SELECT f.moves_at ")
+            .push(FORSAKEN)
             .push(") AS forsaken_at, (")
             .push(&first_in_line("live.id"))
             .push(") AS in_line, (")
@@ -83,17 +97,13 @@ impl Store {
             .push(HEAD)
             .push(") AS head_at FROM live WHERE live.id IS NOT NULL) w JOIN tasks t ON t.id = w.id WHERE w.queued_at <= ")
             .bind(micros(before))
-            .push(" OR w.forsaken_at <= ")
-            .bind(micros(before))
-            .push(" OR (w.line_at <= ")
+            .push(" OR w.forsaken_at IS NOT NULL OR (w.line_at <= ")
             .bind(micros(before))
             .push(" AND COALESCE(w.head_at, 0) <= ")
             .bind(micros(before))
             .push(") ORDER BY t.id LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .done();
-        let rows: Vec<Row> = self.all(select).await?;
-        rows.into_iter().map(Waiting::try_from).collect()
+            .bind(limit)
+            .done()
     }
 }
 
@@ -113,5 +123,37 @@ impl TryFrom<Row> for Waiting {
             forsaken: pair(row.forsaken, row.forsaken_at)?,
             in_line: pair(row.in_line, row.line_at.max(row.head_at))?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::{empty_store, plan};
+
+    /// It is looked at while work is under way, and a queue may be long.
+    #[tokio::test]
+    async fn what_waits_is_found_by_indexes_that_a_long_queue_does_not_fill() {
+        let (_dir, store) = empty_store().await;
+        let steps = plan(&store, store.waiting(Timestamp::UNIX_EPOCH, 10)).await;
+        let of_runs = steps
+            .iter()
+            .filter(|step| [" q ", " o "].iter().any(|table| step.contains(table)));
+        let found: Vec<&str> = of_runs.map(String::as_str).collect();
+        for index in ["runs_live", "runs_lease", "runs_waiting"] {
+            assert!(found.iter().any(|step| step.contains(index)), "{steps:?}");
+        }
+        let indexed =
+            |step: &&str| step.contains(" USING INDEX runs_l") || step.contains("runs_waiting (");
+        assert!(found.iter().all(indexed), "{steps:?}");
+        // What is sorted is what nobody moves on, of each task; and at last the tasks that are found.
+        for pair in steps.windows(2) {
+            assert!(
+                !pair[1].contains("TEMP B-TREE")
+                    || !found.contains(&pair[0].as_str())
+                    || pair[0].contains(" o "),
+                "{steps:?}"
+            );
+        }
     }
 }
