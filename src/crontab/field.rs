@@ -84,11 +84,22 @@ impl Field {
         if step.is_some_and(|step| number(step).is_none_or(|step| step == 0)) {
             return Err("has a step that is not a number above 0".into());
         }
+        let is_day = matches!(self.last, 7 | 31);
+        let span = self.last - self.first + 1;
+        let too_far = step.and_then(number).is_some_and(|step| span <= step);
+        if too_far && base == "*" && !is_day {
+            return Ok(self.alone(item, &self.first.to_string(), notes));
+        }
         if matches!(base, "*" | "?" | "H") || self.is_extension(base) {
             return Ok(item.to_owned());
         }
         match base.split_once('-') {
-            Some((low, high)) => self.range(low, high)?,
+            Some((low, high)) => {
+                self.range(low, high)?;
+                if too_far {
+                    return Ok(self.alone(item, low, notes));
+                }
+            }
             None => {
                 self.value(base)?;
                 if step.is_some() {
@@ -103,6 +114,18 @@ impl Field {
             }
         }
         Ok(item.to_owned())
+    }
+
+    /// What a step that is as large as the field leaves. A day field with a star keeps it, and is refused later: the
+    /// star says how the two go together.
+    fn alone(&self, item: &str, first: &str, notes: &mut Vec<String>) -> String {
+        notes.push(format!(
+            "{} has a step as large as the {}: cron runs {} alone, and so it stands here",
+            quoted(item),
+            self.name,
+            quoted(first)
+        ));
+        first.to_owned()
     }
 
     fn range(&self, low: &str, high: &str) -> Result<(), Reason> {
@@ -213,6 +236,13 @@ mod tests {
             let fields = checked(text).unwrap();
             assert_eq!((fields.cron.as_str(), fields.notes.len()), (text, 0));
         }
+    }
+
+    #[test]
+    fn a_step_as_large_as_its_field_leaves_the_first_value() {
+        let fields = checked("*/60 0-23/24 1-31/40 */12 *").unwrap();
+        assert_eq!((fields.cron.as_str(), fields.notes.len()), ("0 0 1 1 *", 4));
+        assert!(fields.notes[0].contains("runs `0` alone"), "{fields:?}");
     }
 
     #[test]

@@ -47,6 +47,9 @@ fn read_fields(text: &str, task_name: &str) -> Result<Cron, Reason> {
         text
     };
     let fields: Vec<&str> = expanded.split_ascii_whitespace().collect();
+    if let Some(reason) = misread(text, &fields) {
+        return Err(reason);
+    }
     let (second, [minute, hour, day, month, weekday]) = match fields[..] {
         [minute, hour, day, month, weekday] => ("0", [minute, hour, day, month, weekday]),
         [second, minute, hour, day, month, weekday] => {
@@ -62,6 +65,8 @@ fn read_fields(text: &str, task_name: &str) -> Result<Cron, Reason> {
         }
         Ok(set)
     };
+    let any = |written| if written == "?" { "*" } else { written };
+    let (day, weekday) = (any(day), any(weekday));
     let month_days = day_table(&DAY_OF_MONTH, day, |text| days::month_day(text, task_name))?;
     let week_days = day_table(&DAY_OF_WEEK, weekday, |text| {
         days::week_day(text, task_name)
@@ -85,7 +90,7 @@ fn read_fields(text: &str, task_name: &str) -> Result<Cron, Reason> {
 
 /// What a field starts with decides, as in Debian's cron: `*/2` is a star, `0-23` is none.
 fn is_star(field: &str) -> bool {
-    field.starts_with(['*', '?'])
+    field.starts_with('*')
 }
 
 fn day_table(
@@ -135,15 +140,27 @@ fn expand(text: &str) -> Result<&'static str, Reason> {
     })
 }
 
-fn miscounted(text: &str, count: usize) -> Reason {
-    if text.contains("TZ=") {
-        return format!(
+/// What is written for another program, and might have as many fields as it should all the same.
+fn misread(text: &str, fields: &[&str]) -> Option<Reason> {
+    let in_front = fields.first().is_some_and(|first| first.contains("TZ="));
+    if in_front {
+        return Some(format!(
             "{text:?} names a time zone; expected it in the field time_zone, such as \"Europe/Paris\""
-        );
+        ));
     }
-    let hint = match text.contains(", ") {
-        true => "; a list has no spaces, such as MON,FRI",
-        false => "",
+    let torn = |field: &&str| 1 < field.len() && (field.starts_with(',') || field.ends_with(','));
+    if fields.iter().any(|field| *field == ",") || fields.iter().any(torn) {
+        return Some(format!(
+            "{text:?} has a list that is torn; expected one without blanks: a list has no spaces, such as MON,FRI"
+        ));
+    }
+    None
+}
+
+fn miscounted(text: &str, count: usize) -> Reason {
+    let hint = match count {
+        7 => "; a year cannot be told by a field: start_at and end_at can",
+        _ => "",
     };
     format!(
         "{text:?} has {count} fields; expected 5 (minute, hour, day of month, month, day of week) \

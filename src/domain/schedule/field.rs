@@ -74,6 +74,13 @@ pub(super) type Reason = String;
 impl Field {
     /// Reads one element of a list into a set of numbers.
     pub(super) fn element(&self, text: &str, task_name: &str) -> Result<u64, Reason> {
+        // In a day field it stands alone: see `is_any_day`.
+        if text.contains('?') {
+            return Err(
+                "`?` stands for a whole day field, and for nothing else; of six fields the first is the second"
+                    .to_owned(),
+            );
+        }
         let (base, step) = match text.split_once('/') {
             Some((base, step)) => (base, Some(self.step(step)?)),
             None => (text, None),
@@ -108,7 +115,7 @@ impl Field {
     }
 
     fn base(&self, base: &str, stepped: bool) -> Result<(u32, u32), Reason> {
-        if base == "*" || base == "?" {
+        if base == "*" {
             // A step over the whole week must not count Sunday at both its ends.
             return Ok((self.min, self.max.min(self.min + self.span() - 1)));
         }
@@ -138,13 +145,17 @@ impl Field {
         let wrong = || {
             format!(
                 "the step {text:?} is not a number from 1 to {}",
-                self.span()
+                self.span() - 1
             )
         };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong());
         }
         let step = text.parse::<u32>().map_err(|_| wrong())?;
+        // One as large as the field takes its first number alone, and whoever writes it means something else.
+        if step == self.span() {
+            return Err(format!("{}, and {step} would fire once in all", wrong()));
+        }
         if step == 0 || step > self.span() {
             return Err(wrong());
         }

@@ -55,6 +55,12 @@ impl Zone {
     /// # Errors
     /// A sentence that says what was expected.
     pub(super) fn find(name: &str) -> Result<Arc<Self>, String> {
+        if means_this_machine(name) {
+            return Err(format!(
+                "{name:?} means something else on each machine, and is no zone of the tz database; expected an IANA name \
+                 such as \"Europe/Paris\" or \"UTC\""
+            ));
+        }
         // A system may have fewer names than there are, such as those that Debian keeps apart.
         let found = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
         let Ok(time_zone) = found else {
@@ -112,6 +118,15 @@ fn lay_out(time_zone: &TimeZone) -> Vec<Period> {
     }
     periods.push(current);
     periods
+}
+
+/// Files beside the zones of a system's database that are none: the machine's own zone, and copies with other rules.
+fn means_this_machine(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["localtime", "posixrules", "factory"].contains(&name.as_str())
+        || ["posix/", "right/"]
+            .iter()
+            .any(|copy| name.starts_with(copy))
 }
 
 fn unknown(name: &str) -> String {

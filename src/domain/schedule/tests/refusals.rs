@@ -49,10 +49,10 @@ fn a_cron_line_is_refused_by_its_field() {
         ("0 0 * * L", "L alone could be Saturday or Sunday"),
         ("0 0 * * FRI#6", "not 1 to 5"),
         ("0 0 * * #1", "neither a number nor a name"),
-        ("*/0 * * * *", "the step \"0\" is not a number from 1 to 60"),
+        ("*/0 * * * *", "the step \"0\" is not a number from 1 to 59"),
         (
             "*/90 * * * *",
-            "the step \"90\" is not a number from 1 to 60",
+            "the step \"90\" is not a number from 1 to 59",
         ),
         ("*/ * * * *", "the step \"\""),
         ("/5 * * * *", "an empty element"),
@@ -67,14 +67,44 @@ fn a_cron_line_is_refused_by_its_field() {
         ("60 * * * * *", "second \"60\": 60 is above 59"),
         ("* * * *", "has 4 fields; expected 5"),
         ("0 0 0 1 1 * 2026", "has 7 fields"),
+        ("0 * * ? * 1 2099", "a year cannot be told by a field"),
+        ("*/60 * * * *", "and 60 would fire once in all"),
+        (
+            "0 */24 * * *",
+            "the step \"24\" is not a number from 1 to 23",
+        ),
+        ("0 0 */31 * *", "the step"),
+        ("0 0 1 */12 *", "the step"),
+        ("0 0 * * */7", "the step \"7\" is not a number from 1 to 6"),
+        ("H/60 * * * *", "the step"),
+        ("*/60 * * * * *", "second \"*/60\": the step"),
+        (
+            "0 10 * * ? *",
+            "month \"?\": `?` stands for a whole day field",
+        ),
+        ("* ? * * * *", "minute \"?\": `?` stands"),
+        ("? * * * *", "minute \"?\""),
+        ("0 ?/12 * * *", "hour \"?/12\": `?` stands"),
+        ("0 0 ?/12 * *", "day of month \"?/12\": `?` stands"),
+        ("0 0 * * ?,1", "day of week \"?,1\": `?` stands"),
         (
             "0 0 * * MON, FRI 1",
             "a list has no spaces, such as MON,FRI",
         ),
+        ("0 2 1, 15 * *", "a list has no spaces"),
+        ("0 2 1 ,15 * *", "a list has no spaces"),
+        ("0 2 1 , 15 * *", "a list has no spaces"),
+        (
+            "TZ=Europe/Paris 0 2 * * *",
+            "expected it in the field time_zone",
+        ),
         ("", "has 0 fields"),
         ("é * * * *", "\"é\" is not a number"),
         ("Hé * * * *", "is not H or H(from-to)"),
-        ("CRON_TZ=UTC 0 0 * * *", "expected"),
+        (
+            "CRON_TZ=UTC 0 0 * * *",
+            "expected it in the field time_zone",
+        ),
         (
             "CRON_TZ=UTC 0 0 0 * * *",
             "expected it in the field time_zone",
@@ -130,6 +160,22 @@ fn the_other_fields_are_refused_by_name() {
             },
             "schedule.time_zone",
             "did you mean \"Europe/Paris\"?",
+        ),
+        (
+            ScheduleSpec {
+                time_zone: Some("localtime".into()),
+                ..hour()
+            },
+            "schedule.time_zone",
+            "is no zone of the tz database",
+        ),
+        (
+            ScheduleSpec {
+                time_zone: Some("right/Europe/Paris".into()),
+                ..hour()
+            },
+            "schedule.time_zone",
+            "means something else on each machine",
         ),
         (
             ScheduleSpec {
