@@ -103,7 +103,17 @@ impl<H: health_server::Health> health_server::Health for Wrapped<H> {
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Reply<Self::WatchStream> {
         match self.inner.watch(request).await {
-            Ok(feed) => Ok(Response::new(Box::pin(feed.into_inner()))),
+            Ok(feed) => {
+                let mut last = None;
+                // It is set each second, to what it was: a watcher is told what changes.
+                let news = feed.into_inner().filter(move |told| {
+                    let status = told.as_ref().ok().map(|told| told.status);
+                    let is_news = status.is_none() || status != last;
+                    last = status;
+                    std::future::ready(is_news)
+                });
+                Ok(Response::new(Box::pin(news)))
+            }
             Err(status) if status.code() == Code::NotFound => {
                 let unknown = HealthCheckResponse {
                     status: health_check_response::ServingStatus::ServiceUnknown.into(),

@@ -26,6 +26,7 @@ mod request;
 mod runs;
 mod scheduler;
 mod shared;
+mod shortened;
 mod status;
 mod tail;
 mod task_fields;
@@ -137,6 +138,8 @@ impl Api {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // What an error's details are: without it grpcurl shows them as bytes.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         macro_rules! serve {
             ($server:ident) => {

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
-use super::task_fields::pb_path;
+use super::{shortened, task_fields::pb_path};
 use crate::{domain::span, error::Error};
 
 const DOMAIN: &str = "watchbell";
@@ -14,6 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        let error = shortened(error);
         let mut message = error.to_string();
         let mut details = ErrorDetails::new();
         let info = |details: &mut ErrorDetails, reason: &str, metadata: &[(&str, &str)]| {
@@ -97,7 +98,49 @@ impl From<Error> for Status {
                 Code::Internal
             }
         };
-        Self::with_error_details(code, message, details)
+        Self::with_error_details(code, shortened::sentence(&message), details)
+    }
+}
+
+/// The same, with no more of what was given than it takes to know it again.
+fn shortened(error: Error) -> Error {
+    let given = |text: String| shortened::given(&text).into_owned();
+    let sentence = |text: String| shortened::sentence(&text).into_owned();
+    match error {
+        Error::NotFound { what, id, near } => Error::NotFound {
+            what,
+            id: given(id),
+            near: near.into_iter().map(given).collect(),
+        },
+        Error::AlreadyExists { what, id } => Error::AlreadyExists {
+            what,
+            id: given(id),
+        },
+        Error::Invalid { field, reason } => Error::Invalid {
+            field: given(field),
+            reason: sentence(reason),
+        },
+        Error::Conflict {
+            reason,
+            subject,
+            message,
+        } => Error::Conflict {
+            reason,
+            subject: given(subject),
+            message: sentence(message),
+        },
+        Error::Aborted { reason, message } => Error::Aborted {
+            reason,
+            message: sentence(message),
+        },
+        Error::Unauthenticated(message) => Error::Unauthenticated(sentence(message)),
+        Error::Denied(message) => Error::Denied(sentence(message)),
+        Error::Exhausted(message) => Error::Exhausted(sentence(message)),
+        Error::OutOfRange { message, oldest } => Error::OutOfRange {
+            message: sentence(message),
+            oldest: given(oldest),
+        },
+        Error::Unavailable { .. } | Error::Internal(_) => error,
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn serve(flags: &Flags) -> Done {
         let listener = listener.map_err(Failed::Address)?;
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(obey_signals(stop.clone(), cut.clone()));
+        tokio::spawn(pass_over_signals());
         let served = app::serve(config, ports, listener, stop, cut).await;
         served.map_err(|error| match error.is::<engine::MissingConfiguration>() {
             true => Failed::Configuration(error),
@@ -267,4 +268,26 @@ async fn obey_signals(stop: CancellationToken, cut: CancellationToken) {
         }
         token.cancel();
     }
+}
+
+/// Signals that mean "read your files again" to other servers, and would end this one without stopping in order.
+async fn pass_over_signals() {
+    let kinds = [
+        (SignalKind::hangup(), "SIGHUP"),
+        (SignalKind::user_defined1(), "SIGUSR1"),
+        (SignalKind::user_defined2(), "SIGUSR2"),
+    ];
+    let waits = kinds.into_iter().map(|(kind, name)| async move {
+        let Ok(mut heard) = signal(kind) else {
+            warn!("{name} cannot be heard, and would end this process at once");
+            return;
+        };
+        while heard.recv().await.is_some() {
+            warn!(
+                "{name}: there is nothing to reload while the server runs; it goes on. \
+                 A changed configuration is read by a restart: SIGTERM stops it in order"
+            );
+        }
+    });
+    futures_util::future::join_all(waits).await;
 }

@@ -2,7 +2,19 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer, de};
+
+/// The first and the last instant that anyone outside may name: years that RFC 3339 and a calendar can write, with room on
+/// both sides for what is reckoned from them.
+pub const FIRST_INSTANT: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+/// The last second of 9998.
+pub const LAST_INSTANT: Timestamp = Timestamp::constant(253_370_764_799, 0);
+
+/// Whether an instant from outside is one that can be meant.
+pub fn can_be_meant(at: Timestamp) -> bool {
+    (FIRST_INSTANT..=LAST_INSTANT).contains(&at)
+}
 
 /// Reads a span. Days and weeks are 24 hours and 7 of those.
 ///

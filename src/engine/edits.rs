@@ -76,20 +76,14 @@ impl Engine {
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
         let mut layers = task.layers.clone();
-        for (path, value) in changes {
-            if let Some(owner) = layers.owner_of(&path) {
-                return Err(owned::refused(&task, &path, &owner.name));
-            }
-            // A whole field takes the place of its parts.
-            let below = format!("{path}.");
-            layers
-                .api
-                .retain(|other, _| *other != path && !other.starts_with(&below));
-            let lowest = layers.origin() == Origin::Api;
-            if !(lowest && value.is_null()) {
-                layers.api.insert(path, by(who, value, reason, tx.now()));
+        for path in changes.keys() {
+            if let Some(owner) = layers.owner_of(path) {
+                return Err(owned::refused(&task, path, &owner.name));
             }
         }
+        let now = tx.now();
+        let by_whom = |(path, value)| (path, by(who, value, reason, now));
+        layers.change(changes.into_iter().map(by_whom).collect())?;
         let kind = &merged(&layers, self.default_zone())?.kind;
         if *kind != task.spec.kind {
             let what = format!(

@@ -1,6 +1,11 @@
 //! What looks for problems: the one trait.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -63,6 +68,27 @@ impl Look {
             problems,
             again_at: None,
         }
+    }
+
+    /// Of problems with the same kind and subject one, as grave as the gravest, which says all of it.
+    pub(super) fn each_once(&self) -> Vec<Problem> {
+        let mut once: BTreeMap<(&str, &str), Problem> = BTreeMap::new();
+        for problem in &self.problems {
+            match once.entry((&problem.kind, &problem.subject)) {
+                Entry::Vacant(place) => {
+                    place.insert(problem.clone());
+                }
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.severity = known.severity.max(problem.severity);
+                    known.since = known.since.min(problem.since);
+                    if !known.message.contains(&problem.message) {
+                        known.message = format!("{}; {}", known.message, problem.message);
+                    }
+                }
+            }
+        }
+        once.into_values().collect()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The one loop: a probe's, from one look to the next.
 
 use std::{
-    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -367,7 +366,7 @@ impl Sentry {
             probe: self.probe.name(),
             replica: (self.probe.scope() == Scope::Replica).then_some(own),
         };
-        let found = each_once(&look.problems);
+        let found = look.each_once();
         let store = post.engine.store();
         if store.problems_are(&source, &found).await? {
             return Ok(());
@@ -387,25 +386,4 @@ impl Sentry {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Of problems with the same kind and subject one, as grave as the gravest, which says all of it.
-fn each_once(found: &[Problem]) -> Vec<Problem> {
-    let mut once: BTreeMap<(&str, &str), Problem> = BTreeMap::new();
-    for problem in found {
-        match once.entry((&problem.kind, &problem.subject)) {
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(problem.clone());
-            }
-            std::collections::btree_map::Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                known.severity = known.severity.max(problem.severity);
-                known.since = known.since.min(problem.since);
-                if !known.message.contains(&problem.message) {
-                    known.message = format!("{}; {}", known.message, problem.message);
-                }
-            }
-        }
-    }
-    once.into_values().collect()
 }

@@ -8,8 +8,10 @@ use crate::support::{
 };
 
 on_both!(
+    a_name_that_is_far_too_long_is_answered_and_cut,
     an_unknown_task_lists_near_names,
     bad_fields_are_named_and_nothing_is_changed,
+    instants_that_nobody_can_mean_are_refused,
     validate_only_changes_nothing,
 );
 
@@ -227,5 +229,103 @@ async fn an_unknown_task_lists_near_names(database: Database) {
     let (code, reason, status) = refused(server.client.tasks().get_task(request).await);
     assert_eq!((code, reason.as_str()), (Code::NotFound, "TASK_NOT_FOUND"));
     assert!(status.message().contains("backup-daily"), "{status:?}");
+    server.stop().await;
+}
+
+/// Its answer travels in headers, of which clients take some 16 KiB: a longer one breaks the stream.
+async fn a_name_that_is_far_too_long_is_answered_and_cut(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for long in ["x".repeat(100_000), "\u{fc}\"\\".repeat(30_000)] {
+        let mut answers = Vec::new();
+        let name = format!("tasks/{long}");
+        let get = pb::GetTaskRequest { name: name.clone() };
+        answers.push(refused(server.client.tasks().get_task(get).await));
+        let create = pb::CreateTaskRequest {
+            task_id: long.clone(),
+            task: Some(instant()),
+            ..Default::default()
+        };
+        answers.push(refused(server.client.tasks().create_task(create).await));
+        let mut task = instant();
+        task.kind.clone_from(&long);
+        let create = pb::CreateTaskRequest {
+            task_id: "kind".to_owned(),
+            task: Some(task),
+            ..Default::default()
+        };
+        answers.push(refused(server.client.tasks().create_task(create).await));
+        let update = pb::UpdateTaskRequest {
+            task: Some(pb::Task {
+                name: "tasks/prune-history".to_owned(),
+                ..pb::Task::default()
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec![long.clone()],
+            }),
+            ..Default::default()
+        };
+        answers.push(refused(server.client.tasks().update_task(update).await));
+        let preview = pb::ListTasksRequest {
+            page_token: long.clone(),
+            ..Default::default()
+        };
+        answers.push(refused(server.client.tasks().list_tasks(preview).await));
+        let run = pb::GetRunRequest {
+            name: format!("{name}/runs/{long}"),
+        };
+        answers.push(refused(server.client.runs().get_run(run).await));
+        for (code, _, status) in answers {
+            assert!(
+                matches!(code, Code::InvalidArgument | Code::NotFound),
+                "{code:?}"
+            );
+            assert!(status.message().len() <= 2_000, "{}", status.message());
+        }
+    }
+    server.stop().await;
+}
+
+/// An instant's own bounds are no bounds of what it means: what is reckoned from it must not run over them.
+async fn instants_that_nobody_can_mean_are_refused(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", instant().cron("0 * * * *")).await;
+    let first = jiff::Timestamp::MIN;
+    let last = jiff::Timestamp::MAX;
+    for (start, end) in [(first, server.now()), (server.now(), last), (first, last)] {
+        let backfill = pb::BackfillTaskRequest {
+            name: "tasks/task".to_owned(),
+            start_time: Some(stamp(start)),
+            end_time: Some(stamp(end)),
+            validate_only: true,
+            ..Default::default()
+        };
+        let (code, reason, status) = refused(server.client.tasks().backfill_task(backfill).await);
+        assert_eq!(
+            (code, reason.as_str()),
+            (Code::InvalidArgument, "INVALID_FIELD"),
+            "{status:?}"
+        );
+    }
+    // The first that can be meant: refused for its slots, and not by a panic.
+    let backfill = pb::BackfillTaskRequest {
+        name: "tasks/task".to_owned(),
+        start_time: Some(stamp("0001-01-01T00:00:00Z".parse().unwrap())),
+        end_time: Some(stamp(server.now())),
+        validate_only: true,
+        ..Default::default()
+    };
+    let (_, _, status) = refused(server.client.tasks().backfill_task(backfill).await);
+    assert_eq!(violations(&status), ["max_count"], "{status:?}");
+    for at in [first, last] {
+        let request = pb::PreviewScheduleRequest {
+            task: "tasks/task".to_owned(),
+            after_time: Some(stamp(at)),
+            ..Default::default()
+        };
+        let (_, _, status) = refused(server.client.tasks().preview_schedule(request).await);
+        assert_eq!(violations(&status), ["after_time"], "{status:?}");
+    }
     server.stop().await;
 }

@@ -1,5 +1,7 @@
 //! What every gRPC client finds: health, reflection, and a server that says what it is.
 
+use std::time::Duration;
+
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -63,6 +65,9 @@ async fn health_is_told_for_every_name_and_unknown_ones(database: Database) {
     let mut watch = health.watch(named("")).await.unwrap().into_inner();
     let told = within("a message", watch.message()).await.unwrap().unwrap();
     assert_eq!(told.status(), ServingStatus::Serving);
+    // It is set again each second, to what it was: that is no news.
+    let repeated = tokio::time::timeout(Duration::from_millis(2_500), watch.message()).await;
+    assert!(repeated.is_err(), "{repeated:?}");
     server.drain();
     let told = within("a message", watch.message()).await.unwrap().unwrap();
     assert_eq!(told.status(), ServingStatus::NotServing);
@@ -112,6 +117,34 @@ async fn reflection_lists_every_service_in_both_versions(database: Database) {
         .collect();
     for service in SERVICES {
         assert!(names.contains(&service), "{service} in {names:?}");
+    }
+    // What the details of an error are: without it they are shown as bytes.
+    for detail in [
+        "ErrorInfo",
+        "BadRequest",
+        "RetryInfo",
+        "PreconditionFailure",
+    ] {
+        let request = v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(
+                v1::server_reflection_request::MessageRequest::FileContainingSymbol(format!(
+                    "google.rpc.{detail}"
+                )),
+            ),
+        };
+        let asked = client
+            .server_reflection_info(futures_util::stream::iter([request]))
+            .await;
+        let answer = asked.unwrap().into_inner().message().await.unwrap();
+        let found = answer.unwrap().message_response;
+        assert!(
+            matches!(
+                found,
+                Some(v1::server_reflection_response::MessageResponse::FileDescriptorResponse(_))
+            ),
+            "{detail}: {found:?}"
+        );
     }
 
     let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Result};
+use crate::{
+    domain::span::can_be_meant,
+    error::{Error, Result},
+};
 
 pub(in crate::api) fn stamp(at: Timestamp) -> prost_types::Timestamp {
     let (mut seconds, mut nanos) = (at.as_second(), at.subsec_nanosecond());
@@ -27,11 +30,19 @@ pub(in crate::api) fn span(span: std::time::Duration) -> prost_types::Duration {
 
 /// An instant from outside.
 pub(in crate::api) fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp> {
-    let wrong = || Error::invalid(field, "expected an instant from 0001-01-01 to 9999-12-30");
+    let wrong = || {
+        Error::invalid(
+            field,
+            "expected an instant from the year 1 to the year 9998",
+        )
+    };
     if !(0..1_000_000_000).contains(&at.nanos) {
         return Err(Error::invalid(field, "nanos: expected 0 to 999,999,999"));
     }
     let read = Timestamp::new(at.seconds, at.nanos).map_err(|_| wrong())?;
+    if !can_be_meant(read) {
+        return Err(wrong());
+    }
     Ok(crate::clock::cut(read))
 }
 
@@ -66,16 +77,19 @@ mod tests {
             let at: Timestamp = text.parse().unwrap();
             assert_eq!(instant("x", &stamp(at)).unwrap(), at);
         }
-        let wrong = prost_types::Timestamp {
-            seconds: i64::MAX,
-            nanos: 0,
-        };
-        assert!(
-            instant("after_time", &wrong)
-                .unwrap_err()
-                .to_string()
-                .contains("after_time")
-        );
+        // What comes before and after what is accepted, jiff's own bounds, and nonsense.
+        for seconds in [
+            -62_135_596_801,
+            253_370_764_800,
+            Timestamp::MIN.as_second(),
+            Timestamp::MAX.as_second(),
+            i64::MIN,
+            i64::MAX,
+        ] {
+            let wrong = prost_types::Timestamp { seconds, nanos: 0 };
+            let error = instant("after_time", &wrong).unwrap_err().to_string();
+            assert!(error.contains("after_time"), "{seconds}: {error}");
+        }
         let wrong = prost_types::Duration {
             seconds: -1,
             nanos: 0,

@@ -149,7 +149,7 @@ fn misread(text: &str, fields: &[&str]) -> Option<Reason> {
         ));
     }
     let torn = |field: &&str| 1 < field.len() && (field.starts_with(',') || field.ends_with(','));
-    if fields.iter().any(|field| *field == ",") || fields.iter().any(torn) {
+    if fields.contains(&",") || fields.iter().any(torn) {
         return Some(format!(
             "{text:?} has a list that is torn; expected one without blanks: a list has no spaces, such as MON,FRI"
         ));

@@ -19,6 +19,16 @@ pub(super) fn check(spec: &ScheduleSpec, task_name: &str, default_zone: &str) ->
     let zone_name = spec.time_zone.as_deref().unwrap_or(default_zone);
     let zone =
         Zone::find(zone_name).map_err(|reason| Error::invalid("schedule.time_zone", reason))?;
+    for (field, at) in [
+        ("schedule.at", spec.at),
+        ("schedule.start_at", spec.start_at),
+        ("schedule.end_at", spec.end_at),
+    ] {
+        if let Some(at) = at.filter(|at| !span::can_be_meant(*at)) {
+            let what = format!("{at} given; expected an instant from the year 1 to the year 9998");
+            return Err(Error::invalid(field, what));
+        }
+    }
     if spec.phase.is_some() && spec.every.is_none() {
         return Err(Error::invalid(
             "schedule.phase",

@@ -108,6 +108,41 @@ impl Layers {
 }
 
 impl Layers {
+    /// Lays changes of the API over what it has changed before. A timing that is set takes the place of another that
+    /// it had set: of the two the older would win, or neither, by the alphabet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on `schedule` where the changes set more timings than one.
+    pub fn change(&mut self, changes: BTreeMap<String, Override>) -> Result<()> {
+        let sets = |timing: &&str| {
+            let change = changes.get(&format!("schedule.{timing}"));
+            change.is_some_and(|change| !change.value.is_null())
+        };
+        let set: Vec<&str> = TIMINGS.into_iter().filter(sets).collect();
+        if 1 < set.len() {
+            let what = format!(
+                "{} are given; expected at most one of cron, every and at",
+                set.join(" and ")
+            );
+            return Err(Error::invalid("schedule", what));
+        }
+        for (path, change) in changes {
+            // A whole field takes the place of its parts.
+            let below = format!("{path}.");
+            self.api
+                .retain(|other, _| *other != path && !other.starts_with(&below));
+            let lowest = self.origin() == Origin::Api;
+            if !(lowest && change.value.is_null()) {
+                self.api.insert(path, change);
+            }
+        }
+        if let [set] = set[..] {
+            let others = TIMINGS.into_iter().filter(|timing| *timing != set);
+            others.for_each(|other| drop(self.api.remove(&format!("schedule.{other}"))));
+        }
+        Ok(())
+    }
+
     /// Whether a field, or a path into one, is its owner's; says whose.
     pub fn owner_of(&self, path: &str) -> Option<&Owner> {
         self.owner.as_ref().filter(|_| is_owned(path))
@@ -220,6 +255,59 @@ mod tests {
         let spec = layers.merge().unwrap();
         assert_eq!(spec.schedule.cron, None);
         assert!(spec.schedule.every.is_some());
+    }
+
+    #[test]
+    fn a_timing_that_the_api_sets_takes_the_place_of_the_one_it_had_set() {
+        let sets = |timings: &[(&str, Value)]| -> BTreeMap<String, Override> {
+            let paths = timings
+                .iter()
+                .map(|(timing, value)| (format!("schedule.{timing}"), change(value.clone())));
+            paths.collect()
+        };
+        let mut layers = Layers {
+            configuration: Some(map(
+                json!({"kind": "x", "schedule": {"at": "2030-01-01T00:00:00Z"}}),
+            )),
+            ..Layers::default()
+        };
+        for (timing, value) in [
+            ("every", json!("5m")),
+            ("cron", json!("0 4 * * *")),
+            ("at", json!("2031-01-01T00:00:00Z")),
+            ("cron", json!("0 5 * * *")),
+            ("every", json!("7m")),
+        ] {
+            layers
+                .change(sets(&[(timing, value), ("phase", Value::Null)]))
+                .unwrap();
+            let schedule = layers.merge().unwrap().schedule;
+            let set = [
+                ("cron", schedule.cron.is_some()),
+                ("every", schedule.every.is_some()),
+                ("at", schedule.at.is_some()),
+            ];
+            for (name, is_set) in set {
+                assert_eq!(
+                    is_set,
+                    name == timing,
+                    "{name} after {timing}: {schedule:?}"
+                );
+            }
+        }
+        // Taken back, the one below holds again, and none that the API had set before.
+        layers.change(sets(&[("every", Value::Null)])).unwrap();
+        let schedule = layers.merge().unwrap().schedule;
+        assert_eq!((schedule.cron, schedule.every), (None, None));
+        assert!(schedule.at.is_some());
+        let before = layers.clone();
+        let both = sets(&[("cron", json!("0 4 * * *")), ("every", json!("5m"))]);
+        let error = layers.change(both).unwrap_err().to_string();
+        assert!(
+            error.contains("cron and every are given; expected at most one"),
+            "{error}"
+        );
+        assert_eq!(layers, before);
     }
 
     #[test]

@@ -68,7 +68,13 @@ fn check_refusal(text: &str, error: &Error) {
     let is_of_fields = matches!(text.trim().split_ascii_whitespace().count(), 5 | 6);
     if is_of_fields && text.len() <= 1_000 && !text.trim().starts_with('@') {
         let names_one = FIELDS.iter().any(|name| reason.starts_with(name));
-        let of_all = reason.contains("never fires") || reason.contains("waits up to");
+        let of_all = [
+            "never fires",
+            "waits up to",
+            "names a time zone",
+            "a list has no spaces",
+        ];
+        let of_all = of_all.iter().any(|words| reason.contains(words));
         assert!(names_one || of_all, "{text:?}: {reason}");
     }
 }

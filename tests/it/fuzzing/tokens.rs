@@ -132,9 +132,24 @@ async fn the_end_of_time_and_a_nul_are_no_traps(database: Database) {
         };
         server.client.scheduler().get_agenda(request).await
     };
-    let (first, last) = (Timestamp::MIN, Timestamp::MAX);
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let (first, last) = (at("0001-01-01T00:00:00Z"), at("9998-12-31T23:59:59Z"));
+    // What is reckoned from the last one stays within what an instant can hold.
     let shown = agenda(last, None).await.unwrap().into_inner();
-    assert_eq!(shown.entries, []);
+    let due = |entry: &pb::AgendaEntry| entry.fire.as_ref().unwrap().due_time.unwrap().seconds;
+    assert!(
+        shown
+            .entries
+            .iter()
+            .all(|entry| last.as_second() <= due(entry))
+    );
+    for beyond in [Timestamp::MIN, Timestamp::MAX] {
+        let (code, _, status) = refused(agenda(beyond, None).await);
+        assert_eq!(
+            (code, violations(&status)),
+            (Code::InvalidArgument, vec!["after_time".to_owned()])
+        );
+    }
     for (after, until) in [(first, last), (last, first)] {
         let (code, _, status) = refused(agenda(after, Some(until)).await);
         assert_eq!(

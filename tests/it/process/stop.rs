@@ -82,3 +82,25 @@ fn an_interrupt_stops_as_a_termination_does() {
     assert_eq!(server.ended().code(), Some(0), "{}", server.log());
     assert!(server.log().ends_with("stopped\n"), "{}", server.log());
 }
+
+/// A terminal that closes, and whoever means "read your files again", must not cut off what runs.
+#[test]
+fn a_signal_to_reload_is_told_and_ends_nothing() {
+    let place = Place::new(&WAITING.replace("\"1s\"", "\"1m\""));
+    let mut server = place.serve();
+    under_way(&server, "waiting");
+    for (signal, name) in [
+        (Signal::SIGHUP, "SIGHUP"),
+        (Signal::SIGUSR1, "SIGUSR1"),
+        (Signal::SIGUSR2, "SIGUSR2"),
+        (Signal::SIGHUP, "SIGHUP"),
+    ] {
+        server.signal(signal);
+        server.logs(&format!("{name}: there is nothing to reload"));
+    }
+    assert_eq!(server.bellctl(&["status"]).code(), 0);
+    terminate(&server);
+    place.write("go", "");
+    assert_eq!(server.ended().code(), Some(0), "{}", server.log());
+    assert_eq!(left(&place), ["waiting succeeded  1 1"]);
+}

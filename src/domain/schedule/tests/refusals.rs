@@ -285,7 +285,15 @@ fn the_other_fields_are_refused_by_name() {
                 ..hour()
             },
             "schedule.start_at",
-            "no slot lies between",
+            "expected an instant from the year 1 to the year 9998",
+        ),
+        (
+            ScheduleSpec {
+                end_at: Some(jiff::Timestamp::MIN),
+                ..hour()
+            },
+            "schedule.end_at",
+            "expected an instant from the year 1 to the year 9998",
         ),
     ];
     for (spec, expected_field, expected) in table {
