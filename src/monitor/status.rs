@@ -75,12 +75,21 @@ pub(super) struct Reader {
 #[derive(Debug)]
 struct Known {
     read: Stopwatch,
-    /// When it was read, by the time that has passed.
+    /// When it was judged, by the time that has passed.
     passed: Duration,
     upto: Seen,
     status: Arc<Status>,
     /// The rows as they were read last.
     rows: Vec<Problem>,
+}
+
+/// A status that was just read.
+struct Reading {
+    status: Status,
+    /// The problems' rows, before what is known without them.
+    rows: Vec<Problem>,
+    /// The time that had passed before it was judged who has not looked for too long: what passes later makes it old.
+    passed: Duration,
 }
 
 /// The log's end, and what of this process has changed.
@@ -148,8 +157,8 @@ impl Monitor {
             }
             Err(error) => Err(error),
         };
-        let (status, rows) = match read {
-            Ok(read) => read,
+        let reading = match read {
+            Ok(reading) => reading,
             Err(error) => {
                 let is_away = matches!(
                     error,
@@ -164,13 +173,13 @@ impl Monitor {
                 self.away(before.as_ref(), &error)
             }
         };
-        let status = Arc::new(status);
+        let status = Arc::new(reading.status);
         *cached = Some(Known {
             read: Stopwatch::start(),
-            passed: self.inner.engine.clock().passed(),
+            passed: reading.passed,
             upto,
             status: status.clone(),
-            rows,
+            rows: reading.rows,
         });
         status
     }
@@ -225,11 +234,7 @@ impl Monitor {
         }
     }
 
-    async fn read(
-        &self,
-        latency: Duration,
-        before: Option<&Known>,
-    ) -> Result<(Status, Vec<Problem>)> {
+    async fn read(&self, latency: Duration, before: Option<&Known>) -> Result<Reading> {
         let engine = &self.inner.engine;
         let store = engine.store();
         let now = engine.clock().now();
@@ -254,8 +259,8 @@ impl Monitor {
             Ok(report) => Some(report?.figures.clone()),
             Err(_) => before.and_then(|status| status.backups.clone()),
         };
-        let status = Status {
-            problems: self.problems(&rows, true),
+        let mut status = Status {
+            problems: Vec::new(),
             checked_at: now,
             pause: store.global_pause().await?,
             last_tick_at: notes.last_tick_at,
@@ -272,12 +277,20 @@ impl Monitor {
             documents,
             backups,
         };
-        Ok((status, rows))
+        // Last, so that nothing is waited for between the judgement and the time that it counts from.
+        let passed = engine.clock().passed();
+        status.problems = self.problems(&rows, true);
+        Ok(Reading {
+            status,
+            rows,
+            passed,
+        })
     }
 
     /// The status while the database is away: what was known, and that it is not known now.
-    fn away(&self, before: Option<&Known>, why: &Error) -> (Status, Vec<Problem>) {
+    fn away(&self, before: Option<&Known>, why: &Error) -> Reading {
         let engine = &self.inner.engine;
+        let passed = engine.clock().passed();
         let rows = before.map(|known| known.rows.clone()).unwrap_or_default();
         let before = before.map(|known| &known.status);
         let notes = engine.board().read();
@@ -299,7 +312,11 @@ impl Monitor {
             documents: before.map(|status| status.documents).unwrap_or_default(),
             backups: before.and_then(|status| status.backups.clone()),
         };
-        (status, rows)
+        Reading {
+            status,
+            rows,
+            passed,
+        }
     }
 
     /// The rows, with what this process knows better, and what nobody has looked at for too long.

@@ -34,13 +34,9 @@ async fn a_probe_that_hangs_is_a_problem_after_three_periods(database: Database)
     watchman.finds(&[trouble("a", "it burns")]);
     let (_site, server) = started(database, &watchman).await;
     server.problem("health.load_per_core").await;
-    let before = watchman.looks();
     watchman.hangs();
     server.advance(PERIOD);
-    until("the look", async || {
-        (before < watchman.looks()).then_some(())
-    })
-    .await;
+    watchman.hung().await;
     server.advance(PERIOD * 2 - 1);
     let status = server.status().await;
     assert_eq!(stalled(&status), None);
@@ -101,12 +97,8 @@ async fn a_clock_that_is_set_makes_no_probe_old(database: Database) {
     }
     // And one that hangs does not look young by a clock that was set back.
     watchman.hangs();
-    let before = watchman.looks();
     server.advance(PERIOD);
-    until("the look", async || {
-        (before < watchman.looks()).then_some(())
-    })
-    .await;
+    watchman.hung().await;
     site.clock
         .set(site.clock.now() + SignedDuration::from_hours(-24));
     server.advance(PERIOD * 2 + 1);
@@ -119,12 +111,8 @@ async fn a_probe_of_each_server_that_hangs_names_the_server(database: Database) 
     let (_site, server) = started(database, &watchman).await;
     until("the look", async || (0 < watchman.looks()).then_some(())).await;
     watchman.hangs();
-    let before = watchman.looks();
     server.advance(PERIOD);
-    until("the look", async || {
-        (before < watchman.looks()).then_some(())
-    })
-    .await;
+    watchman.hung().await;
     server.advance(PERIOD * 3);
     let status = server.status().await;
     let info = pb::GetServerInfoRequest {};

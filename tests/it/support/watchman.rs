@@ -18,7 +18,7 @@ use watchbell::{
     monitor::{Look, Probe, Scope},
 };
 
-use super::noon;
+use super::{noon, until};
 
 /// How often it looks.
 pub(crate) const PERIOD: i64 = 20;
@@ -29,6 +29,7 @@ pub(crate) struct Watchman {
     scope: Scope,
     orders: Arc<Mutex<Orders>>,
     looks: Arc<AtomicUsize>,
+    hanging: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ impl Watchman {
             scope,
             orders: Arc::new(Mutex::new(Orders::Find(Vec::new()))),
             looks: Arc::default(),
+            hanging: Arc::default(),
         }
     }
 
@@ -72,6 +74,14 @@ impl Watchman {
     /// How often it has begun to look.
     pub(crate) fn looks(&self) -> usize {
         self.looks.load(Ordering::SeqCst)
+    }
+
+    /// Waits until a look hangs: one that had begun before it was told to ends as it was told then.
+    pub(crate) async fn hung(&self) {
+        until("the look that hangs", async || {
+            (0 < self.hanging.load(Ordering::SeqCst)).then_some(())
+        })
+        .await;
     }
 
     fn order(&self, orders: Orders) {
@@ -107,7 +117,10 @@ impl Probe for Watchman {
             let orders = self.orders.lock().unwrap().clone();
             match orders {
                 Orders::Find(problems) => Ok(Look::of(problems)),
-                Orders::Hang => std::future::pending().await,
+                Orders::Hang => {
+                    self.hanging.fetch_add(1, Ordering::SeqCst);
+                    std::future::pending().await
+                }
                 Orders::Fail(why) => Err(Error::internal(why)),
                 Orders::Panic(why) => panic!("{why}"),
             }
