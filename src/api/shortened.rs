@@ -1,5 +1,5 @@
-//! What an error repeats of what it was given: enough to know it again. All of a long name would make an answer whose
-//! headers no client takes, and the call would end as a broken stream, without a word.
+//! Shortens what a caller sent where an error repeats it: enough to know it again. All of a long name would make an
+//! answer whose headers no client takes, and the call would end as a broken stream, without a word.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,10 @@ use std::borrow::Cow;
 const GIVEN_MAX: usize = 200;
 /// Bytes of a whole message. It travels as text, escaped, and twice more in the details; clients take some 16 KiB.
 const MESSAGE_MAX: usize = 2_000;
+/// Bytes of what stands between the beginning and the end of a text: words, and a number of any size.
+const BETWEEN_MAX: usize = 48;
 
-/// A name or a field as it was given.
+/// Shortens a name or a field.
 pub(super) fn given(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(GIVEN_MAX) {
         None => Cow::Borrowed(text),
@@ -16,7 +18,7 @@ pub(super) fn given(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A sentence that quotes what was given.
+/// Shortens a sentence, and each thing that it quotes.
 pub(super) fn sentence(text: &str) -> Cow<'_, str> {
     if text.len() <= GIVEN_MAX {
         return Cow::Borrowed(text);
@@ -38,18 +40,10 @@ pub(super) fn sentence(text: &str) -> Cow<'_, str> {
     if short.len() <= MESSAGE_MAX {
         return Cow::Owned(short);
     }
-    // Each character is of one byte at the least, and of four at the most.
-    let mut characters = MESSAGE_MAX;
-    loop {
-        let cut = middle_out(&short, characters);
-        if cut.len() <= MESSAGE_MAX {
-            return Cow::Owned(cut);
-        }
-        characters -= characters / 8;
-    }
+    Cow::Owned(middle_out(&short, MESSAGE_MAX))
 }
 
-/// Where the quotation ends whose mark is `mark`; at the text's end where nothing closes it.
+/// Position of the mark that closes a quotation; the text's length where nothing closes it.
 fn end_of(quoted: &str, mark: u8) -> usize {
     let mut escaped = false;
     for (at, byte) in quoted.bytes().enumerate() {
@@ -63,15 +57,20 @@ fn end_of(quoted: &str, mark: u8) -> usize {
     quoted.len()
 }
 
-/// The beginning and the end of a text: so many characters with what stands between them.
-fn middle_out(text: &str, characters: usize) -> String {
-    let count = text.chars().count();
-    let left_out = count.saturating_sub(characters);
-    let between = format!("… {} characters more …", left_out + 30);
-    let kept = characters.saturating_sub(between.chars().count());
-    let head: String = text.chars().take(kept - kept / 3).collect();
-    let tail: String = text.chars().skip(count - (kept / 3).min(count)).collect();
-    format!("{head}{between}{tail}")
+/// Shortens a text to so many bytes, 100 at the least: its beginning, its end, and how much is missing between them.
+fn middle_out(text: &str, bytes: usize) -> String {
+    let kept = bytes.saturating_sub(BETWEEN_MAX);
+    let (head, tail) = (kept - kept / 3, text.len().saturating_sub(kept / 3));
+    let (head, tail) = (
+        text.floor_char_boundary(head),
+        text.ceil_char_boundary(tail),
+    );
+    let left_out = text[head..tail].chars().count();
+    format!(
+        "{}… {left_out} characters more …{}",
+        &text[..head],
+        &text[tail..]
+    )
 }
 
 #[cfg(test)]
@@ -96,10 +95,17 @@ mod tests {
             "ü`".repeat(50_000),
             "→".repeat(100_000),
         ] {
-            assert!(
-                given(&long).chars().count() <= GIVEN_MAX,
-                "{}",
-                given(&long)
+            let name = given(&long);
+            assert!(name.chars().count() <= GIVEN_MAX, "{name}");
+            // What it says is missing is what is missing.
+            let (_, rest) = name.split_once("… ").unwrap();
+            let (number, tail) = rest.split_once(" characters more …").unwrap();
+            let head = name.len() - rest.len() - "… ".len();
+            let shown = name[..head].chars().count() + tail.chars().count();
+            assert_eq!(
+                shown + number.parse::<usize>().unwrap(),
+                long.chars().count(),
+                "{name}"
             );
             let told = format!("task {long:?} not found; expected a name such as \"nightly\"");
             let told = sentence(&told);

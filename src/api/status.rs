@@ -102,7 +102,7 @@ impl From<Error> for Status {
     }
 }
 
-/// The same, with no more of what was given than it takes to know it again.
+/// Shortens what the details of an error repeat; its message is shortened as a whole.
 fn shortened(error: Error) -> Error {
     let given = |text: String| shortened::given(&text).into_owned();
     let sentence = |text: String| shortened::sentence(&text).into_owned();
@@ -129,18 +129,16 @@ fn shortened(error: Error) -> Error {
             subject: given(subject),
             message: sentence(message),
         },
-        Error::Aborted { reason, message } => Error::Aborted {
-            reason,
-            message: sentence(message),
-        },
-        Error::Unauthenticated(message) => Error::Unauthenticated(sentence(message)),
-        Error::Denied(message) => Error::Denied(sentence(message)),
-        Error::Exhausted(message) => Error::Exhausted(sentence(message)),
         Error::OutOfRange { message, oldest } => Error::OutOfRange {
-            message: sentence(message),
+            message,
             oldest: given(oldest),
         },
-        Error::Unavailable { .. } | Error::Internal(_) => error,
+        Error::Aborted { .. }
+        | Error::Unauthenticated(_)
+        | Error::Denied(_)
+        | Error::Exhausted(_)
+        | Error::Unavailable { .. }
+        | Error::Internal(_) => error,
     }
 }
 

@@ -116,8 +116,8 @@ impl Field {
         Ok(item.to_owned())
     }
 
-    /// What a step that is as large as the field leaves. A day field with a star keeps it, and is refused later: the
-    /// star says how the two go together.
+    /// Member that stands for one whose step is as large as the field: the first value, with a note. A day field with a
+    /// star keeps its step, and is refused later: the star says how the two day fields go together.
     fn alone(&self, item: &str, first: &str, notes: &mut Vec<String>) -> String {
         notes.push(format!(
             "{} has a step as large as the {}: cron runs {} alone, and so it stands here",

@@ -11,9 +11,18 @@ pub const FIRST_INSTANT: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 /// The last second of 9998.
 pub const LAST_INSTANT: Timestamp = Timestamp::constant(253_370_764_799, 0);
 
-/// Whether an instant from outside is one that can be meant.
-pub fn can_be_meant(at: Timestamp) -> bool {
-    (FIRST_INSTANT..=LAST_INSTANT).contains(&at)
+/// Words for an error that expected such an instant.
+pub const EXPECTED_INSTANT: &str = "expected an instant from the year 1 to the year 9998";
+
+/// An instant from outside, where it is one that can be meant.
+///
+/// # Errors
+/// What was expected.
+pub fn meant(at: Timestamp) -> Result<Timestamp, &'static str> {
+    match (FIRST_INSTANT..=LAST_INSTANT).contains(&at) {
+        true => Ok(at),
+        false => Err(EXPECTED_INSTANT),
+    }
 }
 
 /// Reads a span. Days and weeks are 24 hours and 7 of those.

@@ -9,6 +9,7 @@ use crate::{
         Caller, Run, RunId, RunState, Task, TaskName, Trigger,
         decide::{self, Live},
         run::{Cancellation, reason},
+        schedule::just_before,
     },
     error::{Error, Result},
     store::{AttemptEnd, Ended, Remember, Tx},
@@ -143,11 +144,10 @@ impl Engine {
             let what = format!("expected an instant after start_time {}", order.start);
             return Err(Error::invalid("end_time", what));
         }
-        let tick = jiff::SignedDuration::from_micros(1);
         let schedule = self.schedule_of(&task)?;
         let max = usize::try_from(order.max_count).unwrap_or(usize::MAX);
         let slots: Vec<Timestamp> = schedule
-            .slots(order.start - tick, order.end - tick)
+            .slots(just_before(order.start), just_before(order.end))
             .take(max.saturating_add(1))
             .collect();
         if max < slots.len() {

@@ -70,7 +70,7 @@ impl Look {
         }
     }
 
-    /// Of problems with the same kind and subject one, as grave as the gravest, which says all of it.
+    /// Problems that were found, one of each kind and subject: as grave as the gravest of them, and with the words of all.
     pub(super) fn each_once(&self) -> Vec<Problem> {
         let mut once: BTreeMap<(&str, &str), Problem> = BTreeMap::new();
         for problem in &self.problems {

@@ -69,7 +69,7 @@ struct State {
     /// A reader has waited for it, and it has not looked since.
     in_vain: bool,
     rested: Option<Stopwatch>,
-    /// How long the last look took, real time.
+    /// Duration of the last look that succeeded, real time. One that failed for want of the database says nothing of it.
     took: Duration,
     marked: i64,
 }
@@ -306,7 +306,6 @@ impl Sentry {
         let subject = format!("probes/{name}");
         let watch = Stopwatch::start();
         let looked = AssertUnwindSafe(self.probe.look()).catch_unwind().await;
-        self.state().took = watch.elapsed();
         let looked = match looked {
             Ok(Ok(look)) => self.settle(post, &look).await.map(|()| look),
             Ok(Err(error)) => Err(error),
@@ -342,6 +341,7 @@ impl Sentry {
             state.seen = seen;
             state.in_vain = false;
             state.rested = Some(Stopwatch::start());
+            state.took = watch.elapsed();
         }
         self.done.send_modify(|done| *done += 1);
         Ok(())

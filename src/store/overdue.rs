@@ -65,18 +65,14 @@ impl Store {
     }
 
     fn waiting(&self, before: Timestamp, limit: usize) -> Statement {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        // By the indexes of what is under way, and of what waits for its retry: a long queue is not read for it.
+        // By the indexes of what is under way, and of what waits for its retry: a long queue is not read for it. Without
+        // a limit, lest those of one task hide another's.
         let moves = |sql: Sql, state: &str, at: &str| {
             sql.push(&format!(
-                "SELECT * FROM (SELECT q.task_id, q.id, q.{at} AS moves_at FROM runs q \
+                "SELECT q.task_id, q.id, q.{at} AS moves_at FROM runs q \
                  WHERE q.state = '{state}' AND q.{at} <= "
             ))
             .bind(micros(before))
-            .push(&format!(" ORDER BY q.{at} LIMIT "))
-            .bind(limit)
-            .push(") ")
-            .push(state)
         };
         let select = self.sql(LIVE_TASKS.trim_end()).push(", forsaken AS (");
         let select = moves(select, "running", "lease_until").push(" UNION ALL ");
@@ -102,7 +98,7 @@ impl Store {
             .push(" AND COALESCE(w.head_at, 0) <= ")
             .bind(micros(before))
             .push(") ORDER BY t.id LIMIT ")
-            .bind(limit)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done()
     }
 }

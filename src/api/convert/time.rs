@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    domain::span::can_be_meant,
+    domain::span::{EXPECTED_INSTANT, meant},
     error::{Error, Result},
 };
 
@@ -30,19 +30,13 @@ pub(in crate::api) fn span(span: std::time::Duration) -> prost_types::Duration {
 
 /// An instant from outside.
 pub(in crate::api) fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp> {
-    let wrong = || {
-        Error::invalid(
-            field,
-            "expected an instant from the year 1 to the year 9998",
-        )
-    };
     if !(0..1_000_000_000).contains(&at.nanos) {
         return Err(Error::invalid(field, "nanos: expected 0 to 999,999,999"));
     }
-    let read = Timestamp::new(at.seconds, at.nanos).map_err(|_| wrong())?;
-    if !can_be_meant(read) {
-        return Err(wrong());
-    }
+    let read = Timestamp::new(at.seconds, at.nanos).map_err(|_| EXPECTED_INSTANT);
+    let read = read
+        .and_then(meant)
+        .map_err(|expected| Error::invalid(field, expected))?;
     Ok(crate::clock::cut(read))
 }
 

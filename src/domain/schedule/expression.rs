@@ -140,7 +140,7 @@ fn expand(text: &str) -> Result<&'static str, Reason> {
     })
 }
 
-/// What is written for another program, and might have as many fields as it should all the same.
+/// Refusal of a line that is written for another program, and may have as many fields as it should all the same.
 fn misread(text: &str, fields: &[&str]) -> Option<Reason> {
     let in_front = fields.first().is_some_and(|first| first.contains("TZ="));
     if in_front {

@@ -29,6 +29,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use self::parse::several;
 pub use self::{
     preview::{Fire, preview, tzdb_version},
     spec::ScheduleSpec,

@@ -24,10 +24,8 @@ pub(super) fn check(spec: &ScheduleSpec, task_name: &str, default_zone: &str) ->
         ("schedule.start_at", spec.start_at),
         ("schedule.end_at", spec.end_at),
     ] {
-        if let Some(at) = at.filter(|at| !span::can_be_meant(*at)) {
-            let what = format!("{at} given; expected an instant from the year 1 to the year 9998");
-            return Err(Error::invalid(field, what));
-        }
+        let meant = at.map(span::meant).transpose();
+        meant.map_err(|expected| Error::invalid(field, expected))?;
     }
     if spec.phase.is_some() && spec.every.is_none() {
         return Err(Error::invalid(
@@ -43,7 +41,16 @@ pub(super) fn check(spec: &ScheduleSpec, task_name: &str, default_zone: &str) ->
         },
         (None, Some(every), None) => interval(every, spec.phase.unwrap_or_default())?,
         (None, None, Some(at)) => Rule::At(ceil(at)),
-        _ => return Err(several(spec)),
+        _ => {
+            let given = [
+                ("cron", spec.cron.is_some()),
+                ("every", spec.every.is_some()),
+                ("at", spec.at.is_some()),
+            ];
+            let names = given.into_iter().filter(|(_, is_given)| *is_given);
+            let names: Vec<&str> = names.map(|(name, _)| name).collect();
+            return Err(several(&names));
+        }
     };
     let inner = Inner {
         first: spec.start_at.map_or(Timestamp::MIN.as_second(), ceil),
@@ -126,13 +133,8 @@ fn check_window(inner: &Inner) -> Result<()> {
     ))
 }
 
-fn several(spec: &ScheduleSpec) -> Error {
-    let given = [
-        ("cron", spec.cron.is_some()),
-        ("every", spec.every.is_some()),
-        ("at", spec.at.is_some()),
-    ];
-    let names: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
+/// Refuses more timings than one.
+pub(in crate::domain) fn several(names: &[&str]) -> Error {
     Error::invalid(
         "schedule",
         format!(

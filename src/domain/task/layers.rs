@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::TaskSpec;
 use crate::{
-    domain::text::text_enum,
+    domain::{schedule::several, text::text_enum},
     error::{Error, Result},
 };
 
@@ -120,11 +120,7 @@ impl Layers {
         };
         let set: Vec<&str> = TIMINGS.into_iter().filter(sets).collect();
         if 1 < set.len() {
-            let what = format!(
-                "{} are given; expected at most one of cron, every and at",
-                set.join(" and ")
-            );
-            return Err(Error::invalid("schedule", what));
+            return Err(several(&set));
         }
         for (path, change) in changes {
             // A whole field takes the place of its parts.
