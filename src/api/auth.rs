@@ -11,7 +11,7 @@ use tonic::{Request, Status, service::Interceptor};
 use crate::{
     config::{once, trust},
     domain::Caller,
-    error::Error,
+    error::{Error, Reason},
 };
 
 /// Whom the first token stands for.
@@ -90,19 +90,21 @@ impl Interceptor for Guard {
                 .then_some(token.trim())
         });
         let Some(given) = given else {
-            return Err(Error::Unauthenticated(
-                "this call needs the header `authorization: Bearer TOKEN`; the token is in the file `token` \
-                 of the server's data directory (bellctl: --token-file)"
+            return Err(Error::Unauthenticated {
+                reason: Reason::TokenRequired,
+                message: "this call needs the header `authorization: Bearer TOKEN`; the token is in the file `token` \
+                          of the server's data directory (bellctl: --token-file)"
                     .to_owned(),
-            )
+            }
             .into());
         };
         if !self.token.matches(given) {
-            return Err(Error::Unauthenticated(
-                "the token is wrong; the right one is in the file `token` of the server's data directory \
-                 (bellctl: --token-file)"
+            return Err(Error::Unauthenticated {
+                reason: Reason::WrongToken,
+                message: "the token is wrong; the right one is in the file `token` of the server's data directory \
+                          (bellctl: --token-file)"
                     .to_owned(),
-            )
+            }
             .into());
         }
         if self.stop.is_cancelled() {

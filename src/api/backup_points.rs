@@ -19,7 +19,7 @@ use crate::{
         backup::{Level, PolicyKind, point::RestorePoint},
     },
     engine::TriggerOrder,
-    error::{Error, Result},
+    error::{Error, Reason, Result, Thing},
     pb,
     store::{Page, PageOf, PointFilter, PointPlace},
 };
@@ -99,7 +99,7 @@ impl Api {
             PointName::Id(id) => store.point(id).await,
             PointName::Latest => {
                 let newest = store.point_newest_good(PolicyKind::Full, None).await?;
-                newest.ok_or_else(|| Error::not_found("good restore point", "latest"))
+                newest.ok_or_else(|| Error::not_found(Thing::GoodRestorePoint, "latest"))
             }
         }
     }
@@ -162,7 +162,7 @@ impl Api {
                 point.resource_name(),
                 point.remove_reason
             );
-            return Err(Error::conflict("REMOVED", point.resource_name(), message).into());
+            return Err(Error::conflict(Reason::Removed, point.resource_name(), message).into());
         }
         let levels: Vec<&str> = levels.into_iter().map(Level::as_str).collect();
         let parameters = Map::from_iter([

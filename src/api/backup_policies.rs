@@ -337,12 +337,7 @@ fn change(policy: &mut Policy, given: &pb::BackupPolicy, field: &str) -> Result<
         "schedule" => {
             policy.schedule = match &given.schedule {
                 Some(schedule) => {
-                    convert::schedule_spec(schedule).map_err(|error| match error {
-                        Error::Invalid { field, reason } => {
-                            Error::invalid(format!("policy.{field}"), reason)
-                        }
-                        other => other,
-                    })?
+                    convert::schedule_spec(schedule).map_err(|error| error.below("policy"))?
                 }
                 None => ScheduleSpec::default(),
             };

@@ -251,10 +251,7 @@ fn new_document(document: &pb::Document) -> Result<NewDocument> {
     }
     let version = match (document.version_major, document.version_minor) {
         (0, 0) => Version::FIRST,
-        (major, minor) => Version::new(major, minor).map_err(|error| match error {
-            Error::Invalid { field, reason } => Error::invalid(format!("document.{field}"), reason),
-            other => other,
-        })?,
+        (major, minor) => Version::new(major, minor).map_err(|error| error.below("document"))?,
     };
     let supersedes = match document.supersedes.as_str() {
         "" => None,

@@ -59,7 +59,7 @@ use crate::{
     backup::{Backups, PolicyTasks},
     domain::Caller,
     engine::Engine,
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     monitor::Monitor,
     pb::{
         DESCRIPTORS, backup_service_server::BackupServiceServer,
@@ -170,5 +170,8 @@ impl Api {
 /// Who calls: put there by the guard.
 fn caller<T>(request: &Request<T>) -> Result<Caller> {
     let found = request.extensions().get::<Caller>().cloned();
-    found.ok_or_else(|| Error::Unauthenticated("nobody has said who calls".to_owned()))
+    found.ok_or_else(|| Error::Unauthenticated {
+        reason: Reason::TokenRequired,
+        message: "nobody has said who calls".to_owned(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Run, RunId, TaskName},
-    error::{Error, Result},
+    error::{Error, Result, Thing},
 };
 
 const REASON_MAX: usize = 1000;
@@ -40,7 +40,7 @@ impl RunName {
     pub(super) fn check(&self, run: &Run) -> Result<()> {
         match &self.task {
             Some(task) if *task != run.task => Err(Error::not_found(
-                "run",
+                Thing::Run,
                 format!("tasks/{task}/runs/{}", self.id),
             )),
             _ => Ok(()),

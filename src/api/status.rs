@@ -7,7 +7,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
 use super::{shortened, task_fields::pb_path};
-use crate::{domain::span, error::Error};
+use crate::{
+    domain::span,
+    error::{Error, Reason, Wrong},
+};
 
 const DOMAIN: &str = "watchbell";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -17,36 +20,49 @@ impl From<Error> for Status {
         let error = shortened(error);
         let mut message = error.to_string();
         let mut details = ErrorDetails::new();
-        let info = |details: &mut ErrorDetails, reason: &str, metadata: &[(&str, &str)]| {
+        let info = |details: &mut ErrorDetails, reason: Reason, metadata: &[(&str, &str)]| {
             let metadata: HashMap<String, String> = metadata
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect();
-            details.set_error_info(reason, DOMAIN, metadata);
+            details.set_error_info(reason.as_str(), DOMAIN, metadata);
         };
         let code = match &error {
             Error::NotFound { what, id, near } => {
-                let reason = format!("{}_NOT_FOUND", what.to_ascii_uppercase());
                 let near = near.join(", ");
                 let metadata: &[(&str, &str)] = match near.as_str() {
                     "" => &[("name", id)],
                     near => &[("name", id), ("near_names", near)],
                 };
-                info(&mut details, &reason, metadata);
-                details.set_resource_info(*what, id.as_str(), "", "not found");
+                info(&mut details, what.not_found(), metadata);
+                details.set_resource_info(what.name(), id.as_str(), "", "not found");
                 Code::NotFound
             }
             Error::AlreadyExists { what, id } => {
-                let reason = format!("{}_EXISTS", what.to_ascii_uppercase());
-                info(&mut details, &reason, &[("name", id)]);
-                details.set_resource_info(*what, id.as_str(), "", "already exists");
+                info(&mut details, what.exists(), &[("name", id)]);
+                details.set_resource_info(what.name(), id.as_str(), "", "already exists");
                 Code::AlreadyExists
             }
             Error::Invalid { field, reason } => {
                 let field = pb_path(field);
                 message = format!("invalid {field}: {reason}");
-                info(&mut details, "INVALID_FIELD", &[("field", &field)]);
+                info(&mut details, Reason::InvalidField, &[("field", &field)]);
                 details.add_bad_request_violation(field, reason.as_str());
+                Code::InvalidArgument
+            }
+            Error::Several(wrong) => {
+                let fields: Vec<String> = wrong.iter().map(|wrong| pb_path(&wrong.field)).collect();
+                let mut told = Vec::with_capacity(wrong.len());
+                for (field, Wrong { reason, .. }) in fields.iter().zip(wrong) {
+                    told.push(format!("{field}: {reason}"));
+                    details.add_bad_request_violation(field.as_str(), reason.as_str());
+                }
+                message = format!("invalid {}", told.join("; "));
+                let metadata = [("field", fields.join(", "))];
+                let metadata = metadata
+                    .each_ref()
+                    .map(|(key, value)| (*key, value.as_str()));
+                info(&mut details, Reason::InvalidField, &metadata);
                 Code::InvalidArgument
             }
             Error::Conflict {
@@ -54,36 +70,36 @@ impl From<Error> for Status {
                 subject,
                 message,
             } => {
-                info(&mut details, reason, &[("subject", subject)]);
+                info(&mut details, *reason, &[("subject", subject)]);
                 details.add_precondition_failure_violation(
-                    *reason,
+                    reason.as_str(),
                     subject.as_str(),
                     message.as_str(),
                 );
                 Code::FailedPrecondition
             }
             Error::Aborted { reason, .. } => {
-                info(&mut details, reason, &[]);
+                info(&mut details, *reason, &[]);
                 Code::Aborted
             }
-            Error::Unauthenticated(_) => {
-                info(&mut details, "TOKEN_REQUIRED", &[]);
+            Error::Unauthenticated { reason, .. } => {
+                info(&mut details, *reason, &[]);
                 Code::Unauthenticated
             }
             Error::Denied(_) => {
-                info(&mut details, "DENIED", &[]);
+                info(&mut details, Reason::Denied, &[]);
                 Code::PermissionDenied
             }
             Error::Exhausted(_) => {
-                info(&mut details, "EXHAUSTED", &[]);
+                info(&mut details, Reason::Exhausted, &[]);
                 Code::ResourceExhausted
             }
             Error::OutOfRange { oldest, .. } => {
-                info(&mut details, "OUT_OF_RANGE", &[("oldest", oldest)]);
+                info(&mut details, Reason::OutOfRange, &[("oldest", oldest)]);
                 Code::OutOfRange
             }
             Error::Unavailable { what, .. } => {
-                info(&mut details, "UNAVAILABLE", &[("what", what)]);
+                info(&mut details, Reason::Unavailable, &[("what", what)]);
                 details.set_retry_info(Some(RETRY_AFTER));
                 Code::Unavailable
             }
@@ -94,7 +110,7 @@ impl From<Error> for Status {
                     "internal error: {cause}"
                 );
                 message = "internal error: the server's log has the cause".to_owned();
-                info(&mut details, "INTERNAL", &[]);
+                info(&mut details, Reason::Internal, &[]);
                 Code::Internal
             }
         };
@@ -120,6 +136,15 @@ fn shortened(error: Error) -> Error {
             field: given(field),
             reason: sentence(reason),
         },
+        Error::Several(wrong) => Error::Several(
+            wrong
+                .into_iter()
+                .map(|Wrong { field, reason }| Wrong {
+                    field: given(field),
+                    reason: sentence(reason),
+                })
+                .collect(),
+        ),
         Error::Conflict {
             reason,
             subject,
@@ -134,7 +159,7 @@ fn shortened(error: Error) -> Error {
             oldest: given(oldest),
         },
         Error::Aborted { .. }
-        | Error::Unauthenticated(_)
+        | Error::Unauthenticated { .. }
         | Error::Denied(_)
         | Error::Exhausted(_)
         | Error::Unavailable { .. }

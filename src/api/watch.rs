@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_stream::try_stream;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -111,11 +111,12 @@ impl Api {
     }
 }
 
-/// The snapshot, where there is one, then what `news` makes of the events. `over`: nothing will come after it.
+/// The snapshot, where there is one, then what `news` makes of the events. `over_at`: where the log has told the last that
+/// there will be; the watch ends there.
 pub(super) fn feed<M: Envelope>(
     course: Course,
-    snapshot: Option<Vec<M::Item>>,
-    over: bool,
+    snapshot: Option<impl Stream<Item = Result<Vec<M::Item>>> + Send + 'static>,
+    over_at: Option<i64>,
     news: impl Fn(&Event) -> Option<News> + Send + 'static,
 ) -> Feed<Shared<M>> {
     let Course {
@@ -129,18 +130,22 @@ pub(super) fn feed<M: Envelope>(
     let own =
         |message: M, place: Place, tokens: &Tokens| Shared::own(message.at(tokens.make(place)));
     let end = |reason: &str| M::end(stream_end(reason));
+    let is_over = move |at: i64| over_at.is_some_and(|over_at| over_at <= at);
     Box::pin(try_stream! {
-        if let Some(items) = snapshot {
+        if let Some(pages) = snapshot {
+            let mut pages = std::pin::pin!(pages);
             let mut count = 0;
-            for item in items {
-                count += 1;
-                yield own(M::snapshot(item), Place::Snapshot, &tokens);
+            while let Some(page) = pages.next().await {
+                for item in page.map_err(Status::from)? {
+                    count += 1;
+                    yield own(M::snapshot(item), Place::Snapshot, &tokens);
+                }
             }
             yield own(M::snapshot_end(count), Place::After(from), &tokens);
-            if over {
-                yield own(end("RUN_ENDED"), Place::After(from), &tokens);
-                return;
-            }
+        }
+        if is_over(from) {
+            yield own(end("RUN_ENDED"), Place::After(from), &tokens);
+            return;
         }
         let mut at = from;
         let mut events = std::pin::pin!(journal::follow(store, from));
@@ -174,10 +179,13 @@ pub(super) fn feed<M: Envelope>(
             let Some(event) = event else { return };
             let event = event.map_err(Status::from)?;
             at = event.sequence;
-            let Some(News { message, is_last }) = news(&event) else { continue };
-            spoke = Stopwatch::start();
-            yield Shared::new(message, M::default().at(tokens.make(Place::After(at))));
-            if is_last {
+            let mut ends = is_over(at);
+            if let Some(News { message, is_last }) = news(&event) {
+                spoke = Stopwatch::start();
+                ends |= is_last;
+                yield Shared::new(message, M::default().at(tokens.make(Place::After(at))));
+            }
+            if ends {
                 yield own(end("RUN_ENDED"), Place::After(at), &tokens);
                 return;
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_stream::try_stream;
+use futures_util::Stream;
 use prost::Message as _;
 
 use super::{
@@ -12,10 +14,14 @@ use super::{
 };
 use crate::{
     domain::{Document, Event, document::Number},
-    error::{Error, Result},
+    error::{Error, Result, Thing},
     pb,
     pb::watch_documents_response::Message,
+    store::{DocumentFilter, Page, Store},
 };
+
+/// Documents of a whole snapshot that are read at once.
+const PAGE: u64 = 500;
 
 impl Envelope for pb::WatchDocumentsResponse {
     type Item = Document;
@@ -54,16 +60,23 @@ impl Api {
             "" => None,
             number => Some(number.parse::<Number>()?),
         };
-        let tokens = Tokens::of(self, &["WatchDocuments", &request.number]);
+        let whole = request.whole_snapshot && number.is_none();
+        let mut scope = vec!["WatchDocuments", &request.number];
+        scope.extend(whole.then_some("whole"));
+        let tokens = Tokens::of(self, &scope);
         let start = self
             .watch_start(&tokens, &request.resume_token, request.skip_snapshot)
             .await?;
-        let (snapshot, from) = match start {
+        let (first, from) = match start {
             Start::After(from) => (None, from),
+            // All documents are read in pages, while they are sent.
+            Start::Snapshot(from) if whole => (Some(Vec::new()), from),
             Start::Snapshot(from) => (Some(self.documents_now(number.as_ref()).await?), from),
         };
+        let rest = self.engine.store().clone();
+        let snapshot = first.map(|first| pages(first, whole.then_some(rest)));
         let course = self.watch_course(tokens, from, deadline);
-        Ok(feed(course, snapshot, false, move |event| {
+        Ok(feed(course, snapshot, None, move |event| {
             let document = event.document()?;
             let wanted = number
                 .as_ref()
@@ -81,17 +94,38 @@ impl Api {
             Some(number) => {
                 let versions = store.document_versions(number, SNAPSHOT_MAX).await?;
                 if versions.is_empty() {
-                    return Err(Error::not_found("document", number));
+                    return Err(Error::not_found(Thing::Document, number));
                 }
                 versions
             }
             None => store.documents_under_way(SNAPSHOT_MAX).await?,
         };
         if SNAPSHOT_MAX <= documents.len() as u64 {
-            let advice = "watch one number, or set skip_snapshot";
+            let advice = "watch one number, or set whole_snapshot or skip_snapshot";
             return Err(too_many("documents are under way", advice));
         }
         Ok(documents)
+    }
+}
+
+/// What was read already, then every document of `all`. What changes meanwhile is told by the log.
+fn pages(
+    first: Vec<Document>,
+    all: Option<Store>,
+) -> impl Stream<Item = Result<Vec<Document>>> + Send {
+    try_stream! {
+        yield first;
+        let Some(store) = all else { return };
+        let filter = DocumentFilter::default();
+        let mut after = None;
+        loop {
+            let page = store.documents(&filter, &Page { size: PAGE, after }).await?;
+            yield page.items;
+            after = page.next;
+            if after.is_none() {
+                return;
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream;
 use prost::Message as _;
 
 use super::{
@@ -81,16 +82,33 @@ impl Api {
             Start::After(from) => (None, from),
             Start::Snapshot(from) => (Some(self.runs_now(filter).await?), from),
         };
-        let over =
-            filter.run.is_some() && snapshot.iter().flatten().all(|run| run.state.is_terminal());
+        let over_at = match (filter.run, &snapshot) {
+            (None, _) => None,
+            (Some(_), Some(runs)) => runs
+                .iter()
+                .all(|run| run.state.is_terminal())
+                .then_some(from),
+            (Some(run), None) => self.ended_by(run).await?,
+        };
         let course = self.watch_course(tokens, from, deadline);
-        Ok(feed(course, snapshot, over, move |event| {
+        let snapshot = snapshot.map(|runs| stream::iter([Ok(runs)]));
+        Ok(feed(course, snapshot, over_at, move |event| {
             let run = event.run().filter(|run| filter.wants(run))?;
             Some(News {
                 message: event.told(|| told(event, &run)),
                 is_last: filter.run.is_some() && run.state.is_terminal(),
             })
         }))
+    }
+
+    /// Where the log has told the end of a run that has ended: there, or before.
+    async fn ended_by(&self, run: RunId) -> Result<Option<i64>> {
+        let store = self.engine.store();
+        if !store.run(run).await?.state.is_terminal() {
+            return Ok(None);
+        }
+        // Read after the run: its end and the event of it were written at once.
+        Ok(Some(store.events_highest().await?))
     }
 
     async fn runs_now(&self, filter: Filter) -> Result<Vec<Run>> {

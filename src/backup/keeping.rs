@@ -15,7 +15,7 @@ use crate::{
         },
         schedule::{Schedule, just_before},
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::Remember,
 };
 
@@ -59,7 +59,7 @@ impl PolicyPlan {
             self.removed().count(),
             self.points.len()
         );
-        Error::conflict("NEEDS_CONFIRMATION", subject, message)
+        Error::conflict(Reason::NeedsConfirmation, subject, message)
     }
 }
 
@@ -216,7 +216,11 @@ impl Backups {
                 point.resource_name(),
                 point.remove_reason
             );
-            return Err(Error::conflict("REMOVED", point.resource_name(), message));
+            return Err(Error::conflict(
+                Reason::Removed,
+                point.resource_name(),
+                message,
+            ));
         }
         point.pin = reason.map(|reason| Pin {
             principal: who.principal.clone(),

@@ -57,7 +57,7 @@ use crate::{
     clock::SharedClock,
     config::BackupsConfig,
     domain::backup::{PointState, PolicyId, PolicyKind, point::RestorePoint, policy::Policy},
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::Store,
 };
 
@@ -230,11 +230,11 @@ impl Backups {
                 let message = format!(
                     "{subject} is disabled: enable it first, such as by `bellctl backup policy enable`"
                 );
-                Err(Error::conflict("POLICY_DISABLED", subject, message))
+                Err(Error::conflict(Reason::PolicyDisabled, subject, message))
             }
             PolicyState::Unavailable(why) => {
                 let message = format!("{subject} cannot run: {why}");
-                Err(Error::conflict("POLICY_UNAVAILABLE", subject, message))
+                Err(Error::conflict(Reason::PolicyUnavailable, subject, message))
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
         },
         task::Owner,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result, Thing},
     store::{Remember, Tx},
 };
 
@@ -148,10 +148,7 @@ impl Backups {
         let placed = tasks
             .place(tx, principal, &name, policy.owner(runs), reason)
             .await;
-        placed.map_err(|error| match error {
-            Error::Invalid { field, reason } => Error::invalid(format!("policy.{field}"), reason),
-            other => other,
-        })
+        placed.map_err(|error| error.below("policy"))
     }
 
     /// Creates a policy and its task.
@@ -173,17 +170,14 @@ impl Backups {
         policy.check(&self.source_names())?;
         if !tx.policy_insert(&policy).await? {
             return Err(Error::AlreadyExists {
-                what: "backup policy",
+                what: Thing::BackupPolicy,
                 id: policy.id.to_string(),
             });
         }
         // Checked as if it ran: a schedule that is wrong is told now, not when it is enabled.
         let name = policy.task()?;
         let checked = tasks.place(&mut tx, &who.principal, &name, policy.owner(true), reason);
-        checked.await.map_err(|error| match error {
-            Error::Invalid { field, reason } => Error::invalid(format!("policy.{field}"), reason),
-            other => other,
-        })?;
+        checked.await.map_err(|error| error.below("policy"))?;
         self.place(&mut tx, tasks, &policy, &who.principal, reason)
             .await?;
         let standing = self.standing(policy);
@@ -253,7 +247,7 @@ impl Backups {
                 policy.resource_name()
             );
             return Err(Error::conflict(
-                "NOT_DELETABLE",
+                Reason::NotDeletable,
                 policy.resource_name(),
                 message,
             ));
@@ -275,7 +269,7 @@ impl Backups {
             return Ok(policy);
         }
         Err(Error::Aborted {
-            reason: "ETAG_MISMATCH",
+            reason: Reason::EtagMismatch,
             message: format!(
                 "{} has changed since it was read: its etag is now {}; read it again, then decide again",
                 policy.resource_name(),

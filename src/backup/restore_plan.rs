@@ -28,7 +28,7 @@ use crate::{
             point::RestorePoint,
         },
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
 };
 
 const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -90,7 +90,11 @@ impl Backups {
                 point.resource_name(),
                 point.remove_reason
             );
-            return Err(Error::conflict("REMOVED", point.resource_name(), message));
+            return Err(Error::conflict(
+                Reason::Removed,
+                point.resource_name(),
+                message,
+            ));
         }
         let directory = self.confined(&wish.directory)?;
         let paths = read_paths(&wish.paths)?;
@@ -185,7 +189,11 @@ impl Backups {
                     point.resource_name(),
                     point.file
                 );
-                return Err(Error::conflict("IS_EXPORT", point.resource_name(), message));
+                return Err(Error::conflict(
+                    Reason::IsExport,
+                    point.resource_name(),
+                    message,
+                ));
             }
         };
         let cancel = tokio_util::sync::CancellationToken::new();

@@ -43,30 +43,33 @@ impl Engine {
     ) -> Result<Vec<AgendaEntry>> {
         let all_paused = self.store().global_pause().await?.is_some();
         let tasks = self.store().tasks_all().await?;
-        let mut schedules: Vec<(TaskName, bool, Schedule)> = Vec::with_capacity(tasks.len());
+        let mut schedules = Vec::with_capacity(tasks.len());
         for task in tasks {
             let schedule = self.schedule_or_none(&task)?;
-            schedules.push((task.name, all_paused || task.pause.is_some(), schedule));
+            let paused = all_paused || task.pause.is_some();
+            schedules.push((task.name, paused, schedule, task.cursor_at));
         }
         // The next fire of each task in a heap: only as many are worked out as are shown. Tasks come
         // by name, so their index orders what is due at one instant.
         let entry = |index: usize, slot: Option<Timestamp>| {
-            let (_, _, schedule) = schedules.get(index)?;
-            let slot = slot.filter(|slot| *slot < until)?;
-            Some(Reverse((schedule.due_at(slot), index, slot)))
+            let (_, _, schedule, _) = schedules.get(index)?;
+            let slot = slot?;
+            let due_at = schedule.due_at(slot);
+            (due_at < until).then_some(Reverse((due_at, index, slot)))
         };
         let mut heap: BinaryHeap<_> = schedules
             .iter()
             .enumerate()
-            .filter_map(|(index, (name, _, schedule))| {
-                entry(index, first_behind(schedule, name, after, place))
+            .filter_map(|(index, (name, _, schedule, decided_upto))| {
+                let from = open_from(schedule, *decided_upto, after);
+                entry(index, first_behind(schedule, name, from, place))
             })
             .collect();
         let mut entries = Vec::new();
         while entries.len() < limit
             && let Some(Reverse((_, index, slot))) = heap.pop()
         {
-            let Some((task, paused, schedule)) = schedules.get(index) else {
+            let Some((task, paused, schedule, _)) = schedules.get(index) else {
                 continue;
             };
             heap.extend(entry(index, schedule.next_after(slot)));
@@ -80,6 +83,15 @@ impl Engine {
             }));
         }
         Ok(entries)
+    }
+}
+
+/// From where slots are open that are due after `after`: nothing up to the cursor fires any more, also where a clock that
+/// was ahead has moved that far; and the last slot may still wait for its spread.
+fn open_from(schedule: &Schedule, decided_upto: Timestamp, after: Timestamp) -> Timestamp {
+    match schedule.last_between(decided_upto, after) {
+        Some(last) if after < schedule.due_at(last) => just_before(last),
+        _ => after.max(decided_upto),
     }
 }
 

@@ -244,11 +244,13 @@ impl Engine {
         match applied {
             // What the API has changed no longer fits what lies below it. The task stays as it is: a
             // server that did not start could not be asked to reset it.
-            Err(Error::Invalid { field, reason }) if !layers.api.is_empty() => {
-                warn!(task = %task.name, "an override no longer fits: {field}: {reason}");
+            Err(error @ (Error::Invalid { .. } | Error::Several(_))) if !layers.api.is_empty() => {
+                let what = error.to_string();
+                let what = what.strip_prefix("invalid ").unwrap_or(&what);
+                warn!(task = %task.name, "an override no longer fits: {what}");
                 task.layers = layers;
                 self.touch(tx, task, EventKind::TaskUpdated).await?;
-                let problem = misfit(task, &field, &reason, tx.now());
+                let problem = misfit(task, what, tx.now());
                 tx.problem_raise(SOURCE, &problem, None).await?;
             }
             applied => {
@@ -298,9 +300,9 @@ fn is_named(wanted: &BTreeMap<TaskName, Layers>, name: &TaskName) -> bool {
     layers.is_some_and(|layers| layers.configuration.is_some())
 }
 
-fn misfit(task: &Task, field: &str, reason: &str, now: Timestamp) -> Problem {
+fn misfit(task: &Task, what: &str, now: Timestamp) -> Problem {
     let message = format!(
-        "what the API has changed of it no longer fits the configuration: {field}: {reason}; it runs as before"
+        "what the API has changed of it no longer fits the configuration: {what}; it runs as before"
     );
     Problem::new(MISFIT, task.resource_name(), message, now)
 }

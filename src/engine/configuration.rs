@@ -16,7 +16,7 @@ use crate::{
         problem::{Problem, ProblemKind},
         task::Origin,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::{Store, Tx},
 };
 
@@ -212,7 +212,7 @@ impl Engine {
         }
         let message = "this server was started with an older configuration than the one in force, and changes no task \
                        by it: ask another server, or start this one with the newer file";
-        let reason = "CONFIGURATION_OLDER";
+        let reason = Reason::ConfigurationOlder;
         Err(Error::conflict(reason, self.subject(), message))
     }
 

@@ -17,7 +17,7 @@ use crate::{
         schedule::Schedule,
         task::{Freshness, Health, Layers, Origin, Override},
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::{Remember, Tx},
 };
 
@@ -55,8 +55,8 @@ impl Engine {
 
     /// Changes fields, by their paths; null takes one to its default.
     ///
-    /// What is due by now is decided under the old specification first. Then the span up to now is
-    /// closed, so that no row of the ledger crosses a revision.
+    /// What is due by now is decided under the old specification first. A change of the schedule then closes the span
+    /// up to now, so that no row of the ledger crosses it; but what has come and is not due yet stays.
     ///
     /// # Errors
     /// [`Error::Aborted`] `ETAG_MISMATCH`; [`Error::Invalid`] naming the field.
@@ -127,7 +127,7 @@ impl Engine {
                 task.resource_name()
             );
             return Err(Error::conflict(
-                "NOT_OVERRIDDEN",
+                Reason::NotOverridden,
                 task.resource_name(),
                 message,
             ));
@@ -171,7 +171,7 @@ impl Engine {
                 task.resource_name()
             );
             return Err(Error::conflict(
-                "NOT_DELETABLE",
+                Reason::NotDeletable,
                 task.resource_name(),
                 message,
             ));
@@ -185,7 +185,8 @@ impl Engine {
     /// Closes a task's ledger, and marks it deleted. Its pause stays on it, for one that comes back.
     pub(super) async fn end_task(&self, tx: &mut Tx, task: &mut Task, why: &str) -> Result<()> {
         let outcome = SlotOutcome::SkippedEnded;
-        self.close_span(tx, task, outcome, why.to_owned()).await?;
+        self.close_span(tx, task, None, outcome, why.to_owned())
+            .await?;
         task.next_slot_at = None;
         task.next_due_at = None;
         task.deleted_at = Some(tx.now());
@@ -241,10 +242,11 @@ impl Engine {
             return self.touch(tx, task, EventKind::TaskUpdated).await;
         }
         let schedule = self.check_spec(&task.name, &spec)?;
-        let why = format!("edited by {principal}");
-        self.close_span(tx, task, SlotOutcome::SkippedEdited, why)
-            .await?;
         if spec.schedule != task.spec.schedule {
+            let outcome = SlotOutcome::SkippedEdited;
+            let why = format!("edited by {principal}");
+            self.close_span(tx, task, Some(&schedule), outcome, why)
+                .await?;
             let before = self.schedule_or_none(task)?;
             task.freshness.reschedule(&before, tx.now());
         }
@@ -256,11 +258,13 @@ impl Engine {
         self.touch(tx, task, EventKind::TaskUpdated).await
     }
 
-    /// Closes (cursor, now]: as paused where something is, else with this outcome.
+    /// Closes (cursor, now]: as paused where something is, and the rest with this outcome. A slot that is not due yet
+    /// stays where the schedule that follows has it as well; see [`decide::changed_upto`].
     async fn close_span(
         &self,
         tx: &mut Tx,
         task: &mut Task,
+        next: Option<&Schedule>,
         outcome: SlotOutcome,
         why: String,
     ) -> Result<()> {
@@ -269,12 +273,16 @@ impl Engine {
             None => tx.global_pause_locked().await?,
         };
         if let Some(pause) = pause {
-            return self.leave_pause(tx, task, &pause).await;
+            self.leave_pause(tx, task, &pause).await?;
         }
         let schedule = self.schedule_or_none(task)?;
-        let facts = self.facts(&schedule, tx.now());
+        let now = tx.now();
+        let upto = next.map_or(now, |next| {
+            decide::changed_upto(&schedule, next, task.cursor_at, now)
+        });
+        let facts = self.facts(&schedule, now);
         let mut course = task.course();
-        if let Some(row) = decide::close(&mut course, &facts, tx.now(), outcome, why) {
+        if let Some(row) = decide::close(&mut course, &facts, upto, outcome, why) {
             if 0 < row.count {
                 tx.tell(skipped(&course, &row));
             }
@@ -292,8 +300,10 @@ impl Engine {
         outcome: SlotOutcome,
         why: &str,
     ) -> Result<()> {
-        self.close_span(tx, task, outcome, why.to_owned()).await?;
-        plan_next(task, &self.schedule_or_none(task)?);
+        let schedule = self.schedule_or_none(task)?;
+        self.close_span(tx, task, Some(&schedule), outcome, why.to_owned())
+            .await?;
+        plan_next(task, &schedule);
         task.freshness.restart(tx.now());
         Ok(())
     }
@@ -322,7 +332,7 @@ fn by(who: &Caller, value: Value, reason: &str, at: jiff::Timestamp) -> Override
 fn check_etag(task: &Task, etag: Option<&str>) -> Result<()> {
     match etag {
         Some(etag) if etag != task.etag() => Err(Error::Aborted {
-            reason: "ETAG_MISMATCH",
+            reason: Reason::EtagMismatch,
             message: format!(
                 "{} has changed since it was read: its etag is now {}; read it again, then decide again",
                 task.resource_name(),

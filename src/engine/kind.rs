@@ -14,7 +14,7 @@ use crate::{
         Outcome, TaskName, TaskSpec, run::reason, schedule::Schedule, sealed,
         task::check_parameters,
     },
-    error::{Error, Result},
+    error::{Error, Faults, Result},
 };
 
 /// One kind of work. A value of it is the parameters of one run, read from JSON: unknown or wrong
@@ -351,13 +351,19 @@ impl Registry {
         spec: &TaskSpec,
         default_zone: &str,
     ) -> Result<Schedule> {
-        let schedule = spec.check(name, default_zone)?;
-        self.check(&spec.kind, &spec.parameters)?;
-        if !spec.schedule.is_by_hand() {
-            // Nobody hands its runs anything over.
-            (self.entry(&spec.kind)?.admit)(Value::Object(spec.parameters.clone()))?;
+        let mut faults = Faults::default();
+        let schedule = faults.take(spec.check(name, default_zone))?;
+        if !spec.kind.is_empty() {
+            let fits = faults.take(self.check(&spec.kind, &spec.parameters))?;
+            if fits.is_some() && !spec.schedule.is_by_hand() {
+                // Nobody hands its runs anything over.
+                let admitted =
+                    (self.entry(&spec.kind)?.admit)(Value::Object(spec.parameters.clone()));
+                faults.take(admitted)?;
+            }
         }
-        Ok(schedule)
+        faults.done()?;
+        schedule.ok_or_else(|| Error::internal("a schedule that is neither right nor wrong"))
     }
 
     /// Runs it; a panic, also in the making of the future, is a failure like another.

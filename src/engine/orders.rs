@@ -11,7 +11,7 @@ use crate::{
         run::{Cancellation, reason},
         schedule::just_before,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::{AttemptEnd, Ended, Remember, Tx},
 };
 
@@ -99,7 +99,11 @@ impl Engine {
                 "run {id} is {}: wait until it has ended, or cancel it",
                 old.state
             );
-            return Err(Error::conflict("NOT_ENDED", old.resource_name(), message));
+            return Err(Error::conflict(
+                Reason::NotEnded,
+                old.resource_name(),
+                message,
+            ));
         }
         let mut tx = self.store().begin().await?;
         let pause = tx.global_pause_locked().await?;
@@ -209,7 +213,7 @@ impl Engine {
         let mut run = tx.run_locked(id).await?;
         if run.state.is_terminal() {
             let message = format!("run {id} has ended: it is {}", run.state);
-            return Err(Error::conflict("ENDED", run.resource_name(), message));
+            return Err(Error::conflict(Reason::Ended, run.resource_name(), message));
         }
         if run.cancellation.is_none() {
             let wish = Cancellation {
@@ -250,7 +254,11 @@ impl Engine {
                 task.resource_name(),
                 task.spec.overlap
             );
-            return Err(Error::conflict("OVERLAP", task.resource_name(), message));
+            return Err(Error::conflict(
+                Reason::Overlap,
+                task.resource_name(),
+                message,
+            ));
         }
         if run.solo && !live.is_empty() {
             run.claim_at = None;
@@ -279,7 +287,11 @@ fn refuse_pause(
                 None => "resume it first",
             };
             let message = format!("{}; {advice}", paused(&what, pause));
-            Err(Error::conflict("PAUSED", task.resource_name(), message))
+            Err(Error::conflict(
+                Reason::Paused,
+                task.resource_name(),
+                message,
+            ))
         }
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use crate::{
         Task, TaskName,
         task::{Layers, Owner},
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result, Thing},
     store::Tx,
 };
 
@@ -46,7 +46,7 @@ impl Engine {
         };
         if others {
             return Err(Error::AlreadyExists {
-                what: "task",
+                what: Thing::Task,
                 id: name.to_string(),
             });
         }
@@ -75,5 +75,5 @@ pub(super) fn refused(task: &Task, path: &str, owner: &str) -> Error {
         "{path} of {} belongs to {owner}: change it there; pause, trigger, priority, retries and deadlines stay here",
         task.resource_name()
     );
-    Error::conflict("OWNED_BY_POLICY", task.resource_name(), message)
+    Error::conflict(Reason::OwnedByPolicy, task.resource_name(), message)
 }

@@ -9,7 +9,7 @@ use crate::{
         decide::{self, Facts},
         task::Pause,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     store::{Remember, Tx},
 };
 
@@ -31,7 +31,7 @@ impl Engine {
         let mut task = self.settled(&mut tx, name).await?;
         if let Some(pause) = &task.pause {
             return Err(Error::conflict(
-                "PAUSED",
+                Reason::Paused,
                 task.resource_name(),
                 paused(&task.resource_name(), pause),
             ));
@@ -58,7 +58,11 @@ impl Engine {
         let mut task = tx.task_locked(name).await?;
         let Some(pause) = task.pause.clone() else {
             let message = format!("{} is not paused", task.resource_name());
-            return Err(Error::conflict("NOT_PAUSED", task.resource_name(), message));
+            return Err(Error::conflict(
+                Reason::NotPaused,
+                task.resource_name(),
+                message,
+            ));
         };
         self.leave_pause(&mut tx, &mut task, &pause).await?;
         task.pause = None;
@@ -85,7 +89,7 @@ impl Engine {
         let pause = pause_by(who, reason, until, tx.now())?;
         if let Some(pause) = tx.global_pause_to_set().await? {
             return Err(Error::conflict(
-                "PAUSED",
+                Reason::Paused,
                 "scheduler",
                 paused("everything", &pause),
             ));
@@ -115,7 +119,7 @@ impl Engine {
         let mut tx = self.store().begin().await?;
         let Some(pause) = tx.global_pause_to_set().await? else {
             return Err(Error::conflict(
-                "NOT_PAUSED",
+                Reason::NotPaused,
                 "scheduler",
                 "not everything is paused",
             ));

@@ -9,7 +9,7 @@ use crate::{
             table::legal_verbs,
         },
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result, Thing},
     store::{Change, Tx},
 };
 
@@ -33,7 +33,7 @@ pub(super) fn may_attach(document: &Document, actor: &str) -> Result<()> {
             document.status.shouted()
         );
         return Err(Error::conflict(
-            "ILLEGAL_TRANSITION",
+            Reason::IllegalTransition,
             document.resource_name(),
             message,
         ));
@@ -65,7 +65,7 @@ impl Documents {
         let found = self.store().document(named).await?;
         let locked = tx.documents_locked(&[found.id]).await?;
         let Some(before) = locked.into_iter().next() else {
-            return Err(Error::not_found("document", named));
+            return Err(Error::not_found(Thing::Document, named));
         };
         may_attach(&before, actor)?;
         if before.content.as_ref() == Some(&content) {

@@ -133,11 +133,12 @@ pub fn is_its_own(error: &Error) -> bool {
         Error::NotFound { .. }
         | Error::AlreadyExists { .. }
         | Error::Invalid { .. }
+        | Error::Several(_)
         | Error::Conflict { .. }
         | Error::Denied(_)
         | Error::Internal(_) => true,
         Error::Aborted { .. }
-        | Error::Unauthenticated(_)
+        | Error::Unauthenticated { .. }
         | Error::Exhausted(_)
         | Error::OutOfRange { .. }
         | Error::Unavailable { .. } => false,

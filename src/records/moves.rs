@@ -11,7 +11,7 @@ use crate::{
             rules::Dependants,
         },
     },
-    error::{Error, Result},
+    error::{Error, Result, Thing},
     records::Documents,
     store::{Change, Known, Tx, changed},
 };
@@ -103,7 +103,7 @@ impl Locked {
         now: jiff::Timestamp,
     ) -> Result<Vec<Change>> {
         let Some(before) = self.documents.get(&id).cloned() else {
-            return Err(Error::not_found("document", id));
+            return Err(Error::not_found(Thing::Document, id));
         };
         let number = &before.key.number;
         let facts = Facts {

@@ -16,7 +16,7 @@ use crate::{
             table::legal_verbs,
         },
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result, Thing},
     store::{CHANGED, Change, Known, Remember, Tx},
 };
 
@@ -109,7 +109,7 @@ impl Documents {
                 base.status.shouted()
             );
             return Err(Error::conflict(
-                "ILLEGAL_TRANSITION",
+                Reason::IllegalTransition,
                 base.resource_name(),
                 message,
             ));
@@ -130,7 +130,7 @@ impl Documents {
                 open.status.shouted()
             );
             return Err(Error::conflict(
-                "VERSION_OPEN",
+                Reason::VersionOpen,
                 open.resource_name(),
                 message,
             ));
@@ -210,7 +210,7 @@ impl Documents {
                     document.revision
                 );
                 return Err(Error::Aborted {
-                    reason: "ETAG_MISMATCH",
+                    reason: Reason::EtagMismatch,
                     message,
                 });
             }
@@ -330,14 +330,11 @@ fn as_named(key: &Key) -> Named {
 
 fn exists(key: &Key) -> Error {
     Error::AlreadyExists {
-        what: "document",
+        what: Thing::Document,
         id: key.to_string(),
     }
 }
 
 fn below_document(error: Error) -> Error {
-    match error {
-        Error::Invalid { field, reason } => Error::invalid(format!("document.{field}"), reason),
-        other => other,
-    }
+    error.below("document")
 }

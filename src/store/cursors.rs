@@ -21,7 +21,7 @@ use crate::{
         TaskId, TaskName, TaskSpec,
         task::{Course, Pause},
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
 };
 
 /// A task's course, but for what its revision says.
@@ -185,7 +185,7 @@ impl Tx {
         }
         self.failed = true;
         Err(Error::Aborted {
-            reason: "CURSOR_MOVED",
+            reason: Reason::CursorMoved,
             message: "slots were decided by another at this moment: they are looked at again"
                 .to_owned(),
         })

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const PRUNED: &str = "log_pruned_upto";
-const PRUNED_AT_ONCE: i64 = 20_000;
+const PRUNED_AT_ONCE: i64 = 2000;
 
 const COLUMNS: &[Column] = &[
     column("at", Type::Big),

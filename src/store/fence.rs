@@ -5,7 +5,7 @@ use sea_orm::FromQueryResult;
 use super::{Store, Tx};
 use crate::{
     domain::{RunId, RunState},
-    error::{Error, Result},
+    error::{Error, Reason, Result},
 };
 
 #[derive(FromQueryResult)]
@@ -44,7 +44,7 @@ impl Tx {
             return Ok(());
         }
         Err(Error::Aborted {
-            reason: "LEASE_LOST",
+            reason: Reason::LeaseLost,
             message: format!(
                 "attempt {token} of run {run} no longer holds its lease: nothing was written"
             ),

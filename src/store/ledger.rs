@@ -36,7 +36,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Rows of the ledger that are merged in one transaction.
-const PRUNED_AT_ONCE: u64 = 5000;
+const PRUNED_AT_ONCE: u64 = 1000;
 
 impl Store {
     /// A page of a task's ledger, newest first.

@@ -36,6 +36,7 @@ mod page;
 mod plan;
 mod probes;
 mod problems;
+mod pruning;
 mod queue;
 mod replicas;
 mod requests;
@@ -88,6 +89,7 @@ pub use self::{
     page::{Page, PageOf},
     probes::{Mark as ProbeMark, ProbeLease},
     problems::Source,
+    pruning::LogBite,
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::{Remember, StoredReply},

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Store, Tx, convert::micros, entity::request};
 use crate::{
     domain::Caller,
-    error::{Error, Result},
+    error::{Error, Reason, Result},
 };
 
 /// An answer that was given before.
@@ -108,16 +108,22 @@ impl Tx {
         }
         self.failed = true;
         Err(Error::Aborted {
-            reason: "REQUEST_IN_PROGRESS",
+            reason: Reason::RequestInProgress,
             message: format!("request {request_id:?} is being answered: send it again"),
         })
     }
 
-    /// Forgets answers given before `before`.
+    /// Forgets answers given before `before`, the oldest thousand of them; says how many.
     pub async fn requests_prune(&mut self, before: Timestamp) -> Result<u64> {
+        const KEY: &str = "(principal, method, request_id)";
         let delete = self
-            .sql("DELETE FROM requests WHERE created_at < ")
+            .sql("DELETE FROM requests WHERE ")
+            .push(KEY)
+            .push(" IN (SELECT ")
+            .push(KEY.trim_matches(['(', ')']))
+            .push(" FROM requests WHERE created_at < ")
             .bind(micros(before))
+            .push(" ORDER BY created_at LIMIT 1000)")
             .done();
         self.run(delete).await
     }

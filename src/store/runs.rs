@@ -16,7 +16,7 @@ use crate::{
         EventKind, NewEvent, ReplicaId, Run, RunId, RunState, TaskId, Trigger,
         run::{Attempt, Cancellation},
     },
-    error::{Error, Result},
+    error::{Error, Result, Thing},
 };
 
 /// A run of a task that has not ended, in short.
@@ -46,7 +46,8 @@ impl Store {
     /// [`Error::NotFound`]
     pub async fn run(&self, id: RunId) -> Result<Run> {
         let row = run::Entity::find_by_id(id.0).one(&self.inner.read).await?;
-        row.ok_or_else(|| Error::not_found("run", id))?.try_into()
+        row.ok_or_else(|| Error::not_found(Thing::Run, id))?
+            .try_into()
     }
 
     /// Attempts that ended before the present one, oldest first; at most 1,000.
@@ -153,7 +154,8 @@ impl Tx {
             .postgres(" FOR UPDATE")
             .done();
         let row: Option<run::Model> = self.one(select).await?;
-        row.ok_or_else(|| Error::not_found("run", id))?.try_into()
+        row.ok_or_else(|| Error::not_found(Thing::Run, id))?
+            .try_into()
     }
 
     /// PostgreSQL: locks runs in the one order, before a statement that may come upon them in another.
@@ -180,7 +182,9 @@ impl Tx {
             .push(" RETURNING *")
             .done();
         let row: Option<run::Model> = self.one(update).await?;
-        let run: Run = row.ok_or_else(|| Error::not_found("run", id))?.try_into()?;
+        let run: Run = row
+            .ok_or_else(|| Error::not_found(Thing::Run, id))?
+            .try_into()?;
         if run.state == RunState::Running {
             self.rings.cancel = true;
             self.tell_run(EventKind::RunCancelRequested, &run);

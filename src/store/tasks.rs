@@ -20,7 +20,7 @@ use crate::{
         RunId, Task, TaskId, TaskName,
         task::{Freshness, Health},
     },
-    error::{Error, Result},
+    error::{Error, Result, Thing},
 };
 
 /// Which tasks a list holds.
@@ -262,7 +262,7 @@ impl Tx {
         {
             self.failed = true;
             return Err(Error::AlreadyExists {
-                what: "task",
+                what: Thing::Task,
                 id: task.name.to_string(),
             });
         }
@@ -354,7 +354,7 @@ const NAMES: &str = "SELECT name FROM tasks WHERE deleted_at IS NULL ORDER BY na
 
 fn no_such_task(name: &TaskName, names: Vec<Name>) -> Error {
     Error::NotFound {
-        what: "task",
+        what: Thing::Task,
         id: name.to_string(),
         near: near(name.as_str(), names.into_iter().map(|row| row.name)),
     }

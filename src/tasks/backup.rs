@@ -128,7 +128,12 @@ fn finished(made: anyhow::Result<Made>) -> Result<Done, Failure> {
     let made = made.map_err(|error| {
         let lasting = matches!(
             error.downcast_ref::<Error>(),
-            Some(Error::Conflict { .. } | Error::Invalid { .. } | Error::NotFound { .. })
+            Some(
+                Error::Conflict { .. }
+                    | Error::Invalid { .. }
+                    | Error::Several(_)
+                    | Error::NotFound { .. }
+            )
         ) || error.is::<Lasting>();
         match lasting {
             true => Failure::never(error),

@@ -30,7 +30,7 @@ async fn a_call_without_the_right_token_is_refused(database: Database) {
     );
     assert_eq!(
         (code, reason.as_str()),
-        (Code::Unauthenticated, "TOKEN_REQUIRED")
+        (Code::Unauthenticated, "WRONG_TOKEN")
     );
     assert!(status.message().contains("data directory"), "{status:?}");
     let trigger = pb::TriggerTaskRequest {
@@ -42,8 +42,11 @@ async fn a_call_without_the_right_token_is_refused(database: Database) {
     let bare = tonic::transport::Endpoint::from_shared(endpoint).unwrap();
     let bare = bare.connect().await.unwrap();
     let mut bare = pb::scheduler_service_client::SchedulerServiceClient::new(bare);
-    let (code, _, status) = refused(bare.get_status(pb::GetStatusRequest {}).await);
-    assert_eq!(code, Code::Unauthenticated);
+    let (code, reason, status) = refused(bare.get_status(pb::GetStatusRequest {}).await);
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::Unauthenticated, "TOKEN_REQUIRED")
+    );
     assert!(
         status.message().contains("authorization: Bearer"),
         "{status:?}"

@@ -159,7 +159,7 @@ async fn a_handler_that_does_not_stop_is_cut_off_and_may_write_no_more(database:
     assert!(matches!(
         fenced,
         watchbell::error::Error::Aborted {
-            reason: "LEASE_LOST",
+            reason: watchbell::error::Reason::LeaseLost,
             ..
         }
     ));

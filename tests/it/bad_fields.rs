@@ -11,6 +11,7 @@ on_both!(
     a_name_that_is_far_too_long_is_answered_and_cut,
     an_unknown_task_lists_near_names,
     bad_fields_are_named_and_nothing_is_changed,
+    all_wrong_fields_are_named_at_once,
     instants_that_nobody_can_mean_are_refused,
     validate_only_changes_nothing,
 );
@@ -326,6 +327,32 @@ async fn instants_that_nobody_can_mean_are_refused(database: Database) {
         };
         let (_, _, status) = refused(server.client.tasks().preview_schedule(request).await);
         assert_eq!(violations(&status), ["after_time"], "{status:?}");
+    }
+    server.stop().await;
+}
+
+async fn all_wrong_fields_are_named_at_once(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut task = instant().cron("61 * * * *").attempts(101);
+    task.priority = Some(10);
+    task.kind = "instnt".to_owned();
+    let request = pb::CreateTaskRequest {
+        task_id: "task".to_owned(),
+        task: Some(task),
+        ..Default::default()
+    };
+    let (code, reason, status) = refused(server.client.tasks().create_task(request).await);
+
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::InvalidArgument, "INVALID_FIELD")
+    );
+    let named = violations(&status);
+    let wrong = ["priority", "retry.max_attempts", "schedule.cron", "kind"];
+    assert_eq!(named, wrong, "{status:?}");
+    for part in ["0 to 9", "1 to 100", "minute", "there is no kind"] {
+        assert!(status.message().contains(part), "{part}: {status:?}");
     }
     server.stop().await;
 }

@@ -26,7 +26,7 @@ fn minutes(minutes: i64) -> Timestamp {
     noon() + SignedDuration::from_mins(minutes)
 }
 
-fn row(outcome: &str, count: i64) -> (String, i64) {
+pub(crate) fn row(outcome: &str, count: i64) -> (String, i64) {
     (outcome.to_owned(), count)
 }
 
@@ -44,7 +44,7 @@ async fn set_cron(server: &Server, name: &str, cron: &str) -> pb::Task {
     answer.into_inner().task.unwrap()
 }
 
-async fn pause(server: &Server, name: &str, until: Option<Timestamp>) -> pb::Task {
+pub(crate) async fn pause(server: &Server, name: &str, until: Option<Timestamp>) -> pb::Task {
     let request = pb::PauseTaskRequest {
         name: format!("tasks/{name}"),
         reason: "maintenance".to_owned(),
@@ -55,7 +55,7 @@ async fn pause(server: &Server, name: &str, until: Option<Timestamp>) -> pb::Tas
     answer.into_inner().task.unwrap()
 }
 
-async fn resume(server: &Server, name: &str) {
+pub(crate) async fn resume(server: &Server, name: &str) {
     let request = pb::ResumeTaskRequest {
         name: format!("tasks/{name}"),
         ..Default::default()

@@ -77,6 +77,11 @@ async fn a_clock_that_is_set_back_fires_no_slot_again(database: Database) {
         .decided("other", noon() - SignedDuration::from_hours(4))
         .await;
     assert_eq!(server.runs_of("hourly").await.len(), 1);
+    let agenda = server.agenda_of("hourly").await;
+    assert_eq!(
+        agenda[0].0, "2026-03-02T14:00:00Z",
+        "what was decided ahead fires no more"
+    );
 
     site.clock.set(noon() + SignedDuration::from_hours(2));
     let rows = server.decided("hourly", server.now()).await;

@@ -14,7 +14,6 @@ use crate::support::{
 on_both!(
     a_watch_shows_what_is_there_and_then_every_change,
     a_resumed_watch_misses_nothing_and_repeats_nothing,
-    a_watch_of_one_run_ends_with_it,
     a_token_of_another_filter_or_server_is_refused,
     a_token_older_than_the_log_is_out_of_range_with_the_oldest,
     a_drain_ends_watches_with_a_token_that_another_server_takes,
@@ -23,14 +22,14 @@ on_both!(
 );
 on_postgresql!(a_follower_under_eight_writers_misses_nothing);
 
-type Watch = Streaming<pb::WatchRunsResponse>;
+pub(crate) type Watch = Streaming<pb::WatchRunsResponse>;
 
-async fn watch(server: &Server, request: pb::WatchRunsRequest) -> Watch {
+pub(crate) async fn watch(server: &Server, request: pb::WatchRunsRequest) -> Watch {
     let opened = server.client.runs().watch_runs(request).await;
     opened.unwrap().into_inner()
 }
 
-async fn next(watch: &mut Watch) -> pb::WatchRunsResponse {
+pub(crate) async fn next(watch: &mut Watch) -> pb::WatchRunsResponse {
     let message = within("a message of the watch", watch.message()).await;
     message.unwrap().expect("the stream goes on")
 }
@@ -167,43 +166,6 @@ async fn a_resumed_watch_misses_nothing_and_repeats_nothing(database: Database) 
     assert!(seen.is_sorted_by(|one, other| one.0 < other.0));
     let types: Vec<&str> = seen.iter().take(3).map(|(_, kind)| kind.as_str()).collect();
     assert_eq!(types, ["run.queued", "run.started", "run.succeeded"]);
-    server.stop().await;
-}
-
-async fn a_watch_of_one_run_ends_with_it(database: Database) {
-    let mut stage = Stage::new();
-    let site = Site::new(database);
-    let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
-    let request = pb::WatchRunsRequest {
-        run: run.name.clone(),
-        ..Default::default()
-    };
-    let mut live = watch(&server, request.clone()).await;
-    entered.succeeds();
-    loop {
-        if let Some(Message::End(end)) = next(&mut live).await.message {
-            assert_eq!(end.reason, "RUN_ENDED");
-            break;
-        }
-    }
-    assert!(live.message().await.unwrap().is_none());
-
-    // Of one that has ended: what it is, and the end.
-    let mut late = watch(&server, request).await;
-    let Some(Message::Snapshot(shown)) = next(&mut late).await.message else {
-        panic!("expected the run");
-    };
-    assert_eq!(shown.state(), pb::RunState::Succeeded);
-    let Some(Message::SnapshotEnd(_)) = next(&mut late).await.message else {
-        panic!("expected the snapshot's end");
-    };
-    let Some(Message::End(end)) = next(&mut late).await.message else {
-        panic!("expected the end");
-    };
-    assert_eq!(end.reason, "RUN_ENDED");
     server.stop().await;
 }
 

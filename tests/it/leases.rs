@@ -257,7 +257,7 @@ async fn a_replica_that_was_cut_off_can_write_no_more(database: Database) {
     assert!(matches!(
         stale,
         Error::Aborted {
-            reason: "LEASE_LOST",
+            reason: watchbell::error::Reason::LeaseLost,
             ..
         }
     ));

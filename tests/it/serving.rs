@@ -258,7 +258,7 @@ async fn the_agenda_is_paged_in_order_without_gap_or_overlap(database: Database)
     }
     let parsed = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
     assert!(paged[0].is_sorted_by_key(|(due, task, _)| (parsed(due), task.clone())));
-    // Until its end, exclusive; the spread one only where it is nominal before it.
+    // Until its end, exclusive.
     let own = ["tasks/a", "tasks/b", "tasks/c"];
     let own = paged[0]
         .iter()

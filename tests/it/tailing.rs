@@ -1,6 +1,5 @@
 //! Logs of runs: every line once, in order, bounded.
 
-use sea_orm::ConnectionTrait as _;
 use tonic::Streaming;
 use watchbell_client::pb;
 
@@ -208,7 +207,8 @@ async fn the_end_of_a_long_log_is_written_before_the_end_of_its_attempt(database
     let run = server.trigger("task").await;
     let entered = stage.enters().await;
     // Whoever records the end does all of its transaction for nothing.
-    refuse(&site, "UPDATE", "runs", "state = 'succeeded'").await;
+    site.refuse("UPDATE", "runs", "ROW.state = 'succeeded'")
+        .await;
     for number in 1..=20_000 {
         entered.context.log(format!("line {number}"));
     }
@@ -234,7 +234,8 @@ async fn an_end_is_recorded_also_where_its_log_cannot_be_written(database: Datab
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", scripted(&stage)).await;
-    refuse(&site, "INSERT", "run_log", "text LIKE '%poison%'").await;
+    site.refuse("INSERT", "run_log", "ROW.text LIKE '%poison%'")
+        .await;
     // Written with the end, and in a bite before it.
     for (count, then) in [(1, 2), (14_000, 20_000)] {
         let run = server.trigger("task").await;
@@ -257,29 +258,4 @@ async fn an_end_is_recorded_also_where_its_log_cannot_be_written(database: Datab
         assert!(lines.iter().all(|line| !line.text.contains("poison")));
     }
     server.stop().await;
-}
-
-/// Lets the database refuse rows, as it does for good.
-async fn refuse(site: &Site, verb: &str, table: &str, rows: &str) {
-    let database = site.database.connect(site.data()).await;
-    let when = rows
-        .replace("state", "NEW.state")
-        .replace("text", "NEW.text");
-    let statements = if site.database.is_postgresql() {
-        vec![
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-             $$BEGIN RAISE EXCEPTION 'not this one'; END$$"
-                .to_owned(),
-            format!(
-                "CREATE TRIGGER refuse BEFORE {verb} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"
-            ),
-        ]
-    } else {
-        vec![format!(
-            "CREATE TRIGGER refuse BEFORE {verb} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )]
-    };
-    for statement in statements {
-        database.execute_unprepared(&statement).await.unwrap();
-    }
 }

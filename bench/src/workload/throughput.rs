@@ -72,7 +72,7 @@ pub(crate) async fn fill(
     if queued.iter().sum::<u64>() != all as u64 {
         bail!("{queued:?} runs were queued, not {all}");
     }
-    let lost = (all - succeeded(&client, before).await?) as f64;
+    let lost = all as f64 - succeeded(&client, before).await? as f64;
     server.stop().await?;
     site.audit()?;
     site.remove().await?;
@@ -98,12 +98,12 @@ async fn backfill(client: &Client, task: usize, slots: usize) -> anyhow::Result<
     Ok(u64::try_from(answer.run_count)?)
 }
 
-/// How many different slots have a run that succeeded.
+/// How many different slots that were asked for have a run that succeeded. The server's own tasks may have run meanwhile.
 async fn succeeded(client: &Client, since: Timestamp) -> anyhow::Result<usize> {
     let runs = client.runs_since(since).await?;
-    let done = runs
-        .iter()
-        .filter(|run| run.state() == pb::RunState::Succeeded);
+    let done = runs.iter().filter(|run| {
+        run.state() == pb::RunState::Succeeded && run.task.starts_with("tasks/fill-")
+    });
     let slots: HashSet<(&str, i64)> = done
         .filter_map(|run| Some((run.task.as_str(), run.nominal_time?.seconds)))
         .collect();

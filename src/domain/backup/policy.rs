@@ -231,12 +231,8 @@ impl Policy {
                 return wrong("sources", format!("{source:?} is named twice"));
             }
         }
-        self.retention.check().map_err(|error| match error {
-            Error::Invalid { field, reason } => {
-                Error::invalid(format!("policy.retention.{field}"), reason)
-            }
-            other => other,
-        })
+        let checked = self.retention.check();
+        checked.map_err(|error| error.below("policy.retention"))
     }
 
     /// What it says of its task. Where it is not to run, the task has no schedule.

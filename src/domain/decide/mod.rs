@@ -9,7 +9,7 @@ mod tests;
 
 use jiff::Timestamp;
 
-pub use self::rows::{close, close_pause};
+pub use self::rows::{changed_upto, close, close_pause};
 use self::rows::{skip, span_row};
 use super::{
     id::RunId,
@@ -143,14 +143,15 @@ fn decide_due(task: &mut Course, facts: &Facts<'_>, decision: &mut Decision) {
     let before = schedule.last_between(task.cursor_at, just_before(newest));
 
     let mut live = facts.live.to_vec();
+    let mut superseded = Vec::new();
     if task.spec.catch_up.mode == CatchUpMode::Latest {
         let overtaken =
             |live: &Live| live.catch_up && live.state == RunState::Queued && live.attempt == 0;
-        decision.superseded = live
-            .iter()
-            .filter(|live| overtaken(live))
-            .map(|live| (live.run, live.attempt))
-            .collect();
+        superseded.extend(
+            live.iter()
+                .filter(|live| overtaken(live))
+                .map(|live| (live.run, live.attempt)),
+        );
         live.retain(|live| !overtaken(live));
     }
 
@@ -201,6 +202,8 @@ fn decide_due(task: &mut Course, facts: &Facts<'_>, decision: &mut Decision) {
         );
         return;
     }
+    // Only by a slot that runs: what waits to catch up is not dropped for one that is skipped.
+    decision.superseded = superseded;
     let mut in_line = !live.is_empty();
     if task.spec.catch_up.mode == CatchUpMode::All {
         let slots: Vec<Timestamp> = schedule

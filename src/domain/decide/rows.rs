@@ -6,6 +6,7 @@ use super::{Decision, Facts};
 use crate::domain::{
     id::TaskId,
     ledger::{SlotOutcome, SlotRow},
+    schedule::{Schedule, just_before},
     task::{Course, Pause},
 };
 
@@ -26,7 +27,8 @@ pub fn close(
     Some(row)
 }
 
-/// Closes a pause as one row up to `upto`.
+/// Closes a pause as one row up to `upto`. A slot that has come by then and is due later, because of its spread, is no
+/// part of the pause: it stays to be decided.
 pub fn close_pause(
     task: &mut Course,
     facts: &Facts<'_>,
@@ -37,7 +39,34 @@ pub fn close_pause(
         "" => format!("paused by {}", pause.principal),
         said => format!("paused by {}: {said}", pause.principal),
     };
-    close(task, facts, upto, SlotOutcome::SkippedPaused, reason)
+    let settled = settled_upto(facts.schedule, task.cursor_at, upto);
+    close(task, facts, settled, SlotOutcome::SkippedPaused, reason)
+}
+
+/// Up to where a change of the schedule at `now` closes what the one before it has brought: to now; but to before a
+/// slot that is not due yet, because of its spread, where the next schedule has that slot as well, and none after it
+/// that has come.
+pub fn changed_upto(
+    before: &Schedule,
+    next: &Schedule,
+    cursor_at: Timestamp,
+    now: Timestamp,
+) -> Timestamp {
+    match waiting(before, cursor_at, now) {
+        Some(slot) if next.last_between(just_before(slot), now) == Some(slot) => just_before(slot),
+        _ => now,
+    }
+}
+
+/// Up to where everything was due by `at`.
+fn settled_upto(schedule: &Schedule, cursor_at: Timestamp, at: Timestamp) -> Timestamp {
+    waiting(schedule, cursor_at, at).map_or(at, just_before)
+}
+
+/// The slot that has come by `at` and waits for its spread. Only the last one may: a spread never reaches to the next.
+fn waiting(schedule: &Schedule, cursor_at: Timestamp, at: Timestamp) -> Option<Timestamp> {
+    let last = schedule.last_between(cursor_at, at)?;
+    (at < schedule.due_at(last)).then_some(last)
 }
 
 pub(super) fn skip(

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{Facts, Live, close, close_pause, decide, plan_next};
+use super::{Facts, Live, changed_upto, close, close_pause, decide, plan_next};
 use crate::domain::{
     id::{RunId, TaskId},
     ledger::{SlotOutcome, SlotRow},
@@ -154,7 +154,8 @@ fn take(
             settle(task, &mut rows, runs);
             if task.pause.is_none() {
                 let outcome = SlotOutcome::SkippedEdited;
-                rows.extend(close(task, facts, facts.now, outcome, String::new()));
+                let upto = changed_upto(facts.schedule, facts.schedule, task.cursor_at, facts.now);
+                rows.extend(close(task, facts, upto, outcome, String::new()));
                 task.revision += 1;
                 plan_next(task, facts.schedule);
             }
@@ -195,6 +196,8 @@ proptest! {
                 prop_assert_eq!(row.after_at, upto);
                 prop_assert!(row.after_at < row.upto_at);
                 prop_assert_eq!(row.count, i64::try_from(schedule.count(row.after_at, row.upto_at)).unwrap());
+                // What waits for its spread is closed by nothing.
+                prop_assert!(row.last_at.is_none_or(|last| schedule.due_at(last) <= now));
                 prop_assert_eq!(row.run_id.is_some(), matches!(row.outcome, SlotOutcome::Dispatched | SlotOutcome::Coalesced));
                 counted += row.count;
                 upto = row.upto_at;
@@ -215,4 +218,72 @@ proptest! {
         prop_assert_eq!(distinct.len(), runs.len(), "no slot runs twice");
         prop_assert!(runs.iter().all(|slot| schedule.count(later(*slot, -1), *slot) == 1));
     }
+}
+
+#[test]
+fn a_slot_that_waits_for_its_spread_stays_where_the_next_schedule_has_it_too() {
+    let schedule = |cron: &str, spread: Option<u64>| {
+        let spec = ScheduleSpec {
+            cron: Some(cron.to_owned()),
+            spread: spread.map(Duration::from_secs),
+            ..ScheduleSpec::default()
+        };
+        Schedule::parse(&spec, "task", "UTC").unwrap()
+    };
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let hourly = schedule("0 * * * *", Some(3600));
+    let (cursor, slot) = (at("2026-03-02T12:30:00Z"), at("2026-03-02T13:00:00Z"));
+    let due_at = hourly.due_at(slot);
+    assert!(later(slot, 60) < due_at, "{due_at}");
+    let now = later(due_at, -1);
+    let before_slot = at("2026-03-02T12:59:59.999999Z");
+    let upto = |next: &Schedule, now: Timestamp| changed_upto(&hourly, next, cursor, now);
+
+    assert_eq!(upto(&schedule("0 13 * * *", Some(60)), now), before_slot);
+    assert_eq!(upto(&schedule("0 * * * *", None), now), before_slot);
+    // It has no such slot, or further ones that would run at once.
+    assert_eq!(upto(&schedule("30 * * * *", Some(3600)), now), now);
+    assert_eq!(upto(&schedule("* * * * *", None), now), now);
+    assert_eq!(upto(&hourly, due_at), due_at, "it is due");
+    let earlier = later(slot, -1);
+    assert_eq!(upto(&hourly, earlier), earlier, "it has not come");
+}
+
+#[test]
+fn a_catch_up_run_gives_way_only_to_a_slot_that_runs() {
+    let live = |state, catch_up| Live {
+        run: RunId::new(),
+        state,
+        catch_up,
+        attempt: i64::from(state != RunState::Queued),
+    };
+    let decided = |overlap, live: &[Live]| {
+        let (mut course, schedule) = task(TaskSpec {
+            kind: "any".to_owned(),
+            schedule: ScheduleSpec {
+                cron: Some("0 * * * *".to_owned()),
+                ..ScheduleSpec::default()
+            },
+            overlap,
+            ..TaskSpec::default()
+        });
+        let now = later(begin(), 3600);
+        let facts = Facts {
+            schedule: &schedule,
+            now,
+            live,
+            tzdb: "",
+        };
+        let decision = decide(&mut course, &facts);
+        (decision.superseded.len(), decision.runs.len())
+    };
+    let waits = live(RunState::Queued, true);
+    let runs = live(RunState::Running, false);
+    assert_eq!(decided(Overlap::Skip, std::slice::from_ref(&waits)), (1, 1));
+    // As ALLOW left them, before it was edited.
+    assert_eq!(
+        decided(Overlap::Skip, &[runs.clone(), waits.clone()]),
+        (0, 0)
+    );
+    assert_eq!(decided(Overlap::BufferOne, &[runs, waits]), (1, 1));
 }

@@ -8,7 +8,7 @@ use super::{
     same_person,
     table::{Line, Role, Verb, legal_verbs, line_for},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 /// Who does what the server does by itself.
 pub const SYSTEM: &str = "system";
@@ -233,7 +233,7 @@ fn illegal(document: &Document, verb: Verb) -> Error {
         "{} is {status}, from which {verb} does not lead; {legal}",
         document.key
     );
-    Error::conflict("ILLEGAL_TRANSITION", document.resource_name(), message)
+    Error::conflict(Reason::IllegalTransition, document.resource_name(), message)
 }
 
 /// Lets the line's role act. One that nobody has, as in imported history, goes to whoever acts.
@@ -290,7 +290,7 @@ fn is_due(document: &Document, day: Option<Date>, today: Date, what: &str) -> Re
                 document.key
             );
             Err(Error::conflict(
-                "NOT_DUE",
+                Reason::NotDue,
                 document.resource_name(),
                 message,
             ))
@@ -298,7 +298,7 @@ fn is_due(document: &Document, day: Option<Date>, today: Date, what: &str) -> Re
         None => {
             let message = format!("{} has no day on which it becomes {what}", document.key);
             Err(Error::conflict(
-                "NOT_DUE",
+                Reason::NotDue,
                 document.resource_name(),
                 message,
             ))
@@ -315,7 +315,7 @@ fn takes_force(document: &Document, facts: &Facts) -> Result<()> {
                 document.key
             );
             Err(Error::conflict(
-                "NEWER_IN_FORCE",
+                Reason::NewerInForce,
                 document.resource_name(),
                 message,
             ))
@@ -342,7 +342,7 @@ fn no_dependants(document: &Document, facts: &Facts) -> Result<()> {
         document.key.number
     );
     Err(Error::conflict(
-        "HAS_DEPENDANTS",
+        Reason::HasDependants,
         document.resource_name(),
         message,
     ))

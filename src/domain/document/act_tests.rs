@@ -164,7 +164,7 @@ fn an_illegal_move_names_the_legal_ones() {
     else {
         panic!("it must be refused");
     };
-    assert_eq!(reason, "ILLEGAL_TRANSITION");
+    assert_eq!(reason, Reason::IllegalTransition);
     assert!(
         message.contains("legal now: submit, terminate"),
         "{message}"
@@ -190,7 +190,7 @@ fn what_others_depend_on_is_not_retired() {
         matches!(
             refused,
             Err(Error::Conflict {
-                reason: "HAS_DEPENDANTS",
+                reason: Reason::HasDependants,
                 ..
             })
         ),
@@ -203,7 +203,7 @@ fn what_others_depend_on_is_not_retired() {
         matches!(
             refused,
             Err(Error::Conflict {
-                reason: "HAS_DEPENDANTS",
+                reason: Reason::HasDependants,
                 ..
             })
         ),
@@ -236,7 +236,7 @@ fn an_older_version_takes_no_newer_ones_place() {
         matches!(
             refused,
             Err(Error::Conflict {
-                reason: "NEWER_IN_FORCE",
+                reason: Reason::NewerInForce,
                 ..
             })
         ),

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::{CatchUpMode, DAY, TaskSpec};
 use crate::{
     domain::{id::TaskName, schedule::Schedule, span},
-    error::{Error, Result},
+    error::{Error, Faults, Result},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const PARAMETERS_MAX: usize = 64 * 1024;
 
@@ -35,81 +36,87 @@ impl TaskSpec {
     /// Checks every field but what only the kind can judge, and reads the schedule.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's path and what was expected.
+    /// [`Error::Invalid`] or [`Error::Several`], each with the field's path and what was expected.
     pub fn check(&self, name: &TaskName, default_zone: &str) -> Result<Schedule> {
-        text("description", &self.description, 1000)?;
-        text("category", &self.category, 100)?;
-        text("icon", &self.icon, 16)?;
+        let mut faults = Faults::default();
+        let mut check = |checked: Result<()>| faults.take(checked).map(drop);
+        check(text("description", &self.description, 1000))?;
+        check(text("category", &self.category, 100))?;
+        check(text("icon", &self.icon, 16))?;
         if self.kind.is_empty() {
-            return Err(Error::invalid(
-                "kind",
-                "expected the name of a kind, such as command",
-            ));
+            let what = "expected the name of a kind, such as command";
+            check(Err(Error::invalid("kind", what)))?;
         }
-        check_parameters(&self.parameters)?;
-        number("priority", i64::from(self.priority), 0, 9)?;
-        number(
-            "retry.max_attempts",
-            i64::from(self.retry.max_attempts),
-            1,
-            100,
-        )?;
-        number(
-            "history.keep_count",
-            i64::from(self.history.keep_count),
-            1,
-            1_000_000,
-        )?;
-
-        within("late_after", self.late_after, SECOND, 7 * DAY)?;
-        within("attempt_timeout", self.attempt_timeout, SECOND, 7 * DAY)?;
-        within(
-            "cancel_grace",
-            self.cancel_grace,
-            Duration::ZERO,
-            Duration::from_secs(600),
-        )?;
-        within("history.keep_for", self.history.keep_for, HOUR, 3660 * DAY)?;
+        check(check_parameters(&self.parameters))?;
+        for (field, value, min, max) in [
+            ("priority", i64::from(self.priority), 0, 9),
+            (
+                "retry.max_attempts",
+                i64::from(self.retry.max_attempts),
+                1,
+                100,
+            ),
+            (
+                "history.keep_count",
+                i64::from(self.history.keep_count),
+                1,
+                1_000_000,
+            ),
+        ] {
+            check(number(field, value, min, max))?;
+        }
         let initial = self.retry.initial_backoff;
-        within(
-            "retry.initial_backoff",
-            initial,
-            Duration::from_millis(100),
-            DAY,
-        )?;
-        within(
-            "retry.max_backoff",
-            self.retry.max_backoff,
-            initial,
-            7 * DAY,
-        )?;
-        if let Some(deadline) = self.start_deadline {
-            within("start_deadline", deadline, SECOND, 366 * DAY)?;
+        for (field, value, min, max) in [
+            ("late_after", Some(self.late_after), SECOND, 7 * DAY),
+            (
+                "attempt_timeout",
+                Some(self.attempt_timeout),
+                SECOND,
+                7 * DAY,
+            ),
+            (
+                "cancel_grace",
+                Some(self.cancel_grace),
+                Duration::ZERO,
+                10 * MINUTE,
+            ),
+            (
+                "history.keep_for",
+                Some(self.history.keep_for),
+                HOUR,
+                3660 * DAY,
+            ),
+            ("retry.initial_backoff", Some(initial), SECOND / 10, DAY),
+            (
+                "retry.max_backoff",
+                Some(self.retry.max_backoff),
+                initial,
+                7 * DAY,
+            ),
+            ("start_deadline", self.start_deadline, SECOND, 366 * DAY),
+            ("progress_deadline", self.progress_deadline, SECOND, 7 * DAY),
+            ("stale_after", self.stale_after, SECOND, 366 * DAY),
+        ] {
+            if let Some(value) = value {
+                check(within(field, value, min, max))?;
+            }
         }
-        if let Some(deadline) = self.progress_deadline {
-            within("progress_deadline", deadline, SECOND, 7 * DAY)?;
-        }
-        if let Some(bound) = self.stale_after {
-            within("stale_after", bound, SECOND, 366 * DAY)?;
-        }
-        if let Some(other) = self
-            .counts_as_success
-            .iter()
-            .find(|outcome| outcome.is_full(&[]))
-        {
-            return Err(Error::invalid(
-                "counts_as_success",
-                format!("{other} always counts; expected [\"partial\"] or nothing"),
-            ));
-        }
-        if 1 < self.counts_as_success.len() {
-            return Err(Error::invalid(
-                "counts_as_success",
-                "partial is given twice; expected it once",
-            ));
-        }
-        self.check_catch_up()?;
-        Schedule::parse(&self.schedule, name.as_str(), default_zone)
+        check(self.check_counts_as_success())?;
+        check(self.check_catch_up())?;
+        let schedule = Schedule::parse(&self.schedule, name.as_str(), default_zone);
+        let schedule = faults.take(schedule)?;
+        faults.done()?;
+        schedule.ok_or_else(|| Error::internal("a schedule that is neither right nor wrong"))
+    }
+
+    fn check_counts_as_success(&self) -> Result<()> {
+        let counts = &self.counts_as_success;
+        let what = match counts.iter().find(|outcome| outcome.is_full(&[])) {
+            Some(other) => format!("{other} always counts; expected [\"partial\"] or nothing"),
+            None if 1 < counts.len() => "partial is given twice; expected it once".to_owned(),
+            None => return Ok(()),
+        };
+        Err(Error::invalid("counts_as_success", what))
     }
 
     fn check_catch_up(&self) -> Result<()> {

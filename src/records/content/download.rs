@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::{away, blocking, files::Files, health::Fault, hex};
 use crate::{
     domain::document::{Content, key::Named},
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     records::Documents,
 };
 
@@ -61,7 +61,7 @@ impl Documents {
         let Some(content) = document.content.clone() else {
             let message = format!("{} has no content yet", document.key);
             return Err(Error::conflict(
-                "NO_CONTENT",
+                Reason::NoContent,
                 document.resource_name(),
                 message,
             ));

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use super::{away, blocking};
 use crate::{
     domain::problem::{Problem, ProblemKind},
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     records::Documents,
     store::Tx,
 };
@@ -57,7 +57,7 @@ impl Documents {
         let now = self.clock().now();
         let (reason, kind, message) = match fault {
             Fault::Missing => (
-                "CONTENT_MISSING",
+                Reason::ContentMissing,
                 ProblemKind::ContentMissing,
                 format!("the content {sha256} is not on the disk"),
             ),
@@ -65,7 +65,7 @@ impl Documents {
                 let (files, of) = (self.files(), sha256.to_owned());
                 blocking(move || files.set_aside(&file, &of, now).map_err(away)).await?;
                 let message = format!("the content {sha256} is damaged on the disk: {what}");
-                ("CONTENT_DAMAGED", ProblemKind::ContentDamaged, message)
+                (Reason::ContentDamaged, ProblemKind::ContentDamaged, message)
             }
         };
         let told = format!("{message}; restore it from a backup, or upload it again");

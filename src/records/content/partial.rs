@@ -15,7 +15,7 @@ use super::{
     files::{Files, is_same},
     hex,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 /// Only the server's user sees what is not yet whole.
 const MODE: u32 = 0o600;
@@ -160,7 +160,7 @@ impl Partial {
             );
             let subject = self.path.file_name().unwrap_or_default().to_string_lossy();
             let subject = format!("contents/{subject}");
-            return Err(Error::conflict("UPLOAD_OFFSET", subject, message));
+            return Err(Error::conflict(Reason::UploadOffset, subject, message));
         }
         let mut buffer = Vec::new();
         while self.size < there {
@@ -214,7 +214,7 @@ fn locked(path: &PathBuf) -> Result<Option<File>> {
 
 fn in_progress() -> Error {
     Error::Aborted {
-        reason: "UPLOAD_IN_PROGRESS",
+        reason: Reason::UploadInProgress,
         message: "another upload of this content is under way: wait for it, then send it again"
             .to_owned(),
     }

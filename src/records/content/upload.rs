@@ -15,7 +15,7 @@ use crate::{
         Caller, Document,
         document::{Content, key::Named, line, person, sha256},
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     records::{Documents, attach::may_attach},
 };
 
@@ -209,7 +209,7 @@ impl Documents {
         let held = self.hold_contents(&mut tx, &hashes).await?;
         if held.get(&content.sha256) != Some(&content.size) {
             return Err(Error::Aborted {
-                reason: "CONTENT_GONE",
+                reason: Reason::ContentGone,
                 message: "the content was swept at this moment: send it again, with all its bytes"
                     .to_owned(),
             });

@@ -12,7 +12,7 @@ use sea_orm::{
 
 use super::facts::{DumpFacts, Orphans};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, Thing},
     store::sql::Sql,
 };
 
@@ -169,7 +169,7 @@ impl Elsewhere {
                 }
                 if said.contains("already exists") {
                     return Err(Error::AlreadyExists {
-                        what: "database",
+                        what: Thing::Database,
                         id: name.to_owned(),
                     });
                 }

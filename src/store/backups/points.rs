@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Body;
 use crate::{
     domain::backup::{PolicyKind, point::RestorePoint},
-    error::{Error, Result},
+    error::{Error, Result, Thing},
     store::{Page, PageOf, Store, Tx, convert, sql::Sql},
 };
 
@@ -60,7 +60,7 @@ impl Store {
             .bind(id)
             .done();
         let row: Option<Body> = self.one(select).await?;
-        let row = row.ok_or_else(|| Error::not_found("restore point", id))?;
+        let row = row.ok_or_else(|| Error::not_found(Thing::RestorePoint, id))?;
         convert::read(&row.body)
     }
 
@@ -186,7 +186,7 @@ impl Tx {
             .postgres(" FOR UPDATE")
             .done();
         let row: Option<Body> = self.one(select).await?;
-        let row = row.ok_or_else(|| Error::not_found("restore point", id))?;
+        let row = row.ok_or_else(|| Error::not_found(Thing::RestorePoint, id))?;
         convert::read(&row.body)
     }
 

@@ -3,7 +3,7 @@
 use super::Body;
 use crate::{
     domain::backup::{PolicyId, policy::Policy},
-    error::{Error, Result},
+    error::{Error, Result, Thing},
     store::{Page, PageOf, Store, Tx, convert},
 };
 
@@ -47,7 +47,7 @@ impl Store {
             None => {
                 let near = self.policies().await?.into_iter().take(20);
                 Err(Error::NotFound {
-                    what: "backup policy",
+                    what: Thing::BackupPolicy,
                     id: id.to_string(),
                     near: near.map(|policy| policy.id.to_string()).collect(),
                 })
@@ -68,7 +68,7 @@ impl Tx {
             .postgres(" FOR UPDATE")
             .done();
         let row: Option<Body> = self.one(select).await?;
-        let row = row.ok_or_else(|| Error::not_found("backup policy", id))?;
+        let row = row.ok_or_else(|| Error::not_found(Thing::BackupPolicy, id))?;
         convert::read(&row.body)
     }
 

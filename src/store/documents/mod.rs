@@ -25,7 +25,7 @@ use crate::{
         Document, DocumentId,
         document::{HistoryEntry, Number, key::Named},
     },
-    error::{Error, Result},
+    error::{Error, Result, Thing},
 };
 
 /// Numbers looked at for those that are near to one that is not there.
@@ -171,7 +171,7 @@ impl Store {
             }
         }
         Ok(Error::NotFound {
-            what: "document",
+            what: Thing::Document,
             id: named.to_string(),
             near,
         })

@@ -21,11 +21,11 @@ use crate::{
             rules::{Dependants, NAMED_AT_MOST},
         },
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
 };
 
 /// Another was quicker between the look and the write: the same again will do.
-pub const CHANGED: &str = "CHANGED_MEANWHILE";
+pub const CHANGED: Reason = Reason::ChangedMeanwhile;
 
 /// That another version came into force meanwhile.
 pub fn changed() -> Error {

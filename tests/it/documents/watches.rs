@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use tonic::{Code, Streaming};
 use watchbell_client::pb::{self, watch_documents_response::Message};
 
+use crate::registers::desk::{import, version};
 use crate::support::office::{approve, approved, create, draft, next_version};
 use crate::support::{Database, Server, Site, on_both, refused, violations, within};
 
 on_both!(
     a_watch_shows_what_is_under_way_and_then_every_change,
     a_watch_of_one_number_shows_all_its_versions_and_resumes,
+    a_whole_snapshot_shows_also_what_is_in_force_however_much_that_is,
 );
 
 async fn watch(
@@ -171,5 +173,46 @@ async fn a_watch_of_one_number_shows_all_its_versions_and_resumes(database: Data
         (code, violations(&status)),
         (Code::InvalidArgument, vec!["resume_token".to_owned()])
     );
+    server.stop().await;
+}
+
+async fn a_whole_snapshot_shows_also_what_is_in_force_however_much_that_is(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.without_backups().await;
+    let client = &server.client;
+    approved(client, "SOP-1", "2026-03-02").await;
+    // More than is read at once.
+    let row = |n: usize| pb::DocumentRow {
+        effective_date: "2026-01-01".to_owned(),
+        author: "ann".to_owned(),
+        reviewer: "rob".to_owned(),
+        approver: "ida".to_owned(),
+        ..version(&format!("WI-{n:03}@1.0"), "EFFECTIVE")
+    };
+    let told = import(client, (0..600).map(row).collect()).await;
+    assert_eq!(told.counts(), (600, 0, 0));
+    let whole = pb::WatchDocumentsRequest {
+        whole_snapshot: true,
+        ..Default::default()
+    };
+    let mut first = watch(&server, whole.clone()).await;
+    let shown = snapshot(&mut first).await;
+    assert_eq!(shown.len(), 601);
+    assert!(shown.contains_key("documents/SOP-1@1.0"), "{shown:?}");
+
+    create(client, draft("SOP-2")).await;
+    let (kind, name, token) = event(&mut first, &shown).await;
+    assert_eq!(
+        (kind.as_str(), name.as_str()),
+        ("document.created", "documents/SOP-2@1.0")
+    );
+    create(client, draft("SOP-3")).await;
+    let resumed = pb::WatchDocumentsRequest {
+        resume_token: token,
+        ..whole
+    };
+    let (_, name, _) = event(&mut watch(&server, resumed).await, &Seen::new()).await;
+    assert_eq!(name, "documents/SOP-3@1.0");
     server.stop().await;
 }

@@ -12,22 +12,22 @@ const ROWS: usize = 700;
 
 /// What an import told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// By line.
-    pub(super) bad: BTreeMap<i64, pb::BadRow>,
-    pub(super) progress: Vec<pb::ImportProgress>,
-    pub(super) summary: pb::ImportSummary,
+    pub(crate) bad: BTreeMap<i64, pb::BadRow>,
+    pub(crate) progress: Vec<pb::ImportProgress>,
+    pub(crate) summary: pb::ImportSummary,
 }
 
 impl Told {
     /// Lines and fields of what is bad.
-    pub(super) fn fields(&self) -> Vec<(i64, &str)> {
+    pub(crate) fn fields(&self) -> Vec<(i64, &str)> {
         let bad = self.bad.iter();
         bad.map(|(line, row)| (*line, row.field.as_str())).collect()
     }
 
     /// Created, unchanged, bad.
-    pub(super) fn counts(&self) -> (i64, i64, i64) {
+    pub(crate) fn counts(&self) -> (i64, i64, i64) {
         let summary = &self.summary;
         (
             summary.created_count,
@@ -36,13 +36,13 @@ impl Told {
         )
     }
 
-    pub(super) fn reason(&self, line: i64) -> &str {
+    pub(crate) fn reason(&self, line: i64) -> &str {
         &self.bad[&line].reason
     }
 }
 
 /// A row with what every row needs.
-pub(super) fn row(number: &str) -> pb::DocumentRow {
+pub(crate) fn row(number: &str) -> pb::DocumentRow {
     pb::DocumentRow {
         number: number.to_owned(),
         title: format!("About {number}"),
@@ -51,7 +51,7 @@ pub(super) fn row(number: &str) -> pb::DocumentRow {
 }
 
 /// `SOP-1@2.0` in a status.
-pub(super) fn version(key: &str, status: &str) -> pb::DocumentRow {
+pub(crate) fn version(key: &str, status: &str) -> pb::DocumentRow {
     let (number, version) = key.split_once('@').unwrap();
     let (major, minor) = version.split_once('.').unwrap();
     pb::DocumentRow {
@@ -63,13 +63,13 @@ pub(super) fn version(key: &str, status: &str) -> pb::DocumentRow {
 }
 
 /// The lines of a file with a header: from 2 on.
-pub(super) fn lined(rows: Vec<pb::DocumentRow>) -> Vec<pb::DocumentRow> {
+pub(crate) fn lined(rows: Vec<pb::DocumentRow>) -> Vec<pb::DocumentRow> {
     let rows = (2..).zip(rows);
     rows.map(|(line, row)| pb::DocumentRow { line, ..row })
         .collect()
 }
 
-pub(super) fn header(actor: &str, validate_only: bool) -> pb::ImportDocumentsRequest {
+pub(crate) fn header(actor: &str, validate_only: bool) -> pb::ImportDocumentsRequest {
     let header = pb::ImportHeader {
         actor: actor.to_owned(),
         validate_only,
@@ -79,7 +79,7 @@ pub(super) fn header(actor: &str, validate_only: bool) -> pb::ImportDocumentsReq
     }
 }
 
-pub(super) fn message(rows: &[pb::DocumentRow]) -> pb::ImportDocumentsRequest {
+pub(crate) fn message(rows: &[pb::DocumentRow]) -> pb::ImportDocumentsRequest {
     let rows = pb::ImportRows {
         rows: rows.to_vec(),
     };
@@ -88,11 +88,11 @@ pub(super) fn message(rows: &[pb::DocumentRow]) -> pb::ImportDocumentsRequest {
     }
 }
 
-pub(super) async fn import(client: &Client, rows: Vec<pb::DocumentRow>) -> Told {
+pub(crate) async fn import(client: &Client, rows: Vec<pb::DocumentRow>) -> Told {
     send(client, "ann", false, rows).await.unwrap()
 }
 
-pub(super) async fn send(
+pub(crate) async fn send(
     client: &Client,
     actor: &str,
     validate_only: bool,
@@ -104,7 +104,7 @@ pub(super) async fn send(
 }
 
 /// Whatever messages there are to say.
-pub(super) async fn say(
+pub(crate) async fn say(
     client: &Client,
     messages: Vec<pb::ImportDocumentsRequest>,
 ) -> Result<Told, Status> {
@@ -114,7 +114,7 @@ pub(super) async fn say(
 }
 
 /// Hears an import out, and looks that what it tells agrees with itself.
-pub(super) async fn hear(
+pub(crate) async fn hear(
     mut answers: Streaming<pb::ImportDocumentsResponse>,
 ) -> Result<Told, Status> {
     use pb::import_documents_response::Message;
@@ -157,7 +157,7 @@ pub(super) async fn hear(
 }
 
 /// All that there is, as rows.
-pub(super) async fn export(client: &Client) -> Vec<pb::DocumentRow> {
+pub(crate) async fn export(client: &Client) -> Vec<pb::DocumentRow> {
     let mut documents = client.documents();
     let answers = documents.export_documents(pb::ExportDocumentsRequest {});
     let mut answers = answers.await.unwrap().into_inner();
@@ -173,7 +173,7 @@ pub(super) async fn export(client: &Client) -> Vec<pb::DocumentRow> {
 }
 
 /// Keys and statuses of all that there is.
-pub(super) async fn kept(client: &Client) -> Vec<(String, String)> {
+pub(crate) async fn kept(client: &Client) -> Vec<(String, String)> {
     let rows = export(client).await.into_iter();
     rows.map(|row| {
         let key = format!("{}@{}.{}", row.number, row.version_major, row.version_minor);

@@ -4,12 +4,14 @@
 //! A test acts by RPC, moves the clock, and waits for what the product itself says. Nothing waits for
 //! longer than [`PATIENCE`], and a server that is stopped must leave a ledger without a fault.
 
+mod agenda;
 mod ask;
 mod database;
 mod faulty_clock;
 pub(crate) mod office;
 mod proxy;
 mod receiver;
+mod refusing;
 pub(crate) mod repository;
 mod server;
 mod skip;

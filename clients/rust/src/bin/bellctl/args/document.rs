@@ -166,6 +166,9 @@ pub(crate) struct WatchDocumentsArgs {
     /// Only what comes, not how things are.
     #[arg(long)]
     pub(crate) skip_snapshot: bool,
+    /// First all documents, also those in force and those that are no more; not only what is under way.
+    #[arg(long, conflicts_with = "skip_snapshot")]
+    pub(crate) all: bool,
     /// Where to go on: `resumeToken` of a message in JSON.
     #[arg(
         long,

@@ -21,6 +21,7 @@ pub(super) async fn follow(session: &Session, args: &WatchDocumentsArgs) -> Resu
         number: args.number.clone(),
         resume_token: args.resume_token.clone(),
         skip_snapshot: args.skip_snapshot,
+        whole_snapshot: args.all,
     };
     let messages = session
         .client
@@ -40,7 +41,12 @@ pub(super) async fn follow(session: &Session, args: &WatchDocumentsArgs) -> Resu
                 print(session, event.time.as_ref(), &event.r#type, &document)?;
             }
             Some(Message::SnapshotEnd(end)) if end.count == 0 => {
-                remark("nothing is under way; waiting for the next change");
+                let none = if args.all {
+                    "there are no documents"
+                } else {
+                    "nothing is under way"
+                };
+                remark(&format!("{none}; waiting for the next change"));
             }
             Some(Message::SnapshotEnd(_) | Message::Heartbeat(_) | Message::End(_)) | None => {}
         }

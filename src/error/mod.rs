@@ -3,7 +3,15 @@
 //! A small, closed set: one variant for each thing a caller can do about it. Nothing here knows of
 //! gRPC; `api::status` turns these into a gRPC status as the last step of a request.
 
+mod faults;
+mod reason;
+
 use std::error::Error as StdError;
+
+pub use self::{
+    faults::{Faults, Wrong},
+    reason::{Reason, Thing},
+};
 
 /// The cause behind an error, kept for the log.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -12,34 +20,34 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such thing; the caller named it wrong or it is gone. `near` lists names that are close.
-    #[error("{what} {id:?} not found{}", did_you_mean(near))]
+    #[error("{} {id:?} not found{}", what.name(), did_you_mean(near))]
     NotFound {
-        what: &'static str,
+        what: Thing,
         id: String,
         near: Vec<String>,
     },
     /// The name or key is taken.
-    #[error("{what} {id:?} already exists")]
-    AlreadyExists { what: &'static str, id: String },
+    #[error("{} {id:?} already exists", what.name())]
+    AlreadyExists { what: Thing, id: String },
     /// The request can never succeed as it stands. `field` is the path of the request's field.
     #[error("invalid {field}: {reason}")]
     Invalid { field: String, reason: String },
-    /// The request was sound, but not in the present state. `reason` is UPPER_SNAKE and stable.
+    /// As [`Error::Invalid`], of two fields or more.
+    #[error("invalid {}", faults::sentence(.0))]
+    Several(Vec<Wrong>),
+    /// The request was sound, but not in the present state.
     #[error("{message}")]
     Conflict {
-        reason: &'static str,
+        reason: Reason,
         subject: String,
         message: String,
     },
     /// Another caller was quicker: read again, then decide again.
     #[error("{message}")]
-    Aborted {
-        reason: &'static str,
-        message: String,
-    },
+    Aborted { reason: Reason, message: String },
     /// Who calls is not known.
-    #[error("{0}")]
-    Unauthenticated(String),
+    #[error("{message}")]
+    Unauthenticated { reason: Reason, message: String },
     /// Who calls is known, and may not.
     #[error("{0}")]
     Denied(String),
@@ -64,7 +72,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
+    pub fn not_found(what: Thing, id: impl ToString) -> Self {
         Self::NotFound {
             what,
             id: id.to_string(),
@@ -79,11 +87,29 @@ impl Error {
         }
     }
 
-    pub fn conflict(
-        reason: &'static str,
-        subject: impl ToString,
-        message: impl Into<String>,
-    ) -> Self {
+    /// The same of fields below `path`, where that is where its fields are in the request.
+    #[must_use]
+    pub fn below(self, path: &str) -> Self {
+        let below = |field: String| format!("{path}.{field}");
+        match self {
+            Self::Invalid { field, reason } => Self::Invalid {
+                field: below(field),
+                reason,
+            },
+            Self::Several(wrong) => Self::Several(
+                wrong
+                    .into_iter()
+                    .map(|Wrong { field, reason }| Wrong {
+                        field: below(field),
+                        reason,
+                    })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
+    pub fn conflict(reason: Reason, subject: impl ToString, message: impl Into<String>) -> Self {
         Self::Conflict {
             reason,
             subject: subject.to_string(),

@@ -1,0 +1,288 @@
+//! `prune-history`: what goes, what stays, and that it holds nobody up.
+
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait as _, Statement};
+use watchbell::{
+    domain::RunId,
+    store::{Location, Store},
+};
+use watchbell_client::pb;
+
+use crate::{
+    catalogue::update,
+    support::{Database, Server, Site, TaskExt as _, instant, on_both, scripted, until},
+};
+
+on_both!(
+    history_is_pruned_but_never_the_last_success_or_failure,
+    what_hangs_on_a_deleted_task_goes_in_the_end,
+    what_cannot_be_pruned_keeps_nothing_else_from_being_pruned,
+    a_log_is_dropped_in_portions_and_then_its_run,
+    revisions_go_that_no_row_of_the_ledger_was_decided_by,
+);
+
+fn kept(task: pb::Task, count: i32) -> pb::Task {
+    pb::Task {
+        history: Some(pb::HistoryPolicy {
+            keep_for: Some(crate::support::seconds(3600)),
+            keep_count: count,
+        }),
+        ..task
+    }
+}
+
+async fn count(site: &Site, what: &str) -> i64 {
+    let database = site.database.connect(site.data()).await;
+    let text = format!("SELECT count(*) AS count FROM {what}");
+    let select = Statement::from_string(database.get_database_backend(), text);
+    let row = database.query_one_raw(select).await.unwrap().unwrap();
+    row.try_get("", "count").unwrap()
+}
+
+async fn prune(server: &Server) -> pb::Run {
+    // The server's own daily run may be at it already.
+    let run = until("a run of its own", async || {
+        let request = pb::TriggerTaskRequest {
+            name: "tasks/prune-history".to_owned(),
+            ..Default::default()
+        };
+        let answer = server.client.tasks().trigger_task(request).await;
+        answer.ok()?.into_inner().run
+    })
+    .await;
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{}", run.message);
+    run
+}
+
+async fn history_is_pruned_but_never_the_last_success_or_failure(database: Database) {
+    let mut stage = crate::support::Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut task = scripted(&stage);
+    task.history = Some(pb::HistoryPolicy {
+        keep_for: Some(crate::support::seconds(3600)),
+        keep_count: 2,
+    });
+    server.create("task", task).await;
+    let mut names = Vec::new();
+    // Success, failure, then four successes: the failure is old, but the last one.
+    for succeeds in [true, false, true, true, true, true] {
+        let run = server.trigger("task").await;
+        let entered = stage.enters().await;
+        entered.context.log("a line");
+        if succeeds {
+            entered.succeeds();
+        } else {
+            entered.fails();
+        }
+        names.push(server.ended(&run.name).await.name);
+        server.advance(60);
+    }
+
+    let first = prune(&server).await;
+    assert_eq!(first.counters["runs_deleted"], 3, "{}", first.message);
+    let left: Vec<String> = server
+        .runs_of("task")
+        .await
+        .into_iter()
+        .map(|run| run.name)
+        .collect();
+    assert_eq!(left, [names[1].clone(), names[4].clone(), names[5].clone()]);
+    server.advance(2 * 3600);
+    prune(&server).await;
+    let left: Vec<String> = server
+        .runs_of("task")
+        .await
+        .into_iter()
+        .map(|run| run.name)
+        .collect();
+    assert_eq!(left, [names[1].clone(), names[5].clone()]);
+    let again = prune(&server).await;
+    assert_eq!(again.counters["runs_deleted"], 0);
+    server.stop().await;
+}
+
+async fn what_hangs_on_a_deleted_task_goes_in_the_end(database: Database) {
+    let site = Site::configured(database, "[history]\nledger_keep_for = \"30d\"\n");
+    let server = site.start().await;
+    server.without_backups().await;
+    server.create("task", instant().cron("* * * * *")).await;
+    for _ in 0..3 {
+        server.advance(60);
+        server.decided("task", server.now()).await;
+    }
+    let runs = server.runs_of("task").await;
+    for run in &runs {
+        server.ended(&run.name).await;
+    }
+    let delete = pb::DeleteTaskRequest {
+        name: "tasks/task".to_owned(),
+        ..Default::default()
+    };
+    server.client.tasks().delete_task(delete).await.unwrap();
+
+    server.advance(400 * 24 * 3600);
+    // The server's own daily run may be at it already.
+    let erased = until("the task to be erased", async || {
+        let request = pb::GetRunRequest {
+            name: runs[0].name.clone(),
+        };
+        let asked = server.client.runs().get_run(request).await;
+        if asked.is_err() {
+            return Some(());
+        }
+        let request = pb::TriggerTaskRequest {
+            name: "tasks/prune-history".to_owned(),
+            ..Default::default()
+        };
+        if let Ok(answer) = server.client.tasks().trigger_task(request).await {
+            server.ended(&answer.into_inner().run.unwrap().name).await;
+        }
+        None
+    });
+    erased.await;
+
+    let fate = site.database.connect(site.data()).await;
+    for table in ["runs", "slots", "task_revisions"] {
+        let select = format!(
+            "SELECT count(*) AS count FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = t.task_id)"
+        );
+        let statement = Statement::from_string(
+            sea_orm::ConnectionTrait::get_database_backend(&fate),
+            select,
+        );
+        let row = sea_orm::ConnectionTrait::query_one_raw(&fate, statement)
+            .await
+            .unwrap();
+        let count: i64 = row.unwrap().try_get("", "count").unwrap();
+        assert_eq!(count, 0, "{table} of no task");
+    }
+    server.stop().await;
+}
+
+async fn what_cannot_be_pruned_keeps_nothing_else_from_being_pruned(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.without_backups().await;
+    let mut stubborn = kept(instant(), 1);
+    stubborn.priority = Some(9);
+    for (name, task) in [("a", stubborn), ("b", kept(instant(), 1))] {
+        server.create(name, task).await;
+        for _ in 0..3 {
+            let run = server.trigger(name).await;
+            server.ended(&run.name).await;
+            server.advance(60);
+        }
+    }
+    site.refuse("DELETE", "runs", "ROW.priority = 9").await;
+
+    let run = server.trigger("prune-history").await;
+    let run = until("the attempt to fail", async || {
+        let run = server.run(&run.name).await;
+        let over = [pb::RunState::Failed, pb::RunState::RetryWait].contains(&run.state());
+        over.then_some(run)
+    })
+    .await;
+
+    for part in ["2 runs", "but not tasks/a", "not this one"] {
+        assert!(run.message.contains(part), "{part}: {}", run.message);
+    }
+    assert_eq!(server.runs_of("a").await.len(), 3);
+    assert_eq!(server.runs_of("b").await.len(), 1);
+    server.stop().await;
+}
+
+async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
+    let mut stage = crate::support::Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", kept(scripted(&stage), 1)).await;
+    let mut runs = Vec::new();
+    // Many short lines, few long ones, and none.
+    for (lines, width) in [(2500, 10), (100, 5000), (0, 0), (1, 10)] {
+        let run = server.trigger("task").await;
+        let entered = stage.enters().await;
+        for _ in 0..lines {
+            entered.context.log("x".repeat(width));
+        }
+        entered.succeeds();
+        let run = server.ended(&run.name).await.name;
+        let id = run.rsplit_once('/').unwrap().1;
+        runs.push(id.parse::<RunId>().unwrap());
+        server.advance(60);
+    }
+    let location = match site.database.is_postgresql() {
+        true => Location::Postgres(site.database.url()),
+        false => Location::Sqlite(site.data().join("watchbell.db")),
+    };
+    let store = Store::open_existing(&location, Arc::new(site.clock.clone()))
+        .await
+        .unwrap();
+    let mut left = count(&site, "run_log").await;
+    assert_eq!(left, 2601);
+    let mut portions = 0;
+    while let Some(bite) = store.log_bite(&runs[..2]).await.unwrap() {
+        let mut tx = store.begin().await.unwrap();
+        tx.log_drop(&bite).await.unwrap();
+        drop(tx);
+        assert_eq!(
+            count(&site, "run_log").await,
+            left,
+            "nothing without a commit"
+        );
+        let mut tx = store.begin().await.unwrap();
+        tx.log_drop(&bite).await.unwrap();
+        tx.commit().await.unwrap();
+        let now = count(&site, "run_log").await;
+        assert!((1..=1000).contains(&(left - now)), "{left} → {now}");
+        left = now;
+        portions += 1;
+    }
+    // A thousand lines, or 256 KiB.
+    assert_eq!((left, portions), (1, 4));
+    store.close().await;
+
+    let run = prune(&server).await;
+    assert_eq!(run.counters["runs_deleted"], 3, "{}", run.message);
+    assert_eq!(count(&site, "run_log WHERE text LIKE 'x%'").await, 1);
+    server.stop().await;
+}
+
+async fn revisions_go_that_no_row_of_the_ledger_was_decided_by(database: Database) {
+    let site = Site::configured(database, "[history]\nledger_keep_for = \"30d\"\n");
+    let server = site.start().await;
+    server.without_backups().await;
+    server.create("task", instant().cron("0 0 * * *")).await;
+    let day = 24 * 3600;
+    for number in 1..=5 {
+        server.advance(day);
+        server
+            .decided("task", server.now() - jiff::SignedDuration::from_hours(12))
+            .await;
+        let told = pb::Task {
+            name: "tasks/task".to_owned(),
+            description: format!("told {number} times"),
+            ..pb::Task::default()
+        };
+        update(&server, told, &["description"]).await;
+    }
+    prune(&server).await;
+    let task = server.task("task").await;
+    let before = count(&site, "task_revisions").await;
+    assert_eq!(task.revision, 6);
+
+    server.advance(40 * day);
+    server
+        .decided("task", server.now() - jiff::SignedDuration::from_hours(12))
+        .await;
+    until("the revisions to go", async || {
+        // The auditor has to have seen the rows before they go.
+        prune(&server).await;
+        (count(&site, "task_revisions").await <= before - 5).then_some(())
+    })
+    .await;
+    // The audit at the stop still finds each row as it should be.
+    server.stop().await;
+}
