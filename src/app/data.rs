@@ -5,12 +5,17 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 
 use super::restore::UNFINISHED;
 use crate::config::{once, trust};
+
+/// A program that is being started lets go within milliseconds, unless the machine is very busy.
+const MOMENT: Duration = Duration::from_millis(20);
+const MOMENTS: usize = 25;
 
 /// A data directory that this process holds. Dropped, it is free for the next.
 #[derive(Debug)]
@@ -142,7 +147,7 @@ fn take_lock(file: &Path, what: &str, flag: &str) -> anyhow::Result<File> {
             file.display()
         )
     })?;
-    match lock.try_lock() {
+    match try_for_a_moment(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -167,9 +172,34 @@ fn take_lock(file: &Path, what: &str, flag: &str) -> anyhow::Result<File> {
     Ok(lock)
 }
 
+/// Takes a lock that is free, or is about to be: a process that is being started holds what its parent had open until
+/// its program begins, also where the parent has closed it meanwhile, or was killed.
+fn try_for_a_moment(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..MOMENTS {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(MOMENT),
+            tried => return tried,
+        }
+    }
+    lock.try_lock()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_in_a_moment_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataDir::open(dir.path(), true).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(2 * MOMENT);
+                drop(held);
+            });
+            DataDir::open(dir.path(), true).unwrap();
+        });
+    }
 
     #[test]
     fn a_directory_is_held_by_one_at_a_time() {

@@ -29,6 +29,9 @@ use super::{
 use crate::{clock::SharedClock, config::without_password, error::Error};
 
 const READERS: u32 = 8;
+/// Of one server, for all it reads and writes, beside the one that listens: a start fills the pool, and PostgreSQL has a
+/// hundred for everybody unless it is told otherwise.
+const POSTGRES_CONNECTIONS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Any number will do, as long as every server takes the same.
@@ -329,7 +332,7 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
     }
     let mut options = ConnectOptions::new(url);
     options
-        .max_connections(16)
+        .max_connections(POSTGRES_CONNECTIONS)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_timeout(ACQUIRE_TIMEOUT)

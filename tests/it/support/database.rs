@@ -30,7 +30,9 @@ impl Database {
             return None;
         };
         let template = template::postgresql(&server).await;
-        Some(Self::create(server, &format!("TEMPLATE {template}")).await)
+        // Its files are copied, which writes no log: that is half the work where a database is small.
+        let how = format!("TEMPLATE {template} STRATEGY FILE_COPY");
+        Some(Self::create(server, &how).await)
     }
 
     /// Another of the kind, of which the first server makes the schema; on SQLite it takes a
