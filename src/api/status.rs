@@ -13,6 +13,9 @@ use crate::{
 };
 
 const DOMAIN: &str = "watchbell";
+/// Bytes of fields and reasons of one error, where more than one is wrong: it travels three times, and clients take some
+/// 8 KiB of it.
+const SEVERAL_MAX: usize = 1500;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
@@ -51,18 +54,23 @@ impl From<Error> for Status {
                 Code::InvalidArgument
             }
             Error::Several(wrong) => {
-                let fields: Vec<String> = wrong.iter().map(|wrong| pb_path(&wrong.field)).collect();
-                let mut told = Vec::with_capacity(wrong.len());
-                for (field, Wrong { reason, .. }) in fields.iter().zip(wrong) {
+                let (mut told, mut bytes, mut left_out) = (Vec::new(), 0, 0);
+                for Wrong { field, reason } in wrong {
+                    bytes += field.len() + reason.len();
+                    if SEVERAL_MAX < bytes && !told.is_empty() {
+                        left_out += 1;
+                        continue;
+                    }
+                    let field = pb_path(field);
                     told.push(format!("{field}: {reason}"));
-                    details.add_bad_request_violation(field.as_str(), reason.as_str());
+                    details.add_bad_request_violation(field, reason.as_str());
+                }
+                if 0 < left_out {
+                    told.push(format!("and {left_out} more"));
                 }
                 message = format!("invalid {}", told.join("; "));
-                let metadata = [("field", fields.join(", "))];
-                let metadata = metadata
-                    .each_ref()
-                    .map(|(key, value)| (*key, value.as_str()));
-                info(&mut details, Reason::InvalidField, &metadata);
+                // The violations name the fields.
+                info(&mut details, Reason::InvalidField, &[]);
                 Code::InvalidArgument
             }
             Error::Conflict {
@@ -186,6 +194,6 @@ pub(super) fn download_over(limit: Duration) -> Status {
 /// A call or its caller has taken too long.
 pub(super) fn too_slow(message: String) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info("DEADLINE", DOMAIN, HashMap::new());
+    details.set_error_info(Reason::Deadline.as_str(), DOMAIN, HashMap::new());
     Status::with_error_details(Code::DeadlineExceeded, message, details)
 }

@@ -183,11 +183,18 @@ pub(super) fn changes(
 
 /// The path as clients know it.
 pub(super) fn pb_path(path: &str) -> String {
-    match path {
-        "schedule.start_at" => "schedule.start_time".to_owned(),
-        "schedule.end_at" => "schedule.end_time".to_owned(),
-        path => path.to_owned(),
+    for (own, theirs) in [
+        ("schedule.start_at", "schedule.start_time"),
+        ("schedule.end_at", "schedule.end_time"),
+    ] {
+        // Of a task, or of what has a schedule below it, such as a policy.
+        if let Some(above) = path.strip_suffix(own)
+            && (above.is_empty() || above.ends_with('.'))
+        {
+            return format!("{above}{theirs}");
+        }
     }
+    path.to_owned()
 }
 
 fn own_path(path: &str) -> String {

@@ -132,10 +132,24 @@ pub(super) fn feed<M: Envelope>(
     let end = |reason: &str| M::end(stream_end(reason));
     let is_over = move |at: i64| over_at.is_some_and(|over_at| over_at <= at);
     Box::pin(try_stream! {
+        // Runs beside every wait, also those of a snapshot: one of all there is may take long.
+        let mut over = std::pin::pin!(tokio::time::sleep(deadline));
         if let Some(pages) = snapshot {
             let mut pages = std::pin::pin!(pages);
             let mut count = 0;
-            while let Some(page) = pages.next().await {
+            loop {
+                let page = tokio::select! {
+                    page = pages.next() => page,
+                    () = &mut over => {
+                        yield own(end("DEADLINE"), Place::Snapshot, &tokens);
+                        return;
+                    }
+                    () = stop.cancelled() => {
+                        yield own(end("DRAINING"), Place::Snapshot, &tokens);
+                        return;
+                    }
+                };
+                let Some(page) = page else { break };
                 for item in page.map_err(Status::from)? {
                     count += 1;
                     yield own(M::snapshot(item), Place::Snapshot, &tokens);
@@ -151,7 +165,6 @@ pub(super) fn feed<M: Envelope>(
         let mut events = std::pin::pin!(journal::follow(store, from));
         let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
         let mut spoke = Stopwatch::start();
-        let mut over = std::pin::pin!(tokio::time::sleep(deadline));
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
@@ -177,7 +190,7 @@ pub(super) fn feed<M: Envelope>(
                 }
             };
             let Some(event) = event else { return };
-            let event = event.map_err(Status::from)?;
+            let event = event.map_err(|error| Status::from(with_token(error, &tokens)))?;
             at = event.sequence;
             let mut ends = is_over(at);
             if let Some(News { message, is_last }) = news(&event) {
@@ -191,6 +204,19 @@ pub(super) fn feed<M: Envelope>(
             }
         }
     })
+}
+
+/// The same error, with the oldest position as a token of this watch.
+fn with_token(error: Error, tokens: &Tokens) -> Error {
+    match error {
+        Error::OutOfRange { message, oldest } => Error::OutOfRange {
+            oldest: oldest
+                .parse()
+                .map_or(oldest, |number| tokens.make(Place::After(number))),
+            message,
+        },
+        other => other,
+    }
 }
 
 /// That a snapshot would be too large.

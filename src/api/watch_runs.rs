@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{Event, Run, RunId, TaskId},
-    error::Result,
+    error::{Error, Result, Thing},
     pb,
     pb::watch_runs_response::Message,
 };
@@ -72,7 +72,12 @@ impl Api {
         }
         if !request.run.is_empty() {
             let name = names::run("run", &request.run)?;
-            filter.run = Some(self.run_named(&name).await?.id);
+            let run = self.run_named(&name).await?;
+            if filter.task.is_some_and(|task| task != run.task_id) {
+                // Nothing of it would ever be told, nor its end.
+                return Err(Error::not_found(Thing::Run, &request.run));
+            }
+            filter.run = Some(run.id);
         }
         let tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
         let start = self

@@ -217,7 +217,7 @@ impl Engine {
 
     /// Gives a task its lower layers; what the API has changed stays. Says whether that changed it.
     async fn relayer(&self, task: &Task, layers: &Layers) -> Result<bool> {
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, &task.name).await?;
         let before = task.version;
         self.relayer_locked(&mut tx, &mut task, layers).await?;
@@ -263,7 +263,7 @@ impl Engine {
     }
 
     async fn retire(&self, name: &TaskName) -> Result<()> {
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         self.end_task(&mut tx, &mut task, "no longer in the configuration")
             .await?;

@@ -10,7 +10,7 @@ use super::{Engine, scheduler::LOOK_AGAIN};
 use crate::{
     domain::{
         EventKind, NewEvent, RunId, RunState, TaskId,
-        decide::{self, Facts, Live},
+        decide::{self, Decision, Facts, Live},
         ledger::SlotRow,
         run::reason,
         task::Course,
@@ -85,6 +85,24 @@ impl Engine {
             self.touch(tx, &mut task, EventKind::TaskResumed).await?;
         }
         Ok(())
+    }
+
+    /// Writes what was decided of one task, whose cursor the caller writes.
+    pub(super) async fn write_decided(
+        &self,
+        tx: &mut Tx,
+        task: &Course,
+        decision: Decision,
+    ) -> Result<()> {
+        let idle = decision.rows.iter().filter(|row| row.run_id.is_none());
+        let told = idle.map(|row| skipped(task, row)).collect();
+        let ready = self.store().ready(Decided {
+            runs: decision.runs,
+            rows: decision.rows,
+            told,
+            ..Decided::default()
+        })?;
+        tx.write(ready).await
     }
 
     /// Decides, without the database.

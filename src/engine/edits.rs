@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Caller, EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec, decide,
+        Caller, EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec,
+        decide::{self, Facts, Waiting},
         ledger::SlotOutcome,
-        schedule::Schedule,
-        task::{Freshness, Health, Layers, Origin, Override},
+        schedule::{Schedule, just_before},
+        task::{Freshness, Health, Layers, Origin, Override, Pause},
     },
     error::{Error, Reason, Result},
     store::{Remember, Tx},
@@ -72,7 +73,7 @@ impl Engine {
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
         self.refuse_older()?;
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
         let mut layers = task.layers.clone();
@@ -118,7 +119,7 @@ impl Engine {
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
         self.refuse_older()?;
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
         if task.layers.origin() == Origin::Api {
@@ -154,7 +155,7 @@ impl Engine {
         etag: Option<&str>,
         remember: Option<Remember<'_, ()>>,
     ) -> Result<()> {
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
         let advice = match task.layers.origin() {
@@ -248,7 +249,9 @@ impl Engine {
             self.close_span(tx, task, Some(&schedule), outcome, why)
                 .await?;
             let before = self.schedule_or_none(task)?;
-            task.freshness.reschedule(&before, tx.now());
+            // What still waits is no slot that went without a success.
+            let closed_upto = task.cursor_at.min(tx.now());
+            task.freshness.reschedule(&before, closed_upto);
         }
         task.spec = spec.into();
         task.layers = layers;
@@ -258,8 +261,8 @@ impl Engine {
         self.touch(tx, task, EventKind::TaskUpdated).await
     }
 
-    /// Closes (cursor, now]: as paused where something is, and the rest with this outcome. A slot that is not due yet
-    /// stays where the schedule that follows has it as well; see [`decide::changed_upto`].
+    /// Closes (cursor, now]: as paused where something is, and the rest with this outcome. A slot that waits for its spread
+    /// stays where the schedule that follows has it as well, or runs at once where it is due by that already.
     async fn close_span(
         &self,
         tx: &mut Tx,
@@ -268,20 +271,35 @@ impl Engine {
         outcome: SlotOutcome,
         why: String,
     ) -> Result<()> {
-        let pause = match task.pause.clone() {
-            Some(pause) => Some(pause),
-            None => tx.global_pause_locked().await?,
-        };
-        if let Some(pause) = pause {
-            self.leave_pause(tx, task, &pause).await?;
-        }
-        let schedule = self.schedule_or_none(task)?;
         let now = tx.now();
-        let upto = next.map_or(now, |next| {
-            decide::changed_upto(&schedule, next, task.cursor_at, now)
+        let pauses = [task.pause.clone(), tx.global_pause_locked().await?];
+        let pauses: Vec<Pause> = pauses.into_iter().flatten().collect();
+        for pause in &pauses {
+            self.leave_pause(tx, task, pause).await?;
+        }
+        let holds = |pause: &&Pause| pause.until.is_none_or(|until| now < until);
+        let schedule = self.schedule_or_none(task)?;
+        let waiting = next.map_or(Waiting::Nothing, |next| {
+            decide::waiting_through(&schedule, next, task.cursor_at, now)
         });
         let facts = self.facts(&schedule, now);
         let mut course = task.course();
+        let (upto, outcome, why) = match (waiting, pauses.iter().find(holds)) {
+            (Waiting::Nothing, _) => (now, outcome, why),
+            (Waiting::Stays(slot), _) => (just_before(slot), outcome, why),
+            (Waiting::IsDue(_), Some(pause)) => {
+                let why = decide::paused_by(pause);
+                (now, SlotOutcome::SkippedPaused, why)
+            }
+            (Waiting::IsDue(slot), None) => {
+                let live = self.live_of(tx, &[task.id]).await?;
+                let live = live.get(&task.id).map_or(&[][..], Vec::as_slice);
+                let facts = Facts { live, ..facts };
+                let decision = decide::decide_early(&mut course, &facts, slot);
+                self.write_decided(tx, &course, decision).await?;
+                (now, outcome, why)
+            }
+        };
         if let Some(row) = decide::close(&mut course, &facts, upto, outcome, why) {
             if 0 < row.count {
                 tx.tell(skipped(&course, &row));
@@ -304,7 +322,7 @@ impl Engine {
         self.close_span(tx, task, Some(&schedule), outcome, why.to_owned())
             .await?;
         plan_next(task, &schedule);
-        task.freshness.restart(tx.now());
+        task.freshness.restart(task.cursor_at.min(tx.now()));
         Ok(())
     }
 

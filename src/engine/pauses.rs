@@ -26,7 +26,7 @@ impl Engine {
         until: Option<Timestamp>,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.begin_after_pauses().await?;
         let pause = pause_by(who, reason, until, tx.now())?;
         let mut task = self.settled(&mut tx, name).await?;
         if let Some(pause) = &task.pause {
@@ -178,6 +178,18 @@ impl Engine {
         tx.slots_insert(&rows).await?;
         tx.cursors_move(&moved).await?;
         Ok(count)
+    }
+
+    /// Begins a write for whoever settles a task in it. A pause of all that is over is ended before, so that what was due
+    /// since is decided by what was in force then.
+    pub(super) async fn begin_after_pauses(&self) -> Result<Tx> {
+        let pause = self.store().global_pause().await?;
+        if let Some(until) = pause.and_then(|pause| pause.until)
+            && until <= self.clock().now()
+        {
+            self.end_global_pause(until).await?;
+        }
+        self.store().begin().await
     }
 
     /// The task, locked, with everything decided that is due by now; unless something is paused.

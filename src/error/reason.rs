@@ -34,7 +34,8 @@ impl Thing {
             Self::Document => Reason::DocumentNotFound,
             Self::BackupPolicy => Reason::BackupPolicyNotFound,
             Self::RestorePoint | Self::GoodRestorePoint => Reason::RestorePointNotFound,
-            Self::Database => Reason::DatabaseNotFound,
+            // The server names it itself.
+            Self::Database => Reason::Internal,
         }
     }
 
@@ -90,7 +91,7 @@ macro_rules! reasons {
 
 reasons! {
     InvalidField = "INVALID_FIELD" in INVALID_ARGUMENT,
-        "A field of the request is wrong: the violations of `BadRequest` name each, and what was expected. The same request never succeeds.";
+        "A field of the request is wrong: the violations of `BadRequest` name each, and what was expected. What it names may have to be made first; else the same request never succeeds.";
     TaskNotFound = "TASK_NOT_FOUND" in NOT_FOUND,
         "No task has this name; `near_names` are some that are close.";
     RunNotFound = "RUN_NOT_FOUND" in NOT_FOUND,
@@ -101,8 +102,6 @@ reasons! {
         "No backup policy has this name; `near_names` are some that are close.";
     RestorePointNotFound = "RESTORE_POINT_NOT_FOUND" in NOT_FOUND,
         "No restore point has this name, or none that is good where the latest was asked for.";
-    DatabaseNotFound = "DATABASE_NOT_FOUND" in NOT_FOUND,
-        "The database that is named is not there.";
     TaskExists = "TASK_EXISTS" in ALREADY_EXISTS,
         "A task has this name: take another, or update that one.";
     DocumentExists = "DOCUMENT_EXISTS" in ALREADY_EXISTS,
@@ -116,7 +115,7 @@ reasons! {
     WrongToken = "WRONG_TOKEN" in UNAUTHENTICATED,
         "The call has a token, and it is not this server's: read it anew.";
     Denied = "DENIED" in PERMISSION_DENIED,
-        "Who calls, or on whose behalf, may not do this: the message names who may.";
+        "Who calls, or on whose behalf, may not do this: the message says why.";
     Paused = "PAUSED" in FAILED_PRECONDITION,
         "The task, or everything, is paused: resume it, or insist by `ignore_pause` where the call has that.";
     NotPaused = "NOT_PAUSED" in FAILED_PRECONDITION,
@@ -136,9 +135,9 @@ reasons! {
     ConfigurationOlder = "CONFIGURATION_OLDER" in FAILED_PRECONDITION,
         "This server was started with an older configuration than the one in force: ask another, or start it with the newer.";
     IllegalTransition = "ILLEGAL_TRANSITION" in FAILED_PRECONDITION,
-        "The document's status allows no such step: the message names those that it allows.";
+        "The document's status allows no such step.";
     NotDue = "NOT_DUE" in FAILED_PRECONDITION,
-        "The document's day has not come.";
+        "The document's day has not come, or it has none.";
     NewerInForce = "NEWER_IN_FORCE" in FAILED_PRECONDITION,
         "A later version of the document is in force already.";
     HasDependants = "HAS_DEPENDANTS" in FAILED_PRECONDITION,
@@ -154,11 +153,11 @@ reasons! {
     UploadOffset = "UPLOAD_OFFSET" in FAILED_PRECONDITION,
         "The upload goes on elsewhere than the server has it: ask GetUpload, and send from there.";
     Removed = "REMOVED" in FAILED_PRECONDITION,
-        "The restore point was removed by retention: its snapshot is gone.";
+        "The restore point's snapshot is gone: retention removed it, or it was not in the repository from which this instance was restored.";
     IsExport = "IS_EXPORT" in FAILED_PRECONDITION,
         "The restore point is an export, which is no instance to restore.";
     NeedsConfirmation = "NEEDS_CONFIRMATION" in FAILED_PRECONDITION,
-        "What is asked for removes more than usual: plan it, and send its token.";
+        "What is asked for removes more than usual: look at PlanRetention, then set `confirm`.";
     PolicyDisabled = "POLICY_DISABLED" in FAILED_PRECONDITION,
         "The backup policy is disabled: enable it first.";
     PolicyUnavailable = "POLICY_UNAVAILABLE" in FAILED_PRECONDITION,
@@ -181,6 +180,8 @@ reasons! {
         "A bound was reached: the message names it, and what keeps below it.";
     OutOfRange = "OUT_OF_RANGE" in OUT_OF_RANGE,
         "The log does not reach to this resume token: begin without one, or at `oldest`.";
+    Deadline = "DEADLINE" in DEADLINE_EXCEEDED,
+        "The call was not done within its deadline: it may have been done all the same; ask, or send it again with its `request_id`.";
     Unavailable = "UNAVAILABLE" in UNAVAILABLE,
         "Something that the server needs is away, or it is draining: the same may succeed after the delay of `RetryInfo`.";
     Internal = "INTERNAL" in INTERNAL,

@@ -113,30 +113,30 @@ impl Store {
         number.ok_or_else(|| Error::internal("the database gave no number"))
     }
 
-    /// Drops what is older than `before` and what is beyond `keep` events; says how many went.
-    pub async fn events_prune(&self, before: Timestamp, keep: i64) -> Result<u64> {
-        let upto = self.events_older_than(before).await?;
+    /// The number up to which events go that are older than `before` or beyond `keep`.
+    pub async fn events_to_prune(&self, before: Timestamp, keep: i64) -> Result<i64> {
+        let older = self.events_older_than(before).await?;
         // Never past what the tail has delivered.
-        let upto = upto.max(self.tail().last() - keep).min(self.tail().last());
-        if upto <= self.events_pruned_upto().await? {
-            return Ok(0);
+        Ok(older.max(self.tail().last() - keep).min(self.tail().last()))
+    }
+
+    /// Drops the oldest events up to `upto`: as many as hold up nobody, whose count is returned; none where all of them
+    /// are gone.
+    pub async fn events_prune(&self, upto: i64) -> Result<Option<u64>> {
+        let from = self.events_pruned_upto().await?;
+        if upto <= from {
+            return Ok(None);
         }
-        let mut gone = 0;
-        let mut from = self.events_pruned_upto().await?;
-        // A transaction for each some thousand: a whole day's at once would hold up everybody.
-        while from < upto {
-            let to = upto.min(from.max(self.events_lowest().await?) + PRUNED_AT_ONCE);
-            let mut tx = self.begin().await?;
-            let delete = tx
-                .sql("DELETE FROM events WHERE sequence <= ")
-                .bind(to)
-                .done();
-            gone += tx.run(delete).await?;
-            tx.set_value(PRUNED, &to).await?;
-            tx.commit().await?;
-            from = to;
-        }
-        Ok(gone)
+        let to = upto.min(from.max(self.events_lowest().await?) + PRUNED_AT_ONCE);
+        let mut tx = self.begin().await?;
+        let delete = tx
+            .sql("DELETE FROM events WHERE sequence <= ")
+            .bind(to)
+            .done();
+        let gone = tx.run(delete).await?;
+        tx.set_value(PRUNED, &to).await?;
+        tx.commit().await?;
+        Ok(Some(gone))
     }
 }
 

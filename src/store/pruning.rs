@@ -169,18 +169,8 @@ impl Tx {
                 .done();
             self.run(delete).await?;
         }
-        if let Some((run, attempt, line)) = bite.part {
-            let delete = self
-                .sql("DELETE FROM run_log WHERE run_id = ")
-                .bind(run.0)
-                .push(" AND (attempt < ")
-                .bind(attempt)
-                .push(" OR attempt = ")
-                .bind(attempt)
-                .push(" AND line <= ")
-                .bind(line)
-                .push(")")
-                .done();
+        if let Some(part) = bite.part {
+            let delete = delete_part(self.sql(""), part);
             self.run(delete).await?;
         }
         Ok(())
@@ -252,6 +242,19 @@ impl Tx {
     }
 }
 
+/// Deletes the lines of a run up to this attempt and line.
+fn delete_part(sql: Sql, (run, attempt, line): (RunId, i64, i64)) -> Statement {
+    sql.push("DELETE FROM run_log WHERE run_id = ")
+        .bind(run.0)
+        // As one value: a range of the key on both databases.
+        .push(" AND (attempt, line) <= (")
+        .bind(attempt)
+        .push(", ")
+        .bind(line)
+        .push(")")
+        .done()
+}
+
 /// The first of them, with as many attempts as one transaction deletes.
 fn portion(old: Vec<Old>) -> Vec<RunId> {
     let mut left = ATTEMPTS;
@@ -311,5 +314,14 @@ mod tests {
         assert_eq!(has(by_state), 4, "failed, timed out, expired and abandoned");
         assert_eq!(has("runs_task (task_id=?)"), 1);
         assert_eq!(has("TEMP B-TREE"), 0);
+    }
+
+    #[tokio::test]
+    async fn sqlite_deletes_a_part_of_a_log_by_a_range_of_its_key() {
+        let (_dir, store) = empty_store().await;
+        let part = (RunId(uuid::Uuid::nil()), 1, 1);
+        let steps = plan(&store, delete_part(store.sql(""), part)).await;
+        let range = "(run_id=? AND (attempt,line)<(?,?))";
+        assert!(steps.iter().any(|step| step.contains(range)), "{steps:?}");
     }
 }

@@ -11,13 +11,14 @@ use super::Env;
 use crate::{
     config::HistoryConfig,
     domain::{
-        RunId, Task,
+        RunId, Task, TaskId,
         schedule::{Schedule, just_before},
     },
     engine::{Done, Failure, Kind, RunContext},
+    store::Tx,
 };
 
-/// Parts in a row that may fail before the others are left to the next attempt.
+/// Parts in a row that may fail before the others of their kind are left to the next attempt.
 const FAILURES_IN_A_ROW: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -43,26 +44,21 @@ struct Failed {
 }
 
 impl Failed {
-    /// Takes the result of a part.
-    ///
-    /// # Errors
-    /// That failure, where so many came in a row that the others would hardly fare better.
-    fn take<T>(&mut self, part: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
-        let failure = match result {
-            Ok(done) => {
-                self.in_a_row = 0;
-                return Ok(Some(done));
-            }
-            Err(failure) => failure,
+    /// Takes what came of a part.
+    fn take(&mut self, part: &str, result: Result<(), Failure>) {
+        let Err(failure) = result else {
+            self.in_a_row = 0;
+            return;
         };
         warn!(part, error = %format!("{:#}", failure.error), "{part} cannot be pruned");
         self.count += 1;
         self.in_a_row += 1;
-        if FAILURES_IN_A_ROW <= self.in_a_row {
-            return Err(failure);
-        }
         self.first.get_or_insert_with(|| (part.to_owned(), failure));
-        Ok(None)
+    }
+
+    /// Whether so many failed in a row that the others of their kind would hardly fare better.
+    fn is_hopeless(&self) -> bool {
+        FAILURES_IN_A_ROW <= self.in_a_row
     }
 }
 
@@ -73,39 +69,28 @@ impl Kind for PruneHistory {
     type Env = Env;
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
-        let store = context.store().clone();
         let now = context.clock.now();
         let keep = &env.shared.history;
         let mut gone = Gone::default();
         let mut failed = Failed::default();
-        let tasks = store.tasks_all().await?;
-        for (done, task) in tasks.iter().enumerate() {
-            if context.cancel.is_cancelled() {
-                return Err(
-                    anyhow::anyhow!("stopped after {done} of {} tasks", tasks.len()).into(),
-                );
-            }
-            context.progress(done as i64, tasks.len() as i64, task.name.as_str());
-            let pruned = prune_task(&context, task, keep, now, &mut gone).await;
-            failed.take(&task.resource_name(), pruned)?;
-        }
         if !context.dry_run {
-            let pruned = prune_log(&context, keep, now, &mut gone).await;
-            failed.take("the log of events", pruned)?;
-            let pruned = prune_requests(&context, before(now, keep.requests_keep_for)).await;
-            gone.requests = failed.take("kept answers", pruned)?.unwrap_or_default();
-            for task in store.tasks_deleted(1000).await? {
-                let pruned = prune_deleted(&context, &task, keep, now, &mut gone).await;
-                failed.take(&task.resource_name(), pruned)?;
-            }
+            let pruned = prune_log(&context, keep, now, &mut gone.events).await;
+            failed.take("the log of events", pruned);
+            let answers = before(now, keep.requests_keep_for);
+            let pruned = prune_requests(&context, answers, &mut gone.requests).await;
+            failed.take("kept answers", pruned);
         }
-        let all =
-            gone.runs + gone.slots + gone.events + gone.requests + gone.revisions + gone.tasks;
-        let verb = if context.dry_run { "would go" } else { "gone" };
-        let message = format!(
-            "{} runs, {} ledger rows, {} events, {} kept answers, {} revisions, {} deleted tasks {verb}",
-            gone.runs, gone.slots, gone.events, gone.requests, gone.revisions, gone.tasks
-        );
+        let pruned = prune_tasks(&context, keep, now, &mut gone, &mut failed).await;
+        failed.take("the tasks", pruned);
+        if !context.dry_run {
+            let pruned = prune_ended(&context, keep, now, &mut gone, &mut failed).await;
+            failed.take("tasks that were deleted", pruned);
+        }
+        let message = gone.message(if context.dry_run { "would go" } else { "gone" });
+        // Whatever part it met: the rest was not looked at.
+        if context.cancel.is_cancelled() {
+            return Err(anyhow::anyhow!("stopped before its end: {message}").into());
+        }
         if let Some((part, failure)) = failed.first {
             let others = match failed.count - 1 {
                 0 => String::new(),
@@ -116,10 +101,9 @@ impl Kind for PruneHistory {
                 .context(format!("{message}; but not {part}{others}"));
             return Err(Failure { error, ..failure });
         }
-        let done = if all == 0 {
-            Done::nothing_to_do("nothing is old enough")
-        } else {
-            Done::worked(message)
+        let done = match gone.all() {
+            0 => Done::nothing_to_do("nothing is old enough"),
+            _ => Done::worked(message),
         };
         Ok(done
             .count("runs_deleted", gone.runs)
@@ -131,19 +115,65 @@ impl Kind for PruneHistory {
     }
 }
 
-async fn prune_task(
+impl Gone {
+    fn all(&self) -> u64 {
+        self.runs + self.slots + self.events + self.requests + self.revisions + self.tasks
+    }
+
+    fn message(&self, verb: &str) -> String {
+        format!(
+            "{} runs, {} ledger rows, {} events, {} kept answers, {} revisions, {} deleted tasks {verb}",
+            self.runs, self.slots, self.events, self.requests, self.revisions, self.tasks
+        )
+    }
+}
+
+async fn prune_tasks(
     context: &RunContext,
-    task: &Task,
     keep: &HistoryConfig,
     now: Timestamp,
     gone: &mut Gone,
+    failed: &mut Failed,
 ) -> Result<(), Failure> {
-    prune_runs(context, task, now, &mut gone.runs).await?;
-    if !context.dry_run {
+    let mut tasks = context.store().tasks_all().await?;
+    // Each run begins elsewhere, so that those that fail are not always before the same others.
+    let count = tasks.len();
+    tasks.rotate_left(usize::try_from(context.run.0.as_u128() % count.max(1) as u128).unwrap_or(0));
+    for (done, task) in tasks.iter().enumerate() {
+        if context.cancel.is_cancelled() || failed.is_hopeless() {
+            break;
+        }
+        context.progress(done as i64, count as i64, task.name.as_str());
+        let name = task.resource_name();
+        let pruned = prune_runs(context, task, now, &mut gone.runs).await;
+        failed.take(&name, pruned);
+        if context.dry_run {
+            continue;
+        }
         // Never past what the auditor has seen, and never so far that nothing is left.
         let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
-        prune_slots(context, task, upto, &mut gone.slots).await?;
-        prune_revisions(context, task, &mut gone.revisions).await?;
+        let pruned = prune_slots(context, task, upto, &mut gone.slots).await;
+        failed.take(&format!("the ledger of {name}"), pruned);
+        let pruned = prune_revisions(context, task, &mut gone.revisions).await;
+        failed.take(&format!("the revisions of {name}"), pruned);
+    }
+    Ok(())
+}
+
+/// What is left of tasks that were deleted.
+async fn prune_ended(
+    context: &RunContext,
+    keep: &HistoryConfig,
+    now: Timestamp,
+    gone: &mut Gone,
+    failed: &mut Failed,
+) -> Result<(), Failure> {
+    for task in context.store().tasks_deleted(1000).await? {
+        if context.cancel.is_cancelled() || failed.is_hopeless() {
+            break;
+        }
+        let pruned = prune_deleted(context, &task, keep, now, gone).await;
+        failed.take(&task.resource_name(), pruned);
     }
     Ok(())
 }
@@ -169,16 +199,27 @@ async fn prune_log(
     context: &RunContext,
     keep: &HistoryConfig,
     now: Timestamp,
-    gone: &mut Gone,
+    gone: &mut u64,
 ) -> Result<(), Failure> {
-    let before = before(now, keep.events_keep_for);
     let store = context.store();
-    gone.events = store.events_prune(before, keep.events_keep_count).await?;
+    let before = before(now, keep.events_keep_for);
+    let upto = store
+        .events_to_prune(before, keep.events_keep_count)
+        .await?;
+    while !context.cancel.is_cancelled() {
+        match store.events_prune(upto).await? {
+            Some(portion) => *gone += portion,
+            None => break,
+        }
+    }
     Ok(())
 }
 
-async fn prune_requests(context: &RunContext, before: Timestamp) -> Result<u64, Failure> {
-    let mut gone = 0;
+async fn prune_requests(
+    context: &RunContext,
+    before: Timestamp,
+    gone: &mut u64,
+) -> Result<(), Failure> {
     while !context.cancel.is_cancelled() {
         let mut tx = context.begin().await?;
         let portion = tx.requests_prune(before).await?;
@@ -186,9 +227,9 @@ async fn prune_requests(context: &RunContext, before: Timestamp) -> Result<u64, 
         if portion == 0 {
             break;
         }
-        gone += portion;
+        *gone += portion;
     }
-    Ok(gone)
+    Ok(())
 }
 
 async fn prune_runs(
@@ -217,26 +258,48 @@ async fn prune_runs(
             *gone += old.len() as u64;
             return Ok(());
         }
-        delete_runs(context, &old, gone).await?;
+        if !delete_runs(context, None, &old, gone).await? {
+            return Ok(());
+        }
     }
 }
 
-/// Deletes runs, their logs first: these may be many times as large as all else.
-async fn delete_runs(context: &RunContext, runs: &[RunId], gone: &mut u64) -> Result<(), Failure> {
+/// Begins a write of what is pruned; none where the task, which is to have ended, lives again.
+async fn begin(context: &RunContext, ended: Option<TaskId>) -> Result<Option<Tx>, Failure> {
+    let mut tx = context.begin().await?;
+    if let Some(task) = ended
+        && tx.task_ended_locked(task).await?.is_none()
+    {
+        return Ok(None);
+    }
+    Ok(Some(tx))
+}
+
+/// Deletes runs, their logs first: these may be many times as large as all else. Says whether it came to its end.
+async fn delete_runs(
+    context: &RunContext,
+    ended: Option<TaskId>,
+    runs: &[RunId],
+    gone: &mut u64,
+) -> Result<bool, Failure> {
     let store = context.store();
     while let Some(bite) = store.log_bite(runs).await? {
         if context.cancel.is_cancelled() {
-            return Ok(());
+            return Ok(false);
         }
-        let mut tx = context.begin().await?;
+        let Some(mut tx) = begin(context, ended).await? else {
+            return Ok(false);
+        };
         tx.log_drop(&bite).await?;
         tx.commit().await?;
     }
-    let mut tx = context.begin().await?;
+    let Some(mut tx) = begin(context, ended).await? else {
+        return Ok(false);
+    };
     let deleted = tx.runs_delete(runs).await?;
     tx.commit().await?;
     *gone += deleted;
-    Ok(())
+    Ok(true)
 }
 
 async fn prune_revisions(context: &RunContext, task: &Task, gone: &mut u64) -> Result<(), Failure> {
@@ -275,19 +338,32 @@ async fn prune_slots(
 
 /// Drops all that is left of a task that was deleted long ago; says whether nothing is.
 async fn erase(context: &RunContext, task: &Task, gone: &mut Gone) -> Result<bool, Failure> {
-    prune_slots(context, task, task.cursor_at, &mut gone.slots).await?;
+    let ended = Some(task.id);
     loop {
         let runs = context.store().history_all(task.id).await?;
         if context.cancel.is_cancelled() {
             return Ok(false);
         }
         if runs.is_empty() {
-            let mut tx = context.begin().await?;
-            tx.task_erase(task.id).await?;
-            tx.commit().await?;
-            return Ok(true);
+            break;
         }
-        delete_runs(context, &runs, &mut gone.runs).await?;
+        if !delete_runs(context, ended, &runs, &mut gone.runs).await? {
+            return Ok(false);
+        }
+    }
+    loop {
+        let Some(mut tx) = begin(context, ended).await? else {
+            return Ok(false);
+        };
+        let merged = tx.slots_prune(task.id, task.cursor_at).await?;
+        if merged == 0 {
+            tx.task_erase(task.id).await?;
+        }
+        tx.commit().await?;
+        if merged == 0 || context.cancel.is_cancelled() {
+            return Ok(merged == 0);
+        }
+        gone.slots += merged;
     }
 }
 

@@ -66,9 +66,9 @@ fn bad_tasks() -> Vec<(pb::Task, &'static str, &'static str)> {
         ),
         (
             edit(|task| {
-                task.catch_up
-                    .get_or_insert_default()
-                    .set_mode(pb::CatchUpMode::All);
+                let catch_up = task.catch_up.get_or_insert_default();
+                catch_up.set_mode(pb::CatchUpMode::All);
+                catch_up.max_count = 5;
             }),
             "catch_up.window",
             "all",
@@ -354,5 +354,24 @@ async fn all_wrong_fields_are_named_at_once(database: Database) {
     for part in ["0 to 9", "1 to 100", "minute", "there is no kind"] {
         assert!(status.message().contains(part), "{part}: {status:?}");
     }
+
+    // A bound that is wrong itself is none for another.
+    let mut task = instant();
+    task.retry.get_or_insert_default().initial_backoff = Some(seconds(8 * 24 * 3600));
+    task.catch_up
+        .get_or_insert_default()
+        .set_mode(pb::CatchUpMode::All);
+    let request = pb::CreateTaskRequest {
+        task_id: "task".to_owned(),
+        task: Some(task),
+        ..Default::default()
+    };
+    let (_, _, status) = refused(server.client.tasks().create_task(request).await);
+    let wrong = [
+        "retry.initial_backoff",
+        "catch_up.window",
+        "catch_up.max_count",
+    ];
+    assert_eq!(violations(&status), wrong, "{status:?}");
     server.stop().await;
 }

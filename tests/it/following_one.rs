@@ -1,16 +1,28 @@
 //! Watches of one run: they end with it, also where they begin behind its end.
 
+use tonic::Code;
 use watchbell_client::pb::{self, watch_runs_response::Message};
 
 use crate::{
-    following::{next, watch},
-    support::{Database, Site, Stage, instant, on_both, scripted},
+    following::{Watch, next, watch},
+    support::{Database, Site, Stage, instant, on_both, refused, scripted},
 };
 
 on_both!(
     a_watch_of_one_run_ends_with_it,
     a_watch_of_one_run_that_is_resumed_behind_its_end_ends,
 );
+
+async fn until_ended(watch: &mut Watch, run: &str) {
+    loop {
+        if let Some(Message::Event(event)) = next(watch).await.message
+            && event.r#type == "run.succeeded"
+            && event.run.is_some_and(|ended| ended.name == run)
+        {
+            return;
+        }
+    }
+}
 
 async fn a_watch_of_one_run_ends_with_it(database: Database) {
     let mut stage = Stage::new();
@@ -53,24 +65,26 @@ async fn a_watch_of_one_run_that_is_resumed_behind_its_end_ends(database: Databa
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", instant()).await;
+    // The log may be told a little later than the row is written.
+    let mut told = watch(&server, pb::WatchRunsRequest::default()).await;
     let run = server.trigger("task").await.name;
-    server.ended(&run).await;
+    until_ended(&mut told, &run).await;
     let request = pb::WatchRunsRequest {
         run,
         ..Default::default()
     };
     let ends = async |request: pb::WatchRunsRequest| {
         let mut watch = watch(&server, request).await;
-        let mut told = Vec::new();
+        let mut heard = Vec::new();
         loop {
             let message = next(&mut watch).await;
             match message.message {
                 Some(Message::End(end)) => {
                     assert_eq!(end.reason, "RUN_ENDED");
                     assert!(watch.message().await.unwrap().is_none());
-                    return (told, message.resume_token);
+                    return (heard, message.resume_token);
                 }
-                Some(Message::Event(event)) => told.push(event.r#type),
+                Some(Message::Event(event)) => heard.push(event.r#type),
                 _ => {}
             }
         }
@@ -85,11 +99,20 @@ async fn a_watch_of_one_run_that_is_resumed_behind_its_end_ends(database: Databa
         skip_snapshot: true,
         ..request.clone()
     };
-    let (told, token) = ends(anew).await;
-    assert!(told.is_empty(), "{told:?}");
+    let (heard, token) = ends(anew).await;
+    assert!(heard.is_empty(), "{heard:?}");
     // Others have told more since.
     let other = server.trigger("task").await.name;
-    server.ended(&other).await;
+    until_ended(&mut told, &other).await;
     assert!(ends(resumed(token)).await.0.is_empty());
+    // What would never be told is refused.
+    server.create("other", instant()).await;
+    let mismatch = pb::WatchRunsRequest {
+        task: "tasks/other".to_owned(),
+        ..request
+    };
+    let answer = server.client.runs().watch_runs(mismatch).await;
+    let (code, reason, _) = refused(answer.map(|_| ()));
+    assert_eq!((code, reason.as_str()), (Code::NotFound, "RUN_NOT_FOUND"));
     server.stop().await;
 }

@@ -11,7 +11,9 @@ use watchbell_client::pb;
 
 use crate::{
     catalogue::update,
-    support::{Database, Server, Site, TaskExt as _, instant, on_both, scripted, until},
+    support::{
+        Database, Server, Site, TaskExt as _, instant, on_both, on_postgresql, scripted, until,
+    },
 };
 
 on_both!(
@@ -21,6 +23,8 @@ on_both!(
     a_log_is_dropped_in_portions_and_then_its_run,
     revisions_go_that_no_row_of_the_ledger_was_decided_by,
 );
+
+on_postgresql!(what_is_cancelled_in_its_midst_is_not_said_to_be_done);
 
 fn kept(task: pb::Task, count: i32) -> pb::Task {
     pb::Task {
@@ -284,5 +288,44 @@ async fn revisions_go_that_no_row_of_the_ledger_was_decided_by(database: Databas
     })
     .await;
     // The audit at the stop still finds each row as it should be.
+    server.stop().await;
+}
+
+async fn what_is_cancelled_in_its_midst_is_not_said_to_be_done(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.without_backups().await;
+    server.create("task", kept(instant(), 1)).await;
+    for _ in 0..2 {
+        let run = server.trigger("task").await;
+        server.ended(&run.name).await;
+        server.advance(60);
+    }
+    // The first deletion takes as long as it takes to be cancelled.
+    let fate = site.database.connect(site.data()).await;
+    for statement in [
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN PERFORM pg_sleep(2); RETURN OLD; END$$",
+        "CREATE TRIGGER dawdle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION dawdle()",
+    ] {
+        fate.execute_unprepared(statement).await.unwrap();
+    }
+    let run = server.trigger("prune-history").await.name;
+    until("the deletion", async || {
+        let text = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' \
+                    AND datname = current_database()";
+        let select = Statement::from_string(fate.get_database_backend(), text);
+        fate.query_one_raw(select).await.unwrap().map(drop)
+    })
+    .await;
+    let request = pb::CancelRunRequest {
+        name: run.clone(),
+        ..Default::default()
+    };
+    server.client.runs().cancel_run(request).await.unwrap();
+
+    let run = server.ended(&run).await;
+
+    assert_eq!(run.state(), pb::RunState::Cancelled, "{}", run.message);
     server.stop().await;
 }

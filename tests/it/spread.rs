@@ -15,6 +15,7 @@ on_both!(
     a_pause_in_which_a_slot_is_due_takes_it,
     a_pause_of_all_that_ends_before_a_slot_is_due_leaves_it,
     another_spread_leaves_a_slot_that_is_not_due,
+    no_spread_lets_a_slot_run_at_once_and_on_time,
     another_time_takes_the_place_of_a_slot_that_is_not_due,
     a_task_that_is_deleted_owes_no_slot,
     another_configuration_leaves_a_slot_that_is_not_due,
@@ -144,6 +145,30 @@ async fn another_spread_leaves_a_slot_that_is_not_due(database: Database) {
     site.clock.set(due_at);
     let ledger = server.decided("task", slot()).await;
     assert_eq!(ledger, [row("SKIPPED_EDITED", 0), row("DISPATCHED", 1)]);
+    server.stop().await;
+}
+
+async fn no_spread_lets_a_slot_run_at_once_and_on_time(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let mut task = spread().catch_up(pb::CatchUpMode::None);
+    task.late_after = Some(seconds(1));
+    server.create("task", task).await;
+    half_way(&site, &server).await;
+    let mut none = instant().cron("0 * * * *");
+    none.name = "tasks/task".to_owned();
+    let task = update(&server, none, &["schedule.spread"]).await;
+
+    let ledger = server.decided("task", slot()).await;
+    assert_eq!(ledger, [row("DISPATCHED", 1), row("SKIPPED_EDITED", 0)]);
+    let run = server.runs_of("task").await.remove(0);
+    assert_eq!(at(&run.nominal_time), slot().to_string());
+    assert_eq!(run.due_time, Some(stamp(server.now())));
+    server.ended(&run.name).await;
+    assert_eq!(at(&task.next_nominal_time), "2026-03-02T14:00:00Z");
+    let late = server.status().await.problems;
+    let own = |problem: &pb::Problem| problem.subject == "tasks/task";
+    assert!(!late.iter().any(own), "{late:?}");
     server.stop().await;
 }
 

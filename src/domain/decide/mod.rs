@@ -9,7 +9,7 @@ mod tests;
 
 use jiff::Timestamp;
 
-pub use self::rows::{changed_upto, close, close_pause};
+pub use self::rows::{Waiting, close, close_pause, paused_by, waiting_through};
 use self::rows::{skip, span_row};
 use super::{
     id::RunId,
@@ -64,6 +64,23 @@ pub fn decide(task: &mut Course, facts: &Facts<'_>) -> Decision {
     }
     decide_due(task, facts, &mut decision);
     plan_next(task, facts.schedule);
+    decision
+}
+
+/// Decides a slot that waits for its spread at once, as one that is on time: it is due already by the schedule that
+/// follows, whose spread is shorter.
+pub fn decide_early(task: &mut Course, facts: &Facts<'_>, slot: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(reason) = overlap_reason(task.spec.overlap, facts.live) {
+        let outcome = SlotOutcome::SkippedOverlap;
+        skip(task, facts, slot, outcome, reason, &mut decision);
+        return decision;
+    }
+    let in_line = !facts.live.is_empty();
+    dispatch(task, facts, slot, false, in_line, None, &mut decision);
+    for run in &mut decision.runs {
+        run.due_at = facts.now;
+    }
     decision
 }
 

@@ -35,26 +35,47 @@ pub fn close_pause(
     pause: &Pause,
     upto: Timestamp,
 ) -> Option<SlotRow> {
-    let reason = match pause.reason.as_str() {
-        "" => format!("paused by {}", pause.principal),
-        said => format!("paused by {}: {said}", pause.principal),
-    };
     let settled = settled_upto(facts.schedule, task.cursor_at, upto);
-    close(task, facts, settled, SlotOutcome::SkippedPaused, reason)
+    close(
+        task,
+        facts,
+        settled,
+        SlotOutcome::SkippedPaused,
+        paused_by(pause),
+    )
 }
 
-/// Up to where a change of the schedule at `now` closes what the one before it has brought: to now; but to before a
-/// slot that is not due yet, because of its spread, where the next schedule has that slot as well, and none after it
-/// that has come.
-pub fn changed_upto(
+/// Why slots did not run that fell into a pause.
+pub fn paused_by(pause: &Pause) -> String {
+    match pause.reason.as_str() {
+        "" => format!("paused by {}", pause.principal),
+        said => format!("paused by {}: {said}", pause.principal),
+    }
+}
+
+/// What becomes of a slot that has come and waits for its spread, where the schedule changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing waits; or the next schedule has no such slot, or one after it that has come.
+    Nothing,
+    /// It is not due by the next schedule either, and stays open.
+    Stays(Timestamp),
+    /// By the next schedule, whose spread is shorter, it is due already.
+    IsDue(Timestamp),
+}
+
+/// Looks whether a slot waits that a change of the schedule at `now` must not lose.
+pub fn waiting_through(
     before: &Schedule,
     next: &Schedule,
     cursor_at: Timestamp,
     now: Timestamp,
-) -> Timestamp {
+) -> Waiting {
     match waiting(before, cursor_at, now) {
-        Some(slot) if next.last_between(just_before(slot), now) == Some(slot) => just_before(slot),
-        _ => now,
+        Some(slot) if next.last_between(just_before(slot), now) != Some(slot) => Waiting::Nothing,
+        Some(slot) if now < next.due_at(slot) => Waiting::Stays(slot),
+        Some(slot) => Waiting::IsDue(slot),
+        None => Waiting::Nothing,
     }
 }
 

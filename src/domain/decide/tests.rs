@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{Facts, Live, changed_upto, close, close_pause, decide, plan_next};
+use super::{Facts, Live, Waiting, close, close_pause, decide, plan_next, waiting_through};
 use crate::domain::{
     id::{RunId, TaskId},
     ledger::{SlotOutcome, SlotRow},
     run::RunState,
-    schedule::{Schedule, ScheduleSpec},
+    schedule::{Schedule, ScheduleSpec, just_before},
     task::{CatchUp, CatchUpMode, Course, Overlap, Pause, TaskSpec},
 };
 
@@ -154,7 +154,11 @@ fn take(
             settle(task, &mut rows, runs);
             if task.pause.is_none() {
                 let outcome = SlotOutcome::SkippedEdited;
-                let upto = changed_upto(facts.schedule, facts.schedule, task.cursor_at, facts.now);
+                let schedule = facts.schedule;
+                let upto = match waiting_through(schedule, schedule, task.cursor_at, facts.now) {
+                    Waiting::Stays(slot) => just_before(slot),
+                    _ => facts.now,
+                };
                 rows.extend(close(task, facts, upto, outcome, String::new()));
                 task.revision += 1;
                 plan_next(task, facts.schedule);
@@ -236,17 +240,23 @@ fn a_slot_that_waits_for_its_spread_stays_where_the_next_schedule_has_it_too() {
     let due_at = hourly.due_at(slot);
     assert!(later(slot, 60) < due_at, "{due_at}");
     let now = later(due_at, -1);
-    let before_slot = at("2026-03-02T12:59:59.999999Z");
-    let upto = |next: &Schedule, now: Timestamp| changed_upto(&hourly, next, cursor, now);
+    let through = |next: &Schedule, now: Timestamp| waiting_through(&hourly, next, cursor, now);
 
-    assert_eq!(upto(&schedule("0 13 * * *", Some(60)), now), before_slot);
-    assert_eq!(upto(&schedule("0 * * * *", None), now), before_slot);
+    let stays = Waiting::Stays(slot);
+    assert_eq!(through(&hourly, now), stays);
+    assert_eq!(through(&schedule("0 13 * * *", Some(3600)), now), stays);
+    let is_due = Waiting::IsDue(slot);
+    assert_eq!(through(&schedule("0 * * * *", None), now), is_due);
     // It has no such slot, or further ones that would run at once.
-    assert_eq!(upto(&schedule("30 * * * *", Some(3600)), now), now);
-    assert_eq!(upto(&schedule("* * * * *", None), now), now);
-    assert_eq!(upto(&hourly, due_at), due_at, "it is due");
-    let earlier = later(slot, -1);
-    assert_eq!(upto(&hourly, earlier), earlier, "it has not come");
+    let nothing = Waiting::Nothing;
+    assert_eq!(through(&schedule("30 * * * *", Some(3600)), now), nothing);
+    assert_eq!(through(&schedule("* * * * *", None), now), nothing);
+    assert_eq!(through(&hourly, due_at), nothing, "it is due");
+    assert_eq!(
+        through(&hourly, later(slot, -1)),
+        nothing,
+        "it has not come"
+    );
 }
 
 #[test]

@@ -66,6 +66,9 @@ impl TaskSpec {
             check(number(field, value, min, max))?;
         }
         let initial = self.retry.initial_backoff;
+        // Where that is wrong itself, it is no bound for another.
+        let right = (SECOND / 10..=DAY).contains(&initial);
+        let least = if right { initial } else { SECOND / 10 };
         for (field, value, min, max) in [
             ("late_after", Some(self.late_after), SECOND, 7 * DAY),
             (
@@ -90,7 +93,7 @@ impl TaskSpec {
             (
                 "retry.max_backoff",
                 Some(self.retry.max_backoff),
-                initial,
+                least,
                 7 * DAY,
             ),
             ("start_deadline", self.start_deadline, SECOND, 366 * DAY),
@@ -121,25 +124,32 @@ impl TaskSpec {
 
     fn check_catch_up(&self) -> Result<()> {
         let catch_up = &self.catch_up;
-        match (catch_up.mode, catch_up.window, catch_up.max_count) {
-            (CatchUpMode::All, Some(window), Some(count)) => {
-                within("catch_up.window", window, SECOND, 366 * DAY)?;
-                number("catch_up.max_count", i64::from(count), 1, 1000)
-            }
-            (CatchUpMode::All, None, _) => Err(Error::invalid(
+        if catch_up.mode != CatchUpMode::All {
+            let mode = catch_up.mode;
+            return match (catch_up.window, catch_up.max_count) {
+                (None, None) => Ok(()),
+                _ => Err(Error::invalid(
+                    "catch_up",
+                    format!("window and max_count belong to mode all, not {mode}"),
+                )),
+            };
+        }
+        let mut faults = Faults::default();
+        faults.take(match catch_up.window {
+            Some(window) => within("catch_up.window", window, SECOND, 366 * DAY),
+            None => Err(Error::invalid(
                 "catch_up.window",
                 "mode all needs a window, such as 1d: how far back missed slots are run",
             )),
-            (CatchUpMode::All, _, None) => Err(Error::invalid(
+        })?;
+        faults.take(match catch_up.max_count {
+            Some(count) => number("catch_up.max_count", i64::from(count), 1, 1000),
+            None => Err(Error::invalid(
                 "catch_up.max_count",
                 "mode all needs a maximum, such as 10: how many missed slots are run",
             )),
-            (CatchUpMode::Latest | CatchUpMode::None, None, None) => Ok(()),
-            (mode @ (CatchUpMode::Latest | CatchUpMode::None), _, _) => Err(Error::invalid(
-                "catch_up",
-                format!("window and max_count belong to mode all, not {mode}"),
-            )),
-        }
+        })?;
+        faults.done()
     }
 }
 

@@ -130,6 +130,14 @@ impl Layers {
             let lowest = self.origin() == Origin::Api;
             if !(lowest && change.value.is_null()) {
                 self.api.insert(path, change);
+                continue;
+            }
+            // Nothing lies below: the part goes from the whole field, where that was set as a whole.
+            if let Some((field, part)) = path.split_once('.')
+                && let Some(whole) = self.api.get_mut(field)
+                && let Some(parts) = whole.value.as_object_mut()
+            {
+                parts.remove(part);
             }
         }
         if let [set] = set[..] {

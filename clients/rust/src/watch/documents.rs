@@ -31,6 +31,10 @@ impl Client {
     ) -> impl Stream<Item = Result<WatchDocumentsResponse, WatchError>> + Send + use<> {
         let client = self.clone();
         let token = filter.resume_token.clone();
+        let seen = match filter.whole_snapshot {
+            true => SeenVersions::of_whole(),
+            false => SeenVersions::new(),
+        };
         let messages = resuming(token, OnClose::Resume, follow, move |resume_token| {
             let mut documents = client.documents();
             let request = WatchDocumentsRequest {
@@ -42,15 +46,15 @@ impl Client {
                 Ok::<Streaming<_>, _>(response.into_inner())
             }
         });
-        only_news(messages)
+        only_news(messages, seen)
     }
 }
 
 /// Drops messages about revisions of a document that went by before.
 fn only_news(
     messages: impl Stream<Item = Result<WatchDocumentsResponse, WatchError>> + Send,
+    mut seen: SeenVersions,
 ) -> impl Stream<Item = Result<WatchDocumentsResponse, WatchError>> + Send {
-    let mut seen = SeenVersions::new();
     messages.filter(move |message| {
         let document = message.as_ref().ok().and_then(document_of);
         ready(document.is_none_or(|document| seen.is_news(&document.name, document.revision)))
@@ -123,7 +127,10 @@ mod tests {
             event(4),
             event(4),
         ]);
-        let kept: Vec<_> = only_news(messages).map(Result::unwrap).collect().await;
+        let kept: Vec<_> = only_news(messages, SeenVersions::new())
+            .map(Result::unwrap)
+            .collect()
+            .await;
         let revisions: Vec<_> = kept
             .iter()
             .map(|kept| document_of(kept).map(|document| document.revision))

@@ -5,6 +5,8 @@ use std::collections::{HashMap, VecDeque};
 /// Runs or documents that are remembered. One that falls out may be shown twice, which is better than memory
 /// without bound.
 const CAPACITY: usize = 10_000;
+/// Of a snapshot of all there is, as many as a register may have: each takes memory as it is shown.
+const WHOLE: usize = 1_000_000;
 
 /// Versions by name, oldest name first out.
 #[derive(Debug)]
@@ -17,6 +19,11 @@ pub(super) struct SeenVersions {
 impl SeenVersions {
     pub(super) fn new() -> Self {
         Self::with_capacity(CAPACITY)
+    }
+
+    /// Of a watch whose snapshot shows all there is.
+    pub(super) fn of_whole() -> Self {
+        Self::with_capacity(WHOLE)
     }
 
     fn with_capacity(capacity: usize) -> Self {
