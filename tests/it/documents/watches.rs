@@ -13,7 +13,6 @@ on_both!(
     a_watch_shows_what_is_under_way_and_then_every_change,
     a_watch_of_one_number_shows_all_its_versions_and_resumes,
     a_whole_snapshot_shows_also_what_is_in_force_however_much_that_is,
-    a_drain_ends_a_whole_snapshot_with_a_word_and_it_begins_again,
 );
 
 async fn watch(
@@ -215,46 +214,5 @@ async fn a_whole_snapshot_shows_also_what_is_in_force_however_much_that_is(datab
     };
     let (_, name, _) = event(&mut watch(&server, resumed).await, &Seen::new()).await;
     assert_eq!(name, "documents/SOP-3@1.0");
-    server.stop().await;
-}
-
-async fn a_drain_ends_a_whole_snapshot_with_a_word_and_it_begins_again(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    server.without_backups().await;
-    // More than any window takes, and than is read at once.
-    let row = |n: usize| pb::DocumentRow {
-        title: "A document about something".repeat(7),
-        ..version(&format!("WI-{n:04}@1.0"), "DRAFT")
-    };
-    let told = import(&server.client, (0..1200).map(row).collect()).await;
-    assert_eq!(told.counts(), (1200, 0, 0));
-    let whole = pb::WatchDocumentsRequest {
-        whole_snapshot: true,
-        ..Default::default()
-    };
-    let mut slow = watch(&server, whole.clone()).await;
-    next(&mut slow).await;
-    server.drain();
-    let mut shown = 1;
-    let token = loop {
-        match next(&mut slow).await {
-            (Message::Snapshot(_), _) => shown += 1,
-            (Message::End(end), token) => {
-                assert_eq!(end.reason, "DRAINING");
-                break token;
-            }
-            other => panic!("expected the snapshot or its end, got {other:?}"),
-        }
-    };
-    assert!(shown < 1200, "{shown}");
-    server.stopped().await;
-
-    let server = site.start().await;
-    let again = pb::WatchDocumentsRequest {
-        resume_token: token,
-        ..whole
-    };
-    assert_eq!(snapshot(&mut watch(&server, again).await).await.len(), 1200);
     server.stop().await;
 }
