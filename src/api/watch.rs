@@ -230,3 +230,57 @@ pub(super) fn stream_end(reason: &str) -> pb::StreamEnd {
         retry_after: Some(time::span(Duration::from_secs(1))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        pb::{WatchDocumentsResponse, watch_documents_response::Message},
+        store::plan::empty_store,
+    };
+
+    /// How a watch ends whose snapshot has begun and goes on for ever, and whether its token begins it again.
+    async fn ends(deadline: Duration, stop: CancellationToken) -> (String, bool) {
+        let (_folder, store) = empty_store().await;
+        let course = Course {
+            store,
+            clock: Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH)),
+            stop,
+            tokens: Tokens::new("cluster", "epoch", &["WatchDocuments"]),
+            from: 0,
+            deadline,
+        };
+        let tokens = course.tokens.clone();
+        let pages = stream::iter([Ok(Vec::new())]).chain(stream::pending());
+        let mut feed = feed::<WatchDocumentsResponse>(course, Some(pages), None, |_| None);
+        let last = feed.next().await.unwrap().unwrap();
+        assert!(feed.next().await.is_none(), "nothing comes after its end");
+        let bytes = prost::Message::encode_to_vec(&last);
+        let last: WatchDocumentsResponse = prost::Message::decode(bytes.as_slice()).unwrap();
+        let Some(Message::End(end)) = last.message else {
+            panic!("expected an end, got {last:?}");
+        };
+        (
+            end.reason,
+            tokens.read(&last.resume_token).unwrap() == Some(Place::Snapshot),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_takes_long_ends_with_a_word_when_its_time_is_over() {
+        let ended = ends(Duration::from_millis(20), CancellationToken::new()).await;
+        assert_eq!(ended, ("DEADLINE".to_owned(), true));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_takes_long_ends_with_a_word_when_the_server_stops() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let ended = ends(Duration::from_secs(3600), stop).await;
+        assert_eq!(ended, ("DRAINING".to_owned(), true));
+    }
+}

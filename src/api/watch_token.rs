@@ -26,8 +26,11 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) fn of(api: &Api, filter: &[&str]) -> Self {
-        let cluster = short(&api.info.cluster_id);
-        let epoch = short(&api.info.log_epoch);
+        Self::new(&api.info.cluster_id, &api.info.log_epoch, filter)
+    }
+
+    pub(super) fn new(cluster_id: &str, log_epoch: &str, filter: &[&str]) -> Self {
+        let (cluster, epoch) = (short(cluster_id), short(log_epoch));
         let filter = page::scope(filter);
         Self {
             head: format!("1.{cluster}.{epoch}.{filter}."),

@@ -33,7 +33,7 @@ mod open;
 mod overdue;
 mod page;
 #[cfg(test)]
-mod plan;
+pub(crate) mod plan;
 mod probes;
 mod problems;
 mod pruning;

@@ -14,7 +14,7 @@ struct Step {
 }
 
 /// An empty database, and the directory that holds it.
-pub(super) async fn empty_store() -> (tempfile::TempDir, Store) {
+pub(crate) async fn empty_store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(dir.path().join("watchbell.db"));
     let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
