@@ -89,7 +89,7 @@ impl<T: Message> Asked<T> {
             Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => match self.answered(api).await {
                 Ok(Some(answer)) => Ok(Response::new(answer)),
-                Err(other @ (Error::Invalid { .. } | Error::Several(_))) => Err(other.into()),
+                Err(other) if other.wrong_fields().is_some() => Err(other.into()),
                 // What hinders the look is not what hindered the call.
                 _ => Err(error.into()),
             },

@@ -108,7 +108,7 @@ impl Api {
     }
 }
 
-/// What was read already, then every document of `all`. What changes meanwhile is told by the log.
+/// Pages of a snapshot: what was read already, then every document of `all`. The log tells what changes meanwhile.
 fn pages(
     first: Vec<Document>,
     all: Option<Store>,

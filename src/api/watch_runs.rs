@@ -106,7 +106,7 @@ impl Api {
         }))
     }
 
-    /// Where the log has told the end of a run that has ended: there, or before.
+    /// Position by which the log has told the end of a run; none of one that has not ended.
     async fn ended_by(&self, run: RunId) -> Result<Option<i64>> {
         let store = self.engine.store();
         if !store.run(run).await?.state.is_terminal() {

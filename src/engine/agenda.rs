@@ -29,6 +29,15 @@ pub struct AgendaPlace {
     pub task: TaskName,
 }
 
+/// A task whose fires are looked for.
+struct Candidate {
+    task: TaskName,
+    paused: bool,
+    schedule: Schedule,
+    /// The instant after which its slots are open.
+    open_from: Timestamp,
+}
+
 impl Engine {
     /// Fires in (after, until) by due time and task: `limit` of them behind `place`.
     ///
@@ -43,43 +52,43 @@ impl Engine {
     ) -> Result<Vec<AgendaEntry>> {
         let all_paused = self.store().global_pause().await?.is_some();
         let tasks = self.store().tasks_all().await?;
-        let mut schedules = Vec::with_capacity(tasks.len());
+        let mut candidates = Vec::with_capacity(tasks.len());
         for task in tasks {
             let schedule = self.schedule_or_none(&task)?;
-            let paused = all_paused || task.pause.is_some();
-            schedules.push((task.name, paused, schedule, task.cursor_at));
+            candidates.push(Candidate {
+                open_from: open_from(&schedule, task.cursor_at, after),
+                paused: all_paused || task.pause.is_some(),
+                task: task.name,
+                schedule,
+            });
         }
         // The next fire of each task in a heap: only as many are worked out as are shown. Tasks come
         // by name, so their index orders what is due at one instant.
         let entry = |index: usize, slot: Option<Timestamp>| {
-            let (_, _, schedule, _) = schedules.get(index)?;
             let slot = slot?;
-            let due_at = schedule.due_at(slot);
+            let due_at = candidates.get(index)?.schedule.due_at(slot);
             (due_at < until).then_some(Reverse((due_at, index, slot)))
         };
-        let mut heap: BinaryHeap<_> = schedules
+        let mut heap: BinaryHeap<_> = candidates
             .iter()
             .enumerate()
-            .filter_map(|(index, (name, _, schedule, decided_upto))| {
-                let from = open_from(schedule, *decided_upto, after);
-                entry(index, first_behind(schedule, name, from, place))
-            })
+            .filter_map(|(index, candidate)| entry(index, candidate.first_behind(place)))
             .collect();
         let mut entries = Vec::new();
         while entries.len() < limit
             && let Some(Reverse((_, index, slot))) = heap.pop()
         {
-            let Some((task, paused, schedule, _)) = schedules.get(index) else {
+            let Some(candidate) = candidates.get(index) else {
                 continue;
             };
-            heap.extend(entry(index, schedule.next_after(slot)));
-            let fire = preview(schedule, just_before(slot), None, 1)
+            heap.extend(entry(index, candidate.schedule.next_after(slot)));
+            let fire = preview(&candidate.schedule, just_before(slot), None, 1)
                 .into_iter()
                 .next();
             entries.extend(fire.map(|fire| AgendaEntry {
-                task: task.clone(),
+                task: candidate.task.clone(),
                 fire,
-                paused: *paused,
+                paused: candidate.paused,
             }));
         }
         Ok(entries)
@@ -89,28 +98,28 @@ impl Engine {
 /// From where slots are open that are due after `after`: nothing up to the cursor fires any more, also where a clock that
 /// was ahead has moved that far; and the last slot may still wait for its spread.
 fn open_from(schedule: &Schedule, decided_upto: Timestamp, after: Timestamp) -> Timestamp {
-    match schedule.last_between(decided_upto, after) {
-        Some(last) if after < schedule.due_at(last) => just_before(last),
-        _ => after.max(decided_upto),
-    }
+    let waiting = schedule.waiting(decided_upto, after);
+    waiting.map_or(after.max(decided_upto), just_before)
 }
 
-/// The task's first slot after `after` that comes behind `place`, found from there and not from the
-/// beginning.
-fn first_behind(
-    schedule: &Schedule,
-    name: &TaskName,
-    after: Timestamp,
-    place: Option<&AgendaPlace>,
-) -> Option<Timestamp> {
-    let Some(place) = place else {
-        return schedule.next_after(after);
-    };
-    // The last slot up to there may be due later, by its spread.
-    let last = schedule.last_between(after, place.due_at);
-    let mut slot = schedule.next_after(last.map_or(after, just_before))?;
-    while (schedule.due_at(slot), name) <= (place.due_at, &place.task) {
-        slot = schedule.next_after(slot)?;
+impl Candidate {
+    /// Its first open slot that comes behind `place`, found from there and not from the beginning.
+    fn first_behind(&self, place: Option<&AgendaPlace>) -> Option<Timestamp> {
+        let Self {
+            task,
+            schedule,
+            open_from: after,
+            ..
+        } = self;
+        let Some(place) = place else {
+            return schedule.next_after(*after);
+        };
+        // The last slot up to there may be due later, by its spread.
+        let last = schedule.last_between(*after, place.due_at);
+        let mut slot = schedule.next_after(last.map_or(*after, just_before))?;
+        while (schedule.due_at(slot), task) <= (place.due_at, &place.task) {
+            slot = schedule.next_after(slot)?;
+        }
+        Some(slot)
     }
-    Some(slot)
 }

@@ -241,19 +241,18 @@ impl Engine {
         let applied = self
             .apply(tx, task, layers.clone(), PRINCIPAL, reason)
             .await;
-        match applied {
+        let misfit_of = |error: &Error| error.wrong_fields().filter(|_| !layers.api.is_empty());
+        match applied.as_ref().err().and_then(misfit_of) {
             // What the API has changed no longer fits what lies below it. The task stays as it is: a
             // server that did not start could not be asked to reset it.
-            Err(error @ (Error::Invalid { .. } | Error::Several(_))) if !layers.api.is_empty() => {
-                let what = error.to_string();
-                let what = what.strip_prefix("invalid ").unwrap_or(&what);
+            Some(what) => {
                 warn!(task = %task.name, "an override no longer fits: {what}");
                 task.layers = layers;
                 self.touch(tx, task, EventKind::TaskUpdated).await?;
-                let problem = misfit(task, what, tx.now());
+                let problem = misfit(task, &what, tx.now());
                 tx.problem_raise(SOURCE, &problem, None).await?;
             }
-            applied => {
+            None => {
                 applied?;
                 tx.problem_clear(MISFIT.as_str(), &task.resource_name())
                     .await?;

@@ -94,8 +94,7 @@ impl Engine {
         task: &Course,
         decision: Decision,
     ) -> Result<()> {
-        let idle = decision.rows.iter().filter(|row| row.run_id.is_none());
-        let told = idle.map(|row| skipped(task, row)).collect();
+        let told = all_skipped(task, &decision).collect();
         let ready = self.store().ready(Decided {
             runs: decision.runs,
             rows: decision.rows,
@@ -127,9 +126,7 @@ impl Engine {
             };
             let (from, was_paused) = (task.cursor_at, task.pause.is_some());
             let decision = decide::decide(&mut task, &facts);
-            for row in decision.rows.iter().filter(|row| row.run_id.is_none()) {
-                decided.told.push(skipped(&task, row));
-            }
+            decided.told.extend(all_skipped(&task, &decision));
             let overtaken = decision.superseded.iter();
             superseded.extend(overtaken.map(|(run, token)| (task.id, *run, *token)));
             decided.rows.extend(decision.rows);
@@ -183,6 +180,12 @@ impl Engine {
         tx.runs_end(&ended, &[RunState::Queued]).await?;
         Ok(())
     }
+}
+
+/// Events of each row of slots that did not run.
+fn all_skipped<'a>(task: &'a Course, decision: &'a Decision) -> impl Iterator<Item = NewEvent> {
+    let rows = decision.rows.iter().filter(|row| row.run_id.is_none());
+    rows.map(|row| skipped(task, row))
 }
 
 /// The event of slots that did not run.

@@ -56,8 +56,8 @@ impl Engine {
 
     /// Changes fields, by their paths; null takes one to its default.
     ///
-    /// What is due by now is decided under the old specification first. A change of the schedule then closes the span
-    /// up to now, so that no row of the ledger crosses it; but what has come and is not due yet stays.
+    /// Decides what is due by now under the old specification first. A change of the schedule then closes the span up to
+    /// now, so that no row of the ledger crosses it; but what has come and is not due yet stays.
     ///
     /// # Errors
     /// [`Error::Aborted`] `ETAG_MISMATCH`; [`Error::Invalid`] naming the field.

@@ -362,8 +362,7 @@ impl Registry {
                 faults.take(admitted)?;
             }
         }
-        faults.done()?;
-        schedule.ok_or_else(|| Error::internal("a schedule that is neither right nor wrong"))
+        faults.done_with(schedule)
     }
 
     /// Runs it; a panic, also in the making of the future, is a failure like another.

@@ -7,7 +7,7 @@ use super::{Error, Result};
 pub struct Wrong {
     /// The path of the request's field.
     pub field: String,
-    /// What is wrong with it, and what was expected.
+    /// Description of what is wrong with it, and of what was expected.
     pub reason: String,
 }
 
@@ -28,6 +28,15 @@ impl Faults {
             Err(other) => return Err(other),
         }
         Ok(None)
+    }
+
+    /// Ends the checks with what one of them, or all of them, came to: there is none where a field is wrong.
+    ///
+    /// # Errors
+    /// As [`Faults::done`].
+    pub fn done_with<T>(self, value: Option<T>) -> Result<T> {
+        self.done()?;
+        value.ok_or_else(|| Error::internal("a value that is neither right nor wrong"))
     }
 
     /// Ends the checks.

@@ -109,6 +109,15 @@ impl Error {
         }
     }
 
+    /// Description of which fields are wrong and why, as `field: reason; field: reason`; none of another kind of error.
+    pub fn wrong_fields(&self) -> Option<String> {
+        match self {
+            Self::Invalid { field, reason } => Some(format!("{field}: {reason}")),
+            Self::Several(wrong) => Some(faults::sentence(wrong)),
+            _ => None,
+        }
+    }
+
     pub fn conflict(reason: Reason, subject: impl ToString, message: impl Into<String>) -> Self {
         Self::Conflict {
             reason,

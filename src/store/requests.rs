@@ -115,13 +115,11 @@ impl Tx {
 
     /// Forgets answers given before `before`, the oldest thousand of them; says how many.
     pub async fn requests_prune(&mut self, before: Timestamp) -> Result<u64> {
-        const KEY: &str = "(principal, method, request_id)";
         let delete = self
-            .sql("DELETE FROM requests WHERE ")
-            .push(KEY)
-            .push(" IN (SELECT ")
-            .push(KEY.trim_matches(['(', ')']))
-            .push(" FROM requests WHERE created_at < ")
+            .sql(
+                "DELETE FROM requests WHERE (principal, method, request_id) IN \
+                 (SELECT principal, method, request_id FROM requests WHERE created_at < ",
+            )
             .bind(micros(before))
             .push(" ORDER BY created_at LIMIT 1000)")
             .done();

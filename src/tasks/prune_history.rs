@@ -15,6 +15,7 @@ use crate::{
         schedule::{Schedule, just_before},
     },
     engine::{Done, Failure, Kind, RunContext},
+    error::Error,
     store::Tx,
 };
 
@@ -76,8 +77,8 @@ impl Kind for PruneHistory {
         if !context.dry_run {
             let pruned = prune_log(&context, keep, now, &mut gone.events).await;
             failed.take("the log of events", pruned);
-            let answers = before(now, keep.requests_keep_for);
-            let pruned = prune_requests(&context, answers, &mut gone.requests).await;
+            let answers = Part::Answers(before(now, keep.requests_keep_for));
+            let pruned = answers.prune(&context, &mut gone.requests).await;
             failed.take("kept answers", pruned);
         }
         let pruned = prune_tasks(&context, keep, now, &mut gone, &mut failed).await;
@@ -152,10 +153,15 @@ async fn prune_tasks(
         }
         // Never past what the auditor has seen, and never so far that nothing is left.
         let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
-        let pruned = prune_slots(context, task, upto, &mut gone.slots).await;
+        let ledger = Part::Ledger(task, upto);
+        let pruned = ledger.prune(context, &mut gone.slots).await;
         failed.take(&format!("the ledger of {name}"), pruned);
-        let pruned = prune_revisions(context, task, &mut gone.revisions).await;
-        failed.take(&format!("the revisions of {name}"), pruned);
+        // Most tasks have had one ever since.
+        if 1 < task.revision {
+            let revisions = Part::Revisions(task);
+            let pruned = revisions.prune(context, &mut gone.revisions).await;
+            failed.take(&format!("the revisions of {name}"), pruned);
+        }
     }
     Ok(())
 }
@@ -215,21 +221,41 @@ async fn prune_log(
     Ok(())
 }
 
-async fn prune_requests(
-    context: &RunContext,
-    before: Timestamp,
-    gone: &mut u64,
-) -> Result<(), Failure> {
-    while !context.cancel.is_cancelled() {
-        let mut tx = context.begin().await?;
-        let portion = tx.requests_prune(before).await?;
-        tx.commit().await?;
-        if portion == 0 {
-            break;
+/// A part of history that goes portion by portion.
+enum Part<'a> {
+    /// Answers that were given before.
+    Answers(Timestamp),
+    /// Rows of a task's ledger that end by then.
+    Ledger(&'a Task, Timestamp),
+    Revisions(&'a Task),
+}
+
+impl Part<'_> {
+    /// Drops a portion; says how many rows that were.
+    async fn drop_portion(&self, tx: &mut Tx) -> Result<u64, Error> {
+        match *self {
+            Self::Answers(before) => tx.requests_prune(before).await,
+            Self::Ledger(task, upto) => {
+                tx.tasks_lock(&[task.id]).await?;
+                tx.slots_prune(task.id, upto).await
+            }
+            Self::Revisions(task) => tx.revisions_prune(task).await,
         }
-        *gone += portion;
     }
-    Ok(())
+
+    /// Drops it, each portion in a transaction of its own, until none is left or the run is to stop.
+    async fn prune(self, context: &RunContext, gone: &mut u64) -> Result<(), Failure> {
+        while !context.cancel.is_cancelled() {
+            let mut tx = context.begin().await?;
+            let count = self.drop_portion(&mut tx).await?;
+            tx.commit().await?;
+            if count == 0 {
+                break;
+            }
+            *gone += count;
+        }
+        Ok(())
+    }
 }
 
 async fn prune_runs(
@@ -300,40 +326,6 @@ async fn delete_runs(
     tx.commit().await?;
     *gone += deleted;
     Ok(true)
-}
-
-async fn prune_revisions(context: &RunContext, task: &Task, gone: &mut u64) -> Result<(), Failure> {
-    // Most tasks have had one ever since.
-    while 1 < task.revision && !context.cancel.is_cancelled() {
-        let mut tx = context.begin().await?;
-        let portion = tx.revisions_prune(task).await?;
-        tx.commit().await?;
-        if portion == 0 {
-            break;
-        }
-        *gone += portion;
-    }
-    Ok(())
-}
-
-/// A transaction for each some thousand rows: a task of every second has a hundred thousand a day.
-async fn prune_slots(
-    context: &RunContext,
-    task: &Task,
-    upto: Timestamp,
-    gone: &mut u64,
-) -> Result<(), Failure> {
-    while !context.cancel.is_cancelled() {
-        let mut tx = context.begin().await?;
-        tx.tasks_lock(&[task.id]).await?;
-        let merged = tx.slots_prune(task.id, upto).await?;
-        tx.commit().await?;
-        if merged == 0 {
-            break;
-        }
-        *gone += merged;
-    }
-    Ok(())
 }
 
 /// Drops all that is left of a task that was deleted long ago; says whether nothing is.

@@ -98,7 +98,8 @@ async fn backfill(client: &Client, task: usize, slots: usize) -> anyhow::Result<
     Ok(u64::try_from(answer.run_count)?)
 }
 
-/// How many different slots that were asked for have a run that succeeded. The server's own tasks may have run meanwhile.
+/// Counts the different slots that were asked for and have a run that succeeded. The server's own tasks may have run
+/// meanwhile.
 async fn succeeded(client: &Client, since: Timestamp) -> anyhow::Result<usize> {
     let runs = client.runs_since(since).await?;
     let done = runs.iter().filter(|run| {

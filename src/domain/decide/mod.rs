@@ -164,12 +164,8 @@ fn decide_due(task: &mut Course, facts: &Facts<'_>, decision: &mut Decision) {
     if task.spec.catch_up.mode == CatchUpMode::Latest {
         let overtaken =
             |live: &Live| live.catch_up && live.state == RunState::Queued && live.attempt == 0;
-        superseded.extend(
-            live.iter()
-                .filter(|live| overtaken(live))
-                .map(|live| (live.run, live.attempt)),
-        );
-        live.retain(|live| !overtaken(live));
+        let gone = live.extract_if(.., |live| overtaken(live));
+        superseded.extend(gone.map(|live| (live.run, live.attempt)));
     }
 
     match task.spec.catch_up.mode {
@@ -255,14 +251,13 @@ fn decide_due(task: &mut Course, facts: &Facts<'_>, decision: &mut Decision) {
     );
 }
 
-/// The newest slot that is due. Only the last one up to now may still wait for its spread.
+/// The newest slot that is due.
 fn newest_due(task: &Course, facts: &Facts<'_>) -> Option<Timestamp> {
     let Facts { schedule, now, .. } = *facts;
-    let last = schedule.last_between(task.cursor_at, now)?;
-    if schedule.due_at(last) <= now {
-        return Some(last);
+    match schedule.last_come(task.cursor_at, now)? {
+        (last, true) => Some(last),
+        (last, false) => schedule.last_between(task.cursor_at, just_before(last)),
     }
-    schedule.last_between(task.cursor_at, just_before(last))
 }
 
 /// Catch-up ALL: closes what is older than the window, then what is beyond the maximum.

@@ -35,14 +35,10 @@ pub fn close_pause(
     pause: &Pause,
     upto: Timestamp,
 ) -> Option<SlotRow> {
-    let settled = settled_upto(facts.schedule, task.cursor_at, upto);
-    close(
-        task,
-        facts,
-        settled,
-        SlotOutcome::SkippedPaused,
-        paused_by(pause),
-    )
+    let waiting = facts.schedule.waiting(task.cursor_at, upto);
+    let upto = waiting.map_or(upto, just_before);
+    let outcome = SlotOutcome::SkippedPaused;
+    close(task, facts, upto, outcome, paused_by(pause))
 }
 
 /// Why slots did not run that fell into a pause.
@@ -53,7 +49,7 @@ pub fn paused_by(pause: &Pause) -> String {
     }
 }
 
-/// What becomes of a slot that has come and waits for its spread, where the schedule changes.
+/// Fate of a slot that has come and waits for its spread, where the schedule changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// Nothing waits; or the next schedule has no such slot, or one after it that has come.
@@ -71,23 +67,12 @@ pub fn waiting_through(
     cursor_at: Timestamp,
     now: Timestamp,
 ) -> Waiting {
-    match waiting(before, cursor_at, now) {
+    match before.waiting(cursor_at, now) {
         Some(slot) if next.last_between(just_before(slot), now) != Some(slot) => Waiting::Nothing,
         Some(slot) if now < next.due_at(slot) => Waiting::Stays(slot),
         Some(slot) => Waiting::IsDue(slot),
         None => Waiting::Nothing,
     }
-}
-
-/// Up to where everything was due by `at`.
-fn settled_upto(schedule: &Schedule, cursor_at: Timestamp, at: Timestamp) -> Timestamp {
-    waiting(schedule, cursor_at, at).map_or(at, just_before)
-}
-
-/// The slot that has come by `at` and waits for its spread. Only the last one may: a spread never reaches to the next.
-fn waiting(schedule: &Schedule, cursor_at: Timestamp, at: Timestamp) -> Option<Timestamp> {
-    let last = schedule.last_between(cursor_at, at)?;
-    (at < schedule.due_at(last)).then_some(last)
 }
 
 pub(super) fn skip(

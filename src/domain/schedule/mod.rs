@@ -131,6 +131,19 @@ impl Schedule {
         self.last_in(floor(after) + 1, floor(upto)).and_then(at)
     }
 
+    /// The newest slot in `(after, at]`, and whether it is due by `at`. All before it are: a spread never reaches to the
+    /// next slot.
+    pub fn last_come(&self, after: Timestamp, at: Timestamp) -> Option<(Timestamp, bool)> {
+        let last = self.last_between(after, at)?;
+        Some((last, self.due_at(last) <= at))
+    }
+
+    /// The slot in `(after, at]` that waits for its spread still at `at`.
+    pub fn waiting(&self, after: Timestamp, at: Timestamp) -> Option<Timestamp> {
+        let (last, is_due) = self.last_come(after, at)?;
+        (!is_due).then_some(last)
+    }
+
     /// When a slot's run is due: the slot, moved back by the spread. The same on every replica.
     pub fn due_at(&self, slot: Timestamp) -> Timestamp {
         let Ok(mut window) = i64::try_from(self.inner.spread.as_millis()) else {

@@ -108,8 +108,7 @@ impl TaskSpec {
         check(self.check_catch_up())?;
         let schedule = Schedule::parse(&self.schedule, name.as_str(), default_zone);
         let schedule = faults.take(schedule)?;
-        faults.done()?;
-        schedule.ok_or_else(|| Error::internal("a schedule that is neither right nor wrong"))
+        faults.done_with(schedule)
     }
 
     fn check_counts_as_success(&self) -> Result<()> {

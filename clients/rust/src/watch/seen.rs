@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 /// Runs or documents that are remembered. One that falls out may be shown twice, which is better than memory
 /// without bound.
 const CAPACITY: usize = 10_000;
-/// Of a snapshot of all there is, as many as a register may have: each takes memory as it is shown.
+/// Documents that are remembered of a snapshot of all there is: as many as a register may have. Each takes memory as
+/// it is shown.
 const WHOLE: usize = 1_000_000;
 
 /// Versions by name, oldest name first out.
@@ -21,7 +22,7 @@ impl SeenVersions {
         Self::with_capacity(CAPACITY)
     }
 
-    /// Of a watch whose snapshot shows all there is.
+    /// Makes one for a watch whose snapshot shows all there is.
     pub(super) fn of_whole() -> Self {
         Self::with_capacity(WHOLE)
     }
