@@ -2,11 +2,7 @@
 
 use jiff::SignedDuration;
 use sea_orm::ConnectionTrait as _;
-use watchbell::{
-    clock::Clock as _,
-    engine,
-    store::{Location, Store},
-};
+use watchbell::{clock::Clock as _, engine, store::Store};
 use watchbell_client::pb;
 
 use crate::support::{Database, Site, TaskExt as _, instant, noon, on_both, until};
@@ -150,12 +146,8 @@ async fn slots_that_are_decided_in_time_are_no_problem(database: Database) {
 
 /// What `watchbell audit-slots` says of the rows of a task.
 async fn whole_audit(site: &Site, task: &str) -> Vec<String> {
-    let location = match site.database.is_postgresql() {
-        true => Location::Postgres(site.database.url()),
-        false => Location::Sqlite(site.data().join("watchbell.db")),
-    };
     let clock = std::sync::Arc::new(site.clock.clone());
-    let store = Store::open_existing(&location, clock).await.unwrap();
+    let store = Store::open_existing(&site.location(), clock).await.unwrap();
     let (now, grace) = (site.clock.now(), std::time::Duration::from_secs(60));
     let mut audit = engine::audit(&store, "UTC", now, grace).await.unwrap();
     let mut findings = audit.tasks.remove(task).unwrap_or_default();

@@ -6,8 +6,8 @@ use tonic::Code;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Entered, Server, Site, Stage, TaskExt as _, at, on_both, on_postgresql, refused,
-    scripted, until, violations,
+    Database, Server, Site, Stage, TaskExt as _, at, on_both, on_postgresql, refused, scripted,
+    until, violations,
 };
 
 on_both!(
@@ -37,18 +37,11 @@ async fn state(server: &Server) -> pb::DrainState {
     answer.into_inner().drain.unwrap()
 }
 
-/// A task with a run under way, and the attempt.
-async fn busy(server: &Server, stage: &mut Stage) -> (pb::Run, Entered) {
-    server.create("busy", scripted(stage)).await;
-    let run = server.trigger("busy").await;
-    (run, stage.enters().await)
-}
-
 async fn a_drained_server_takes_no_run_and_stops_none(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    let (run, entered) = busy(&server, &mut stage).await;
+    let (run, entered) = stage.busy(&server, "busy").await;
     let task = scripted(&stage).cron("* * * * *");
     server.create("each-minute", task).await;
 

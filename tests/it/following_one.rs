@@ -5,7 +5,7 @@ use watchbell_client::pb::{self, watch_runs_response::Message};
 
 use crate::{
     following::{Watch, next, watch},
-    support::{Database, Site, Stage, instant, on_both, refused, scripted},
+    support::{Database, Site, Stage, instant, on_both, refused},
 };
 
 on_both!(
@@ -28,9 +28,7 @@ async fn a_watch_of_one_run_ends_with_it(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
     let request = pb::WatchRunsRequest {
         run: run.name.clone(),
         ..Default::default()

@@ -85,9 +85,7 @@ async fn a_drain_waits_for_what_ends_in_time(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
 
     server.drain();
     let refused = until("calls to be refused", async || {

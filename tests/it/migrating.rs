@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement, TransactionTrait as _};
-use watchbell::store::{Location, Store};
+use watchbell::store::Store;
 use watchbell_client::pb;
 
 use crate::support::{Database, Site, Stage, TaskExt as _, at, on_both, scripted, until};
@@ -116,12 +116,8 @@ async fn what_the_first_schema_held_is_read_and_goes_on(database: Database) {
     // As what was drained, or is about to be claimed.
     let ready = "UPDATE runs SET state = 'queued', lease_owner = NULL, lease_until = NULL WHERE task = 'ready'";
     fate.execute_unprepared(ready).await.unwrap();
-    let location = match site.database.is_postgresql() {
-        true => Location::Postgres(site.database.url()),
-        false => Location::Sqlite(site.data().join("watchbell.db")),
-    };
     let clock = Arc::new(site.clock.clone());
-    let store = Store::open_existing(&location, clock.clone()).await;
+    let store = Store::open_existing(&site.location(), clock.clone()).await;
     let before = tasks(&store.unwrap()).await;
     for step in BACK {
         let done = fate.execute_unprepared(step).await;
@@ -147,7 +143,7 @@ async fn what_the_first_schema_held_is_read_and_goes_on(database: Database) {
         });
     }
 
-    let store = Store::open(&location, clock).await.unwrap();
+    let store = Store::open(&site.location(), clock).await.unwrap();
 
     assert_eq!(tasks(&store).await, before);
     drop(store);
@@ -274,11 +270,7 @@ async fn what_the_fourth_schema_held_of_tasks_and_problems_is_moved(database: Da
         fate.execute_unprepared(&insert).await.unwrap();
     }
 
-    let location = match site.database.is_postgresql() {
-        true => Location::Postgres(site.database.url()),
-        false => Location::Sqlite(site.data().join("watchbell.db")),
-    };
-    let store = Store::open(&location, Arc::new(site.clock.clone())).await;
+    let store = Store::open(&site.location(), Arc::new(site.clock.clone())).await;
     store.unwrap().close().await;
 
     // As it is where the newest schema saw it all happen.

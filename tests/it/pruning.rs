@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait as _, Statement};
-use watchbell::{
-    domain::RunId,
-    store::{Location, Store},
-};
+use watchbell::{domain::RunId, store::Store};
 use watchbell_client::pb;
 
 use crate::{
@@ -60,16 +57,23 @@ async fn prune(server: &Server) -> pb::Run {
     run
 }
 
+async fn keeping_a_month(database: Database) -> (Site, Server) {
+    let site = Site::configured(database, "[history]\nledger_keep_for = \"30d\"\n");
+    let server = site.start().await;
+    server.without_backups().await;
+    (site, server)
+}
+
+async fn names_of(server: &Server, task: &str) -> Vec<String> {
+    let runs = server.runs_of(task).await.into_iter();
+    runs.map(|run| run.name).collect()
+}
+
 async fn history_is_pruned_but_never_the_last_success_or_failure(database: Database) {
     let mut stage = crate::support::Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    let mut task = scripted(&stage);
-    task.history = Some(pb::HistoryPolicy {
-        keep_for: Some(crate::support::seconds(3600)),
-        keep_count: 2,
-    });
-    server.create("task", task).await;
+    server.create("task", kept(scripted(&stage), 2)).await;
     let mut names = Vec::new();
     // Success, failure, then four successes: the failure is old, but the last one.
     for succeeds in [true, false, true, true, true, true] {
@@ -87,21 +91,11 @@ async fn history_is_pruned_but_never_the_last_success_or_failure(database: Datab
 
     let first = prune(&server).await;
     assert_eq!(first.counters["runs_deleted"], 3, "{}", first.message);
-    let left: Vec<String> = server
-        .runs_of("task")
-        .await
-        .into_iter()
-        .map(|run| run.name)
-        .collect();
+    let left = names_of(&server, "task").await;
     assert_eq!(left, [names[1].clone(), names[4].clone(), names[5].clone()]);
     server.advance(2 * 3600);
     prune(&server).await;
-    let left: Vec<String> = server
-        .runs_of("task")
-        .await
-        .into_iter()
-        .map(|run| run.name)
-        .collect();
+    let left = names_of(&server, "task").await;
     assert_eq!(left, [names[1].clone(), names[5].clone()]);
     let again = prune(&server).await;
     assert_eq!(again.counters["runs_deleted"], 0);
@@ -109,9 +103,7 @@ async fn history_is_pruned_but_never_the_last_success_or_failure(database: Datab
 }
 
 async fn what_hangs_on_a_deleted_task_goes_in_the_end(database: Database) {
-    let site = Site::configured(database, "[history]\nledger_keep_for = \"30d\"\n");
-    let server = site.start().await;
-    server.without_backups().await;
+    let (site, server) = keeping_a_month(database).await;
     server.create("task", instant().cron("* * * * *")).await;
     for _ in 0..3 {
         server.advance(60);
@@ -128,7 +120,6 @@ async fn what_hangs_on_a_deleted_task_goes_in_the_end(database: Database) {
     server.client.tasks().delete_task(delete).await.unwrap();
 
     server.advance(400 * 24 * 3600);
-    // The server's own daily run may be at it already.
     let erased = until("the task to be erased", async || {
         let request = pb::GetRunRequest {
             name: runs[0].name.clone(),
@@ -137,30 +128,15 @@ async fn what_hangs_on_a_deleted_task_goes_in_the_end(database: Database) {
         if asked.is_err() {
             return Some(());
         }
-        let request = pb::TriggerTaskRequest {
-            name: "tasks/prune-history".to_owned(),
-            ..Default::default()
-        };
-        if let Ok(answer) = server.client.tasks().trigger_task(request).await {
-            server.ended(&answer.into_inner().run.unwrap().name).await;
-        }
+        prune(&server).await;
         None
     });
     erased.await;
 
-    let fate = site.database.connect(site.data()).await;
     for table in ["runs", "slots", "task_revisions"] {
-        let select = format!(
-            "SELECT count(*) AS count FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = t.task_id)"
-        );
-        let statement = Statement::from_string(
-            sea_orm::ConnectionTrait::get_database_backend(&fate),
-            select,
-        );
-        let row = sea_orm::ConnectionTrait::query_one_raw(&fate, statement)
-            .await
-            .unwrap();
-        let count: i64 = row.unwrap().try_get("", "count").unwrap();
+        let of_none =
+            format!("{table} t WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = t.task_id)");
+        let count = count(&site, &of_none).await;
         assert_eq!(count, 0, "{table} of no task");
     }
     server.stop().await;
@@ -217,11 +193,7 @@ async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
         runs.push(id.parse::<RunId>().unwrap());
         server.advance(60);
     }
-    let location = match site.database.is_postgresql() {
-        true => Location::Postgres(site.database.url()),
-        false => Location::Sqlite(site.data().join("watchbell.db")),
-    };
-    let store = Store::open_existing(&location, Arc::new(site.clock.clone()))
+    let store = Store::open_existing(&site.location(), Arc::new(site.clock.clone()))
         .await
         .unwrap();
     let mut left = count(&site, "run_log").await;
@@ -255,9 +227,7 @@ async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
 }
 
 async fn revisions_go_that_no_row_of_the_ledger_was_decided_by(database: Database) {
-    let site = Site::configured(database, "[history]\nledger_keep_for = \"30d\"\n");
-    let server = site.start().await;
-    server.without_backups().await;
+    let (site, server) = keeping_a_month(database).await;
     server.create("task", instant().cron("0 0 * * *")).await;
     let day = 24 * 3600;
     for number in 1..=5 {

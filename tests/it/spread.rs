@@ -31,10 +31,13 @@ fn spread() -> pb::Task {
     spread
 }
 
-/// Makes the task, and lets half of the time pass between its slot and when that is due, which is returned.
-async fn waiting(site: &Site, server: &Server) -> Timestamp {
+/// A server with the task, after half of the time between its slot and when that is due, which is returned.
+async fn waiting(database: Database) -> (Site, Server, Timestamp) {
+    let site = Site::new(database);
+    let server = site.start().await;
     server.create("task", spread()).await;
-    half_way(site, server).await
+    let due_at = half_way(&site, &server).await;
+    (site, server, due_at)
 }
 
 async fn half_way(site: &Site, server: &Server) -> Timestamp {
@@ -62,9 +65,7 @@ async fn it_runs(site: &Site, server: &Server, due_at: Timestamp) {
 }
 
 async fn an_edit_that_touches_no_schedule_closes_nothing(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let due_at = waiting(&site, &server).await;
+    let (site, server, due_at) = waiting(database).await;
     let before = server.task("task").await;
     let described = pb::Task {
         name: "tasks/task".to_owned(),
@@ -87,9 +88,7 @@ async fn an_edit_that_touches_no_schedule_closes_nothing(database: Database) {
 }
 
 async fn a_pause_that_ends_before_a_slot_is_due_leaves_it(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let due_at = waiting(&site, &server).await;
+    let (site, server, due_at) = waiting(database).await;
     pause(&server, "task", None).await;
     server.advance(1);
     resume(&server, "task").await;
@@ -99,9 +98,7 @@ async fn a_pause_that_ends_before_a_slot_is_due_leaves_it(database: Database) {
 }
 
 async fn a_pause_in_which_a_slot_is_due_takes_it(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let due_at = waiting(&site, &server).await;
+    let (site, server, due_at) = waiting(database).await;
     pause(&server, "task", None).await;
     site.clock.set(due_at);
     resume(&server, "task").await;
@@ -112,9 +109,7 @@ async fn a_pause_in_which_a_slot_is_due_takes_it(database: Database) {
 }
 
 async fn a_pause_of_all_that_ends_before_a_slot_is_due_leaves_it(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let due_at = waiting(&site, &server).await;
+    let (site, server, due_at) = waiting(database).await;
     let mut scheduler = server.client.scheduler();
     let request = pb::PauseAllRequest {
         until_time: Some(stamp(due_at - SignedDuration::from_secs(1))),
@@ -132,9 +127,7 @@ async fn a_pause_of_all_that_ends_before_a_slot_is_due_leaves_it(database: Datab
 }
 
 async fn another_spread_leaves_a_slot_that_is_not_due(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    waiting(&site, &server).await;
+    let (site, server, _) = waiting(database).await;
     let mut wider = spread();
     wider.name = "tasks/task".to_owned();
     wider.schedule.as_mut().unwrap().spread = Some(seconds(3600));
@@ -173,9 +166,7 @@ async fn no_spread_lets_a_slot_run_at_once_and_on_time(database: Database) {
 }
 
 async fn another_time_takes_the_place_of_a_slot_that_is_not_due(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    waiting(&site, &server).await;
+    let (_site, server, _) = waiting(database).await;
     let mut other = instant().cron("59 * * * *");
     other.name = "tasks/task".to_owned();
     let task = update(&server, other, &["schedule.cron"]).await;
@@ -188,9 +179,7 @@ async fn another_time_takes_the_place_of_a_slot_that_is_not_due(database: Databa
 }
 
 async fn a_task_that_is_deleted_owes_no_slot(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let due_at = waiting(&site, &server).await;
+    let (site, server, due_at) = waiting(database).await;
     pause(&server, "task", None).await;
     let request = pb::DeleteTaskRequest {
         name: "tasks/task".to_owned(),

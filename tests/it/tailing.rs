@@ -116,9 +116,7 @@ async fn a_log_without_following_gives_all_lines_there_are(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
     // More than one chunk of 64 KiB.
     for n in 0..3000 {
         entered.context.log(format!("line {n} {}", "x".repeat(50)));
@@ -137,9 +135,7 @@ async fn a_long_log_keeps_both_its_ends_and_says_what_lay_between(database: Data
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
     let request = pb::TailRunLogRequest {
         name: run.name.clone(),
         follow: true,
@@ -180,9 +176,7 @@ async fn empty_lines_count_too(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
     for _ in 0..100_000 {
         entered.context.log("");
     }
@@ -203,9 +197,7 @@ async fn the_end_of_a_long_log_is_written_before_the_end_of_its_attempt(database
     let mut stage = Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
-    server.create("task", scripted(&stage)).await;
-    let run = server.trigger("task").await;
-    let entered = stage.enters().await;
+    let (run, entered) = stage.busy(&server, "task").await;
     // Whoever records the end does all of its transaction for nothing.
     site.refuse("UPDATE", "runs", "ROW.state = 'succeeded'")
         .await;

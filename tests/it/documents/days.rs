@@ -122,16 +122,8 @@ async fn one_bad_document_does_not_stop_the_rest(database: Database) {
     create(client, newer).await;
     approve(client, "OLD-1@2.0", "2026-03-02").await;
     // And the database itself refuses another.
-    let db = site.database.connect(site.data()).await;
-    let refuse = if site.database.is_postgresql() {
-        "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no'; END $$ LANGUAGE plpgsql; \
-         CREATE TRIGGER refuse BEFORE UPDATE ON documents FOR EACH ROW WHEN (NEW.number = 'SOP-3' AND \
-         NEW.status = 'effective') EXECUTE FUNCTION refuse()"
-    } else {
-        "CREATE TRIGGER refuse BEFORE UPDATE ON documents WHEN NEW.number = 'SOP-3' AND NEW.status = 'effective' \
-         BEGIN SELECT RAISE(ABORT, 'no'); END"
-    };
-    db.execute_unprepared(refuse).await.unwrap();
+    let new = "ROW.number = 'SOP-3' AND ROW.status = 'effective'";
+    site.refuse("UPDATE", "documents", new).await;
     server.advance(12 * 3600 - 1800);
     server.advance(1700);
 
@@ -178,6 +170,7 @@ async fn one_bad_document_does_not_stop_the_rest(database: Database) {
     } else {
         "DROP TRIGGER refuse"
     };
+    let db = site.database.connect(site.data()).await;
     db.execute_unprepared(undo).await.unwrap();
     server.advance(60);
     server.ended(&failed.name).await;

@@ -22,7 +22,7 @@ use watchbell::{
     config::{Config, Flags},
     engine,
     monitor::SharedProbe,
-    store::Store,
+    store::{Location, Store},
 };
 use watchbell_client::{client::Client, pb};
 
@@ -94,6 +94,14 @@ impl Site {
 
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// Where its database is, past the product.
+    pub(crate) fn location(&self) -> Location {
+        match self.database.is_postgresql() {
+            true => Location::Postgres(self.database.url()),
+            false => Location::Sqlite(self.data().join("watchbell.db")),
+        }
     }
 
     pub(crate) async fn start(&self) -> Server {

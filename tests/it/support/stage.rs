@@ -8,8 +8,9 @@ use std::{
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use watchbell::engine::{Done, Failure, Kind, Registry, RunContext};
+use watchbell_client::pb;
 
-use super::within;
+use super::{Server, scripted, within};
 
 /// Where the attempts of a test's tasks come in.
 #[derive(Debug)]
@@ -59,6 +60,13 @@ impl Stage {
     pub(crate) async fn enters(&mut self) -> Entered {
         let entered = within("an attempt to start", self.entrances.recv()).await;
         entered.expect("the stage is open")
+    }
+
+    /// Makes a task of this name, and returns a run of it that is under way, with the attempt.
+    pub(crate) async fn busy(&mut self, server: &Server, name: &str) -> (pb::Run, Entered) {
+        server.create(name, scripted(self)).await;
+        let run = server.trigger(name).await;
+        (run, self.enters().await)
     }
 
     /// Whether no attempt has come in that was not taken.
