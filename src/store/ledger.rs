@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::{
-    Page, PageOf, Store, Tx, convert,
+    Store, Tx, convert,
     convert::{micros, micros_of, uuid_of},
     entity::slot,
     rows::{Column, Type, column, inserts},
@@ -39,33 +39,6 @@ const COLUMNS: &[Column] = &[
 const PRUNED_AT_ONCE: u64 = 1000;
 
 impl Store {
-    /// A page of a task's ledger, newest first.
-    pub async fn slots(
-        &self,
-        task: TaskId,
-        outcomes: &[SlotOutcome],
-        page: &Page<Timestamp>,
-    ) -> Result<PageOf<SlotRow, Timestamp>> {
-        let mut select = slot::Entity::find().filter(slot::Column::TaskId.eq(task.0));
-        if !outcomes.is_empty() {
-            let outcomes = outcomes.iter().map(|outcome| outcome.as_str());
-            select = select.filter(slot::Column::Outcome.is_in(outcomes));
-        }
-        if let Some(after) = page.after {
-            select = select.filter(slot::Column::UptoAt.lt(micros(after)));
-        }
-        let rows = select
-            .order_by_desc(slot::Column::UptoAt)
-            .limit(page.size + 1)
-            .all(&self.inner.read)
-            .await?;
-        let rows = rows
-            .into_iter()
-            .map(SlotRow::try_from)
-            .collect::<Result<_>>()?;
-        Ok(PageOf::cut(rows, page.size, |row: &SlotRow| row.upto_at))
-    }
-
     /// Rows that end after `since`, oldest first: what the auditor has not seen yet.
     pub async fn slots_since(
         &self,

@@ -24,6 +24,7 @@ mod events;
 mod fence;
 mod health;
 mod ledger;
+mod ledger_list;
 mod limited;
 mod lines;
 mod log;

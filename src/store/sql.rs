@@ -27,6 +27,10 @@ impl Sql {
         }
     }
 
+    pub(super) fn is_postgres(&self) -> bool {
+        self.backend == DbBackend::Postgres
+    }
+
     pub(super) fn push(mut self, text: &str) -> Self {
         self.text.push_str(text);
         self

@@ -1,5 +1,6 @@
-//! Lists of runs of which few of many are wanted.
+//! Lists of runs and of slots of which few of many are wanted.
 
+use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use crate::support::{Database, Server, Site, Stage, TaskExt as _, noon, on_both, scripted, stamp};
@@ -7,6 +8,7 @@ use crate::support::{Database, Server, Site, Stage, TaskExt as _, noon, on_both,
 on_both!(
     few_of_many_are_found_by_pages_that_look_at_so_many_only,
     runs_of_a_deleted_task_are_listed,
+    few_slots_of_many_are_found_whatever_became_of_them,
 );
 
 async fn few_of_many_are_found_by_pages_that_look_at_so_many_only(database: Database) {
@@ -110,6 +112,62 @@ async fn runs_of_a_deleted_task_are_listed(database: Database) {
     let mut runs = server.client.runs();
     let refusal = runs.list_runs(request("never")).await.unwrap_err();
     assert_eq!(refusal.code(), tonic::Code::NotFound);
+    server.stop().await;
+}
+
+async fn few_slots_of_many_are_found_whatever_became_of_them(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", crate::support::instant()).await;
+    // A ledger of 12,000 rows: the two oldest led to runs, one of a hundred was missed for a pause.
+    let fate = site.database.connect(&site.data()).await;
+    let fill = "INSERT INTO slots (task_id, after_at, upto_at, outcome, reason, count, revision, tzdb, decided_at) \
+                WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12000) \
+                SELECT id, n * 1000 - 1000, n * 1000, CASE WHEN n <= 2 THEN 'dispatched' \
+                WHEN n % 100 = 0 THEN 'skipped_paused' ELSE 'skipped_overlap' END, '', 1, 1, '', n * 1000 \
+                FROM c, tasks WHERE name = 'task'";
+    fate.execute_unprepared(fill).await.unwrap();
+    fate.close().await.unwrap();
+
+    use pb::SlotOutcome::{Dispatched, SkippedEnded, SkippedOverlap, SkippedPaused};
+    let walked = async |outcomes: &[pb::SlotOutcome]| {
+        let mut request = pb::ListSlotsRequest {
+            task: "tasks/task".to_owned(),
+            page_size: 1000,
+            outcomes: outcomes.iter().map(|outcome| (*outcome).into()).collect(),
+            ..Default::default()
+        };
+        let mut pages: Vec<Vec<pb::Slot>> = Vec::new();
+        loop {
+            let answer = server.client.tasks().list_slots(request.clone()).await;
+            let answer = answer.unwrap().into_inner();
+            pages.push(answer.slots);
+            if answer.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = answer.next_page_token;
+        }
+        let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
+        let slots = pages.concat();
+        let upto = |slot: &pb::Slot| slot.upto_time.map(|at| (at.seconds, at.nanos));
+        assert!(
+            slots.is_sorted_by(|newer, older| upto(older) < upto(newer)),
+            "{outcomes:?}"
+        );
+        assert!(
+            outcomes.is_empty() || slots.iter().all(|slot| outcomes.contains(&slot.outcome())),
+            "{outcomes:?}"
+        );
+        sizes
+    };
+    assert_eq!(walked(&[]).await, [1000; 12]);
+    assert_eq!(walked(&[SkippedPaused]).await, [120]);
+    assert_eq!(walked(&[SkippedEnded]).await, [0]);
+    let both = walked(&[SkippedPaused, SkippedOverlap, SkippedPaused]).await;
+    assert_eq!(both, [vec![1000; 11], vec![998]].concat());
+    // Each page looks at 5,000 of them.
+    assert_eq!(walked(&[Dispatched]).await, [0, 0, 2]);
+    assert_eq!(walked(&[Dispatched, SkippedPaused]).await, [50, 50, 22]);
     server.stop().await;
 }
 
