@@ -12,7 +12,7 @@ use crate::{
         ReplicaId,
         problem::{Problem, ProblemKind},
     },
-    engine::{Auditor, Engine, Recovery, Rounds, Scheduler},
+    engine::{Auditor, Engine, Recovery, Rounds, Scheduler, keep_up},
     monitor::Monitor,
     process,
     store::Store,
@@ -51,6 +51,13 @@ pub(super) fn keep_loops(
     supervisor.keep("keep-house", background, move || {
         keep_house(of.clone(), by.clone(), until.clone(), bells.keep_house())
     });
+    // PostgreSQL sees to its files by itself.
+    if engine.store().kind() == "sqlite" {
+        let (store, bells, until) = (engine.store().clone(), rounds.clone(), stop.clone());
+        supervisor.keep("upkeep", stop, move || {
+            keep_up(store.clone(), until.clone(), bells.upkeep())
+        });
+    }
     let (recovery, bells, until) = (recovery.clone(), rounds.clone(), stop.clone());
     supervisor.keep("recovery", stop, move || {
         recovery.clone().run(until.clone(), bells.reap())

@@ -110,6 +110,27 @@ pub(super) fn migrate(flags: &Flags) -> Done {
     })
 }
 
+pub(super) fn vacuum(flags: &Flags) -> Done {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    telemetry::start(&config.log).map_err(Failed::Configuration)?;
+    runtime()?.block_on(async {
+        let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
+        let mut data = DataDir::open(&config.data, exclusive)?;
+        if let DatabaseUrl::Sqlite(file) = &config.database {
+            data.hold_database(file)?;
+        }
+        let store = Store::open_existing(&app::location(&config), clock()).await?;
+        let (before, after) = store.vacuum().await?;
+        store.close().await;
+        let mib = |bytes: i64| bytes as f64 / f64::from(1 << 20);
+        say(&format!(
+            "the database's file had {:.1} MiB, and has {:.1} MiB\n",
+            mib(before),
+            mib(after)
+        ))
+    })
+}
+
 pub(super) fn audit_slots(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {

@@ -42,6 +42,9 @@ enum Command {
     Config(ConfigArgs),
     /// Bring the database's schema up to date, and end. A server does this at its start too.
     Migrate(Common),
+    /// Write SQLite's file anew, without the room that history has left, and end. Needed once, for a large file of a version
+    /// before this one: others shrink by themselves while the server runs. The server must not run.
+    Vacuum(Common),
     /// Check the ledger: that every slot is accounted for once. Also beside a running server.
     AuditSlots(Common),
     /// Turn crontabs into a configuration, on standard output.
@@ -226,6 +229,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         }
         Command::Config(args) => commands::config(&args.common.flags()),
         Command::Migrate(common) => commands::migrate(&common.flags()),
+        Command::Vacuum(common) => commands::vacuum(&common.flags()),
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
         Command::ImportCrontab(import) => commands::import_crontab(import),
         Command::Restore(restore) => recovery::restore(restore),

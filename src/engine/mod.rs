@@ -36,6 +36,7 @@ mod run_log;
 mod runner;
 mod scheduler;
 mod starts;
+mod upkeep;
 mod work;
 
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub use self::{
     run_log::LOG_BYTES_MAX,
     runner::Runner,
     scheduler::Scheduler,
+    upkeep::keep_up,
 };
 use crate::{
     clock::SharedClock,

@@ -32,6 +32,7 @@ pub struct Rounds {
     reap: Bell,
     audit: Bell,
     keep_house: Bell,
+    upkeep: Bell,
 }
 
 type Bell = Arc<watch::Sender<()>>;
@@ -46,6 +47,9 @@ impl Rounds {
     pub const AUDIT: (&'static str, &'static str) = ("audit", "14/30 * * * * *");
     /// Give a sign of life, and set the clock.
     pub const HOUSE: (&'static str, &'static str) = ("keep-house", "2/5 * * * * *");
+
+    /// Give back room that the database's files hold and nobody needs.
+    pub const UPKEEP: (&'static str, &'static str) = ("upkeep", "8/10 * * * * *");
 
     pub fn reap(&self) -> watch::Receiver<()> {
         self.reap.subscribe()
@@ -63,6 +67,10 @@ impl Rounds {
         self.keep_house.subscribe()
     }
 
+    pub fn upkeep(&self) -> watch::Receiver<()> {
+        self.upkeep.subscribe()
+    }
+
     /// Starts them. They end when what is returned is shut down.
     ///
     /// # Errors
@@ -76,6 +84,7 @@ impl Rounds {
             (Self::REAP, &self.reap),
             (Self::AUDIT, &self.audit),
             (Self::HOUSE, &self.keep_house),
+            (Self::UPKEEP, &self.upkeep),
         ];
         for ((name, cron), bell) in rounds {
             engine.board().note(|notes| {

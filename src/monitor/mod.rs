@@ -35,7 +35,8 @@ pub use self::{
 };
 use self::{
     probes::{
-        BackupsProbe, DocumentsProbe, DrainProbe, LogProbe, ReplicasProbe, StoreProbe, TasksProbe,
+        BackupsProbe, DocumentsProbe, DrainProbe, FilesProbe, LogProbe, ReplicasProbe, StoreProbe,
+        TasksProbe,
     },
     pulse::Pulse,
     sentry::{Post, Sentry},
@@ -75,6 +76,7 @@ impl Monitor {
             store.clone(),
             Arc::new(LogProbe::new(engine.clone())),
             Arc::new(DrainProbe(engine.clone())),
+            Arc::new(FilesProbe(engine.clone())),
             Arc::new(TasksProbe(engine.clone())),
             Arc::new(ReplicasProbe(engine.clone())),
             Arc::new(DocumentsProbe(documents.clone())),

@@ -8,6 +8,7 @@
 //! one pool. What must be quick is set-based: many rows in one statement and one transaction.
 //! Locks are taken in one order: tasks (by id), then runs.
 
+mod advice;
 mod audits;
 mod away;
 mod backups;
@@ -55,6 +56,7 @@ mod tasks;
 mod tasks_beside;
 mod tasks_ended;
 mod turn;
+mod upkeep;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -103,6 +105,7 @@ pub use self::{
     tail::Tail,
     tasks::{TaskCounts, TaskFilter},
     turn::Turn,
+    upkeep::Room,
 };
 use self::{limited::Limited, rows::Column};
 use crate::{

@@ -22,17 +22,18 @@ use tracing::info;
 
 use super::{
     Bells, Inner, Store, Tail,
+    advice::{postgres_advice, sqlite_advice, sqlite_code},
     limited::{Limited, with_limits},
     migration::Migrator,
     sql::Sql,
 };
-use crate::{clock::SharedClock, config::without_password, error::Error};
+use crate::{clock::SharedClock, error::Error};
 
 const READERS: u32 = 8;
 /// Of one server, for all it reads and writes, beside the one that listens: a start fills the pool, and PostgreSQL has a
 /// hundred for everybody unless it is told otherwise.
 const POSTGRES_CONNECTIONS: u32 = 8;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Any number will do, as long as every server takes the same.
 const MIGRATION_LOCK: i64 = 0x5761_7463_6862_656c;
@@ -81,6 +82,7 @@ impl Store {
                 file.unwrap_or_default()
             )
         })?;
+        self.vacuum_if_small().await?;
         self.anchor_clock().await?;
         Ok(())
     }
@@ -302,7 +304,9 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
                 options.pragma("query_only", "ON")
             } else {
                 // KiB, as the sign says; taken only as it is needed.
-                options.pragma("cache_size", "-8192")
+                options
+                    .pragma("auto_vacuum", "INCREMENTAL")
+                    .pragma("cache_size", "-8192")
             }
         });
     Database::connect(options).await
@@ -362,34 +366,4 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
                 .disable_statement_logging()
         });
     Database::connect(options).await
-}
-
-/// SQLite's primary code of an error while connecting; extended ones hold it in their low byte.
-fn sqlite_code(error: &DbErr) -> Option<u32> {
-    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else {
-        return None;
-    };
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
-fn sqlite_advice(path: &Path, code: Option<u32>) -> String {
-    let advice = match code {
-        Some(5 | 6) => "another program holds it locked: end that one, and start again",
-        Some(11 | 26) => {
-            "it is damaged, or no SQLite database: restore the newest copy, or pass another --database"
-        }
-        _ => {
-            "check that its folder exists, that this user may write there, and that the disk is not full"
-        }
-    };
-    format!("could not open the database {}: {advice}", path.display())
-}
-
-fn postgres_advice(url: &str) -> String {
-    format!(
-        "could not connect to {}: check that PostgreSQL runs there, that the database exists, and \
-         the user's password",
-        without_password(url)
-    )
 }

@@ -219,7 +219,10 @@ async fn the_server_says_what_it_is(database: Database) {
     })
     .await;
     let names: Vec<&str> = rounds.iter().map(|round| round.name.as_str()).collect();
-    assert_eq!(names, ["refill", "reap-leases", "audit", "keep-house"]);
+    assert_eq!(
+        names,
+        ["refill", "reap-leases", "audit", "keep-house", "upkeep"]
+    );
     server.stop().await;
 }
 

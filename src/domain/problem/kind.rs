@@ -29,6 +29,8 @@ text_enum! {
         ConfigurationShrunk = "configuration.shrunk",
         ContentDamaged = "content.damaged",
         ContentMissing = "content.missing",
+        DatabaseLogLong = "database.log_long",
+        DatabaseLoose = "database.loose",
         DatabaseUnreachable = "database.unreachable",
         DatabaseUnwritable = "database.unwritable",
         DocumentEffectiveOverdue = "document.effective_overdue",
@@ -157,6 +159,16 @@ impl ProblemKind {
             Self::ContentMissing => (
                 Critical,
                 "restore the file below `contents` in the data directory from a backup, or upload it again",
+            ),
+            Self::DatabaseLogLong => (
+                Warning,
+                "see what reads from the file for so long, such as a shell or a program that copies it, and end that; the \
+                 log begins anew by itself then",
+            ),
+            Self::DatabaseLoose => (
+                Warning,
+                "stop the server when it suits, run `watchbell vacuum`, and start it again; from then on it happens by \
+                 itself",
             ),
             Self::DatabaseUnreachable => (
                 Critical,

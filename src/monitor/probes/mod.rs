@@ -3,6 +3,7 @@
 mod backups;
 mod documents;
 mod drain;
+mod files;
 mod log;
 mod replicas;
 mod store;
@@ -12,6 +13,7 @@ pub(super) use self::{
     backups::BackupsProbe,
     documents::DocumentsProbe,
     drain::DrainProbe,
+    files::FilesProbe,
     log::LogProbe,
     replicas::ReplicasProbe,
     store::{ANSWERS_WITHIN, StoreProbe},

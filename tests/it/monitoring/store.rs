@@ -178,3 +178,37 @@ async fn a_clock_that_was_set_back_is_told_and_over_when_it_has_caught_up(databa
     );
     server.stop().await;
 }
+
+/// SQLite passes over what stands behind the end of its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_someone_reads_for_long_is_told_and_begins_anew_afterwards() {
+    let site = Site::new(Database::sqlite());
+    let server = site.start().await;
+    let reader = site.database.connect(&site.data()).await;
+    for step in ["BEGIN", "SELECT count(*) FROM tasks"] {
+        reader.execute_unprepared(step).await.unwrap();
+    }
+    server.create("task", instant()).await;
+    let log = site.data().join("watchbell.db-wal");
+    let file = std::fs::OpenOptions::new().write(true).open(&log);
+    file.unwrap().set_len(300 << 20).unwrap();
+
+    server.advance(11);
+    let problem = server.problem("database.log_long").await;
+    assert!(problem.message.contains("300 MiB"), "{}", problem.message);
+    server.trigger("task").await;
+    reader.execute_unprepared("COMMIT").await.unwrap();
+    until("the log to begin anew", async || {
+        let length = std::fs::metadata(&log).unwrap().len();
+        (length < 32 << 20).then_some(())
+    })
+    .await;
+    server.advance(11);
+    until("nothing to be told of it any more", async || {
+        let told = server.status().await.problems;
+        let is_told = told.iter().any(|told| told.r#type == "database.log_long");
+        (!is_told).then_some(())
+    })
+    .await;
+    server.stop().await;
+}

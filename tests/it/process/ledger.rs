@@ -1,4 +1,4 @@
-//! `watchbell audit-slots` and `watchbell migrate`.
+//! `watchbell audit-slots`, `watchbell migrate` and `watchbell vacuum`.
 
 use super::{
     harness::{Place, becomes, migrations},
@@ -74,4 +74,50 @@ fn a_migration_is_taken_once() {
     server.stop();
     let again = place.run("migrate", &[]);
     assert_eq!(again.stdout, "the schema is up to date\n");
+}
+
+/// As a version made it whose files could not shrink.
+#[test]
+fn a_file_of_before_is_written_anew_by_vacuum_and_small_ones_by_a_start() {
+    let place = Place::new("");
+    place.run("migrate", &[]).assert_good();
+    let made_before = || {
+        let mut sqlite = Sqlite::open(&place.database());
+        for step in [
+            "PRAGMA auto_vacuum = NONE",
+            "VACUUM",
+            "INSERT INTO cluster (key, value) VALUES ('much', hex(randomblob(2000000)))",
+            "DELETE FROM cluster WHERE key = 'much'",
+        ] {
+            sqlite.execute(step);
+        }
+        assert_eq!(
+            sqlite.texts("SELECT auto_vacuum || '' FROM pragma_auto_vacuum"),
+            ["0"]
+        );
+        sqlite.close();
+    };
+    let is_anew = || {
+        let mut sqlite = Sqlite::open(&place.database());
+        let mode = sqlite.texts("SELECT auto_vacuum || '' FROM pragma_auto_vacuum");
+        let free = sqlite.texts("SELECT freelist_count || '' FROM pragma_freelist_count");
+        sqlite.close();
+        assert_eq!((mode[0].as_str(), free[0].as_str()), ("2", "0"));
+        let length = std::fs::metadata(place.database()).unwrap().len();
+        assert!(length < 1 << 20, "{length}");
+    };
+    made_before();
+    let done = place.run("vacuum", &[]);
+    done.assert_good();
+    assert!(done.stdout.contains(" MiB, and has 0."), "{done:?}");
+    is_anew();
+
+    made_before();
+    let server = place.serve();
+    server.bellctl(&["task", "list"]).assert_good();
+    place
+        .run("vacuum", &[])
+        .assert_failed(1, &["data directory", "in use"]);
+    server.stop();
+    is_anew();
 }
