@@ -103,6 +103,7 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
         .await
         .is_some_and(|rung| rung.is_ok())
     {
+        store.look_anew();
         store.bells().ring_schedule();
         store.bells().ring_queue();
     }

@@ -81,9 +81,25 @@ struct Count {
 impl Store {
     /// When the scheduler has to look next.
     pub async fn next_wake(&self) -> Result<Option<Timestamp>> {
-        let select = "SELECT min(wake_at) AS wake_at FROM tasks WHERE wake_at IS NOT NULL";
-        let wake: Option<Wake> = self.one(self.sql(select).done()).await?;
-        convert::instant_of(wake.and_then(|wake| wake.wake_at))
+        let floor = &self.inner.wakes;
+        let look = floor.look();
+        let now = self.inner.clock.now();
+        let select = self
+            .sql("SELECT min(wake_at) AS wake_at FROM tasks WHERE wake_at IS NOT NULL AND wake_at > ")
+            .bind(floor.at())
+            .done();
+        let wake: Option<Wake> = self.one(select).await?;
+        let wake = wake.and_then(|wake| wake.wake_at);
+        if let Some(look) = look {
+            floor.set(look, wake, now);
+        }
+        convert::instant_of(wake)
+    }
+
+    /// Has the next look at what comes begin below all there is: what another process has put there may lie below
+    /// the floor.
+    pub fn look_anew(&self) {
+        self.inner.wakes.lift();
     }
 
     /// When the first slot is due of the tasks that are not paused by themselves: while everything is paused, the first
@@ -112,6 +128,8 @@ impl Store {
         let select = self
             .sql("SELECT count(*) AS count FROM (SELECT 1 FROM tasks WHERE wake_at <= ")
             .bind(micros(now))
+            .push(" AND wake_at > ")
+            .bind(self.inner.wakes.at())
             .push(" LIMIT ")
             .bind(most)
             .push(") due")
@@ -137,7 +155,9 @@ impl Tx {
                 "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, pause FROM tasks \
                  WHERE deleted_at IS NULL AND id IN (SELECT id FROM tasks WHERE wake_at <= ",
             )
-            .bind(micros(self.now));
+            .bind(micros(self.now))
+            .push(" AND wake_at > ")
+            .bind(self.store.inner.wakes.at());
         if let Some((number, count)) = share
             && self.is_postgres()
         {

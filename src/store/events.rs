@@ -18,7 +18,8 @@ use crate::{
 };
 
 const PRUNED: &str = "log_pruned_upto";
-const PRUNED_AT_ONCE: i64 = 2000;
+/// Some milliseconds of the one who writes, also where events are large.
+const PRUNED_AT_ONCE: i64 = 500;
 
 const COLUMNS: &[Column] = &[
     column("at", Type::Big),
@@ -61,8 +62,12 @@ impl Store {
     }
 
     async fn events_lowest(&self) -> Result<i64> {
-        let select = "SELECT min(sequence) AS number FROM events";
-        let lowest: Option<Number> = self.one(self.sql(select).done()).await?;
+        // From where they are gone on: what is left of those that went is passed over.
+        let select = self
+            .sql("SELECT min(sequence) AS number FROM events WHERE sequence > ")
+            .bind(self.events_pruned_upto().await?)
+            .done();
+        let lowest: Option<Number> = self.one(select).await?;
         Ok(lowest.and_then(|row| row.number).unwrap_or(0))
     }
 
@@ -130,7 +135,9 @@ impl Store {
         let to = upto.min(from.max(self.events_lowest().await?) + PRUNED_AT_ONCE);
         let mut tx = self.begin().await?;
         let delete = tx
-            .sql("DELETE FROM events WHERE sequence <= ")
+            .sql("DELETE FROM events WHERE sequence > ")
+            .bind(from)
+            .push(" AND sequence <= ")
             .bind(to)
             .done();
         let gone = tx.run(delete).await?;

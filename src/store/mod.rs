@@ -23,6 +23,7 @@ mod documents;
 mod entity;
 mod events;
 mod fence;
+mod floor;
 mod health;
 mod ledger;
 mod ledger_list;
@@ -138,6 +139,8 @@ struct Inner {
     writer_suspect: AtomicBool,
     /// SQLite: the database file.
     file: Option<PathBuf>,
+    /// Below it no task is to be looked at.
+    wakes: floor::Floor,
 }
 
 /// A write in progress. Dropped without [`Tx::commit`], it never happened.
@@ -287,6 +290,9 @@ impl Tx {
         };
         let committed = limited::within(self.store.inner.backend, tx.0.commit()).await;
         committed.inspect_err(|_| self.store.suspect_writer())?;
+        if self.rings.schedule {
+            self.store.inner.wakes.lift();
+        }
         self.store.inner.bells.ring(self.rings);
         Ok(())
     }

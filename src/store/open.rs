@@ -23,6 +23,7 @@ use tracing::info;
 use super::{
     Bells, Inner, Store, Tail,
     advice::{postgres_advice, sqlite_advice, sqlite_code},
+    floor::Floor,
     limited::{Limited, with_limits},
     migration::Migrator,
     sql::Sql,
@@ -140,6 +141,7 @@ impl Store {
             bells: Bells::default(),
             tail: Tail::default(),
             writer_suspect: AtomicBool::new(false),
+            wakes: Floor::default(),
             file: match location {
                 Location::Sqlite(path) => Some(path.clone()),
                 Location::Postgres(_) => None,
@@ -359,6 +361,8 @@ async fn postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
                     ("enable_seqscan", "off"),
                     ("enable_bitmapscan", "off"),
                     ("jit", "off"),
+                    // A page by an index is read before another process could be started for it.
+                    ("max_parallel_workers_per_gather", "0"),
                     // The same few statements come again and again, with arrays for whatever there is much
                     // of: what is planned once holds.
                     ("plan_cache_mode", "force_generic_plan"),

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::Env;
 use crate::{
+    clock::Stopwatch,
     config::HistoryConfig,
     domain::{
         RunId, Task, TaskId,
@@ -19,6 +20,9 @@ use crate::{
     store::Tx,
 };
 
+/// After a portion the database is left to others for so many times as long.
+const REST: u32 = 2;
+const REST_AT_MOST: Duration = Duration::from_millis(100);
 /// Parts in a row that may fail before the others of their kind are left to the next attempt.
 const FAILURES_IN_A_ROW: usize = 10;
 
@@ -208,15 +212,15 @@ async fn prune_log(
     gone: &mut u64,
 ) -> Result<(), Failure> {
     let store = context.store();
-    let before = before(now, keep.events_keep_for);
-    let upto = store
-        .events_to_prune(before, keep.events_keep_count)
-        .await?;
+    let (before, count) = (before(now, keep.events_keep_for), keep.events_keep_count);
+    let upto = store.events_to_prune(before, count).await?;
     while !context.cancel.is_cancelled() {
-        match store.events_prune(upto).await? {
-            Some(portion) => *gone += portion,
-            None => break,
-        }
+        let watch = Stopwatch::start();
+        let Some(portion) = store.events_prune(upto).await? else {
+            break;
+        };
+        *gone += portion;
+        rest(context, &watch).await;
     }
     Ok(())
 }
@@ -246,6 +250,7 @@ impl Part<'_> {
     /// Drops it, each portion in a transaction of its own, until none is left or the run is to stop.
     async fn prune(self, context: &RunContext, gone: &mut u64) -> Result<(), Failure> {
         while !context.cancel.is_cancelled() {
+            let watch = Stopwatch::start();
             let mut tx = context.begin().await?;
             let count = self.drop_portion(&mut tx).await?;
             tx.commit().await?;
@@ -253,6 +258,7 @@ impl Part<'_> {
                 break;
             }
             *gone += count;
+            rest(context, &watch).await;
         }
         Ok(())
     }
@@ -290,6 +296,12 @@ async fn prune_runs(
     }
 }
 
+/// Leaves the database to others for a while after a portion that took so long.
+async fn rest(context: &RunContext, portion: &Stopwatch) {
+    let rest = tokio::time::sleep((portion.elapsed() * REST).min(REST_AT_MOST));
+    context.cancel.run_until_cancelled(rest).await;
+}
+
 /// Begins a write of what is pruned; none where the task, which is to have ended, lives again.
 async fn begin(context: &RunContext, ended: Option<TaskId>) -> Result<Option<Tx>, Failure> {
     let mut tx = context.begin().await?;
@@ -313,18 +325,22 @@ async fn delete_runs(
         if context.cancel.is_cancelled() {
             return Ok(false);
         }
+        let watch = Stopwatch::start();
         let Some(mut tx) = begin(context, ended).await? else {
             return Ok(false);
         };
         tx.log_drop(&bite).await?;
         tx.commit().await?;
+        rest(context, &watch).await;
     }
+    let watch = Stopwatch::start();
     let Some(mut tx) = begin(context, ended).await? else {
         return Ok(false);
     };
     let deleted = tx.runs_delete(runs).await?;
     tx.commit().await?;
     *gone += deleted;
+    rest(context, &watch).await;
     Ok(true)
 }
 
