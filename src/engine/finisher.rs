@@ -198,8 +198,7 @@ impl Runner {
             // Held until what is taken is hosted. A drained server takes nothing in place of what has ended.
             let claiming = self.engine.may_claim_now();
             let may_take = claiming.is_some() && !stop.is_cancelled();
-            // Where another claims at this moment, the runner takes the places, or that one's does.
-            if wait && may_take && tx.claim_lock(false).await? {
+            if wait && may_take {
                 places.extend(self.free_places(BATCH.saturating_sub(left + places.len())));
                 let limit = left + places.len();
                 match self.take(&mut tx, limit, &avoid).await? {

@@ -104,6 +104,7 @@ impl Runner {
     /// Takes runs until `stop`, and waits for the end of all.
     async fn take_until(&self, stop: &CancellationToken, cut: &CancellationToken) {
         let starting = self.engine.start_orders_on(self, stop);
+        let taking = self.engine.store().bells().take_queued();
         let mut bell = self.engine.store().bells().queue();
         while !stop.is_cancelled() {
             bell.mark_unchanged();
@@ -120,9 +121,10 @@ impl Runner {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
                 _ = bell.changed() => self.wait_for_a_place(stop).await,
-                () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::Relaxed) => {}
+                () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::SeqCst) => {}
             }
         }
+        drop(taking);
         drop(starting);
         self.running.close();
         if cut.run_until_cancelled(self.running.wait()).await.is_none() {
@@ -135,7 +137,7 @@ impl Runner {
     /// rings would be for nothing.
     async fn wait_for_a_place(&self, stop: &CancellationToken) {
         if self.places.available_permits() == 0 {
-            self.backlog.store(true, Ordering::Relaxed);
+            self.backlog.store(true, Ordering::SeqCst);
             stop.run_until_cancelled(tokio::time::sleep(WHILE_FULL))
                 .await;
         }
@@ -150,6 +152,7 @@ impl Runner {
         loop {
             let drained_until = self.engine.drain_now().map(|drain| drain.until);
             let now = self.engine.clock().now();
+            let queued = store.bells().queued_so_far();
             let outlook = store.queue_outlook(self.engine.replica().id).await?;
             let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             if passed(outlook.retry_at) {
@@ -161,10 +164,12 @@ impl Runner {
             if passed(outlook.deadline_at) && self.expire(now).await? {
                 continue;
             }
-            self.passed_over.store(false, Ordering::Relaxed);
+            self.passed_over.store(false, Ordering::SeqCst);
             if outlook.ready && self.claim().await? {
                 continue;
             }
+            // What was ready and is not taken may be another's.
+            store.bells().queue_seen(queued, outlook.ready);
             let next = [
                 outlook.retry_at,
                 outlook.deadline_at,
@@ -201,20 +206,23 @@ impl Runner {
         Ok(!done.is_empty())
     }
 
-    /// Takes as many runs as there are places; says whether to look for more at once.
+    /// Takes as many runs as there are places; says whether there were any.
     async fn claim(&self) -> Result<bool> {
         let Some(_claiming) = self.engine.may_claim().await else {
             return Ok(false);
         };
         let mut avoid = Vec::new();
         loop {
-            let places = self.free_places(BATCH);
+            let mut places = self.free_places(BATCH);
             if places.is_empty() {
-                self.backlog.store(true, Ordering::Relaxed);
+                // Who frees one from here on sees this, and who freed one before is seen here.
+                self.backlog.store(true, Ordering::SeqCst);
+                places = self.free_places(BATCH);
+            }
+            if places.is_empty() {
                 return Ok(false);
             }
             let mut tx = self.engine.store().begin().await?;
-            tx.claim_lock(true).await?;
             let runs = match self.take(&mut tx, places.len(), &avoid).await? {
                 Taken::Runs(runs) => runs,
                 Taken::Hosted => {
@@ -223,19 +231,19 @@ impl Runner {
                 }
             };
             self.backlog
-                .store(runs.len() == places.len(), Ordering::Relaxed);
+                .store(runs.len() == places.len(), Ordering::SeqCst);
             if runs.is_empty() {
-                self.passed_over.store(true, Ordering::Relaxed);
+                self.passed_over.store(true, Ordering::SeqCst);
                 return Ok(false);
             }
             tx.commit().await?;
-            let more = runs.len() == places.len();
             self.host_all(runs, places);
-            return Ok(more);
+            // The next look tells whether that was all: others are called for what is left.
+            return Ok(true);
         }
     }
 
-    /// Takes up to `limit` runs from the queue, within a transaction that has the claim's lock.
+    /// Takes up to `limit` runs from the queue, within a transaction.
     pub(super) async fn take(&self, tx: &mut Tx, limit: usize, avoid: &[RunId]) -> Result<Taken> {
         let kinds: Vec<&str> = self
             .engine
@@ -285,8 +293,10 @@ impl Runner {
             }
             this.hosts.remove(run.id);
             this.engine.board().note(|notes| notes.running -= 1);
-            // A place is free, and the line behind the run may have moved up.
-            this.engine.store().bells().ring_queue();
+            // Its place is free: for what waits for one, or was passed over since its handler lived.
+            if this.backlog.load(Ordering::SeqCst) || this.passed_over.load(Ordering::SeqCst) {
+                this.engine.store().bells().ring_queue();
+            }
         };
         self.running.spawn(work.instrument(span));
     }

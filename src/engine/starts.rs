@@ -58,7 +58,7 @@ impl Engine {
 }
 
 impl Runner {
-    async fn commit_and_start(&self, mut tx: Tx, stop: &CancellationToken) -> Result<()> {
+    async fn commit_and_start(&self, tx: Tx, stop: &CancellationToken) -> Result<()> {
         // Held before the look at `stop`: who waits for the end of all runs waits for this one too.
         let _running = self.running.token();
         let others_wait = self.backlog.load(Ordering::Relaxed);
@@ -67,9 +67,7 @@ impl Runner {
             true => Vec::new(),
             false => self.free_places(1),
         };
-        // Where another claims at this moment, the bell of this commit brings the runner; it finds the place.
-        if places.is_empty() || !tx.claim_lock(false).await? {
-            drop(places);
+        if places.is_empty() {
             return tx.commit().await;
         }
         let started = self.start_in(places, tx).await;

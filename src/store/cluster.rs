@@ -1,19 +1,11 @@
 //! What there is once in a cluster: its id, its clock, the pause of all, the configuration's hash.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use sea_orm::{DbBackend, FromQueryResult, sqlx::postgres::PgListener};
+use sea_orm::{DbBackend, FromQueryResult};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 use uuid::Uuid;
 
-use super::{
-    Store, Tx, convert,
-    entity::cluster,
-    limited::{ANSWER_WITHIN, in_time},
-};
+use super::{Store, Tx, convert, entity::cluster};
 use crate::{
     clock,
     domain::task::Pause,
@@ -25,9 +17,6 @@ const EPOCH: &str = "log_epoch";
 /// When a server last opened the database.
 const OPENED: &str = "opened_at";
 const PAUSE: &str = "pause";
-const CHANNEL: &str = "watchbell";
-/// Who listens looks so often whether it could hear.
-const HEARS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The pause of all, where there is one.
 pub type GlobalPause = Option<Pause>;
@@ -107,53 +96,6 @@ impl Store {
         let half = jiff::SignedDuration::try_from(watch.elapsed() / 2).unwrap_or_default();
         self.inner.clock.anchor(reading + half);
         Ok(())
-    }
-
-    /// PostgreSQL: rings the other replicas' bells, and ours when they ring. Until `stop`.
-    pub async fn run_remote_bells(self, stop: CancellationToken) {
-        if self.inner.backend != DbBackend::Postgres {
-            return;
-        }
-        let mut remote = self.inner.bells.remote();
-        let own = Uuid::now_v7().to_string();
-        while !stop.is_cancelled() {
-            let pool = self.inner.write.get_postgres_connection_pool();
-            let heard = async {
-                let mut listener = PgListener::connect_with(pool).await?;
-                listener.listen(CHANNEL).await?;
-                // Rings may have been missed while nobody listened.
-                self.inner.bells.ring_all();
-                let mut look = tokio::time::interval(HEARS_WITHIN);
-                loop {
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        rung = listener.recv() => {
-                            // Our own come back to us: who waits here has heard them already.
-                            if rung?.payload() != own {
-                                self.inner.bells.ring_all();
-                            }
-                        }
-                        _ = remote.changed() => {
-                            // What rings meanwhile is told by the next one: a bell carries no data.
-                            let ring = sea_orm::sqlx::query("SELECT pg_notify($1, $2)");
-                            let rung = ring.bind(CHANNEL).bind(&own).execute(pool);
-                            in_time(ANSWER_WITHIN, rung).await?;
-                        }
-                        // No bell may be that nothing happens, or that nothing comes through any more.
-                        _ = look.tick() => {
-                            let heard = sea_orm::sqlx::query("SELECT 1").execute(&mut listener);
-                            in_time(ANSWER_WITHIN, heard).await?;
-                        }
-                    }
-                }
-            };
-            let heard: Result<(), sea_orm::sqlx::Error> = heard.await;
-            if let Err(error) = heard {
-                warn!(%error, "the bells of the other replicas cannot be heard; trying again");
-                stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
-                    .await;
-            }
-        }
     }
 }
 

@@ -41,6 +41,7 @@ mod probes;
 mod problems;
 mod pruning;
 mod queue;
+mod remote;
 mod replicas;
 mod requests;
 mod revisions;
@@ -78,7 +79,7 @@ pub use self::{
     audits::Mark,
     away::may_come_right,
     backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
-    bell::Bells,
+    bell::{Bells, TakesQueued},
     cluster::GlobalPause,
     contents::StoredContent,
     cursors::CourseRow,
@@ -155,6 +156,8 @@ pub struct Tx {
     /// Tasks of which a run has ended in this write, and who stands first in the lines behind such.
     freed: BTreeSet<TaskId>,
     heads: BTreeMap<TaskId, RunId>,
+    /// Runs that may be claimed by this write, and are not claimed in it.
+    ready: BTreeSet<RunId>,
     failed: bool,
 }
 
@@ -182,6 +185,7 @@ impl Store {
             fence: None,
             freed: BTreeSet::new(),
             heads: BTreeMap::new(),
+            ready: BTreeSet::new(),
             failed: false,
         })
     }
@@ -284,6 +288,7 @@ impl Tx {
         self.move_lines().await?;
         let told = std::mem::take(&mut self.told);
         self.rings.log = !told.is_empty();
+        self.rings.queue |= !self.ready.is_empty();
         self.append(told).await?;
         let Some(tx) = self.tx.take() else {
             return Err(Error::internal("a transaction that is over was committed"));

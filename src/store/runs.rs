@@ -92,8 +92,11 @@ impl Tx {
         }
         for run in runs {
             self.tell_run(EventKind::RunQueued, run);
+            // One in line concerns nobody yet, but for its start deadline.
+            self.rings.queue |= run.start_deadline_at.is_some();
         }
-        self.rings.queue |= !runs.is_empty();
+        let ready = runs.iter().filter(|run| run.claim_at.is_some());
+        self.ready.extend(ready.map(|run| run.id));
         Ok(())
     }
 

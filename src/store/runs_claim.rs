@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use sea_orm::FromQueryResult;
-
 use super::{
     Id, Tx, convert,
     convert::micros,
@@ -15,45 +13,17 @@ use crate::{
     error::Result,
 };
 
-/// Any number will do, as long as every server takes the same.
-const CLAIM_LOCK: i64 = 0x5761_7463_6863_6c6d;
-
 /// That no start deadline of the run `r` has passed at the instant that is bound next.
 const MAY_START: &str =
     "(r.started_at IS NOT NULL OR r.start_deadline_at IS NULL OR r.start_deadline_at > ";
 
-#[derive(FromQueryResult)]
-struct Got {
-    got: bool,
-}
-
 impl Tx {
-    /// Makes this write the cluster's one claimer until it is over, where nobody else is. `waits`: until nobody
-    /// is. Who holds other locks may not wait: the claimer may be a replica that stands still, and others would
-    /// stand behind it.
-    pub async fn claim_lock(&mut self, waits: bool) -> Result<bool> {
-        if !self.is_postgres() {
-            return Ok(true);
-        }
-        if waits {
-            let lock = self
-                .sql("SELECT pg_advisory_xact_lock(")
-                .bind(CLAIM_LOCK)
-                .push(")");
-            self.run(lock.done()).await?;
-            return Ok(true);
-        }
-        let lock = self
-            .sql("SELECT pg_try_advisory_xact_lock(")
-            .bind(CLAIM_LOCK)
-            .push(") AS got");
-        let got: Option<Got> = self.one(lock.done()).await?;
-        Ok(got.is_some_and(|row| row.got))
-    }
-
     /// Takes up to `limit` runs of these kinds, the most urgent first, each with the next token and a
-    /// lease; none of `avoid`. One claimer at a time in the cluster ([`Tx::claim_lock`]): so no two can both see
-    /// a task as free.
+    /// lease; none of `avoid`. It waits for nobody, and for no other claimer: what that has locked is passed over.
+    ///
+    /// Two claimers at once do not both take a task for free. Whoever lets a run of it be claimed holds the task's lock,
+    /// has looked at all its runs under theirs, and leaves a solo one in line while another has a `claim_at`. So there
+    /// is one such run of a task, whose row one of the two has locked; or others that may run beside it.
     ///
     /// Where runs have ended in this write, those that stand first in the lines behind them are taken from
     /// there.
@@ -139,6 +109,7 @@ impl Tx {
             if self.heads.get(&run.task_id) == Some(&run.id) {
                 self.heads.remove(&run.task_id);
             }
+            self.ready.remove(&run.id);
             self.tell_run(EventKind::RunStarted, run);
         }
         Ok(runs)

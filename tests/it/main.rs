@@ -41,6 +41,7 @@ mod pruning;
 mod registers;
 mod requests;
 mod resuming;
+mod ringing;
 mod rolled_back;
 mod serving;
 mod silent;
