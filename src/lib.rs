@@ -10,6 +10,7 @@ pub mod config;
 pub mod crontab;
 pub mod domain;
 pub mod error;
+pub mod host;
 pub mod pb;
 
 // What the ground is kept in.

@@ -13,7 +13,7 @@ use super::{
     scratch::{self, Scratch},
     staging::Staging,
     verify::{Found, of_files},
-    work::{Job, is_damage, is_stopped},
+    work::{Job, blocking, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
@@ -34,7 +34,22 @@ impl Backups {
         if !levels.contains(&Level::Drill) && !levels.contains(&Level::Database) {
             return Ok(Vec::new());
         }
-        let staging = Staging::make(&self.settings().config.staging, job.run())?;
+        let (root, run) = (self.settings().config.staging.clone(), job.run());
+        let staging = blocking("staging", move || Staging::make(&root, run)).await??;
+        let drilled = self.drill_in(&staging, job, repository, point, levels);
+        let drilled = drilled.await;
+        staging.remove().await;
+        drilled
+    }
+
+    async fn drill_in(
+        &self,
+        staging: &Staging,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        point: &RestorePoint,
+        levels: &[Level],
+    ) -> anyhow::Result<Vec<Found>> {
         let watch = Stopwatch::start();
         let (of, wanted, into) = (repository.clone(), point.clone(), staging.path().to_owned());
         let restored = job

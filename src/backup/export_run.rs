@@ -42,7 +42,7 @@ impl Backups {
         };
         let root = self.settings().config.exports.clone();
         let wanted = point.source_bytes.max(0).unsigned_abs();
-        if let Some(free) = free_bytes(&root).filter(|free| *free < wanted) {
+        if let Some(free) = free_bytes(&root).await?.filter(|free| *free < wanted) {
             bail!(
                 "{} has {free} bytes free, and {} has {wanted}: make room there",
                 root.display(),

@@ -13,7 +13,7 @@ use super::{
     repository::{Archived, Job as Archive, Parent, Repository, SnapshotId, Source},
     sources::Prepared,
     staging::Staging,
-    work::Job,
+    work::{Job, blocking},
 };
 use crate::{
     domain::backup::{
@@ -53,27 +53,43 @@ impl Backups {
             .await?
         {
             job.log("an earlier attempt of this run had stored everything; it was read back and is taken");
-            Staging::clear(&self.settings().config.staging, job.run())?;
+            let (root, run) = (self.settings().config.staging.clone(), job.run());
+            blocking("staging", move || Staging::clear(&root, run)).await??;
             return self.conclude(job, point, &repository).await;
         }
         let before = self.newest_of(policy).await?;
-        self.refuse_full_disk(before.as_ref())?;
+        self.refuse_full_disk(before.as_ref()).await?;
         if job.dry_run() {
             return Ok(Made::nothing(
                 "everything is there that a backup needs; nothing was stored",
             ));
         }
-        let staging = Staging::make(&self.settings().config.staging, job.run())?;
-        let prepared = self.prepare(job, policy, &staging).await?;
-        let (archived, parent) = self
-            .archive(job, policy, &repository, &prepared, before)
-            .await?;
-        drop(parent);
-        let (point, manifest) = self
-            .describe(job, policy, prepared, archived, &repository, &staging)
-            .await?;
+        let (root, run) = (self.settings().config.staging.clone(), job.run());
+        let staging = blocking("staging", move || Staging::make(&root, run)).await??;
+        let stored = self.store_new(job, policy, &repository, &staging, before);
+        let stored = stored.await;
+        staging.remove().await;
+        let (point, manifest) = stored?;
         let point = self.verify_new(job, point, manifest, &repository).await?;
         self.conclude(job, point, &repository).await
+    }
+
+    /// Dumps, archives and describes.
+    async fn store_new(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        repository: &Arc<dyn Repository>,
+        staging: &Staging,
+        before: Option<RestorePoint>,
+    ) -> anyhow::Result<(RestorePoint, Manifest)> {
+        let prepared = self.prepare(job, policy, staging).await?;
+        let (archived, parent) = self
+            .archive(job, policy, repository, &prepared, before)
+            .await?;
+        drop(parent);
+        self.describe(job, policy, prepared, archived, repository, staging)
+            .await
     }
 
     /// The newest point of a policy, or of any, whose files need not be read again.
@@ -93,12 +109,12 @@ impl Backups {
         }
     }
 
-    fn refuse_full_disk(&self, before: Option<&RestorePoint>) -> anyhow::Result<()> {
+    async fn refuse_full_disk(&self, before: Option<&RestorePoint>) -> anyhow::Result<()> {
         let dump = before.map_or(0, |point| point.dump_bytes.max(0).unsigned_abs());
         let wanted = dump + dump / 5 + SPARE_BYTES;
         let config = &self.settings().config;
         for place in [&config.staging, &config.repository] {
-            if let Some(free) = free_bytes(place).filter(|free| *free < wanted) {
+            if let Some(free) = free_bytes(place).await?.filter(|free| *free < wanted) {
                 bail!(
                     "{} has {free} bytes free, and a backup wants {wanted}: make room there",
                     place.display()

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -14,15 +15,18 @@ use super::{
     Backups,
     child::Helpers,
     repository::{self, Repository, RepositoryError},
-    rustic::Rustic,
-    work::{Job, blocking},
+    rustic::{Rustic, lower_priority},
+    work::{Job, asked},
 };
 use crate::{
     config::{Secret, SecretSource, once},
     domain::backup::PolicyKind,
+    host::{self, Question, Unanswered},
     store::{LeaseMode, Leased},
 };
 
+/// How long it may take to open a repository, or to make it: its key takes a moment, a large index longer.
+const OPENS_WITHIN: Duration = Duration::from_secs(600);
 /// Bytes of a password that is made.
 const PASSWORD_BYTES: usize = 32;
 
@@ -160,8 +164,9 @@ impl Backups {
         let mut slot = slot.lock().await;
         let (path, source) = self.location(place)?;
         // One that was removed, or another in its place, is not the one that is open.
+        let config = asked(&path, "looking at the repository at", config_of).await?;
         if let Some(open) = &*slot
-            && config_of(&path) == Some(open.config)
+            && config == Some(open.config)
         {
             return Ok(open.repository.clone());
         }
@@ -174,7 +179,10 @@ impl Backups {
         );
         // Where points are known to be, an empty place is a disk that is away, and no place for a new repository.
         let known = self.points_known(place).await?;
-        let opened = blocking("open", move || {
+        let what = format!("opening the repository at {}", path.display());
+        let question = Question::of_file(&path, what).within(OPENS_WITHIN);
+        let opened = host::ask(question, move || {
+            lower_priority();
             let password = source.read()?;
             match opener.open(&path, &password, &helpers, &cancel) {
                 Err(RepositoryError::Missing { place }) if 0 < known => bail!(
@@ -188,7 +196,8 @@ impl Backups {
             }
         });
         let opened = opened.await??;
-        *slot = config_of(&place_of).map(|config| Open {
+        let config = asked(&place_of, "looking at the repository at", config_of).await?;
+        *slot = config.map(|config| Open {
             repository: opened.clone(),
             config,
         });
@@ -285,7 +294,15 @@ pub fn make_password(data: &Path, repository: &Path, source: &SecretSource) -> a
 }
 
 /// Bytes free where something lies, or would.
-pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+///
+/// # Errors
+/// Where no answer comes.
+pub(super) async fn free_bytes(path: &Path) -> Result<Option<u64>, Unanswered> {
+    asked(path, "looking how much is free at", free_at).await
+}
+
+/// The same; it blocks.
+pub(super) fn free_at(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|path| path.exists())?;
     let about = nix::sys::statvfs::statvfs(there).ok()?;
     Some(about.blocks_available() as u64 * about.fragment_size() as u64)

@@ -7,15 +7,23 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::bail;
 use nix::unistd::{AccessFlags, access};
 use tokio_util::sync::CancellationToken;
 
-use super::{Backups, places::Place, work::blocking};
-use crate::{config::SecretSource, domain::backup::PolicyKind, error::Result};
+use super::{Backups, places::Place, rustic::lower_priority};
+use crate::{
+    config::SecretSource,
+    domain::backup::PolicyKind,
+    error::Result,
+    host::{self, Question},
+};
 
+/// How long a look at a repository may take, which may open it.
+const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 /// Folders of a repository into which a backup writes.
 const WRITTEN: [&str; 4] = ["data", "index", "locks", "snapshots"];
 
@@ -92,7 +100,10 @@ impl Readiness {
             self.backups.settings().opener.clone(),
             self.backups.helpers(),
         );
-        let looked = blocking("look", move || {
+        let what = format!("looking at the repository at {}", path.display());
+        let question = Question::of_file(&path, what).within(LOOKS_WITHIN);
+        let looked = host::ask(question, move || {
+            lower_priority();
             let password = source.read()?;
             check_writable(&path)?;
             let Some(repository) = mark(&path.join("config")) else {

@@ -2,6 +2,7 @@
 //! ask. What of it is wrong is for `monitor` to say.
 
 use std::{
+    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -24,12 +25,14 @@ use crate::{
             point::RestorePoint,
         },
     },
-    error::{Error, Result},
+    error::Result,
 };
 
 /// How long figures hold while events come, and while none do.
 const FRESH_AT_LEAST_FOR: Duration = Duration::from_secs(1);
 const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// How long a look at free space is waited for.
+const FREE_WITHIN: Duration = Duration::from_millis(250);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The newest points of a policy that are looked at.
 const LOOKED_AT: i64 = 30;
@@ -154,12 +157,15 @@ impl Backups {
             .iter()
             .filter(|(_, at)| now.duration_since(*at) <= COVERAGE);
         let places = self.settings().config.clone();
-        // A disk that does not answer holds up a thread of its own.
-        let free = tokio::task::spawn_blocking(move || Free {
-            repository: free_bytes(&places.repository),
-            exports: free_bytes(&places.exports),
-        });
-        let free = free.await.map_err(Error::internal)?;
+        // A disk that does not answer holds up nobody who asks how things are.
+        let free_at = async |path: &Path| {
+            let free = tokio::time::timeout(FREE_WITHIN, free_bytes(path)).await;
+            free.ok()?.ok()?
+        };
+        let free = Free {
+            repository: free_at(&places.repository).await,
+            exports: free_at(&places.exports).await,
+        };
         let counts = store.points_count().await?;
         let mut figures = BackupFigures {
             jobs: store

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::{
     Backups,
-    places::{Place, free_bytes},
+    places::{Place, free_at},
     read_back,
-    work::blocking,
+    work::{asked, blocking},
 };
 use crate::{
     domain::{
@@ -97,6 +97,7 @@ impl Backups {
             ));
         }
         let directory = self.confined(&wish.directory)?;
+        let there = self.look_at(&directory).await?;
         let paths = read_paths(&wish.paths)?;
         check_database(&wish.new_database, self.store().kind())?;
         let manifest = self.manifest_for(&point).await?;
@@ -105,9 +106,9 @@ impl Backups {
             (files + 1, bytes + file.size)
         });
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let free = free_bytes(&directory).map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX));
+        let free = there.free;
         let mut conflicts = Vec::new();
-        if is_occupied(&directory) {
+        if there.is_occupied {
             conflicts.push(format!(
                 "{} is there and not empty: a restore never writes over anything; name another",
                 directory.display()
@@ -207,6 +208,33 @@ impl Backups {
         read.await.and_then(|read| read).map_err(away)
     }
 
+    /// Looks at the directory that a restore is to make.
+    async fn look_at(&self, directory: &Path) -> Result<There> {
+        let roots = self.settings().config.restore_roots.clone();
+        let looked = asked(directory, "looking at", move |directory| {
+            // A link on the way would lead out of the root.
+            let below = directory
+                .ancestors()
+                .take_while(|part| !roots.iter().any(|root| part == root));
+            let mut links = below.filter(|part| part.is_symlink());
+            There {
+                link: links.next().map(Path::to_owned),
+                is_occupied: is_occupied(directory),
+                free: free_at(directory).map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX)),
+            }
+        });
+        let there = looked
+            .await
+            .map_err(|why| Error::unavailable("restore directory", why))?;
+        match &there.link {
+            None => Ok(there),
+            Some(link) => {
+                let what = format!("{} is a link: a restore follows none", link.display());
+                Err(Error::invalid("directory", what))
+            }
+        }
+    }
+
     /// A new directory below one of the configured roots.
     fn confined(&self, given: &str) -> Result<PathBuf> {
         let roots = &self.settings().config.restore_roots;
@@ -241,18 +269,6 @@ impl Backups {
                 roots.join(", ")
             )));
         }
-        // A link on the way would lead out of the root.
-        for part in path.ancestors() {
-            if roots.iter().any(|root| part == root) {
-                break;
-            }
-            if part.is_symlink() {
-                return Err(wrong(format!(
-                    "{} is a link: a restore follows none",
-                    part.display()
-                )));
-            }
-        }
         Ok(path)
     }
 }
@@ -265,7 +281,16 @@ pub(super) fn is_chosen(paths: &[SnapshotPath], file: &FileRecord) -> bool {
             .any(|path| file.path.as_bytes().starts_with(path.as_bytes()))
 }
 
-/// Whether something is there that a restore might write over.
+/// What is where a restore is to be.
+struct There {
+    /// A link on the way.
+    link: Option<PathBuf>,
+    is_occupied: bool,
+    /// Bytes.
+    free: i64,
+}
+
+/// Whether something is there that a restore might write over. Blocks.
 pub(super) fn is_occupied(directory: &Path) -> bool {
     match std::fs::read_dir(directory) {
         Ok(mut entries) => entries.next().is_some(),

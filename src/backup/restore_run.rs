@@ -17,7 +17,7 @@ use super::{
     restore_plan::{RestorePlan, is_occupied},
     scratch,
     verify::Found,
-    work::{Job, Lasting},
+    work::{Job, Lasting, asked, blocking, remove_beside},
 };
 use crate::{
     clock::Stopwatch,
@@ -55,7 +55,7 @@ impl Backups {
             ));
         }
         let watch = Stopwatch::start();
-        let unfinished = Unfinished::of(&plan.directory, job)?;
+        let unfinished = Unfinished::of(&plan.directory, job).await?;
         let into = unfinished.path.clone();
         let (of, wanted, chosen) = (repository.clone(), point.clone(), plan.clone());
         let total = point.source_bytes.max(0).unsigned_abs();
@@ -75,7 +75,7 @@ impl Backups {
         {
             job.log(line);
         }
-        unfinished.finish(&plan.directory)?;
+        unfinished.finish(&plan.directory).await?;
         let mut message = format!(
             "{} files, {} bytes restored into {}",
             restored.files,
@@ -149,17 +149,23 @@ impl Backups {
         if let Some(plan) = noted {
             return Ok(plan);
         }
-        let mut tx = job.begin().await?;
-        let plan: Option<RestorePlan> = tx.restore_plan_take(plan_hash).await?;
-        let plan = plan.ok_or_else(|| {
-            Lasting("the plan was used, or its 15 minutes are over: plan again".to_owned())
-        })?;
-        if is_occupied(&plan.directory) {
+        let over =
+            || Lasting("the plan was used, or its 15 minutes are over: plan again".to_owned());
+        // Before the transaction: a disk that hangs must not hold up everyone's writes.
+        let plan: RestorePlan = self
+            .store()
+            .restore_plan(plan_hash, now)
+            .await?
+            .ok_or_else(over)?;
+        if asked(&plan.directory, "looking at", is_occupied).await? {
             bail!(
                 "{} is there and not empty: a restore never writes over anything",
                 plan.directory.display()
             );
         }
+        let mut tx = job.begin().await?;
+        let plan: Option<RestorePlan> = tx.restore_plan_take(plan_hash).await?;
+        let plan = plan.ok_or_else(over)?;
         tx.restore_plan_keep(&key, now + NOTED_FOR, &plan).await?;
         tx.commit().await?;
         Ok(plan)
@@ -173,41 +179,44 @@ struct Unfinished {
 
 impl Unfinished {
     /// Its name holds the run, so that what an earlier attempt has left there is the run's own, and goes.
-    fn of(directory: &Path, job: &Job) -> anyhow::Result<Self> {
+    async fn of(directory: &Path, job: &Job) -> anyhow::Result<Self> {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         let path = directory.with_file_name(format!(".{name}.{}.unfinished", job.run()));
-        let unfinished = Self { path };
-        unfinished.clear()?;
-        if let Some(parent) = directory.parent() {
-            make_directory(parent)?;
-        }
-        Ok(unfinished)
-    }
-
-    fn clear(&self) -> anyhow::Result<()> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("could not remove {}", self.path.display()))
+        let (clear, parent) = (path.clone(), directory.parent().map(Path::to_owned));
+        let made = blocking("restore", move || {
+            match fs::remove_dir_all(&clear) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error)
+                        .with_context(|| format!("could not remove {}", clear.display()));
+                }
+                _ => {}
             }
-            _ => Ok(()),
-        }
+            parent.as_deref().map_or(Ok(()), make_directory)
+        });
+        made.await??;
+        Ok(Self { path })
     }
 
     /// Gives it its name. An empty directory of that name may be there; one that is not stays what it is.
-    fn finish(self, directory: &Path) -> anyhow::Result<()> {
-        fs::rename(&self.path, directory).with_context(|| {
+    async fn finish(mut self, directory: &Path) -> anyhow::Result<()> {
+        let (from, to) = (self.path.clone(), directory.to_owned());
+        let renamed = blocking("restore", move || fs::rename(from, to)).await?;
+        renamed.with_context(|| {
             format!(
                 "what was restored could not become {}: a restore never writes over anything",
                 directory.display()
             )
-        })
+        })?;
+        self.path.clear();
+        Ok(())
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Err(error) = self.clear() {
-            tracing::warn!("{error:#}");
+        // Where it has its name, it is whole.
+        if !self.path.as_os_str().is_empty() {
+            remove_beside(std::mem::take(&mut self.path));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a backup is made of: dumps of databases, what is in documents, and what the configuration names besides.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::{
     dump::{self, Dumped},
     repository::Source,
     staging::Staging,
-    work::Job,
+    work::{Job, asked},
 };
 use crate::{
     config::SourceConfig,
@@ -86,7 +86,11 @@ impl Backups {
                     prepared.references = own.references;
                     prepared.add_dump(name, own.kind, "/database".into(), own.dumped);
                 }
-                "content" => prepared.add_content(self.settings().data.join("contents")),
+                "content" => {
+                    let from = self.settings().data.join("contents");
+                    let is_there = asked(&from, "looking at", Path::is_dir).await?;
+                    prepared.add_content(from, is_there);
+                }
                 _ => {
                     self.prepare_other(job, name, staging, &mut prepared)
                         .await?
@@ -118,7 +122,9 @@ impl Backups {
                 exclude,
             } => {
                 for path in paths {
-                    if std::fs::symlink_metadata(path).is_err() {
+                    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+                    let what = format!("source {name:?}: looking at");
+                    if !asked(path, &what, is_there).await? {
                         anyhow::bail!("source {name:?}: {} is not there", path.display());
                     }
                     let mut to = root.0.clone();
@@ -179,9 +185,9 @@ impl Prepared {
         });
     }
 
-    fn add_content(&mut self, from: PathBuf) {
+    fn add_content(&mut self, from: PathBuf, is_there: bool) {
         // A server that never had a content has no directory for it, and nothing to back up.
-        if from.is_dir() {
+        if is_there {
             self.sources.push(Source {
                 from,
                 to: CONTENT.into(),

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
+use super::work::{blocking, remove_beside};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.
@@ -22,7 +23,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes it, anew where an earlier attempt has left one.
+    /// Makes it, anew where an earlier attempt has left one. Blocks.
     ///
     /// # Errors
     /// Where it cannot be made.
@@ -37,7 +38,7 @@ impl Staging {
         Ok(Self { path })
     }
 
-    /// Removes what an earlier attempt of the run has left: one whose process was killed.
+    /// Removes what an earlier attempt of the run has left: one whose process was killed. Blocks.
     ///
     /// # Errors
     /// Where it cannot be removed.
@@ -53,6 +54,15 @@ impl Staging {
         }
     }
 
+    /// Removes it. Where it is dropped instead, that is done beside.
+    pub(super) async fn remove(mut self) {
+        let path = std::mem::take(&mut self.path);
+        let removed = blocking("unstage", move || fs::remove_dir_all(&path)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "could not remove a staging directory; a cleanup will");
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -60,10 +70,9 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "could not remove {}; a cleanup will", self.path.display());
+        // An empty one is removed already.
+        if !self.path.as_os_str().is_empty() {
+            remove_beside(std::mem::take(&mut self.path));
         }
     }
 }

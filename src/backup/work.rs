@@ -1,6 +1,7 @@
 //! What a run of the room is given, and how it does what blocks.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +23,7 @@ use crate::{
     clock::Stopwatch,
     domain::{RunId, TaskName, backup::point::Phase},
     error::Result,
+    host::{self, Question, Unanswered},
     store::Tx,
 };
 
@@ -237,6 +239,35 @@ pub(super) async fn blocking<T: Send + 'static>(
     answer
         .await
         .map_err(|_| anyhow::anyhow!("the thread of step {name} panicked"))
+}
+
+/// Asks something of a file, briefly; `what` is what is done with it, such as "looking at". One that hangs is told.
+///
+/// # Errors
+/// Where no answer comes.
+pub(super) async fn asked<T: Send + 'static>(
+    path: &Path,
+    what: &str,
+    work: impl FnOnce(&Path) -> T + Send + 'static,
+) -> std::result::Result<T, Unanswered> {
+    let question = Question::of_file(path, format!("{what} {}", path.display()));
+    let path = path.to_owned();
+    host::ask(question, move || work(&path)).await
+}
+
+/// Removes a folder beside everything else, where nobody waits for it.
+pub(super) fn remove_beside(folder: PathBuf) {
+    let remove = move || {
+        if let Err(error) = std::fs::remove_dir_all(&folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "could not remove {}; a cleanup will", folder.display());
+        }
+    };
+    let thread = std::thread::Builder::new().name("backup-remove".to_owned());
+    if let Err(error) = thread.spawn(remove) {
+        tracing::warn!(%error, "could not start a thread; a cleanup removes what is left");
+    }
 }
 
 /// That what is stored is not what was stored, wherever in the chain that stands.

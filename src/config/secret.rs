@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use super::trust;
+use crate::host::Question;
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,16 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretSource {
-    /// Reads it.
+    /// What is asked of the host where it is read.
+    pub fn question(&self, name: &str) -> Question {
+        let what = format!("reading secret {name}");
+        match &self.file {
+            Some(file) => Question::of_file(file, what),
+            None => Question::of("the environment", what),
+        }
+    }
+
+    /// Reads it; it may block, and hang.
     ///
     /// # Errors
     /// Where it is not there, is empty, or can be read by others; never with what it holds.

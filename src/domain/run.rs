@@ -109,6 +109,8 @@ pub mod reason {
     pub const ANSWER_END_UNKNOWN: &str = "ANSWER_END_UNKNOWN";
     /// A request was not answered, or not completely, within its timeout.
     pub const ANSWER_TIMEOUT: &str = "ANSWER_TIMEOUT";
+    /// A file, a user or a name that it needs was not answered for in time: a mount or a directory of users is away.
+    pub const HOST_HANGS: &str = "HOST_HANGS";
     pub const LEASE_LOST: &str = "LEASE_LOST";
     pub const DRAINED: &str = "DRAINED";
     pub const CANCEL_REQUESTED: &str = "CANCEL_REQUESTED";

@@ -57,7 +57,9 @@ pub fn catalogue_misfits(
     let mut found = Vec::new();
     for (name, layers) in checked(registry, configured, default_zone)? {
         let spec = merged(&layers, default_zone)?;
-        if let Err(why) = registry.ready(&spec.kind, &spec.parameters) {
+        let needs = registry.needs(&spec.kind, &spec.parameters);
+        let looked = needs.and_then(|needs| needs.into_iter().try_for_each(|need| (need.look)()));
+        if let Err(why) = looked {
             found.push(format!("tasks/{name}: {why}"));
         }
     }

@@ -8,13 +8,14 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::context::RunContext;
+use super::{context::RunContext, readiness::Need};
 use crate::{
     domain::{
         Outcome, TaskName, TaskSpec, run::reason, schedule::Schedule, sealed,
         task::check_parameters,
     },
     error::{Error, Faults, Result},
+    host::Unanswered,
 };
 
 /// One kind of work. A value of it is the parameters of one run, read from JSON: unknown or wrong
@@ -51,16 +52,13 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether runs of it need something of this host that may come and go: then [`Kind::ready`] is asked again and again.
+    /// Whether runs of it need something of this host that may come and go: then it is looked for again and again.
     const HAS_NEEDS: bool = false;
 
-    /// Looks whether a run could begin on this host now: at programs, secrets, directories. It may block.
-    ///
-    /// # Errors
-    /// What is not there, and what to do.
-    fn ready(&self, env: &Self::Env) -> std::result::Result<(), String> {
+    /// What a run needs of this host now: programs, secrets, directories.
+    fn needs(&self, env: &Self::Env) -> Vec<Need> {
         let _ = env;
-        Ok(())
+        Vec::new()
     }
 
     /// Does the work. It must end soon after `context.cancel` is cancelled, and change nothing where
@@ -189,11 +187,17 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
+        let error = error.into();
+        let hangs = error.chain().any(|cause| cause.is::<Unanswered>());
         Self {
-            error: error.into(),
+            error,
             again: Again::ByPolicy,
             own: false,
-            reason: reason::ERROR,
+            reason: if hangs {
+                reason::HOST_HANGS
+            } else {
+                reason::ERROR
+            },
         }
     }
 }
@@ -212,14 +216,14 @@ type RunFn = dyn Fn(Value, RunContext) -> BoxFuture<'static, Result<Done, Failur
 type CheckFn = dyn Fn(Value) -> Result<()> + Send + Sync;
 /// Checks a run's parameters, and answers which of them are secret.
 type AdmitFn = dyn Fn(Value) -> Result<Vec<String>> + Send + Sync;
-type ReadyFn = dyn Fn(Value) -> std::result::Result<(), String> + Send + Sync;
+type NeedsFn = dyn Fn(Value) -> std::result::Result<Vec<Need>, String> + Send + Sync;
 
 struct Entry {
     about: &'static str,
     check: Box<CheckFn>,
     admit: Box<AdmitFn>,
     /// Of kinds that have needs.
-    ready: Option<Box<ReadyFn>>,
+    needs: Option<Box<NeedsFn>>,
     run: Box<RunFn>,
 }
 
@@ -247,10 +251,10 @@ impl Registry {
                 Error::invalid(field, format!("{error} (kind {})", K::NAME))
             })
         };
-        let (for_check, for_runs, for_ready) = (env.clone(), env.clone(), env.clone());
-        let ready: Box<ReadyFn> = Box::new(move |parameters| {
+        let (for_check, for_runs, for_needs) = (env.clone(), env.clone(), env.clone());
+        let needs: Box<NeedsFn> = Box::new(move |parameters| {
             let task = read(parameters).map_err(|error| error.to_string())?;
-            task.ready(&for_ready)
+            Ok(task.needs(&for_needs))
         });
         let entry = Entry {
             about: K::ABOUT,
@@ -260,7 +264,7 @@ impl Registry {
                 order.check_run(&for_runs)?;
                 Ok(order.secrets(&for_runs))
             }),
-            ready: K::HAS_NEEDS.then_some(ready),
+            needs: K::HAS_NEEDS.then_some(needs),
             run: Box::new(move |parameters, context| {
                 let env = env.clone();
                 Box::pin(async move { read(parameters)?.run(env, context).await })
@@ -288,21 +292,23 @@ impl Registry {
 
     /// Kinds whose runs need something of this host that may come and go.
     pub fn kinds_with_needs(&self) -> impl Iterator<Item = &'static str> + '_ {
-        let needy = self.kinds.iter().filter(|(_, entry)| entry.ready.is_some());
+        let needy = self.kinds.iter().filter(|(_, entry)| entry.needs.is_some());
         needy.map(|(name, _)| *name)
     }
 
-    /// Looks whether a run of this kind could begin on this host now. It may block.
+    /// What a run of this kind needs of this host.
     ///
     /// # Errors
-    /// What is not there, and what to do.
-    pub fn ready(
+    /// Where the kind cannot read the parameters.
+    pub fn needs(
         &self,
         kind: &str,
         parameters: &Map<String, Value>,
-    ) -> std::result::Result<(), String> {
-        let ready = self.kinds.get(kind).and_then(|entry| entry.ready.as_ref());
-        ready.map_or(Ok(()), |ready| ready(Value::Object(parameters.clone())))
+    ) -> std::result::Result<Vec<Need>, String> {
+        let needs = self.kinds.get(kind).and_then(|entry| entry.needs.as_ref());
+        needs.map_or(Ok(Vec::new()), |needs| {
+            needs(Value::Object(parameters.clone()))
+        })
     }
 
     /// Whether there is such a kind, and it takes these parameters.

@@ -54,6 +54,7 @@ pub use self::{
     hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},
+    readiness::Need,
     recovery::Recovery,
     restored::Settled,
     rounds::{Round, Rounds},

@@ -1,18 +1,38 @@
 //! Tasks that could not run on this host now, because something is not there that comes and goes: found out before
 //! their slot is due.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, fmt};
+
+use futures_util::StreamExt as _;
 
 use super::{ALIVE_FOR, Engine};
 use crate::{
-    error::{Error, Result},
+    domain::{Task, TaskSpec},
+    error::Result,
+    host::{self, Question},
     store::{Page, TaskFilter},
 };
 
 /// Tasks read in one go.
 const CHUNK: u64 = 500;
+/// Tasks looked at side by side: more than may hang at one place.
+const AT_ONCE: usize = 64;
 /// Tasks of kinds that nobody knows that are told.
 const STRANGE_SHOWN: u64 = 1000;
+
+/// Something of this host that a run needs.
+pub struct Need {
+    /// Where it is looked for, and how that is called.
+    pub question: Question,
+    /// Looks for it; says what is not there, and what to do. It blocks, and may hang.
+    pub look: Box<dyn FnOnce() -> std::result::Result<(), String> + Send>,
+}
+
+impl fmt::Debug for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Need").field(&self.question).finish()
+    }
+}
 
 impl Engine {
     /// Resource names of tasks that could not run here now, and why.
@@ -31,26 +51,7 @@ impl Engine {
             loop {
                 let page = Page { size: CHUNK, after };
                 let tasks = self.store().tasks(&filter, &page).await?;
-                let of: Vec<_> = tasks
-                    .items
-                    .iter()
-                    .map(|task| (task.resource_name(), task.spec.clone()))
-                    .collect();
-                let registry = self.inner.registry.clone();
-                let looked = tokio::task::spawn_blocking(move || {
-                    // Many tasks may have one command.
-                    let mut known: HashMap<String, Option<String>> = HashMap::new();
-                    let mut found = Vec::new();
-                    for (name, spec) in of {
-                        let key = serde_json::to_string(&spec.parameters).unwrap_or_default();
-                        let why = known
-                            .entry(key)
-                            .or_insert_with(|| registry.ready(&spec.kind, &spec.parameters).err());
-                        found.extend(why.clone().map(|why| (name, why)));
-                    }
-                    found
-                });
-                found.extend(looked.await.map_err(Error::internal)?);
+                found.extend(self.lacking(&tasks.items).await);
                 after = tasks.next;
                 if after.is_none() {
                     break;
@@ -58,6 +59,44 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// Those of these tasks that could not run here now, and why. What hangs holds up no other for longer than its time.
+    async fn lacking(&self, tasks: &[Task]) -> Vec<(String, String)> {
+        // Many tasks may have one command.
+        let mut alike: BTreeMap<String, (TaskSpec, Vec<String>)> = BTreeMap::new();
+        for task in tasks {
+            let key = serde_json::to_string(&task.spec.parameters).unwrap_or_default();
+            let known = alike.entry(key);
+            let (_, names) = known.or_insert_with(|| ((*task.spec).clone(), Vec::new()));
+            names.push(task.resource_name());
+        }
+        let mut looks = Vec::new();
+        for (spec, names) in alike.into_values() {
+            looks.push(async move {
+                let why = self.look_for(&spec).await.err()?;
+                Some((names, why))
+            });
+        }
+        let found: Vec<_> = futures_util::stream::iter(looks)
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let found = found.into_iter().flatten().flat_map(|(names, why)| {
+            let named = names.into_iter();
+            named.map(move |name| (name, why.clone()))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort();
+        found
+    }
+
+    async fn look_for(&self, spec: &TaskSpec) -> std::result::Result<(), String> {
+        for need in self.registry().needs(&spec.kind, &spec.parameters)? {
+            let looked = host::ask(need.question, need.look).await;
+            looked.map_err(|why| why.to_string())??;
+        }
+        Ok(())
     }
 
     /// Tasks of kinds that this server does not know: none takes their runs. While one of another version lives, that

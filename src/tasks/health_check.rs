@@ -10,6 +10,7 @@ use crate::{
     config::Threshold,
     domain::problem::{Problem, ProblemKind, Severity},
     engine::{Done, Failure, Kind, RunContext},
+    host::{self, Question},
 };
 
 const LATE_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -166,7 +167,7 @@ async fn measure(env: &Env, context: &RunContext) -> Vec<Measure> {
                 ProblemKind::HealthDiskFree,
                 "disk",
                 "%",
-                disk(env),
+                disk(env).await,
                 bounds.disk_free_percent,
             )
         },
@@ -225,14 +226,18 @@ async fn latency(context: &RunContext) -> anyhow::Result<f64> {
     Ok(spans[1].as_secs_f64() * 1000.0)
 }
 
-fn disk(env: &Env) -> anyhow::Result<f64> {
-    let data = &env.shared.data;
-    let about = nix::sys::statvfs::statvfs(data.as_path());
-    let about =
-        about.with_context(|| format!("could not ask about the disk of {}", data.display()))?;
-    let (free, all) = (about.blocks_available() as f64, about.blocks() as f64);
-    anyhow::ensure!(0.0 < all, "the disk of {} tells no size", data.display());
-    Ok(free / all * 100.0)
+async fn disk(env: &Env) -> anyhow::Result<f64> {
+    let data = env.shared.data.clone();
+    let what = format!("looking at the disk of {}", data.display());
+    let ask = move || {
+        let about = nix::sys::statvfs::statvfs(&data);
+        let about =
+            about.with_context(|| format!("could not ask about the disk of {}", data.display()))?;
+        let (free, all) = (about.blocks_available() as f64, about.blocks() as f64);
+        anyhow::ensure!(0.0 < all, "the disk of {} tells no size", data.display());
+        Ok(free / all * 100.0)
+    };
+    host::ask(Question::of_file(&env.shared.data, what), ask).await?
 }
 
 fn memory() -> anyhow::Result<f64> {

@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
     // The ground: pure values and rules, synchronous. Within it, too, uses go down only.
     &["error", "pb"],
     &["clock", "domain"],
+    &["host"],
     &["config", "crontab"],
     // What the ground is kept in, and what follows its log.
     &["store"],

@@ -6,9 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::anyhow;
 use nix::unistd::{User, geteuid, getgrouplist};
 
-use crate::{config::CommandConfig, process::Identity};
+use crate::{
+    config::CommandConfig,
+    engine::{Failure, Need},
+    host::{self, Question, Unanswered},
+    process::Identity,
+};
 
 /// The user of a command.
 #[derive(Clone, Debug)]
@@ -72,47 +78,120 @@ fn identity(user: &User) -> Result<Identity, String> {
     })
 }
 
-/// Whether the command could be started now, and as whom, or why not. Blocks.
-pub(super) fn startable(config: &CommandConfig) -> Result<Option<Account>, String> {
-    let program = config.argv.first().map(String::as_str).unwrap_or_default();
+/// Why a command could not be started.
+#[derive(Debug)]
+pub(super) enum Unready {
+    Lacks(String),
+    Hangs(Unanswered),
+}
+
+impl Unready {
+    /// The failure of a run, of what stands at this place of the configuration.
+    pub(super) fn failure(self, place: &str) -> Failure {
+        match self {
+            Self::Lacks(what) => anyhow!("{place}: {what}").into(),
+            Self::Hangs(why) => anyhow::Error::new(why).context(place.to_owned()).into(),
+        }
+    }
+}
+
+/// As whom the command could be started now, or why it could not.
+pub(super) async fn startable(config: &CommandConfig) -> Result<Option<Account>, Unready> {
+    for need in files(config) {
+        let looked = host::ask(need.question, need.look).await;
+        looked.map_err(Unready::Hangs)?.map_err(Unready::Lacks)?;
+    }
+    let account = host::ask(whom(config), {
+        let config = config.clone();
+        move || Account::of(&config)
+    });
+    account
+        .await
+        .map_err(Unready::Hangs)?
+        .map_err(Unready::Lacks)
+}
+
+/// What a command needs of this host.
+pub(super) fn needs(config: &CommandConfig) -> Vec<Need> {
+    let mut needs = files(config);
+    let user = config.clone();
+    needs.push(Need {
+        question: whom(config),
+        look: Box::new(move || Account::of(&user).map(drop)),
+    });
+    needs
+}
+
+/// The program and the working directory.
+fn files(config: &CommandConfig) -> Vec<Need> {
+    let program = PathBuf::from(config.argv.first().map_or("", String::as_str));
+    let mut needs = vec![Need {
+        question: Question::of_file(
+            &program,
+            format!("looking at the program {}", program.display()),
+        ),
+        look: Box::new(move || check_program(&program)),
+    }];
+    if let Some(directory) = config.working_directory.clone() {
+        let what = format!("looking at the working directory {}", directory.display());
+        needs.push(Need {
+            question: Question::of_file(&directory, what),
+            look: Box::new(move || match directory.is_dir() {
+                true => Ok(()),
+                false => Err(format!(
+                    "the working directory {} is not there",
+                    directory.display()
+                )),
+            }),
+        });
+    }
+    needs
+}
+
+fn check_program(program: &Path) -> Result<(), String> {
+    let shown = program.display();
     let about = std::fs::metadata(program)
-        .map_err(|error| format!("the program {program} is not there: {error}"))?;
+        .map_err(|error| format!("the program {shown} is not there: {error}"))?;
     if !about.is_file() || about.permissions().mode() & 0o111 == 0 {
         return Err(format!(
-            "{program} is not executable; expected a program, or chmod +x it"
+            "{shown} is not executable; expected a program, or chmod +x it"
         ));
     }
-    if let Some(directory) = &config.working_directory
-        && !Path::new(directory).is_dir()
-    {
-        return Err(format!(
-            "the working directory {} is not there",
-            directory.display()
-        ));
-    }
-    Account::of(config)
+    Ok(())
+}
+
+/// The question as whom a command runs.
+fn whom(config: &CommandConfig) -> Question {
+    let user = match &config.user {
+        Some(name) => format!("user {name}"),
+        None => format!("the server's own user, {}", geteuid()),
+    };
+    Question::of(user.clone(), format!("looking up {user}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config(text: &str) -> CommandConfig {
-        serde_json::from_str(text).unwrap()
+    async fn refused(text: &str) -> String {
+        let config: CommandConfig = serde_json::from_str(text).unwrap();
+        match startable(&config).await {
+            Err(Unready::Lacks(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
     }
 
-    #[test]
-    fn what_cannot_be_started_is_refused_with_a_reason() {
+    #[tokio::test]
+    async fn what_cannot_be_started_is_refused_with_a_reason() {
         for (argv, expected) in [
             ("/no/such/program", "is not there"),
             ("/etc/passwd", "is not executable"),
             ("/usr", "is not executable"),
         ] {
-            let config = config(&format!(r#"{{"argv": ["{argv}"]}}"#));
-            let reason = startable(&config).unwrap_err();
+            let reason = refused(&format!(r#"{{"argv": ["{argv}"]}}"#)).await;
             assert!(reason.contains(expected), "{reason}");
         }
-        let config = config(r#"{"argv": ["/bin/true"], "user": "no-such-user-here"}"#);
-        assert!(startable(&config).unwrap_err().contains("no user"));
+        let reason = refused(r#"{"argv": ["/bin/true"], "user": "no-such-user-here"}"#).await;
+        assert!(reason.contains("no user"), "{reason}");
     }
 }

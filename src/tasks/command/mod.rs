@@ -30,11 +30,17 @@ use self::{
 use super::{Env, named};
 use crate::{
     config::{self, CommandConfig, Given, Masker, Secret},
-    engine::{Done, Failure, Kind, RunContext},
+    domain::RunId,
+    engine::{Done, Failure, Kind, Need, RunContext},
     error::Result,
+    host::{self, Question, UnderWay},
     process::{Launched, Living, Order, Remains, Report, Wish},
 };
 
+/// How long a program may take to be started, and its launcher before it.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+/// How long the end of a run's processes may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// What the pipes get to run dry once nothing lives any more.
 const DRY_GRACE: Duration = Duration::from_secs(2);
 
@@ -83,22 +89,24 @@ impl Kind for Command {
         names.map(str::to_owned).collect()
     }
 
-    fn ready(&self, env: &Env) -> std::result::Result<(), String> {
-        let Ok(config) = self.config(env) else {
-            return Ok(());
+    fn needs(&self, env: &Env) -> Vec<Need> {
+        let config = self.config(env).ok();
+        let needs = config.map(account::needs).unwrap_or_default();
+        let told = |need: Need| {
+            let (place, look) = (self.place(), need.look);
+            Need {
+                look: Box::new(move || look().map_err(|what| format!("{place}: {what}"))),
+                ..need
+            }
         };
-        let ready = startable(config).map(drop);
-        ready.map_err(|reason| format!("{}: {reason}", self.place()))
+        needs.into_iter().map(told).collect()
     }
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
         let mut over: Over = Box::pin(context.grace_over());
         let config = self.config(&env)?;
-        let account = {
-            let config = config.clone();
-            blocking(move || startable(&config)).await?
-        };
-        let account = account.map_err(|reason| anyhow!("{}: {reason}", self.place()))?;
+        let account = startable(config).await;
+        let account = account.map_err(|unready| unready.failure(&self.place()))?;
         let given = config.accepts.given(&self.place(), &self.values);
         let given = given.map_err(Failure::never)?;
         if context.dry_run {
@@ -109,7 +117,8 @@ impl Kind for Command {
             return Ok(Done::nothing_to_do("dry run: not started"));
         }
         let (data, run) = (env.shared.data.clone(), context.run);
-        let left = blocking(move || notes::end(&data, Some(run))).await?;
+        let what = "ending what an earlier attempt of this run has left";
+        let left = of_run(run, what, move || notes::end(&data, Some(run))).await?;
         if left.context("could not end what an earlier attempt of this run had left")? > 0 {
             context.log("ended what an earlier attempt of this run had left of its command");
         }
@@ -123,15 +132,29 @@ impl Kind for Command {
 /// Where one cannot be ended, or the data directory cannot be read.
 pub(super) async fn end_left(data: &Path) -> anyhow::Result<usize> {
     let data = data.to_owned();
-    blocking(move || notes::end(&data, None)).await?
+    let ended = tokio::task::spawn_blocking(move || notes::end(&data, None));
+    ended.await.context("a thread panicked")?
 }
 
-/// Does what blocks on a thread of its own.
-async fn blocking<T: Send + 'static>(
+/// Does what blocks, and what a process of this run may hold up.
+async fn of_run<T: Send + 'static>(
+    run: RunId,
+    what: &str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> anyhow::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.context("a thread panicked")
+) -> Result<T, Failure> {
+    let question = Question::of(format!("run {run}"), what).within(ENDS_WITHIN);
+    let done = host::ask(question, work).await;
+    Ok(done?)
+}
+
+/// Does something in the data directory.
+async fn in_data<T: Send + 'static>(
+    data: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let what = format!("noting the command in {}", data.display());
+    let done = host::ask(Question::of_file(data, what), work).await;
+    Ok(done?)
 }
 
 async fn perform(
@@ -142,6 +165,7 @@ async fn perform(
     context: &RunContext,
     over: &mut Over,
 ) -> Result<Done, Failure> {
+    let starting = starting(config).await?;
     let order = order(config, given, account, context);
     let (data, run, token) = (env.shared.data.clone(), context.run, context.token);
     let marks = environment::marks(context);
@@ -175,14 +199,20 @@ async fn perform(
     let [out, err] = [written.stdout, written.stderr].map(|pipe| Some(Pipe::new(pipe, &enough)));
     let mut reading = tokio::spawn(output.clone().read_both(out, err));
 
-    match launched.report().await? {
+    let Ok(report) = tokio::time::timeout(STARTS_WITHIN, launched.report()).await else {
+        let why = starting.hangs();
+        tokio::spawn(give_up(launched, remains, noted, starting));
+        return Err(why.into());
+    };
+    drop(starting);
+    match report? {
         Some(Report::Started { leader }) => remains.leader = Some(leader),
         Some(Report::Refused { reason }) => return Err(anyhow!(reason).into()),
         _ => return Err(died(remains, noted).await.into()),
     }
     let noted = {
         let (data, remains) = (env.shared.data.clone(), remains.clone());
-        blocking(move || {
+        in_data(&env.shared.data, move || {
             let again = notes::note(&data, run, token, &remains);
             noted.replaced_by(again)
         })
@@ -199,7 +229,8 @@ async fn perform(
     let fate = match fate {
         // The launcher may not do everything that the server may, but knows what has come of it.
         Fate::Stuck(living) => {
-            let seen_gone = blocking(move || remains.end_program()).await?;
+            let what = "ending what the command has left";
+            let seen_gone = of_run(run, what, move || remains.end_program()).await?;
             let told = tokio::time::timeout(DRY_GRACE, alone(&mut launched));
             match seen_gone && told.await == Ok(Fate::None) {
                 true => Fate::Ended(living),
@@ -221,7 +252,7 @@ async fn perform(
     }
     // Else whoever is next to run this ends it first.
     if !matches!(fate, Fate::Stuck(_) | Fate::Unknown) {
-        blocking(move || noted.remove()).await?;
+        in_data(&env.shared.data, move || noted.remove()).await?;
     }
     if !own {
         let told = fate.told().map(|told| format!("; {told}"));
@@ -235,6 +266,24 @@ async fn perform(
         Ok(done) => Ok(done.of_its_own()),
         Err(failure) => Err(failure.of_its_own()),
     }
+}
+
+/// Begins a start of the program; refused where too many starts of it hang.
+async fn starting(config: &CommandConfig) -> Result<UnderWay, Failure> {
+    let program = Path::new(&config.argv[0]);
+    let what = format!("starting the program {}", program.display());
+    let question = Question::of_file(program, what).within(STARTS_WITHIN);
+    Ok(host::begin(question).await?)
+}
+
+/// Ends a launcher that hangs in the start of its program, and holds the start's place until it is gone. What cannot be
+/// ended yet is still noted, so that the run's next attempt ends it first.
+async fn give_up(launched: Launched, remains: Remains, noted: Noted, starting: UnderWay) {
+    if let Some(left) = end(remains, noted).await {
+        tracing::warn!("a program whose start hangs{left}");
+    }
+    launched.ended().await;
+    drop(starting);
 }
 
 /// What the command reads, where it reads anything.
@@ -328,6 +377,16 @@ async fn until_gone(context: &RunContext, launched: &mut Launched, over: &mut Ov
 
 /// Ends what a launcher leaves that has died itself; the error to tell.
 async fn died(remains: Remains, noted: Noted) -> anyhow::Error {
+    let ended = end(remains, noted).await.unwrap_or_default();
+    anyhow!("the launcher of the command was ended by someone else{ended}")
+}
+
+/// Ends all that a launcher has started, and itself; the end of a sentence where there was something.
+async fn end(remains: Remains, noted: Noted) -> Option<String> {
+    let question = Question::of(
+        format!("process {}", remains.launcher.id),
+        "ending what it had started",
+    );
     let end = move || {
         let ended = remains.end();
         if ended.is_ok() {
@@ -335,10 +394,10 @@ async fn died(remains: Remains, noted: Noted) -> anyhow::Error {
         }
         ended
     };
-    let ended = match blocking(end).await {
-        Ok(Ok(true)) => "; what it had started was ended".to_owned(),
-        Ok(Ok(false)) => String::new(),
-        Ok(Err(error)) | Err(error) => format!("; {error:#}"),
-    };
-    anyhow!("the launcher of the command was ended by someone else{ended}")
+    match host::ask(question.within(ENDS_WITHIN), end).await {
+        Ok(Ok(true)) => Some("; what it had started was ended".to_owned()),
+        Ok(Ok(false)) => None,
+        Ok(Err(error)) => Some(format!("; {error:#}")),
+        Err(error) => Some(format!("; {error}")),
+    }
 }

@@ -2,7 +2,10 @@
 
 mod answer;
 mod excerpt;
+mod names;
 mod redirects;
+
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use reqwest::{
@@ -19,8 +22,9 @@ use crate::{
         self, Given, HttpRequestConfig, Masker, ParametersIn, Secret, SecretSource, status_range,
     },
     domain::{run::reason, span},
-    engine::{Done, Failure, Kind, RunContext},
+    engine::{Done, Failure, Kind, Need, RunContext},
     error::{Error, Result},
+    host,
 };
 
 #[derive(Debug, Deserialize)]
@@ -55,18 +59,21 @@ impl Kind for HttpRequest {
 
     const HAS_NEEDS: bool = true;
 
-    fn ready(&self, env: &Env) -> std::result::Result<(), String> {
-        let Some(config) = env.shared.http_requests.get(&self.request) else {
-            return Ok(());
+    fn needs(&self, env: &Env) -> Vec<Need> {
+        let config = env.shared.http_requests.get(&self.request);
+        let headers = config.map(|config| config.secret_headers.values());
+        let secrets = headers.into_iter().flatten().filter_map(|header| {
+            let source = env.shared.secrets.get(&header.secret)?.clone();
+            Some((header.secret.clone(), source))
+        });
+        let need = |(name, source): (String, SecretSource)| Need {
+            question: source.question(&name),
+            look: Box::new(move || {
+                let read = source.read().map(drop);
+                read.map_err(|error| format!("secret {name}: {error:#}"))
+            }),
         };
-        for header in config.secret_headers.values() {
-            let Some(source) = env.shared.secrets.get(&header.secret) else {
-                continue;
-            };
-            let read = source.read().map(drop);
-            read.map_err(|error| format!("secret {}: {error:#}", header.secret))?;
-        }
-        Ok(())
+        secrets.map(need).collect()
     }
 
     fn check(&self, env: &Env) -> Result<()> {
@@ -129,6 +136,7 @@ impl Kind for HttpRequest {
             .referer(false)
             .timeout(config.timeout)
             .no_proxy()
+            .dns_resolver(Arc::new(names::Names))
             .user_agent(concat!("watchbell/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("could not make an HTTP client")?;
@@ -184,21 +192,16 @@ fn content(config: &HttpRequestConfig, given: &[Given]) -> anyhow::Result<(Url, 
 }
 
 /// The secrets of the headers that hold one, in their order.
-async fn secrets(env: &Env, config: &HttpRequestConfig) -> anyhow::Result<Vec<Secret>> {
-    let mut sources = Vec::new();
+async fn secrets(env: &Env, config: &HttpRequestConfig) -> Result<Vec<Secret>, Failure> {
+    let mut secrets = Vec::new();
     for header in config.secret_headers.values() {
         let name = header.secret.clone();
         let source = env.shared.secrets.get(&name).cloned();
         let source = source.with_context(|| format!("there is no [secrets.{name}]"))?;
-        sources.push((name, source));
+        let read = host::ask(source.question(&name), move || source.read()).await;
+        secrets.push(read?.with_context(|| format!("secret {name}"))?);
     }
-    let read = tokio::task::spawn_blocking(move || {
-        let read = |(name, source): (String, SecretSource)| {
-            source.read().with_context(|| format!("secret {name}"))
-        };
-        sources.into_iter().map(read).collect()
-    });
-    read.await?
+    Ok(secrets)
 }
 
 fn headers(
@@ -242,7 +245,8 @@ fn unanswered(error: reqwest::Error, config: &HttpRequestConfig, shown: &str) ->
         return Failure::from(error).because(reason::ANSWER_TIMEOUT);
     }
     // Without the URL: it may hold a secret.
-    Failure::from(anyhow!(error.without_url()).context(format!("no answer from {shown}")))
+    let error = anyhow::Error::new(error.without_url());
+    Failure::from(error.context(format!("no answer from {shown}")))
 }
 
 fn judge(config: &HttpRequestConfig, answer: &Answer) -> Result<Done, Failure> {

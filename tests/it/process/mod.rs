@@ -28,6 +28,7 @@ mod damage;
 mod data_dir;
 mod drain;
 mod full_disk;
+mod hanging;
 mod in_force;
 mod lacking;
 mod late_database;
