@@ -19,6 +19,9 @@ pub mod store;
 // What the machine is asked to run.
 pub mod process;
 
+// Who may come in, and for how long.
+pub mod door;
+
 // What follows the log.
 pub mod journal;
 

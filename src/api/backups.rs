@@ -3,7 +3,7 @@
 
 use tonic::{Request, Response};
 
-use super::{Api, Feed, Reply, convert, deadline};
+use super::{Api, Feed, Reply, convert, deadline::Listens};
 use crate::pb::{self, backup_service_server::BackupService};
 
 #[tonic::async_trait]
@@ -136,8 +136,8 @@ impl BackupService for Api {
         &self,
         request: Request<pb::WatchBackupRequest>,
     ) -> Reply<Self::WatchBackupStream> {
-        let deadline = deadline::for_stream(request.metadata().as_ref());
-        let feed = self.backup_feed(request.into_inner(), deadline).await?;
+        let listens = Listens::of(&request);
+        let feed = self.backup_feed(request.into_inner(), listens).await?;
         Ok(Response::new(feed))
     }
 }

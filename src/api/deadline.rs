@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use tonic::codegen::http::HeaderMap;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, codegen::http::HeaderMap};
+
+use crate::door::Call;
 
 /// What a unary call may take whose caller names no time: longer than any that goes well.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -35,6 +38,46 @@ pub(super) fn for_answer(method: &str, headers: &HeaderMap) -> Duration {
 pub(super) fn for_stream(headers: &HeaderMap) -> Duration {
     asked(headers).map_or(FOR_EVER, soon)
 }
+
+/// How long a watch goes on: until just before its caller gives up, or its connection has to go.
+#[derive(Debug)]
+pub(super) struct Listens {
+    limit: Duration,
+    aged: Option<CancellationToken>,
+}
+
+impl Listens {
+    /// How long the watch goes on that `request` asks for.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        let call = request.extensions().get::<Call>();
+        Self {
+            limit: for_stream(request.metadata().as_ref()),
+            aged: call.map(|call| call.aged().clone()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn until(limit: Duration) -> Self {
+        Self { limit, aged: None }
+    }
+
+    /// Completes when it is over, and says why.
+    pub(super) async fn over(self) -> &'static str {
+        let aged = async {
+            match &self.aged {
+                Some(aged) => aged.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.limit) => "DEADLINE",
+            () = aged => CONNECTION_AGE,
+        }
+    }
+}
+
+/// Why a stream ends whose connection has reached its age: the next will be on another.
+pub(super) const CONNECTION_AGE: &str = "CONNECTION_AGE";
 
 /// Somewhat earlier, but never so much that nothing is left of a short time.
 fn soon(asked: Duration) -> Duration {

@@ -3,7 +3,7 @@
 
 use tonic::{Request, Response, Streaming};
 
-use super::{Api, Feed, Reply, Shared, deadline};
+use super::{Api, Feed, Reply, Shared, deadline::Listens};
 use crate::pb::{self, document_service_server::DocumentService};
 
 #[tonic::async_trait]
@@ -130,7 +130,7 @@ impl DocumentService for Api {
         &self,
         request: Request<pb::WatchDocumentsRequest>,
     ) -> Reply<Self::WatchDocumentsStream> {
-        let listens = deadline::for_stream(request.metadata().as_ref());
+        let listens = Listens::of(&request);
         let feed = self
             .watch_documents_feed(request.into_inner(), listens)
             .await?;

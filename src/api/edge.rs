@@ -13,10 +13,14 @@ use tonic::{
     codegen::{Body as HttpBody, Bytes, Service, StdError, http},
     server::NamedService,
 };
-use tracing::{Instrument as _, debug, field::Empty, info_span};
+use tracing::{
+    Instrument as _, debug,
+    field::{self, Empty},
+    info_span,
+};
 
 use super::{deadline, status};
-use crate::{clock::Stopwatch, error::Error};
+use crate::{clock::Stopwatch, door::Call, error::Error};
 
 /// A service whose calls always end, and are traced.
 #[derive(Clone, Debug)]
@@ -55,7 +59,15 @@ where
         }
         let method = request.uri().path().trim_start_matches('/');
         let limit = deadline::for_answer(method, request.headers());
-        let span = info_span!("rpc", rpc.method = method, rpc.principal = Empty);
+        let span = info_span!(
+            "rpc",
+            rpc.method = method,
+            rpc.peer = Empty,
+            rpc.principal = Empty
+        );
+        if let Some(call) = request.extensions().get::<Call>() {
+            span.record("rpc.peer", field::display(call.peer()));
+        }
         let answer = span.in_scope(|| self.inner.call(request));
         let watch = Stopwatch::start();
         let answered = async move {

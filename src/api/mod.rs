@@ -17,6 +17,7 @@ mod document_reads;
 mod document_verbs;
 mod documents;
 mod edge;
+mod front;
 mod health;
 mod local;
 mod names;
@@ -50,6 +51,7 @@ use self::{
     edge::Edge,
 };
 pub use self::{
+    front::Front,
     health::{Health, HealthHandle},
     local::{LocalDrain, LocalServer},
     shared::Shared,
@@ -132,7 +134,7 @@ impl Api {
     ///
     /// # Errors
     /// Where the descriptors do not fit the reflection service: a fault of the build.
-    pub fn routes(self) -> Result<(Routes, HealthHandle)> {
+    pub fn front(self) -> Result<(Front, HealthHandle)> {
         let (health_handle, health_service) = health::service();
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -163,7 +165,7 @@ impl Api {
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::internal)?)
             .add_service(reflection().build_v1alpha().map_err(Error::internal)?);
-        Ok((routes, health_handle))
+        Ok((Front::new(routes)?, health_handle))
     }
 }
 

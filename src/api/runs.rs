@@ -9,7 +9,9 @@ use tonic::{Request, Response};
 use super::{
     Api, Feed, Reply, Shared, convert,
     convert::time,
-    deadline, names,
+    deadline,
+    deadline::Listens,
+    names,
     names::RunName,
     page,
     request::{Asked, each_once},
@@ -168,7 +170,7 @@ impl RunService for Api {
         &self,
         request: Request<pb::WatchRunsRequest>,
     ) -> Reply<Self::WatchRunsStream> {
-        let listens = deadline::for_stream(request.metadata().as_ref());
+        let listens = Listens::of(&request);
         let feed = self.watch_runs_feed(request.into_inner(), listens).await?;
         Ok(Response::new(feed))
     }
@@ -177,7 +179,7 @@ impl RunService for Api {
         &self,
         request: Request<pb::TailRunLogRequest>,
     ) -> Reply<Self::TailRunLogStream> {
-        let listens = deadline::for_stream(request.metadata().as_ref());
+        let listens = Listens::of(&request);
         let feed = self.tail_feed(request.into_inner(), listens).await?;
         Ok(Response::new(feed))
     }

@@ -8,8 +8,8 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, REQUEST_BYTES_MAX, Reply, caller, convert, convert::time, deadline, names, page,
-    request::Asked, watch::stream_end,
+    Api, Feed, REQUEST_BYTES_MAX, Reply, caller, convert, convert::time, deadline::Listens, names,
+    page, request::Asked, watch::stream_end,
 };
 use crate::{
     domain::task::Pause,
@@ -68,10 +68,10 @@ impl SchedulerService for Api {
         &self,
         request: Request<pb::WatchStatusRequest>,
     ) -> Reply<Self::WatchStatusStream> {
-        let listens = deadline::for_stream(request.metadata().as_ref());
+        let listens = Listens::of(&request);
         let (monitor, stop) = (self.monitor.clone(), self.stop.clone());
         let feed = try_stream! {
-            let mut over = std::pin::pin!(tokio::time::sleep(listens));
+            let mut over = std::pin::pin!(listens.over());
             let mut told: Option<pb::Status> = None;
             let mut quiet = 0;
             let reason = loop {
@@ -80,7 +80,7 @@ impl SchedulerService for Api {
                 }
                 let status = tokio::select! {
                     status = monitor.status() => convert::problem_status(&status),
-                    () = &mut over => break "DEADLINE",
+                    why = &mut over => break why,
                 };
                 quiet += 1;
                 let changed = told.as_ref().is_none_or(|told| differs(told, &status));
@@ -92,7 +92,7 @@ impl SchedulerService for Api {
                 tokio::select! {
                     () = tokio::time::sleep(STATUS_EVERY) => {}
                     () = stop.cancelled() => {}
-                    () = &mut over => break "DEADLINE",
+                    why = &mut over => break why,
                 }
             };
             let end = Some(stream_end(reason));

@@ -9,6 +9,7 @@ use tracing::error;
 use super::{shortened, task_fields::pb_path};
 use crate::{
     domain::span,
+    door::Kind,
     error::{Error, Reason, Wrong},
 };
 
@@ -173,6 +174,24 @@ fn shortened(error: Error) -> Error {
         | Error::Unavailable { .. }
         | Error::Internal(_) => error,
     }
+}
+
+/// As many calls are under way on the connection as may be.
+pub(super) fn too_many_calls(kind: Kind, bound: usize) -> Status {
+    let message = match kind {
+        Kind::Short => format!(
+            "{bound} calls are under way on this connection, as many as may be: send this one again when one of them has \
+             been answered, or open another connection"
+        ),
+        Kind::Watch | Kind::Transfer => format!(
+            "{bound} streams and waits are under way on this connection, as many as may be: end one that nobody reads, or \
+             open another connection"
+        ),
+    };
+    let mut details = ErrorDetails::new();
+    details.set_error_info(Reason::TooManyCalls.as_str(), DOMAIN, HashMap::new());
+    details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// A call has taken as long as it may.

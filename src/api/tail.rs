@@ -8,6 +8,7 @@ use tonic::Status;
 use super::{
     Api, Feed,
     convert::time,
+    deadline::Listens,
     names,
     watch::{HEARTBEAT, stream_end},
 };
@@ -28,7 +29,7 @@ impl Api {
     pub(super) async fn tail_feed(
         &self,
         request: pb::TailRunLogRequest,
-        deadline: Duration,
+        listens: Listens,
     ) -> Result<Feed<pb::TailRunLogResponse>> {
         let name = names::run("name", &request.name)?;
         let id = self.run_named(&name).await?.id;
@@ -38,7 +39,7 @@ impl Api {
         let feed = try_stream! {
             let mut quiet = Duration::ZERO;
             // Runs beside every wait: a database that hangs must not keep a stream open.
-            let mut over = std::pin::pin!(tokio::time::sleep(deadline));
+            let mut over = std::pin::pin!(listens.over());
             loop {
                 let look = async {
                     // Looked at before the lines: what was written by its end is read after it.
@@ -47,12 +48,15 @@ impl Api {
                     Ok::<_, Error>((ended, lines))
                 };
                 let seen = tokio::select! {
-                    seen = look => Some(seen),
-                    () = &mut over => None,
+                    seen = look => Ok(seen),
+                    why = &mut over => Err(why),
                 };
-                let Some(seen) = seen else {
-                    yield end("DEADLINE", id, after);
-                    return;
+                let seen = match seen {
+                    Ok(seen) => seen,
+                    Err(why) => {
+                        yield end(why, id, after);
+                        return;
+                    }
                 };
                 let (ended, lines) = seen.map_err(Status::from)?;
                 if !lines.is_empty() {
@@ -83,8 +87,8 @@ impl Api {
                 tokio::select! {
                     () = tokio::time::sleep(LOOK_AGAIN) => quiet += LOOK_AGAIN,
                     () = stop.cancelled() => {}
-                    () = &mut over => {
-                        yield end("DEADLINE", id, after);
+                    why = &mut over => {
+                        yield end(why, id, after);
                         return;
                     }
                 }

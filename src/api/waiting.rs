@@ -25,12 +25,13 @@ use super::{
     auth::{Guard, Token},
     convert,
     edge::Edge,
+    front::Front,
     health,
 };
 use crate::{
     clock::SharedClock,
     domain::problem::{Problem, ProblemKind},
-    error::Error,
+    error::{Error, Result},
     pb::{
         self, backup_service_server::BackupServiceServer,
         document_service_server::DocumentServiceServer, run_service_server::RunServiceServer,
@@ -89,7 +90,14 @@ impl Away {
 }
 
 /// Every service, none of which serves but for the status; and the hand on their health.
-pub fn waiting(away: &Away, token: Arc<Token>, stop: &CancellationToken) -> (Routes, HealthHandle) {
+///
+/// # Errors
+/// As [`Api::front`].
+pub fn waiting(
+    away: &Away,
+    token: Arc<Token>,
+    stop: &CancellationToken,
+) -> Result<(Front, HealthHandle)> {
     let (health_handle, health_service) = health::service();
     macro_rules! wait {
         ($server:ident) => {
@@ -108,7 +116,7 @@ pub fn waiting(away: &Away, token: Arc<Token>, stop: &CancellationToken) -> (Rou
         .add_service(wait!(DocumentServiceServer))
         .add_service(wait!(BackupServiceServer))
         .add_service(health_service);
-    (routes, health_handle)
+    Ok((Front::new(routes)?, health_handle))
 }
 
 /// Stands for a service until there is a database.
@@ -133,9 +141,9 @@ impl<S: NamedService> NamedService for Waiting<S> {
 impl<S> Service<http::Request<Body>> for Waiting<S> {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = BoxFuture<'static, std::result::Result<Self::Response, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
@@ -158,7 +166,7 @@ struct Tell(Away);
 
 impl UnaryService<pb::GetStatusRequest> for Tell {
     type Response = pb::GetStatusResponse;
-    type Future = BoxFuture<'static, Result<Response<Self::Response>, Status>>;
+    type Future = BoxFuture<'static, std::result::Result<Response<Self::Response>, Status>>;
 
     fn call(&mut self, _: Request<pb::GetStatusRequest>) -> Self::Future {
         let status = Some(self.0.status());

@@ -10,6 +10,7 @@ use tonic::Status;
 use super::{
     Api, Feed,
     convert::time,
+    deadline::{CONNECTION_AGE, Listens},
     shared::Shared,
     watch_token::{Place, Tokens},
 };
@@ -22,6 +23,9 @@ use crate::{
 };
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// When watches come back whose connection has reached its age: not before it is closed to new ones.
+const BACK_AT_EARLIEST: Duration = Duration::from_millis(600);
+const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Things that a snapshot shows at most.
 pub(super) const SNAPSHOT_MAX: u64 = 10_000;
 
@@ -61,7 +65,7 @@ pub(super) struct Course {
     stop: CancellationToken,
     tokens: Tokens,
     from: i64,
-    deadline: Duration,
+    listens: Listens,
 }
 
 impl Api {
@@ -99,14 +103,14 @@ impl Api {
         Ok(Start::After(sequence))
     }
 
-    pub(super) fn watch_course(&self, tokens: Tokens, from: i64, deadline: Duration) -> Course {
+    pub(super) fn watch_course(&self, tokens: Tokens, from: i64, listens: Listens) -> Course {
         Course {
             store: self.engine.store().clone(),
             clock: self.engine.clock().clone(),
             stop: self.stop.clone(),
             tokens,
             from,
-            deadline,
+            listens,
         }
     }
 }
@@ -125,7 +129,7 @@ pub(super) fn feed<M: Envelope>(
         stop,
         tokens,
         from,
-        deadline,
+        listens,
     } = course;
     let own =
         |message: M, place: Place, tokens: &Tokens| Shared::own(message.at(tokens.make(place)));
@@ -133,15 +137,15 @@ pub(super) fn feed<M: Envelope>(
     let is_over = move |at: i64| over_at.is_some_and(|over_at| over_at <= at);
     Box::pin(try_stream! {
         // Runs beside every wait, also those of a snapshot: one of all there is may take long.
-        let mut over = std::pin::pin!(tokio::time::sleep(deadline));
+        let mut over = std::pin::pin!(listens.over());
         if let Some(pages) = snapshot {
             let mut pages = std::pin::pin!(pages);
             let mut count = 0;
             loop {
                 let page = tokio::select! {
                     page = pages.next() => page,
-                    () = &mut over => {
-                        yield own(end("DEADLINE"), Place::Snapshot, &tokens);
+                    why = &mut over => {
+                        yield own(end(why), Place::Snapshot, &tokens);
                         return;
                     }
                     () = stop.cancelled() => {
@@ -180,8 +184,8 @@ pub(super) fn feed<M: Envelope>(
                     yield own(M::heartbeat(pb::Heartbeat { time }), Place::After(at), &tokens);
                     continue;
                 }
-                () = &mut over => {
-                    yield own(end("DEADLINE"), Place::After(at), &tokens);
+                why = &mut over => {
+                    yield own(end(why), Place::After(at), &tokens);
                     return;
                 }
                 () = stop.cancelled() => {
@@ -227,8 +231,17 @@ pub(super) fn too_many(what: &str, advice: &str) -> Error {
 pub(super) fn stream_end(reason: &str) -> pb::StreamEnd {
     pb::StreamEnd {
         reason: reason.to_owned(),
-        retry_after: Some(time::span(Duration::from_secs(1))),
+        retry_after: Some(time::span(come_back_after(reason))),
     }
+}
+
+/// Watches of one connection end at once, and are not to come back at once.
+fn come_back_after(reason: &str) -> Duration {
+    let mut byte = [u8::MAX];
+    if reason != CONNECTION_AGE || getrandom::fill(&mut byte).is_err() {
+        return Duration::from_secs(1);
+    }
+    BACK_AT_EARLIEST + BACK_WITHIN.mul_f64(f64::from(byte[0]) / f64::from(u8::MAX))
 }
 
 #[cfg(test)]
@@ -252,7 +265,7 @@ mod tests {
             stop,
             tokens: Tokens::new("cluster", "epoch", &["WatchDocuments"]),
             from: 0,
-            deadline,
+            listens: Listens::until(deadline),
         };
         let tokens = course.tokens.clone();
         let pages = stream::iter([Ok(Vec::new())]).chain(stream::pending());

@@ -9,6 +9,7 @@ use tonic::Status;
 use super::{
     Api, Feed, convert,
     convert::time,
+    deadline::Listens,
     names,
     watch::{HEARTBEAT, stream_end},
 };
@@ -31,7 +32,7 @@ impl Api {
     pub(super) async fn backup_feed(
         &self,
         request: pb::WatchBackupRequest,
-        deadline: Duration,
+        listens: Listens,
     ) -> Result<Feed<pb::WatchBackupResponse>> {
         let name = names::run("run", &request.run)?;
         let store = self.engine.store().clone();
@@ -56,7 +57,7 @@ impl Api {
             }
             let mut version = run.version;
             let mut events = std::pin::pin!(journal::follow(store, from));
-            let mut over = std::pin::pin!(tokio::time::sleep(deadline));
+            let mut over = std::pin::pin!(listens.over());
             let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
             loop {
                 let event = tokio::select! {
@@ -67,8 +68,8 @@ impl Api {
                         yield message(Message::Heartbeat(pb::Heartbeat { time }));
                         continue;
                     }
-                    () = &mut over => {
-                        yield end("DEADLINE");
+                    why = &mut over => {
+                        yield end(why);
                         return;
                     }
                     () = stop.cancelled() => {

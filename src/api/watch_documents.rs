@@ -1,7 +1,5 @@
 //! `WatchDocuments`.
 
-use std::time::Duration;
-
 use async_stream::try_stream;
 use futures_util::Stream;
 use prost::Message as _;
@@ -9,6 +7,7 @@ use prost::Message as _;
 use super::{
     Api, Feed, Shared, convert,
     convert::time,
+    deadline::Listens,
     watch::{Envelope, News, SNAPSHOT_MAX, Start, feed, too_many},
     watch_token::Tokens,
 };
@@ -54,7 +53,7 @@ impl Api {
     pub(super) async fn watch_documents_feed(
         &self,
         request: pb::WatchDocumentsRequest,
-        deadline: Duration,
+        listens: Listens,
     ) -> Result<Feed<Shared<pb::WatchDocumentsResponse>>> {
         let number = match request.number.as_str() {
             "" => None,
@@ -75,7 +74,7 @@ impl Api {
         };
         let rest = self.engine.store().clone();
         let snapshot = first.map(|first| pages(first, whole.then_some(rest)));
-        let course = self.watch_course(tokens, from, deadline);
+        let course = self.watch_course(tokens, from, listens);
         Ok(feed(course, snapshot, None, move |event| {
             let document = event.document()?;
             let wanted = number

@@ -1,13 +1,12 @@
 //! `WatchRuns`.
 
-use std::time::Duration;
-
 use futures_util::stream;
 use prost::Message as _;
 
 use super::{
     Api, Feed, Shared, convert,
     convert::time,
+    deadline::Listens,
     names,
     watch::{Envelope, News, SNAPSHOT_MAX, Start, feed, too_many},
     watch_token::Tokens,
@@ -63,7 +62,7 @@ impl Api {
     pub(super) async fn watch_runs_feed(
         &self,
         request: pb::WatchRunsRequest,
-        deadline: Duration,
+        listens: Listens,
     ) -> Result<Feed<Shared<pb::WatchRunsResponse>>> {
         let mut filter = Filter::default();
         if !request.task.is_empty() {
@@ -95,7 +94,7 @@ impl Api {
                 .then_some(from),
             (Some(run), None) => self.ended_by(run).await?,
         };
-        let course = self.watch_course(tokens, from, deadline);
+        let course = self.watch_course(tokens, from, listens);
         let snapshot = snapshot.map(|runs| stream::iter([Ok(runs)]));
         Ok(feed(course, snapshot, over_at, move |event| {
             let run = event.run().filter(|run| filter.wants(run))?;

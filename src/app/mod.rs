@@ -4,6 +4,7 @@
 //! and further kinds.
 
 mod check;
+mod crowds;
 mod data;
 mod house;
 mod loops;

@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 use super::{
+    crowds::tell_crowds,
     data::DataDir,
     loops::{keep_loops, tell_health},
     readiness::{BackupsReady, TasksReady},
@@ -22,9 +22,10 @@ use crate::{
     clock::SharedClock,
     config::{Config, DatabaseUrl},
     domain::ReplicaId,
+    door::{self, Bounds, Door},
     engine::{self, Brought, Engine, Recovery, Registry, Rounds, Runner, Settings},
     monitor::{Monitor, SharedProbe},
-    process::{Cgroups, Launchers},
+    process::{self, Cgroups, Launchers},
     records::{self, ContentLimits, Documents},
     store::{Location, ReplicaRow, Store},
     tasks,
@@ -34,11 +35,6 @@ use crate::{
 const DRAIN_CONNECTIONS: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long loops may take to end where the process ends because of one that panicked.
 const DRAIN_LOOPS: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Bytes that a caller may send ahead, in one call and in all: an upload is to wait for the disk, not for word from
-/// here. Nothing is held until it is sent.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// What the app takes from outside, so that a test can give it others.
 pub struct Ports {
@@ -51,6 +47,8 @@ pub struct Ports {
     pub kinds: fn(Registry) -> Registry,
     /// Probes beside those that ship.
     pub probes: Vec<SharedProbe>,
+    /// What is taken from callers.
+    pub bounds: Bounds,
 }
 
 impl std::fmt::Debug for Ports {
@@ -99,6 +97,7 @@ pub async fn serve(
     cut: CancellationToken,
 ) -> anyhow::Result<()> {
     let location = location(&config);
+    let door = door(&config, &ports);
     let file = match &location {
         Location::Sqlite(file) => Some(file.clone()),
         Location::Postgres(_) => None,
@@ -113,7 +112,8 @@ pub async fn serve(
         Ok((data, Arc::new(token)))
     });
     let (data, token) = held.await?;
-    let opened = waiting::open(&location, &ports.clock, &mut listener, &token, &stop).await?;
+    let opened =
+        waiting::open(&location, &ports.clock, &door, &mut listener, &token, &stop).await?;
     let Some(store) = opened else { return Ok(()) };
     let cluster_id = store.cluster_id().await?;
     let id = cluster_id.clone();
@@ -227,7 +227,7 @@ pub async fn serve(
         log_epoch: store.log_epoch().await?,
         max_running: config.max_running,
     };
-    let (routes, health) = Api::new(
+    let (front, health) = Api::new(
         engine.clone(),
         monitor.clone(),
         documents,
@@ -239,7 +239,7 @@ pub async fn serve(
         stop.clone(),
         info,
     )
-    .routes()?;
+    .front()?;
     // Every name is known before the first call; whether it serves is told at once.
     health.stop().await;
     let (told_by, own, until) = (monitor.clone(), engine.replica().id, stop.clone());
@@ -247,26 +247,18 @@ pub async fn serve(
         tell_health(told_by.clone(), own, health.clone(), until.clone())
     });
     let address = listener.local_addr()?;
-    info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
-
-    let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
-        .max_connection_age(std::time::Duration::from_secs(30 * 60))
-        .max_connection_age_grace(std::time::Duration::from_secs(60))
-        .concurrency_limit_per_connection(256)
-        .max_concurrent_streams(Some(1024))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .add_routes(routes);
-    let ended = CancellationToken::new();
-    let served = server.serve_with_incoming_shutdown(
-        // Without it an answer of two frames waits 40 ms for the client's delayed acknowledgement; the
-        // builder's own setting does not reach a listener that is handed in.
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        ended.clone().cancelled_owned(),
+    let most = door.bounds().connections;
+    info!(
+        %address, storage = store.kind(), data = %data.path().display(), connections = most, "listening on {address}"
     );
-    let serving = supervisor.once("server", &ended, served);
+
+    let ended = CancellationToken::new();
+    let served = door.clone().serve(listener, front, ended.clone());
+    let mut serving = supervisor.once("server", &ended, served);
+    let (told_by, clock, until) = (monitor.clone(), ports.clock.clone(), background.clone());
+    supervisor.keep("door", &background, move || {
+        tell_crowds(told_by.clone(), clock.clone(), door.clone(), until.clone())
+    });
 
     tokio::select! {
         () = stop.cancelled() => {}
@@ -286,10 +278,11 @@ pub async fn serve(
     }
     ended.cancel();
     // An idle connection could hold the server for an hour.
-    if tokio::time::timeout(DRAIN_CONNECTIONS, serving)
+    if tokio::time::timeout(DRAIN_CONNECTIONS, &mut serving)
         .await
         .is_err()
     {
+        serving.abort();
         info!("cut connections that did not end by themselves");
     }
     if let Err(error) = jobs.shutdown().await {
@@ -311,6 +304,23 @@ pub async fn serve(
         None => Ok(()),
         Some(why) => Err(anyhow::anyhow!(why)),
     }
+}
+
+/// What takes connections: as many as are configured, or as this process may have files open beside what else it needs.
+fn door(config: &Config, ports: &Ports) -> Door {
+    let room = door::room_for(process::raise_open_files(), config.max_running);
+    let connections = config.max_connections.min(room);
+    if connections < config.max_connections {
+        warn!(
+            "max_connections is {}, and this process may not have so many files open: at most {connections} are taken; \
+             raise LimitNOFILE of its unit, or the hard limit of `ulimit -n`",
+            config.max_connections
+        );
+    }
+    Door::new(Bounds {
+        connections,
+        ..ports.bounds.clone()
+    })
 }
 
 /// Work on files, off the runtime's threads: a disk that does not answer holds nobody else.

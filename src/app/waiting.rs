@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 use crate::{
     api::{self, Away, auth::Token},
     clock::SharedClock,
+    door::Door,
     store::{self, Location, Store},
 };
 
@@ -27,6 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) async fn open(
     location: &Location,
     clock: &SharedClock,
+    door: &Door,
     listener: &mut TcpListener,
     token: &Arc<Token>,
     stop: &CancellationToken,
@@ -50,7 +51,7 @@ pub(super) async fn open(
         warn!("the database is away, or cannot be used yet: {why}; trying again in {pause:?}");
         match &waiting {
             Some(waiting) => waiting.away.note(why),
-            None => waiting = Some(Waiting::begin(clock, why, listener, token, stop).await?),
+            None => waiting = Some(Waiting::begin(clock, why, door, listener, token, stop).await?),
         }
         let slept = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         if slept.is_none() {
@@ -93,31 +94,26 @@ async fn ended(waiting: Option<Waiting>) -> anyhow::Result<Option<Store>> {
 struct Waiting {
     away: Away,
     end: CancellationToken,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
 }
 
 impl Waiting {
     async fn begin(
         clock: &SharedClock,
         why: String,
+        door: &Door,
         listener: &mut TcpListener,
         token: &Arc<Token>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let away = Away::new(clock.clone(), why);
-        let (routes, health) = api::waiting(&away, token.clone(), stop);
+        let (front, health) = api::waiting(&away, token.clone(), stop)?;
         health.stop().await;
         let address = listener.local_addr()?;
         let shared = share(listener).context("could not listen while the database is away")?;
         info!(%address, "listening on {address} without a database: the status says since when, nothing else is served");
         let end = CancellationToken::new();
-        let server = tonic::transport::Server::builder()
-            .concurrency_limit_per_connection(64)
-            .add_routes(routes);
-        let serving = tokio::spawn(server.serve_with_incoming_shutdown(
-            TcpIncoming::from(shared).with_nodelay(Some(true)),
-            end.clone().cancelled_owned(),
-        ));
+        let serving = tokio::spawn(door.clone().serve(shared, front, end.clone()));
         Ok(Self { away, end, serving })
     }
 

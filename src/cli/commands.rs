@@ -19,6 +19,7 @@ use watchbell::{
     clock::{AnchoredClock, SharedClock, wall_now},
     config::{self, Config, DatabaseUrl, Flags},
     crontab::{self, CrontabFile, Options},
+    door::Bounds,
     engine,
     store::Store,
 };
@@ -258,6 +259,7 @@ pub(super) fn ports() -> Ports {
         repositories: Arc::new(backup::Directories),
         kinds: |registry| registry,
         probes: Vec::new(),
+        bounds: Bounds::default(),
     }
 }
 

@@ -31,6 +31,12 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
             raw.max_running
         );
     }
+    if !(16..=1_000_000).contains(&raw.max_connections) {
+        bail!(
+            "max_connections: {} given; expected 16 to 1,000,000",
+            raw.max_connections
+        );
+    }
     within("lease", raw.lease, 3, 600)?;
     within("shutdown_grace", raw.shutdown_grace, 0, 3600)?;
     within("audit_grace", raw.audit_grace, 1, 86_400)?;
@@ -98,6 +104,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         data,
         time_zone: raw.time_zone.clone(),
         max_running: raw.max_running,
+        max_connections: raw.max_connections,
         lease: raw.lease,
         shutdown_grace: raw.shutdown_grace,
         audit_grace: raw.audit_grace,

@@ -77,6 +77,8 @@ pub struct Config {
     /// The organisation's zone.
     pub time_zone: String,
     pub max_running: usize,
+    /// Connections at once, where the system lets it have so many.
+    pub max_connections: usize,
     pub lease: Duration,
     pub shutdown_grace: Duration,
     pub audit_grace: Duration,

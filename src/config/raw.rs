@@ -38,6 +38,7 @@ pub(super) struct Raw {
     pub(super) listen: String,
     pub(super) time_zone: String,
     pub(super) max_running: usize,
+    pub(super) max_connections: usize,
     #[serde(with = "span::required")]
     pub(super) lease: Duration,
     #[serde(with = "span::required")]
@@ -171,6 +172,7 @@ impl Default for Raw {
             listen: "127.0.0.1:7420".into(),
             time_zone: "UTC".into(),
             max_running: 256,
+            max_connections: 4096,
             lease: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),
             audit_grace: Duration::from_secs(60),

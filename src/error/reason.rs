@@ -178,6 +178,8 @@ reasons! {
         "The content was swept at this moment: send it again, with all its bytes.";
     Exhausted = "EXHAUSTED" in RESOURCE_EXHAUSTED,
         "A bound was reached: the message names it, and what keeps below it.";
+    TooManyCalls = "TOO_MANY_CALLS" in RESOURCE_EXHAUSTED,
+        "As many calls are under way on this connection as may be, 256, or 1,024 streams and waits: send it again when one has ended, after the delay of `RetryInfo`, or open another connection.";
     OutOfRange = "OUT_OF_RANGE" in OUT_OF_RANGE,
         "The log does not reach to this resume token: begin without one, or at `oldest`.";
     Deadline = "DEADLINE" in DEADLINE_EXCEEDED,

@@ -23,6 +23,7 @@ use super::{
     LAUNCH,
     cgroup::{Cgroup, Cgroups},
     children::{self, Ours},
+    open_files,
     order::{ORDER_MAX, Order, Report, Wish},
     proc::Process,
 };
@@ -130,6 +131,7 @@ impl Launchers {
                 .ok()
         });
         order.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+        order.open_files = open_files::given_open_files();
         let order = serde_json::to_vec(&order)?;
         if ORDER_MAX < order.len() {
             bail!("environment and standard input are over 64 MiB");

@@ -32,6 +32,7 @@ use nix::{
 };
 
 use super::{
+    open_files,
     order::{Identity, ORDER_MAX, Order, Report, Wish},
     proc::{self, Living, Process},
 };
@@ -84,6 +85,10 @@ impl Launcher {
             SignalFd::with_flags(&child_ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let order = read_order(&mut control)?;
+        if let Some(open_files) = order.open_files {
+            // Of less than it was given no program has been heard to fail.
+            let _ = open_files::lower_open_files(open_files);
+        }
         // Without it what the program starts is still below this.
         let cgroup = order
             .cgroup

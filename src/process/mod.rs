@@ -11,6 +11,7 @@ mod cgroup;
 mod children;
 mod launched;
 mod launcher;
+mod open_files;
 mod order;
 mod proc;
 mod remains;
@@ -21,6 +22,7 @@ pub use self::{
     children::{Ours, adopts, reap_strangers, spawn},
     launched::{Launched, Launchers, Output},
     launcher::launch,
+    open_files::raise_open_files,
     order::{Identity, Order, Report, Wish, Word},
     proc::{Living, Process},
     remains::Remains,

@@ -39,6 +39,8 @@ pub struct Order {
     pub secrets: Vec<String>,
     /// A cgroup to run it in.
     pub(super) cgroup: Option<PathBuf>,
+    /// How many files it may have open, where that is less than its launcher may.
+    pub(super) open_files: Option<u64>,
 }
 
 /// A user with all groups.
@@ -118,6 +120,7 @@ impl Order {
             identity: None,
             secrets: Vec::new(),
             cgroup: None,
+            open_files: None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod catalogue;
 mod catching_up;
 mod chaos;
 mod clocks;
+mod connections;
 mod contents;
 mod documents;
 mod draining;

@@ -19,6 +19,8 @@ const FLOORS: &[&[&str]] = &[
     // What the ground is kept in, and what follows its log.
     &["store"],
     &["process"],
+    // Who may come in, whatever is asked then.
+    &["door"],
     &["journal"],
     // Behaviour. These do not know each other; `app` brings them together.
     &["engine", "records", "backup"],
@@ -48,6 +50,8 @@ const OWNERS: &[Owned] = &[
     owned("prost", &["api", "pb"]),
     owned("prost_types", &["api", "pb"]),
     owned("crate::pb", &["api"]),
+    owned("hyper", &["door"]),
+    owned("hyper_util", &["door"]),
     owned("axum", &["web"]),
     owned("reqwest", &["tasks"]),
     owned("lettre", &["alerts"]),

@@ -53,6 +53,7 @@ text_enum! {
         ReplicaSilent = "replica.silent",
         RunOverdue = "run.overdue",
         ScheduleUnreadable = "schedule.unreadable",
+        ServerConnections = "server.connections",
         SlotLate = "slot.late",
         SlotUndecided = "slot.undecided",
         TaskFailing = "task.failing",
@@ -263,6 +264,11 @@ impl ProblemKind {
                 Critical,
                 "give the task a schedule that this server knows, or install the zone's rules; it goes on by itself \
                  then",
+            ),
+            Self::ServerConnections => (
+                Critical,
+                "see who holds them open, such as by `ss -tnp`, and end that; where all are needed, raise max_connections \
+                 and the unit's LimitNOFILE",
             ),
             Self::SlotLate => (
                 Critical,

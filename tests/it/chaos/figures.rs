@@ -8,6 +8,9 @@ use super::form::Form;
 
 /// A dead replica's runs begin elsewhere within so many seconds.
 const TAKEN_OVER_WITHIN_S: f64 = 20.0;
+/// A call among silent callers is answered within so many seconds, and they take so much of a core.
+const ANSWERED_IN_CROWD_WITHIN_S: f64 = 0.1;
+const PROCESSOR_OF_CROWD: f64 = 0.1;
 /// The same for a service whose database is there again.
 const BACK_WITHIN_S: f64 = 5.0;
 
@@ -40,6 +43,9 @@ pub(super) struct Figures {
     pub(super) answered_again_s: Vec<f64>,
     /// Seconds from when a replica's wire is mended to the first call that it answers.
     pub(super) replica_back_s: Vec<f64>,
+    /// Seconds from a call to its answer among callers that say nothing, and what share of a core those take.
+    pub(super) answered_in_crowd_s: Vec<f64>,
+    pub(super) processor: Vec<f64>,
     /// Seconds that a stop in order took.
     pub(super) stopped_s: Vec<f64>,
     pub(super) load_average: f64,
@@ -148,6 +154,11 @@ impl Figures {
                 &self.replica_back_s,
                 None,
             ),
+            (
+                "answer among silent callers",
+                &self.answered_in_crowd_s,
+                Some(ANSWERED_IN_CROWD_WITHIN_S),
+            ),
             ("stopped in order", &self.stopped_s, None),
         ];
         for (metric, seconds, within) in quick {
@@ -155,6 +166,10 @@ impl Figures {
                 let within = within.filter(|_| form == Form::Long);
                 marks.push(self.mark(metric, most, "s", within));
             }
+        }
+        if let Some(most) = most(&self.processor) {
+            let within = Some(PROCESSOR_OF_CROWD).filter(|_| form == Form::Long);
+            marks.push(self.mark("silent callers' share of a core", most, "", within));
         }
         let known = [
             ("blows", count(self.blows), ""),

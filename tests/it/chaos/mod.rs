@@ -32,5 +32,6 @@ mod cut_off;
 mod database;
 mod disk;
 mod killed;
+mod silent;
 mod stopped;
 mod terminated;

@@ -57,6 +57,14 @@ impl Replica {
         self.log.text()
     }
 
+    /// What it has used of the processor so far.
+    pub(super) fn used(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        let ticks = rest.split(' ').skip(11).take(2);
+        Duration::from_millis(ticks.map(|ticks| 10 * ticks.parse::<u64>().unwrap()).sum())
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(id, signal).unwrap();

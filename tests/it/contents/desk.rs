@@ -28,7 +28,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// What announces these bytes, by ann, for no document.
-pub(super) fn header(bytes: &[u8]) -> pb::UploadHeader {
+pub(crate) fn header(bytes: &[u8]) -> pb::UploadHeader {
     pb::UploadHeader {
         actor: "ann".to_owned(),
         sha256: sha256(bytes),
@@ -46,13 +46,13 @@ pub(crate) fn header_for(key: &str, bytes: &[u8]) -> pb::UploadHeader {
     }
 }
 
-pub(super) fn heading(header: pb::UploadHeader) -> pb::UploadContentRequest {
+pub(crate) fn heading(header: pb::UploadHeader) -> pb::UploadContentRequest {
     pb::UploadContentRequest {
         message: Some(pb::upload_content_request::Message::Header(header)),
     }
 }
 
-pub(super) fn data(bytes: &[u8]) -> pb::UploadContentRequest {
+pub(crate) fn data(bytes: &[u8]) -> pb::UploadContentRequest {
     let data = bytes.to_vec().into();
     pb::UploadContentRequest {
         message: Some(pb::upload_content_request::Message::Data(data)),

@@ -22,6 +22,7 @@ mod client;
 mod client_errors;
 mod command;
 mod configuration;
+mod connections;
 mod crash;
 mod crontab;
 mod damage;

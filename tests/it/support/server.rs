@@ -20,6 +20,7 @@ use watchbell::{
     backup::{Directories, OpenRepository},
     clock::{Clock as _, ManualClock, SharedClock},
     config::{Config, Flags},
+    door::Bounds,
     engine,
     monitor::SharedProbe,
     store::{Location, Store},
@@ -43,6 +44,8 @@ pub(crate) struct Site {
     pub(crate) repositories: Arc<dyn OpenRepository>,
     /// Probes beside those that ship.
     pub(crate) probes: Vec<SharedProbe>,
+    /// What is taken from callers.
+    pub(crate) bounds: Bounds,
     /// A clock with a fault, in place of its own.
     pub(crate) port: Option<SharedClock>,
 }
@@ -76,6 +79,7 @@ impl Site {
             apply_older: false,
             repositories: Arc::new(Directories),
             probes: Vec::new(),
+            bounds: Bounds::default(),
             port: None,
         }
     }
@@ -148,6 +152,7 @@ impl Site {
             repositories: self.repositories.clone(),
             kinds: stage::kinds,
             probes: self.probes.clone(),
+            bounds: self.bounds.clone(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
