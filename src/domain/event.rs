@@ -1,5 +1,7 @@
 //! What happened, in order.
 
+mod compact;
+
 use std::{
     borrow::Cow,
     sync::{Arc, OnceLock},
@@ -66,9 +68,9 @@ pub struct Event {
     told_as: Cow<'static, str>,
     /// The task it concerns, where there is one: followers filter by it.
     pub task_id: Option<TaskId>,
-    /// Resource name, such as `tasks/x/runs/…`.
-    pub subject: String,
-    /// The resource's state and version, as JSON.
+    /// Resource name, such as `tasks/x/runs/…`; of a run that is told in few bytes, its task's name alone.
+    subject: String,
+    /// The resource's state and version: as JSON, or of a run in few bytes.
     pub payload: String,
     run: OnceLock<Option<Arc<Run>>>,
     document: OnceLock<Option<Arc<Document>>>,
@@ -106,6 +108,17 @@ impl Event {
         &self.told_as
     }
 
+    /// The name of the task that it tells of, or of whose run.
+    pub fn task(&self) -> Option<&str> {
+        let rest = match self.subject.split_once('/') {
+            Some(("tasks", rest)) => rest,
+            Some(_) => return None,
+            None => &self.subject,
+        };
+        self.task_id?;
+        Some(rest.split_once('/').map_or(rest, |(task, _)| task))
+    }
+
     /// Whether it tells of a document.
     pub fn is_of_document(&self) -> bool {
         self.told_as.starts_with("document.")
@@ -119,7 +132,13 @@ impl Event {
 
     /// The run it tells of, where it tells of one; read once however many watchers ask.
     pub fn run(&self) -> Option<Arc<Run>> {
-        let read = || serde_json::from_str(&self.payload).ok().map(Arc::new);
+        let read = || {
+            let run = match self.payload.starts_with('{') {
+                true => serde_json::from_str(&self.payload).ok(),
+                false => compact::read(&self.payload, self.task_id?, self.task()?),
+            };
+            run.map(Arc::new)
+        };
         if !self.told_as.starts_with("run.") {
             return None;
         }
@@ -141,11 +160,25 @@ impl Event {
 pub struct NewEvent {
     pub kind: EventKind,
     pub task_id: Option<TaskId>,
+    /// Resource name, such as `tasks/x/runs/…`; of a run that is told in few bytes, its task's name alone.
     pub subject: String,
     pub payload: String,
 }
 
 impl NewEvent {
+    /// An event of a run; `compactly` where every server of the cluster reads that.
+    pub fn of_run(kind: EventKind, run: &Run, compactly: bool) -> Self {
+        match compactly.then(|| compact::write(run)).flatten() {
+            Some(payload) => Self {
+                kind,
+                task_id: Some(run.task_id),
+                subject: run.task.as_str().to_owned(),
+                payload,
+            },
+            None => Self::new(kind, Some(run.task_id), run.resource_name(), run),
+        }
+    }
+
     pub fn new(
         kind: EventKind,
         task_id: Option<TaskId>,

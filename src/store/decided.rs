@@ -4,12 +4,7 @@
 use jiff::Timestamp;
 use sea_orm::Statement;
 
-use super::{
-    Store, Tx,
-    cursors::move_cursors,
-    ledger::insert_slots,
-    runs::{insert_runs, run_event},
-};
+use super::{Store, Tx, cursors::move_cursors, ledger::insert_slots, runs::insert_runs};
 use crate::{
     domain::{EventKind, NewEvent, Run, ledger::SlotRow, task::Course},
     error::Result,
@@ -42,7 +37,8 @@ impl Store {
         let mut inserts = insert_runs(backend, &decided.runs)?;
         inserts.extend(insert_slots(backend, &decided.rows));
         let mut told = decided.told;
-        let queued = |run: &Run| run_event(EventKind::RunQueued, run);
+        let compactly = self.tells_compactly();
+        let queued = |run: &Run| NewEvent::of_run(EventKind::RunQueued, run, compactly);
         told.extend(decided.runs.iter().map(queued));
         Ok(ReadyWrite {
             inserts,

@@ -142,6 +142,8 @@ struct Inner {
     file: Option<PathBuf>,
     /// Below it no task is to be looked at.
     wakes: floor::Floor,
+    /// Every server that lives reads events of runs in few bytes.
+    tells_compactly: AtomicBool,
 }
 
 /// A write in progress. Dropped without [`Tx::commit`], it never happened.

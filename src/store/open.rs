@@ -142,6 +142,7 @@ impl Store {
             tail: Tail::default(),
             writer_suspect: AtomicBool::new(false),
             wakes: Floor::default(),
+            tells_compactly: AtomicBool::new(false),
             file: match location {
                 Location::Sqlite(path) => Some(path.clone()),
                 Location::Postgres(_) => None,

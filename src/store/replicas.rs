@@ -1,10 +1,17 @@
 //! The servers that share this database.
 
-use jiff::Timestamp;
+use std::sync::atomic::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::{EntityTrait as _, QueryOrder as _, QuerySelect as _};
 
-use super::{Store, Tx, convert, convert::micros, entity::replica};
+use super::{Id, Store, Tx, convert, convert::micros, entity::replica};
 use crate::{domain::ReplicaId, error::Result};
+
+/// What a server of this version reads of the log: runs in few bytes. Those of before say nothing, which is 0.
+const READS: i16 = 1;
+/// A server of which nothing was heard for longer does not live: it gives a sign every five seconds.
+const LIVES: SignedDuration = SignedDuration::from_secs(60);
 
 /// A server, by its last sign of life.
 #[derive(Clone, Debug)]
@@ -42,11 +49,18 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether events of runs are told in few bytes: once every server that gave a sign of life of late reads them.
+    pub(super) fn tells_compactly(&self) -> bool {
+        self.inner.tells_compactly.load(Ordering::Relaxed)
+    }
+}
+
 impl Tx {
-    /// Notes a sign of life.
+    /// Notes a sign of life, and what all that live can read.
     pub async fn replica_seen(&mut self, row: &ReplicaRow) -> Result<()> {
         let upsert = self
-            .sql("INSERT INTO replicas (id, host, process_id, version, configuration_hash, started_at, seen_at) VALUES (")
+            .sql("INSERT INTO replicas (id, host, process_id, version, configuration_hash, started_at, seen_at, reads) VALUES (")
             .bind(row.id.0)
             .push(", ")
             .bind(row.host.clone())
@@ -60,9 +74,27 @@ impl Tx {
             .bind(micros(row.started_at))
             .push(", ")
             .bind(micros(self.now))
+            .push(", ")
+            .bind(READS)
             .push(") ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at")
             .done();
         self.run(upsert).await?;
+        if self.store.tells_compactly() {
+            return Ok(());
+        }
+        // A server of before does not start any more on this schema: where none lives, none will.
+        let since = self.now.saturating_sub(LIVES).unwrap_or(Timestamp::MIN);
+        let of_before = self
+            .sql("SELECT id FROM replicas WHERE reads < ")
+            .bind(READS)
+            .push(" AND seen_at > ")
+            .bind(micros(since))
+            .push(" LIMIT 1")
+            .done();
+        if self.one::<Id>(of_before).await?.is_none() {
+            let compactly = &self.store.inner.tells_compactly;
+            compactly.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -196,12 +196,8 @@ impl Tx {
     }
 
     pub(super) fn tell_run(&mut self, kind: EventKind, run: &Run) {
-        self.tell(run_event(kind, run));
+        self.tell(NewEvent::of_run(kind, run, self.store.tells_compactly()));
     }
-}
-
-pub(super) fn run_event(kind: EventKind, run: &Run) -> NewEvent {
-    NewEvent::new(kind, Some(run.task_id), run.resource_name(), run)
 }
 
 /// What adds runs that nothing has happened to yet.

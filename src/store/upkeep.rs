@@ -10,7 +10,7 @@ use sea_orm::{
     ConnectionTrait as _, FromQueryResult,
     sqlx::{self, SqliteConnection},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Store, open::BUSY_TIMEOUT};
 use crate::{
@@ -160,11 +160,14 @@ impl Store {
             return Ok(());
         }
         let watch = Stopwatch::start();
-        self.vacuum().await?;
-        info!(
-            took_ms = watch.elapsed().as_millis(),
-            "wrote the database anew, so that its file can be made shorter where history goes"
-        );
+        match self.vacuum().await {
+            Ok(_) => info!(
+                took_ms = watch.elapsed().as_millis(),
+                "wrote the database anew, so that its file can be made shorter where history goes"
+            ),
+            // It works as ever, and the next start tries again.
+            Err(error) => warn!("{error:#}"),
+        }
         Ok(())
     }
 }

@@ -52,3 +52,5 @@ mod status_watching;
 mod support;
 mod tailing;
 mod tidy;
+mod told_before;
+mod weighing;

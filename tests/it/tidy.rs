@@ -47,7 +47,7 @@ const OWNERS: &[Owned] = &[
     owned("tonic_reflection", &["api"]),
     owned("tonic_types", &["api"]),
     owned("tonic_prost", &["pb"]),
-    owned("prost", &["api", "pb"]),
+    owned("prost", &["api", "pb", "domain/event"]),
     owned("prost_types", &["api", "pb"]),
     owned("crate::pb", &["api"]),
     owned("hyper", &["door"]),

@@ -7,6 +7,7 @@ mod documents;
 mod evaluator;
 pub(crate) mod footprint;
 mod history;
+mod ledger;
 mod register;
 mod status;
 mod steady;
@@ -33,6 +34,8 @@ pub(crate) enum Workload {
     Status,
     /// Pages of ListRuns over a million runs.
     History,
+    /// Pages of ListSlots over three million rows.
+    Ledger,
     /// Events to thousands of subscribers.
     Watch,
     /// A content of 1 GiB, up and down.
@@ -79,6 +82,7 @@ impl fmt::Display for Workload {
             Self::Trigger => "trigger",
             Self::Status => "status",
             Self::History => "history",
+            Self::Ledger => "ledger",
             Self::Watch => "watch",
             Self::Content => "content",
             Self::Backups => "backups",
@@ -91,7 +95,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -100,6 +104,7 @@ impl Workload {
         Self::Status,
         Self::Watch,
         Self::History,
+        Self::Ledger,
         Self::Documents,
         Self::Register,
         Self::Content,
@@ -130,6 +135,7 @@ impl Workload {
             Self::Trigger => trigger::measure(scene, kind, report).await,
             Self::Status => status::measure(scene, kind, report).await,
             Self::History => history::measure(scene, kind, report).await,
+            Self::Ledger => ledger::measure(scene, kind, report).await,
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Content => content::measure(scene, kind, report).await,
             Self::Backups => backups::measure(scene, kind, report).await,

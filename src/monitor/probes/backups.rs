@@ -59,10 +59,9 @@ impl Probe for BackupsProbe {
 
     fn is_touched_by(&self, event: &Event) -> bool {
         let kind = event.kind.as_str();
-        let Some(rest) = event.subject.strip_prefix("tasks/") else {
+        let Some(task) = event.task() else {
             return false;
         };
-        let task = rest.split('/').next().unwrap_or(rest);
         let of_room = task.starts_with("backup-")
             || [VERIFY_TASK, CLEANUP_TASK, RESTORE_TASK].contains(&task);
         of_room

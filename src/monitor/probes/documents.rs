@@ -35,7 +35,7 @@ impl Probe for DocumentsProbe {
     }
 
     fn is_touched_by(&self, event: &Event) -> bool {
-        let of_task = |name: &str| event.subject.strip_prefix("tasks/") == Some(name);
+        let of_task = |name: &str| event.task() == Some(name);
         match event.kind {
             // Their periods say what is late.
             EventKind::TaskUpdated => of_task(EFFECTIVE_TASK) || of_task(OBSOLESCENCE_TASK),

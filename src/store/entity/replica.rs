@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub configuration_hash: String,
     pub started_at: i64,
     pub seen_at: i64,
+    pub reads: i16,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -9,6 +9,7 @@ mod m0006_configurations;
 mod m0010_freshness;
 mod m0011_failed_for;
 mod m0015_upkeep;
+mod m0016_events;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0010_freshness::Migration)),
             Box::new(Patient(m0011_failed_for::Migration)),
             Box::new(Patient(m0015_upkeep::Migration)),
+            Box::new(Patient(m0016_events::Migration)),
         ]
     }
 }

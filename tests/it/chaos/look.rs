@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Statement, TryGetable};
 use serde::Deserialize;
 use uuid::Uuid;
+use watchbell::domain::{Event, TaskId};
 
 /// A connection that is made again when it is lost.
 #[derive(Debug)]
@@ -179,13 +181,26 @@ impl Look {
 
     /// What the log tells of runs, in order.
     pub(super) async fn events(&self) -> Vec<RunEvent> {
-        let query = "SELECT sequence, kind, payload FROM events WHERE kind LIKE 'run.%' \
+        let query = "SELECT sequence, kind, payload, task_id, subject FROM events WHERE kind LIKE 'run.%' \
                      ORDER BY sequence";
         let rows = self.all(query).await;
-        let event = |row: &QueryResult| RunEvent {
-            sequence: get(row, 0),
-            kind: get(row, 1),
-            run: serde_json::from_str(&get::<String>(row, 2)).unwrap(),
+        let event = |row: &QueryResult| {
+            let of = get::<Option<Uuid>>(row, 3).map(TaskId);
+            let kind: String = get(row, 1);
+            let event = Event::new(
+                get(row, 0),
+                Timestamp::MIN,
+                kind.clone(),
+                of,
+                get(row, 4),
+                get(row, 2),
+            );
+            let run = serde_json::to_value(&*event.run().unwrap()).unwrap();
+            RunEvent {
+                sequence: event.sequence,
+                kind,
+                run: serde_json::from_value(run).unwrap(),
+            }
         };
         rows.iter().map(event).collect()
     }
