@@ -25,6 +25,7 @@ use super::{
     limited::{Limited, with_limits},
     migration::Migrator,
     sql::Sql,
+    tasks_count::Counted,
 };
 use crate::{clock::SharedClock, config::without_password, error::Error};
 
@@ -137,6 +138,7 @@ impl Store {
             clock,
             bells: Bells::default(),
             tail: Tail::default(),
+            counted: Counted::default(),
             writer_suspect: AtomicBool::new(false),
             file: match location {
                 Location::Sqlite(path) => Some(path.clone()),
