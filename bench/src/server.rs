@@ -67,6 +67,11 @@ impl Site {
         })
     }
 
+    /// Has the next start read another configuration.
+    pub(crate) fn configure(&self, toml: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.folder.path().join("watchbell.toml"), toml)?)
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -25,10 +25,12 @@ impl Api {
     ) -> Reply<pb::ListTasksResponse> {
         let size = page::default_size(request.page_size)?;
         names::without_nul("kind", &request.kind)?;
+        names::without_nul("category", &request.category)?;
         let flags = format!("{:?} {:?}", request.paused, request.failing);
         let scope = page::scope(&["ListTasks", &request.kind, &request.category, &flags]);
         let filter = TaskFilter {
             kind: (!request.kind.is_empty()).then(|| request.kind.clone()),
+            category: (!request.category.is_empty()).then(|| request.category.clone()),
             paused: request.paused,
             failing: request.failing,
         };
@@ -41,29 +43,17 @@ impl Api {
         let after: Option<TaskName> = page::key(&scope, &request.page_token)?
             .map(|name| page::read(&name))
             .transpose()?;
-        let mut after = after.map(|name| name.to_string());
-        let mut tasks: Vec<pb::Task> = Vec::new();
-        let mut names: Vec<String> = Vec::new();
-        loop {
-            let wanted = Page { size, after };
-            let PageOf { items, next } = self.engine.store().tasks(&filter, &wanted).await?;
-            after = next;
-            for task in &items {
-                // Few tasks have many categories: this one is sifted here, not in SQL.
-                if request.category.is_empty() || task.spec.category == request.category {
-                    tasks.push(encode(task));
-                    names.push(task.name.to_string());
-                }
-            }
-            if after.is_none() || size <= tasks.len() as u64 {
-                break;
-            }
-        }
-        let kept = page::fit(&tasks).min(usize::try_from(size).unwrap_or(usize::MAX));
-        let more = kept < tasks.len() || after.is_some();
+        let after = after.map(|name| name.to_string());
+        let wanted = Page { size, after };
+        let PageOf { items, next } = self.engine.store().tasks(&filter, &wanted).await?;
+        let mut tasks: Vec<pb::Task> = items.iter().map(encode).collect();
+        let kept = page::fit(&tasks);
+        let more = kept < tasks.len() || next.is_some();
         tasks.truncate(kept);
-        let last = kept.checked_sub(1).and_then(|index| names.get(index));
-        let token = last.filter(|_| more).map(|name| page::token(&scope, name));
+        let last = kept.checked_sub(1).and_then(|index| items.get(index));
+        let token = last
+            .filter(|_| more)
+            .map(|task| page::token(&scope, task.name.as_str()));
         Ok(Response::new(pb::ListTasksResponse {
             tasks,
             next_page_token: token.unwrap_or_default(),

@@ -353,6 +353,7 @@ pub(super) fn registry(
 fn brought(config: &Config) -> Brought {
     Brought {
         hash: config.hash.clone(),
+        basis: config.basis.clone(),
         file: config.file.clone(),
         tasks: config.tasks.keys().cloned().collect(),
         without: config.without_configuration,

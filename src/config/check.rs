@@ -128,7 +128,19 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         http_requests: raw.http_requests.clone(),
         secrets: raw.secrets.clone(),
         tasks,
-        hash: hash(raw)?,
+        hash: digest(&(
+            &raw.tasks,
+            &raw.commands,
+            &raw.http_requests,
+            &raw.backups,
+            &raw.time_zone,
+        ))?,
+        basis: digest(&(
+            &raw.commands,
+            &raw.http_requests,
+            &raw.backups,
+            &raw.time_zone,
+        ))?,
         file: None,
         without_configuration: false,
         apply_older: false,
@@ -311,14 +323,7 @@ fn within(name: &str, value: Duration, min: u64, max: u64) -> anyhow::Result<()>
 }
 
 /// Of what shapes tasks; the rest may differ between replicas.
-fn hash(raw: &Raw) -> anyhow::Result<String> {
-    let shape = (
-        &raw.tasks,
-        &raw.commands,
-        &raw.http_requests,
-        &raw.backups,
-        &raw.time_zone,
-    );
-    let digest = Sha256::digest(serde_json::to_vec(&shape)?);
+fn digest(shape: &impl serde::Serialize) -> anyhow::Result<String> {
+    let digest = Sha256::digest(serde_json::to_vec(shape)?);
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -96,6 +96,8 @@ pub struct Config {
     pub tasks: BTreeMap<TaskName, Map<String, Value>>,
     /// Of all that shapes tasks.
     pub hash: String,
+    /// The same but for what is said of each task.
+    pub basis: String,
     /// The file that was read; none where there was none.
     pub file: Option<PathBuf>,
     /// A start without a file is what is meant, whatever was in force.

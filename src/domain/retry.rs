@@ -63,3 +63,9 @@ pub fn later(at: Timestamp, span: Duration) -> Timestamp {
     let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
     at.saturating_add(span).unwrap_or(Timestamp::MAX)
 }
+
+/// An instant that long before; the first there is where there is none.
+pub fn earlier(at: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.saturating_sub(span).unwrap_or(Timestamp::MIN)
+}

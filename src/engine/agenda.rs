@@ -11,7 +11,11 @@ use crate::{
         schedule::{Fire, Schedule, just_before, preview},
     },
     error::Result,
+    store::{Coming, ComingPlace},
 };
+
+/// Tasks read in one go.
+const READ_AT_ONCE: usize = 250;
 
 /// A coming fire of a task.
 #[derive(Clone, Debug)]
@@ -38,8 +42,31 @@ struct Candidate {
     open_from: Timestamp,
 }
 
+/// Tasks that are paused, or that are not, by when their next slots are due: read as far as a page needs.
+struct Stream {
+    paused: bool,
+    /// Behind this one it goes on; none before the first.
+    place: Option<ComingPlace>,
+    is_over: bool,
+}
+
+/// A fire to come: when it is due, of which task, which candidate that is, and its slot.
+type Entry = Reverse<(Timestamp, TaskName, usize, Timestamp)>;
+
+/// What a page is made of.
+struct Page<'a> {
+    after: Timestamp,
+    until: Timestamp,
+    place: Option<&'a AgendaPlace>,
+    all_paused: bool,
+    candidates: Vec<Candidate>,
+    /// The next fire of each candidate: only as many are worked out as are shown.
+    heap: BinaryHeap<Entry>,
+}
+
 impl Engine {
-    /// Fires in (after, until) by due time and task: `limit` of them behind `place`.
+    /// Fires in (after, until) by due time and task: `limit` of them behind `place`. It reads the tasks that fire up to
+    /// the page's end, and none that comes later.
     ///
     /// # Errors
     /// Where the database is away.
@@ -50,48 +77,108 @@ impl Engine {
         limit: usize,
         place: Option<&AgendaPlace>,
     ) -> Result<Vec<AgendaEntry>> {
-        let all_paused = self.store().global_pause().await?.is_some();
-        let tasks = self.store().tasks_all().await?;
-        let mut candidates = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let schedule = self.schedule_or_none(&task)?;
-            candidates.push(Candidate {
-                open_from: open_from(&schedule, task.cursor_at, after),
-                paused: all_paused || task.pause.is_some(),
-                task: task.name,
-                schedule,
-            });
-        }
-        // The next fire of each task in a heap: only as many are worked out as are shown. Tasks come
-        // by name, so their index orders what is due at one instant.
-        let entry = |index: usize, slot: Option<Timestamp>| {
-            let slot = slot?;
-            let due_at = candidates.get(index)?.schedule.due_at(slot);
-            (due_at < until).then_some(Reverse((due_at, index, slot)))
+        let mut page = Page {
+            after,
+            until,
+            place,
+            all_paused: self.store().global_pause().await?.is_some(),
+            candidates: Vec::new(),
+            heap: BinaryHeap::new(),
         };
-        let mut heap: BinaryHeap<_> = candidates
-            .iter()
-            .enumerate()
-            .filter_map(|(index, candidate)| entry(index, candidate.first_behind(place)))
-            .collect();
+        let mut streams = [false, true].map(|paused| Stream {
+            paused,
+            place: None,
+            is_over: false,
+        });
         let mut entries = Vec::new();
-        while entries.len() < limit
-            && let Some(Reverse((_, index, slot))) = heap.pop()
-        {
-            let Some(candidate) = candidates.get(index) else {
-                continue;
+        while entries.len() < limit {
+            for stream in &mut streams {
+                while !stream.is_over && !page.is_before(stream) {
+                    self.read_on(stream, &mut page).await?;
+                }
+            }
+            let Some(entry) = page.pop() else {
+                break;
             };
-            heap.extend(entry(index, candidate.schedule.next_after(slot)));
-            let fire = preview(&candidate.schedule, just_before(slot), None, 1)
-                .into_iter()
-                .next();
-            entries.extend(fire.map(|fire| AgendaEntry {
-                task: candidate.task.clone(),
-                fire,
-                paused: candidate.paused,
-            }));
+            entries.extend(entry);
         }
         Ok(entries)
+    }
+
+    /// Takes in the next tasks of a stream.
+    async fn read_on(&self, stream: &mut Stream, page: &mut Page<'_>) -> Result<()> {
+        let (paused, place) = (stream.paused, stream.place.as_ref());
+        let read = self
+            .store()
+            .tasks_coming(paused, place, page.until, READ_AT_ONCE);
+        let read = read.await?;
+        stream.is_over = read.len() < READ_AT_ONCE;
+        let last = read
+            .last()
+            .map(|last| (last.next_due_at, last.name.clone()));
+        stream.place = last.or(stream.place.take());
+        let of: Vec<_> = read
+            .iter()
+            .map(|task| (task.id, task.name.clone(), task.revision))
+            .collect();
+        let mut schedules = self.schedules(&of).await?;
+        for task in read {
+            // Of one that cannot be read nothing fires, and the auditor tells it.
+            if let Some(Ok(schedule)) = schedules.remove(&task.id) {
+                page.take_in(task, schedule, paused);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Page<'_> {
+    fn take_in(&mut self, task: Coming, schedule: Schedule, paused: bool) {
+        let candidate = Candidate {
+            open_from: open_from(&schedule, task.cursor_at, self.after),
+            paused: paused || self.all_paused,
+            task: task.name,
+            schedule,
+        };
+        let first = candidate.first_behind(self.place);
+        self.candidates.push(candidate);
+        self.push(self.candidates.len() - 1, first);
+    }
+
+    fn push(&mut self, index: usize, slot: Option<Timestamp>) {
+        if let (Some(slot), Some(candidate)) = (slot, self.candidates.get(index)) {
+            let due_at = candidate.schedule.due_at(slot);
+            if due_at < self.until {
+                let task = candidate.task.clone();
+                self.heap.push(Reverse((due_at, task, index, slot)));
+            }
+        }
+    }
+
+    /// Whether its next fire comes before all of a stream that were not read.
+    fn is_before(&self, stream: &Stream) -> bool {
+        let Some(Reverse((due_at, task, ..))) = self.heap.peek() else {
+            return false;
+        };
+        let behind = stream.place.as_ref();
+        behind.is_some_and(|(last_due_at, last)| (due_at, task) <= (last_due_at, last))
+    }
+
+    /// The next fire; none where there is no more.
+    fn pop(&mut self) -> Option<Option<AgendaEntry>> {
+        let Reverse((_, _, index, slot)) = self.heap.pop()?;
+        let candidate = self.candidates.get(index)?;
+        let next = candidate.schedule.next_after(slot);
+        let fire = preview(&candidate.schedule, just_before(slot), None, 1)
+            .into_iter()
+            .next();
+        let entry = fire.map(|fire| AgendaEntry {
+            task: candidate.task.clone(),
+            fire,
+            paused: candidate.paused,
+        });
+        self.push(index, next);
+        Some(entry)
     }
 }
 

@@ -3,7 +3,7 @@
 //! scheduler.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -13,33 +13,29 @@ use tracing::{error, warn};
 
 use super::{
     Engine,
-    audit::{Audit, Finding, HOLE, LATE, UNDECIDED},
+    audit::{Audit, Finding, UNDECIDED},
+    audited::{Change, Look},
 };
 use crate::{
     domain::{
-        TaskId,
+        TaskId, TaskName,
         ledger::SlotRow,
-        problem::{Problem, ProblemKind},
-        retry::later,
+        problem::Problem,
+        retry::{earlier, later},
         schedule::Schedule,
     },
     error::Result,
-    store::{Mark, SpecOf},
+    store::{Mark, Marked, SpecOf},
 };
 
 /// Tasks audited, and rows read, in one go.
 const CHUNK: usize = 500;
 const ROWS: usize = 2000;
+/// Tasks looked at in one tick although nothing says that there is anything to see: a wrong plan would say nothing.
+const SLICE: usize = 5000;
 
 const EVERY: Duration = Duration::from_secs(30);
 const LOOK_TWICE: Duration = Duration::from_secs(1);
-/// How long a late decision stays a problem, unless the work was done since it was due, or a later slot was on
-/// time.
-const LATE_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
-
-const HOLE_STAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-const UNREADABLE: ProblemKind = ProblemKind::ScheduleUnreadable;
 /// Under which its problems stand.
 const SOURCE: &str = "auditor";
 
@@ -52,26 +48,8 @@ pub struct Auditor {
     suspects: BTreeSet<TaskId>,
     /// Some of them are new.
     look_twice: bool,
-}
-
-/// What one tick knows beforehand.
-#[derive(Debug)]
-struct Look {
-    suspected: BTreeSet<TaskId>,
-    now: Timestamp,
-    paused: bool,
-    /// Open problems, and since when.
-    open: HashMap<(String, String), Timestamp>,
-}
-
-/// What an audit of a task changes.
-#[derive(Debug)]
-struct Change {
-    upto: Option<(TaskId, Timestamp)>,
-    subject: String,
-    findings: Vec<Finding>,
-    /// Kinds of problems that are over.
-    over: Vec<ProblemKind>,
+    /// Behind this one the next slice begins; with the first where there is none.
+    place: Option<TaskId>,
 }
 
 impl Auditor {
@@ -80,6 +58,7 @@ impl Auditor {
             engine,
             suspects: BTreeSet::new(),
             look_twice: false,
+            place: None,
         }
     }
 
@@ -104,14 +83,15 @@ impl Auditor {
         }
     }
 
-    /// Looks at every row that was not looked at, and at every slot that should have been decided.
+    /// Looks at every row that was not looked at, at tasks that are overdue or were at fault, and at the next slice of
+    /// all tasks: whether each slot was decided that should have been, whatever the plan says.
     ///
     /// # Errors
     /// Where the database is away: the next tick goes on where this one stopped.
     pub async fn tick(&mut self) -> Result<()> {
         let store = self.engine.store().clone();
         let suspected = std::mem::take(&mut self.suspects);
-        self.look_twice = false;
+        let is_second = std::mem::take(&mut self.look_twice);
         let pause = store.global_pause().await?;
         let now = self.engine.clock().now();
         let grace = self.engine.settings().audit_grace;
@@ -126,18 +106,76 @@ impl Auditor {
             paused,
             open: open.collect(),
         };
+        self.audit_all(&Marked::Unaudited, &look).await?;
+        if !paused {
+            let since = Marked::OverdueSince(earlier(now, grace));
+            let mut overdue = store.marks(&since, None, SLICE).await?;
+            while !overdue.is_empty() {
+                let rest = overdue.split_off(overdue.len().min(CHUNK));
+                self.audit_page(overdue, &look).await?;
+                overdue = rest;
+            }
+        }
+        let suspected: Vec<TaskId> = look.suspected.iter().copied().collect();
+        for ids in suspected.chunks(CHUNK) {
+            self.audit_all(&Marked::Ids(ids), &look).await?;
+        }
+        let names: BTreeSet<TaskName> = look.names_at_fault().collect();
+        let names: Vec<TaskName> = names.into_iter().collect();
+        for names in names.chunks(CHUNK) {
+            self.audit_all(&Marked::Names(names), &look).await?;
+        }
+        if !is_second {
+            self.audit_slice(&look).await?;
+        }
+        Ok(())
+    }
+
+    /// Audits all of these tasks.
+    async fn audit_all(&mut self, which: &Marked<'_>, look: &Look) -> Result<()> {
         let mut behind = None;
         loop {
-            let marks = store.marks(behind, CHUNK).await?;
+            let marks = self.engine.store().marks(which, behind, CHUNK).await?;
             let Some(last) = marks.last() else {
                 return Ok(());
             };
             behind = Some(last.id);
-            let mut left = marks;
-            while !left.is_empty() {
-                left = self.audit_marks(left, &look).await?;
-            }
+            self.audit_page(marks, look).await?;
         }
+    }
+
+    /// Audits the next of all tasks, in their order; behind the last one it begins anew at the next tick.
+    async fn audit_slice(&mut self, look: &Look) -> Result<()> {
+        let store = self.engine.store().clone();
+        let mut left = SLICE;
+        while 0 < left {
+            let marks = store
+                .marks(&Marked::All, self.place, CHUNK.min(left))
+                .await?;
+            let ids: Vec<TaskId> = marks.iter().map(|mark| mark.id).collect();
+            self.place = ids.last().copied();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            left -= ids.len();
+            // A server of an earlier version does not write what tasks are found by.
+            let outdated = store.facets_outdated(&ids).await?;
+            if !outdated.is_empty() {
+                let mut tx = store.begin().await?;
+                tx.facets_renew(&outdated).await?;
+                tx.commit().await?;
+            }
+            self.audit_page(marks, look).await?;
+        }
+        Ok(())
+    }
+
+    async fn audit_page(&mut self, marks: Vec<Mark>, look: &Look) -> Result<()> {
+        let mut left = marks;
+        while !left.is_empty() {
+            left = self.audit_marks(left, look).await?;
+        }
+        Ok(())
     }
 
     /// Audits what is behind these marks, as far as one read takes it; returns the marks of which there is
@@ -246,12 +284,7 @@ impl Auditor {
         for change in changes {
             for finding in &change.findings {
                 error!(subject = %change.subject, "{}: {}", finding.kind, finding.message);
-                let until = match finding.kind {
-                    LATE => Some(later(now, LATE_STAYS)),
-                    // Each row is looked at once: what was torn stays so.
-                    HOLE => Some(later(now, HOLE_STAYS)),
-                    _ => None,
-                };
+                let until = Change::stays(finding.kind).map(|stays| later(now, stays));
                 let message = finding.message.clone();
                 let problem =
                     Problem::new(finding.kind, change.subject.clone(), message, finding.since);
@@ -262,60 +295,5 @@ impl Auditor {
             }
         }
         tx.commit().await
-    }
-}
-
-impl Change {
-    /// What an audit changes: the mark, problems that are found, and problems that are over. Where not all there
-    /// is was looked at, nothing is known of what is undecided or `unreadable`.
-    fn of(
-        mark: &Mark,
-        audit: &Audit,
-        look: &Look,
-        is_whole: bool,
-        unreadable: Option<&str>,
-    ) -> Self {
-        let subject = format!("tasks/{}", mark.name);
-        let open_since = |kind: ProblemKind| {
-            let key = (kind.as_str().to_owned(), subject.clone());
-            look.open.get(&key).copied()
-        };
-        let mut findings = audit.findings.clone();
-        // What was late and is done since is caught up.
-        let caught_up = |since: Timestamp| mark.fresh_at.is_some_and(|at| since <= at);
-        findings.retain(|finding| finding.kind != LATE || !caught_up(finding.since));
-        let found = |kind| findings.iter().any(|finding| finding.kind == kind);
-        let mut over = Vec::new();
-        if is_whole && open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
-            over.push(UNDECIDED);
-        }
-        if let Some(since) = open_since(LATE)
-            && !found(LATE)
-            && (audit.on_time || caught_up(since))
-        {
-            over.push(LATE);
-        }
-        match (unreadable, open_since(UNREADABLE)) {
-            _ if !is_whole => {}
-            (Some(why), None) => findings.push(Finding {
-                kind: UNREADABLE,
-                message: format!(
-                    "its schedule cannot be read: {why}; none of its slots is decided"
-                ),
-                since: look.now,
-            }),
-            (None, Some(_)) => over.push(UNREADABLE),
-            _ => {}
-        }
-        Self {
-            upto: (mark.audited_at < audit.upto).then_some((mark.id, audit.upto)),
-            subject,
-            findings,
-            over,
-        }
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.upto.is_none() && self.findings.is_empty() && self.over.is_empty()
     }
 }

@@ -14,13 +14,15 @@ use crate::{
         EventKind, Task, TaskName, TaskSpec,
         configuration::Applied,
         problem::{Problem, ProblemKind},
-        task::{Layers, Origin, Owner, is_owned},
+        task::{Layers, Owner, is_owned},
     },
     error::{Error, Result},
     store::Tx,
 };
 
 const HASH: &str = "catalogue_hash";
+/// What the same layers come to the same by.
+const BASIS: &str = "catalogue_basis";
 /// What stands there while tasks are brought into line.
 const UNDER_WAY: &str = "under way";
 const PRINCIPAL: &str = "configuration";
@@ -73,12 +75,21 @@ fn checked(
     default_zone: &str,
 ) -> anyhow::Result<BTreeMap<TaskName, Layers>> {
     let wanted = wanted(registry, configured)?;
+    let mut fit = BTreeSet::new();
     for (name, layers) in &wanted {
+        let lower = layers.lower();
+        // A configuration of very many tasks has them say the same.
+        if fit.contains(&lower) {
+            continue;
+        }
         let about = || format!("task {name}");
         let spec = merged(layers, default_zone).with_context(about)?;
-        registry
+        let schedule = registry
             .check_spec(name, &spec, default_zone)
             .with_context(about)?;
+        if !schedule.is_of_its_name() {
+            fit.insert(lower);
+        }
     }
     Ok(wanted)
 }
@@ -149,43 +160,39 @@ impl Engine {
             self.note_configuration(&mut tx, brought, how).await?;
             return Ok(tx.commit().await?);
         }
-        let tasks = self.store().tasks_all().await?;
-        let was_named = tasks
-            .iter()
-            .filter(|task| task.layers.configuration.is_some());
-        let named: Vec<TaskName> = was_named.map(|task| task.name.clone()).collect();
-        let mut lost = named.clone();
-        lost.retain(|name| !is_named(&wanted, name));
+        let basis = format!(
+            "{} {} {}",
+            brought.basis,
+            env!("CARGO_PKG_VERSION"),
+            self.default_zone()
+        );
+        let is_same_basis = self.store().value::<String>(BASIS).await?.as_deref() == Some(&basis);
+        let compared = self.compare(&wanted, is_same_basis).await?;
         // A start that ends in the middle has not done what this one, or the one before, is to do.
         let mut tx = self.store().begin().await?;
         tx.set_value(HASH, &UNDER_WAY).await?;
-        self.tell_shrunk(&mut tx, how, &lost, named.len(), |name| {
+        if !is_same_basis {
+            tx.set_value(BASIS, &UNDER_WAY).await?;
+        }
+        self.tell_shrunk(&mut tx, how, &compared.lost, compared.named, |name| {
             is_named(&wanted, name)
         })
         .await?;
         tx.commit().await?;
         let (mut changed, mut ended) = (0_u32, Vec::new());
-        let mut seen = BTreeSet::new();
-        for task in tasks {
-            seen.insert(task.name.clone());
-            match wanted.get(&task.name) {
-                Some(layers) => changed += u32::from(self.relayer(&task, layers).await?),
-                None if task.layers.owner.is_none() && task.layers.origin() != Origin::Api => {
-                    self.retire(&task.name).await?;
-                    ended.push(task.name);
-                }
-                // The organisation's zone may be another now.
-                None => changed += u32::from(self.relayer(&task, &Layers::default()).await?),
-            }
+        for name in &compared.changed {
+            let layers = wanted.get(name).cloned().unwrap_or_default();
+            changed += u32::from(self.relayer(name, &layers).await?);
         }
-        let new = wanted
-            .iter()
-            .filter(|(name, _)| !seen.contains(name))
-            .map(|(name, layers)| {
-                let owner = owners.get(name).cloned();
-                let layers = layers.clone();
-                (name.clone(), Layers { owner, ..layers })
-            });
+        for name in compared.gone {
+            self.retire(&name).await?;
+            ended.push(name);
+        }
+        let new = compared.new.into_iter().map(|name| {
+            let owner = owners.get(&name).cloned();
+            let layers = wanted.get(&name).cloned().unwrap_or_default();
+            (name, Layers { owner, ..layers })
+        });
         let (new, returned) = self.take_up(new.collect()).await?;
         let mut made = 0_usize;
         for chunk in new.chunks(CHUNK) {
@@ -197,6 +204,7 @@ impl Engine {
         }
         let mut tx = self.store().begin().await?;
         tx.set_value(HASH, &hash).await?;
+        tx.set_value(BASIS, &basis).await?;
         self.take_back_missed(&mut tx, |name| is_named(&wanted, name))
             .await?;
         self.note_configuration(&mut tx, brought, how).await?;
@@ -218,9 +226,9 @@ impl Engine {
     }
 
     /// Gives a task its lower layers; what the API has changed stays. Says whether that changed it.
-    async fn relayer(&self, task: &Task, layers: &Layers) -> Result<bool> {
+    async fn relayer(&self, name: &TaskName, layers: &Layers) -> Result<bool> {
         let mut tx = self.begin_after_pauses().await?;
-        let mut task = self.settled(&mut tx, &task.name).await?;
+        let mut task = self.settled(&mut tx, name).await?;
         let before = task.version;
         self.relayer_locked(&mut tx, &mut task, layers).await?;
         tx.commit().await?;

@@ -14,7 +14,6 @@ use crate::{
         TaskName,
         configuration::{Applied, AppliedConfiguration, Identity, Standing, standing},
         problem::{Problem, ProblemKind},
-        task::Origin,
     },
     error::{Error, Reason, Result},
     store::{Store, Tx},
@@ -32,6 +31,8 @@ const NAMES: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub struct Brought {
     pub hash: String,
+    /// Of what shapes tasks beside what is said of each.
+    pub basis: String,
     /// The file it was read from.
     pub file: Option<PathBuf>,
     pub tasks: BTreeSet<TaskName>,
@@ -90,10 +91,11 @@ async fn refuse_without(
         return Err(MissingConfiguration(what).into());
     }
     // What an earlier version left tells no file's name; and the environment may name tasks, too.
-    let tasks = store.tasks_all().await?;
-    let ended: Vec<TaskName> = tasks
+    let ended: Vec<TaskName> = store
+        .tasks_brought()
+        .await?
         .into_iter()
-        .filter(|task| task.layers.origin() == Origin::Configuration)
+        .filter(|task| task.lower.built_in == 0 && task.lower.configuration != 0)
         .map(|task| task.name)
         .filter(|name| !brought.tasks.contains(name))
         .collect();

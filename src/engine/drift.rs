@@ -1,14 +1,9 @@
 //! Where what runs differs from what is configured.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
-use crate::{
-    domain::{Task, task::Origin},
-    error::Result,
-};
+use crate::{domain::Task, error::Result};
 
 /// A replica without a sign of life for longer than this is not compared.
 pub const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
@@ -32,17 +27,9 @@ impl Engine {
     /// Where the database is away.
     pub async fn drift(&self) -> Result<Vec<DriftItem>> {
         let mut items = Vec::new();
-        let tasks = self.store().tasks_all().await?;
-        let mut same: BTreeMap<(String, String), Vec<&Task>> = BTreeMap::new();
-        for task in &tasks {
-            let parameters = serde_json::to_string(&task.spec.parameters).unwrap_or_default();
-            let work = (task.spec.kind.clone(), parameters);
-            same.entry(work).or_default().push(task);
-            if task.layers.origin() == Origin::Api {
-                continue;
-            }
+        for task in self.store().tasks_overridden(u64::MAX).await? {
             for (field, change) in &task.layers.api {
-                if !changes_something(task, field) {
+                if !changes_something(&task, field) {
                     continue;
                 }
                 items.push(DriftItem {
@@ -57,21 +44,18 @@ impl Engine {
                 });
             }
         }
-        for ((kind, parameters), tasks) in same {
-            // One work at two times is what a configuration may well say, as a crontab does.
-            let (added, configured): (Vec<&Task>, Vec<&Task>) = tasks
-                .into_iter()
-                .partition(|task| task.layers.origin() == Origin::Api);
-            let Some(configured) = configured.first() else {
-                continue;
-            };
-            for task in added {
-                let message = format!(
-                    "does the same as {}, which is configured: kind {kind}, parameters {parameters}",
-                    configured.resource_name()
-                );
-                items.push(plain("DUPLICATE_WORK", task.resource_name(), message));
-            }
+        // One work at two times is what a configuration may well say, as a crontab does.
+        for double in self.store().tasks_doubled(u64::MAX).await? {
+            let parameters = serde_json::to_string(&double.spec.parameters).unwrap_or_default();
+            let message = format!(
+                "does the same as tasks/{}, which is configured: kind {}, parameters {parameters}",
+                double.defined, double.spec.kind
+            );
+            items.push(plain(
+                "DUPLICATE_WORK",
+                format!("tasks/{}", double.added),
+                message,
+            ));
         }
         items.extend(self.replica_drift().await?);
         items.sort_by(|a, b| (&a.subject, a.kind).cmp(&(&b.subject, b.kind)));

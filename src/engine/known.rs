@@ -18,12 +18,27 @@ use crate::{
     store::{CourseRow, SpecOf, Tx},
 };
 
-/// Tasks known at the most.
-const TASKS_MAX: usize = 20_000;
+/// Tasks known at the most, and specifications that differ.
+const TASKS_MAX: usize = 200_000;
+const SPECS_MAX: usize = 20_000;
 
 /// The newest revisions that were asked for.
 #[derive(Debug, Default)]
-pub(super) struct KnownTasks(Mutex<HashMap<TaskId, Known>>);
+pub(super) struct KnownTasks(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    tasks: HashMap<TaskId, Known>,
+    /// By where it lies, which is nobody else's place as long as it is held here.
+    specs: HashMap<usize, Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    spec: Arc<TaskSpec>,
+    /// Where it is the same for all tasks of that specification.
+    schedule: Option<Schedule>,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -34,8 +49,8 @@ struct Known {
 
 impl KnownTasks {
     fn get(&self, id: TaskId, revision: i64) -> Option<Known> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(&id)?;
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = tables.tasks.get(&id)?;
         (found.revision == revision).then(|| found.clone())
     }
 
@@ -44,10 +59,11 @@ impl KnownTasks {
         &self,
         of: impl Iterator<Item = (TaskId, i64)>,
     ) -> (HashMap<TaskId, Known>, Vec<(TaskId, i64)>) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut known, mut unknown) = (HashMap::new(), Vec::new());
         for (id, revision) in of {
-            match all.get(&id).filter(|found| found.revision == revision) {
+            let found = tables.tasks.get(&id);
+            match found.filter(|found| found.revision == revision) {
                 Some(found) => drop(known.insert(id, found.clone())),
                 None => unknown.push((id, revision)),
             }
@@ -57,27 +73,62 @@ impl KnownTasks {
 
     /// Keeps what was read, and hands it out: others may push it out again at any moment.
     fn learn(&self, specs: Vec<SpecOf>) -> HashMap<TaskId, Known> {
-        let known = |(id, revision, spec)| {
-            let schedule = None;
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = HashMap::with_capacity(specs.len());
+        for (id, revision, spec) in specs {
+            let schedule = tables.schedule_of(&spec);
             let found = Known {
                 revision,
                 spec,
                 schedule,
             };
-            self.put(id, found.clone());
-            (id, found)
-        };
-        specs.into_iter().map(known).collect()
+            tables.put(id, found.clone());
+            known.insert(id, found);
+        }
+        known
+    }
+
+    /// The schedule of a specification that was parsed for another task, where that is the same.
+    fn schedule_of(&self, spec: &Arc<TaskSpec>) -> Option<Schedule> {
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.schedule_of(spec)
     }
 
     fn put(&self, id: TaskId, found: Known) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if TASKS_MAX <= known.len() && !known.contains_key(&id) {
-            // Any will do: where there are so many, each is asked for as often as the others.
-            let victim = known.keys().next().copied();
-            victim.and_then(|victim| known.remove(&victim));
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.put(id, found);
+    }
+}
+
+impl Tables {
+    fn schedule_of(&self, spec: &Arc<TaskSpec>) -> Option<Schedule> {
+        self.specs.get(&Arc::as_ptr(spec).addr())?.schedule.clone()
+    }
+
+    fn put(&mut self, id: TaskId, found: Known) {
+        let place = Arc::as_ptr(&found.spec).addr();
+        if SPECS_MAX <= self.specs.len() && !self.specs.contains_key(&place) {
+            // Whose last task was edited or pushed out.
+            self.specs
+                .retain(|_, shared| 1 < Arc::strong_count(&shared.spec));
+            if SPECS_MAX <= self.specs.len() {
+                // As many are asked for in turn as never fit: any that begin anew will do.
+                *self = Self::default();
+            }
         }
-        known.insert(id, found);
+        if TASKS_MAX <= self.tasks.len() && !self.tasks.contains_key(&id) {
+            let victim = self.tasks.keys().next().copied();
+            victim.and_then(|victim| self.tasks.remove(&victim));
+        }
+        let shared = self.specs.entry(place).or_insert_with(|| Shared {
+            spec: found.spec.clone(),
+            schedule: None,
+        });
+        let schedule = found.schedule.as_ref();
+        if let Some(schedule) = schedule.filter(|schedule| !schedule.is_of_its_name()) {
+            shared.schedule.get_or_insert_with(|| schedule.clone());
+        }
+        self.tasks.insert(id, found);
     }
 }
 
@@ -118,7 +169,10 @@ impl Engine {
         if let Some(schedule) = known.get(id, revision).and_then(|known| known.schedule) {
             return Ok(schedule);
         }
-        let schedule = Schedule::parse(&spec.schedule, name.as_str(), self.default_zone())?;
+        let schedule = match known.schedule_of(spec) {
+            Some(schedule) => schedule,
+            None => Schedule::parse(&spec.schedule, name.as_str(), self.default_zone())?,
+        };
         let found = Known {
             revision,
             spec: spec.clone(),
@@ -196,24 +250,55 @@ impl Engine {
 mod tests {
     use super::*;
 
+    fn task(number: usize) -> TaskId {
+        TaskId(uuid::Uuid::from_u128(number as u128))
+    }
+
     #[test]
-    fn what_was_read_is_handed_out_though_there_are_more_tasks_than_are_kept() {
+    fn what_was_read_is_handed_out_though_there_are_more_specifications_than_are_kept() {
         let known = KnownTasks::default();
-        let spec = Arc::new(TaskSpec::default());
-        let ids: Vec<TaskId> = (0..TASKS_MAX + 1000)
-            .map(|number| TaskId(uuid::Uuid::from_u128(number as u128)))
-            .collect();
-        let read = |id: &TaskId| (*id, 1, spec.clone());
-        known.learn(ids[..TASKS_MAX - 100].iter().map(read).collect());
+        let ids: Vec<TaskId> = (0..SPECS_MAX + 1000).map(task).collect();
+        let read = |id: &TaskId| (*id, 1, Arc::new(TaskSpec::default()));
+        known.learn(ids[..SPECS_MAX - 100].iter().map(read).collect());
 
         // The last that are known, and more than there is room for.
-        let (mut found, unknown) = known.look(ids[TASKS_MAX - 300..].iter().map(|id| (*id, 1)));
+        let (mut found, unknown) = known.look(ids[SPECS_MAX - 300..].iter().map(|id| (*id, 1)));
         assert_eq!((found.len(), unknown.len()), (200, 1100));
-        let read = |(id, revision): &(TaskId, i64)| (*id, *revision, spec.clone());
+        let read = |(id, revision): &(TaskId, i64)| (*id, *revision, Arc::new(TaskSpec::default()));
         found.extend(known.learn(unknown.iter().map(read).collect()));
 
         assert_eq!(found.len(), 1300);
-        let kept = known.0.lock().unwrap().len();
-        assert_eq!(kept, TASKS_MAX);
+        let tables = known.0.lock().unwrap();
+        assert!(tables.specs.len() <= SPECS_MAX && tables.tasks.len() <= SPECS_MAX);
+    }
+
+    #[test]
+    fn of_tasks_that_are_told_the_same_as_many_are_known_as_there_are() {
+        let known = KnownTasks::default();
+        let spec = Arc::new(TaskSpec::default());
+        let read = |number| (task(number), 1, spec.clone());
+        known.learn((0..TASKS_MAX + 10).map(read).collect());
+        let tables = known.0.lock().unwrap();
+        assert_eq!((tables.tasks.len(), tables.specs.len()), (TASKS_MAX, 1));
+    }
+
+    #[test]
+    fn a_schedule_is_shared_where_it_is_nobodys_own() {
+        let known = KnownTasks::default();
+        let parse = |spec: &TaskSpec, name| Schedule::parse(&spec.schedule, name, "UTC").unwrap();
+        for (cron, is_shared) in [("0 3 * * *", true), ("H 3 * * *", false)] {
+            let mut spec = TaskSpec::default();
+            spec.schedule.cron = Some(cron.to_owned());
+            let spec = Arc::new(spec);
+            let found = Known {
+                revision: 1,
+                schedule: Some(parse(&spec, "a")),
+                spec: spec.clone(),
+            };
+            known.put(task(1), found);
+            assert_eq!(known.schedule_of(&spec).is_some(), is_shared, "{cron}");
+            let of_another = known.schedule_of(&spec);
+            assert!(of_another.is_none_or(|schedule| schedule == parse(&spec, "b")));
+        }
     }
 }

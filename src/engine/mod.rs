@@ -7,9 +7,11 @@
 
 mod agenda;
 mod audit;
+mod audited;
 mod auditor;
 mod board;
 mod catalogue;
+mod compared;
 mod configuration;
 mod context;
 mod deciding;

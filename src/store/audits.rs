@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Statement, Value};
 
 use super::{
     Store, Tx, convert,
     convert::micros,
     entity::slot,
     rows::{CHUNK, Column, Type, column},
+    sql::Sql,
 };
 use crate::{
     domain::{TaskId, TaskName, ledger::SlotRow, task::Pause},
@@ -56,20 +57,32 @@ fn values((id, mark_at): &(TaskId, Timestamp)) -> Vec<Value> {
     vec![id.0.into(), micros(*mark_at).into()]
 }
 
+/// Which tasks the auditor reads the marks of.
+#[derive(Clone, Debug)]
+pub enum Marked<'a> {
+    /// All of them.
+    All,
+    /// With rows of the ledger behind the mark.
+    Unaudited,
+    /// That were to be looked at by then, and were not: the longest first, and none behind another.
+    OverdueSince(Timestamp),
+    Ids(&'a [TaskId]),
+    Names(&'a [TaskName]),
+}
+
 impl Store {
-    /// The marks of tasks that are not deleted, in the order of their ids, behind one of them.
-    pub async fn marks(&self, behind: Option<TaskId>, limit: usize) -> Result<Vec<Mark>> {
-        let mut select = self.sql(
-            "SELECT id, name, revision, cursor_at, audited_at, pause, fresh_at FROM tasks \
-             WHERE deleted_at IS NULL",
-        );
-        if let Some(behind) = behind {
-            select = select.push(" AND id > ").bind(behind.0);
-        }
-        let select = select
-            .push(" ORDER BY id LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .done();
+    /// The marks of tasks that are not deleted, but for overdue ones in the order of their ids, behind one of them. Of at
+    /// most 500 ids or names.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn marks(
+        &self,
+        which: &Marked<'_>,
+        behind: Option<TaskId>,
+        limit: usize,
+    ) -> Result<Vec<Mark>> {
+        let select = select_marks(self.sql(""), which, behind, limit);
         let rows: Vec<Row> = self.all(select).await?;
         let read = |row: Row| {
             Ok(Mark {
@@ -108,6 +121,34 @@ impl Store {
     }
 }
 
+fn select_marks(sql: Sql, which: &Marked<'_>, behind: Option<TaskId>, limit: usize) -> Statement {
+    let mut sql = sql.push(
+        "SELECT id, name, revision, cursor_at, audited_at, pause, fresh_at FROM tasks \
+         WHERE deleted_at IS NULL",
+    );
+    sql = match which {
+        Marked::All => sql,
+        Marked::Unaudited => sql.push(" AND audited_at < cursor_at"),
+        Marked::OverdueSince(since) => sql.push(" AND wake_at < ").bind(micros(*since)),
+        Marked::Ids(ids) => sql
+            .push(" AND id")
+            .one_of(Type::Uuid, ids.iter().map(|id| id.0)),
+        Marked::Names(names) => sql
+            .push(" AND name")
+            .one_of(Type::Text, names.iter().map(|name| name.as_str())),
+    };
+    if let Some(behind) = behind {
+        sql = sql.push(" AND id > ").bind(behind.0);
+    }
+    let order = match which {
+        Marked::OverdueSince(_) => " ORDER BY wake_at LIMIT ",
+        _ => " ORDER BY id LIMIT ",
+    };
+    sql.push(order)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .done()
+}
+
 impl Tx {
     /// Moves the auditor's own marks, never back: another replica's auditor may be further.
     pub async fn audited(&mut self, marks: &[(TaskId, Timestamp)]) -> Result<()> {
@@ -123,5 +164,31 @@ impl Tx {
             self.run(update).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::{empty_store, plan};
+
+    #[tokio::test]
+    async fn sqlite_reads_no_task_that_has_nothing_to_audit() {
+        let (_dir, store) = empty_store().await;
+        let since = Marked::OverdueSince(Timestamp::UNIX_EPOCH);
+        let cases = [
+            (Marked::Unaudited, "tasks_unaudited"),
+            (since, "tasks_wake (wake_at<?)"),
+        ];
+        for (which, index) in cases {
+            let select = select_marks(store.sql(""), &which, None, 500);
+            let steps = plan(&store, select).await;
+            assert!(
+                steps.iter().any(|step| step.contains(index)),
+                "{which:?}: {steps:?}"
+            );
+            let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+            assert!(!sorts, "{which:?}: {steps:?}");
+        }
     }
 }

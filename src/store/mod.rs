@@ -14,6 +14,7 @@ mod away;
 mod backups;
 mod bell;
 mod cluster;
+mod coming;
 mod configurations;
 mod contents;
 mod convert;
@@ -22,6 +23,7 @@ mod decided;
 mod documents;
 mod entity;
 mod events;
+mod facets;
 mod fence;
 mod floor;
 mod health;
@@ -51,12 +53,15 @@ mod runs_claim;
 mod runs_finish;
 mod runs_history;
 mod runs_list;
+mod specs;
 mod sql;
 mod staleness;
 mod tail;
 mod tasks;
 mod tasks_beside;
+mod tasks_count;
 mod tasks_ended;
+mod tasks_list;
 mod turn;
 mod upkeep;
 
@@ -76,11 +81,12 @@ use sea_orm::{
 };
 
 pub use self::{
-    audits::Mark,
+    audits::{Mark, Marked},
     away::may_come_right,
     backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
     bell::{Bells, TakesQueued},
     cluster::GlobalPause,
+    coming::{Coming, ComingPlace},
     contents::StoredContent,
     cursors::CourseRow,
     decided::{Decided, ReadyWrite},
@@ -88,6 +94,7 @@ pub use self::{
         CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,
         Numbers, VersionOf, changed,
     },
+    facets::{Double, LowerOf},
     log::LogLine,
     open::Location,
     overdue::Waiting,
@@ -105,7 +112,8 @@ pub use self::{
     runs_list::RunFilter,
     staleness::{FreshnessCheck, FreshnessRow},
     tail::Tail,
-    tasks::{TaskCounts, TaskFilter},
+    tasks_count::TaskCounts,
+    tasks_list::TaskFilter,
     turn::Turn,
     upkeep::Room,
 };
@@ -136,6 +144,7 @@ struct Inner {
     clock: SharedClock,
     bells: Bells,
     tail: Tail,
+    counted: tasks_count::Counted,
     /// SQLite: the writer connection saw an error after which its state is not known.
     writer_suspect: AtomicBool,
     /// SQLite: the database file.

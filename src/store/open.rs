@@ -27,6 +27,7 @@ use super::{
     limited::{Limited, with_limits},
     migration::Migrator,
     sql::Sql,
+    tasks_count::Counted,
 };
 use crate::{clock::SharedClock, error::Error};
 
@@ -140,6 +141,7 @@ impl Store {
             clock,
             bells: Bells::default(),
             tail: Tail::default(),
+            counted: Counted::default(),
             writer_suspect: AtomicBool::new(false),
             wakes: Floor::default(),
             tells_compactly: AtomicBool::new(false),

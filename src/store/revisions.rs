@@ -13,6 +13,7 @@ use super::{
     convert::{json, micros},
     entity::task_revision,
     rows::{CHUNK, Column, Type, column},
+    specs,
     sql::Sql,
 };
 use crate::{
@@ -91,8 +92,8 @@ fn select_specs(backend: DbBackend, of: &[(TaskId, i64)]) -> Statement {
 }
 
 fn spec_of(row: SpecRow) -> Option<SpecOf> {
-    let spec = convert::read(&row.spec).ok()?;
-    Some((TaskId(row.task_id), row.revision, Arc::new(spec)))
+    let spec = specs::read(&row.spec).ok()?;
+    Some((TaskId(row.task_id), row.revision, spec))
 }
 
 impl Tx {

@@ -21,7 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Store;
-use crate::{clock::Stopwatch, domain::Event, error::Result};
+use crate::{
+    clock::Stopwatch,
+    domain::{Event, EventKind},
+    error::Result,
+};
 
 const PAGE: u64 = 1000;
 const RING_EVENTS: usize = 16_384;
@@ -43,6 +47,7 @@ pub struct Tail {
     ring: Arc<Mutex<Ring>>,
     last: Arc<watch::Sender<i64>>,
     of_documents: Arc<AtomicI64>,
+    of_tasks: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +74,11 @@ impl Tail {
     /// The last event of a document that came by, since this process began; 0 where none has.
     pub fn last_of_documents(&self) -> i64 {
         self.of_documents.load(Ordering::Relaxed)
+    }
+
+    /// The last event of a task that came or went, since this process began; 0 where none has.
+    pub fn last_of_tasks(&self) -> i64 {
+        self.of_tasks.load(Ordering::Relaxed)
     }
 
     /// Tells when there is more.
@@ -108,6 +118,9 @@ impl Tail {
         for event in events {
             if event.is_of_document() {
                 self.of_documents.store(event.sequence, Ordering::Relaxed);
+            }
+            if matches!(event.kind, EventKind::TaskCreated | EventKind::TaskDeleted) {
+                self.of_tasks.store(event.sequence, Ordering::Relaxed);
             }
             ring.bytes += event.payload.len();
             ring.events.push_back(Arc::new(event));

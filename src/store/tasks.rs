@@ -1,19 +1,17 @@
 //! Tasks: the row that is written all the time, and with what they are told to do, the whole.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::NotSet, ColumnTrait as _, EntityTrait as _,
     FromQueryResult, IntoActiveModel as _, QueryFilter as _,
 };
 
 use super::{
-    Page, PageOf, Store, Tx, convert,
+    Store, Tx, convert,
     convert::{json, json_of, micros, micros_of},
     entity::task,
     near::near,
     rows::{CHUNK, Type},
+    specs,
 };
 use crate::{
     domain::{
@@ -23,35 +21,9 @@ use crate::{
     error::{Error, Result, Thing},
 };
 
-/// Which tasks a list holds.
-#[derive(Clone, Debug, Default)]
-pub struct TaskFilter {
-    pub kind: Option<String>,
-    pub paused: Option<bool>,
-    pub failing: Option<bool>,
-}
-
 #[derive(FromQueryResult)]
 struct Name {
     name: String,
-}
-
-#[derive(FromQueryResult)]
-struct Counts {
-    total: i64,
-    paused: i64,
-    failing: i64,
-    decided_at: Option<i64>,
-}
-
-/// How many tasks there are, and how far they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TaskCounts {
-    pub total: i64,
-    pub paused: i64,
-    pub failing: i64,
-    /// The newest instant up to which one of them is decided.
-    pub decided_at: Option<Timestamp>,
 }
 
 /// A task's row, with what its revision says and its layers.
@@ -106,57 +78,6 @@ impl Store {
         }
     }
 
-    /// Every task that is not deleted, by name, in pages of `CHUNK`.
-    pub async fn tasks_all(&self) -> Result<Vec<Task>> {
-        let mut tasks: Vec<Task> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = Page {
-                size: CHUNK as u64,
-                after,
-            };
-            let PageOf { items, next } = self.tasks(&TaskFilter::default(), &page).await?;
-            tasks.extend(items);
-            after = next;
-            if after.is_none() {
-                return Ok(tasks);
-            }
-        }
-    }
-
-    /// A page of tasks by name.
-    pub async fn tasks(
-        &self,
-        filter: &TaskFilter,
-        page: &Page<String>,
-    ) -> Result<PageOf<Task, String>> {
-        let mut select = self.sql(WHOLE).push("t.deleted_at IS NULL");
-        if let Some(kind) = &filter.kind {
-            select = select.push(" AND t.kind = ").bind(kind.as_str());
-        }
-        select = match filter.paused {
-            Some(true) => select.push(" AND t.pause IS NOT NULL"),
-            Some(false) => select.push(" AND t.pause IS NULL"),
-            None => select,
-        };
-        select = match filter.failing {
-            Some(true) => select.push(" AND t.failing_since IS NOT NULL"),
-            Some(false) => select.push(" AND t.failing_since IS NULL"),
-            None => select,
-        };
-        if let Some(after) = &page.after {
-            select = select.push(" AND t.name > ").bind(after.as_str());
-        }
-        let limit = i64::try_from(page.size)
-            .unwrap_or(i64::MAX)
-            .saturating_add(1);
-        let select = select.push(" ORDER BY t.name LIMIT ").bind(limit).done();
-        let tasks = whole(self.all(select).await?)?;
-        Ok(PageOf::cut(tasks, page.size, |task: &Task| {
-            task.name.to_string()
-        }))
-    }
-
     /// Tasks that were deleted and not yet erased, the longest gone first.
     pub async fn tasks_deleted(&self, limit: u64) -> Result<Vec<Task>> {
         let select = self
@@ -165,22 +86,6 @@ impl Store {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done();
         whole(self.all(select).await?)
-    }
-
-    pub async fn task_counts(&self) -> Result<TaskCounts> {
-        let select = "SELECT count(*) AS total, count(pause) AS paused, \
-            count(failing_since) AS failing, \
-            max(cursor_at) AS decided_at FROM tasks WHERE deleted_at IS NULL";
-        let counts: Option<Counts> = self.one(self.sql(select).done()).await?;
-        let Some(counts) = counts else {
-            return Ok(TaskCounts::default());
-        };
-        Ok(TaskCounts {
-            total: counts.total,
-            paused: counts.paused,
-            failing: counts.failing,
-            decided_at: convert::instant_of(counts.decided_at)?,
-        })
     }
 
     /// Tasks that are failing, the longest first.
@@ -269,6 +174,7 @@ impl Tx {
         self.check(done)?;
         self.rings.schedule = true;
         self.layers_write(task).await?;
+        self.facets_write(&[task]).await?;
         self.revision_insert(task, principal, reason).await
     }
 
@@ -304,6 +210,7 @@ impl Tx {
             .filter(task::Column::Id.eq(task.id.0));
         let done = update.exec(self.open()?).await;
         self.check(done)?;
+        self.facets_write(&[task]).await?;
         self.layers_write(task).await
     }
 }
@@ -319,7 +226,7 @@ impl TryFrom<Whole> for Task {
         Ok(Self {
             id: TaskId(row.id),
             name: row.name.parse()?,
-            spec: Arc::new(convert::read(&row.spec)?),
+            spec: specs::read(&row.spec)?,
             layers: convert::read(&row.layers)?,
             revision: row.revision,
             version: row.version,

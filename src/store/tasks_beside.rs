@@ -2,17 +2,21 @@
 
 use sea_orm::FromQueryResult;
 
-use super::{Store, rows::Type};
+use super::Store;
 use crate::error::Result;
 
 #[derive(FromQueryResult)]
-struct OfKind {
+struct Kind {
+    kind: Option<String>,
+}
+
+#[derive(FromQueryResult)]
+struct Name {
     name: String,
-    kind: String,
 }
 
 impl Store {
-    /// Names and kinds of tasks of any but these kinds, by name; at most `limit`.
+    /// Names and kinds of tasks of any but these kinds, by kind and name; at most `limit`.
     ///
     /// # Errors
     /// Where the database is away.
@@ -21,13 +25,38 @@ impl Store {
         kinds: impl Iterator<Item = &str>,
         limit: u64,
     ) -> Result<Vec<(String, String)>> {
-        let select = self
-            .sql("SELECT name, kind FROM tasks WHERE deleted_at IS NULL AND NOT kind")
-            .one_of(Type::Text, kinds)
-            .push(" ORDER BY name LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .done();
-        let rows: Vec<OfKind> = self.all(select).await?;
-        Ok(rows.into_iter().map(|row| (row.name, row.kind)).collect())
+        let known: Vec<&str> = kinds.collect();
+        let mut beside = Vec::new();
+        for kind in self.kinds_there().await? {
+            if known.contains(&kind.as_str()) {
+                continue;
+            }
+            let left = limit.saturating_sub(beside.len() as u64);
+            let select = self
+                .sql("SELECT name FROM task_facets WHERE kind = ")
+                .bind(kind.as_str())
+                .push(" ORDER BY name LIMIT ")
+                .bind(i64::try_from(left).unwrap_or(i64::MAX))
+                .done();
+            let rows: Vec<Name> = self.all(select).await?;
+            beside.extend(rows.into_iter().map(|row| (row.name, kind.clone())));
+        }
+        Ok(beside)
+    }
+
+    /// The kinds that tasks have: a look for each, however many tasks there are.
+    async fn kinds_there(&self) -> Result<Vec<String>> {
+        let mut kinds: Vec<String> = Vec::new();
+        loop {
+            let mut select = self.sql("SELECT min(kind) AS kind FROM task_facets");
+            if let Some(last) = kinds.last() {
+                select = select.push(" WHERE kind > ").bind(last.as_str());
+            }
+            let next: Option<Kind> = self.one(select.done()).await?;
+            match next.and_then(|next| next.kind) {
+                Some(kind) => kinds.push(kind),
+                None => return Ok(kinds),
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ mod content;
 mod documents;
 mod evaluator;
 pub(crate) mod footprint;
+mod growth;
 mod history;
 mod ledger;
 mod register;
@@ -44,6 +45,8 @@ pub(crate) enum Workload {
     Backups,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
+    /// What grows with the number of tasks, up to 100,000 of them.
+    Growth,
     /// Documents that become effective, and lists of a million.
     Documents,
     /// A register brought in, and out again.
@@ -87,6 +90,7 @@ impl fmt::Display for Workload {
             Self::Content => "content",
             Self::Backups => "backups",
             Self::Footprint => "footprint",
+            Self::Growth => "growth",
             Self::Documents => "documents",
             Self::Register => "register",
             Self::Evaluator => "evaluator",
@@ -109,6 +113,7 @@ impl Workload {
         Self::Register,
         Self::Content,
         Self::Backups,
+        Self::Growth,
         Self::Steady,
     ];
 
@@ -140,6 +145,7 @@ impl Workload {
             Self::Content => content::measure(scene, kind, report).await,
             Self::Backups => backups::measure(scene, kind, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
+            Self::Growth => growth::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,
             Self::Register => register::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),

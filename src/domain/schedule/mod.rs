@@ -54,6 +54,7 @@ pub struct Schedule {
 #[derive(Debug)]
 struct Inner {
     spec: ScheduleSpec,
+    /// Empty where nothing is drawn by it.
     task_name: String,
     zone: Arc<Zone>,
     rule: Rule,
@@ -86,6 +87,11 @@ impl Schedule {
     /// What was parsed.
     pub fn spec(&self) -> &ScheduleSpec {
         &self.inner.spec
+    }
+
+    /// Whether it may be another for a task of another name.
+    pub fn is_of_its_name(&self) -> bool {
+        !self.inner.task_name.is_empty()
     }
 
     /// Whether the task runs only when someone triggers it.

@@ -57,12 +57,25 @@ pub(super) fn check(spec: &ScheduleSpec, task_name: &str, default_zone: &str) ->
         last: spec.end_at.map_or(Timestamp::MAX.as_second(), floor),
         spread: spread(spec.spread.unwrap_or_default())?,
         spec: spec.clone(),
-        task_name: task_name.to_owned(),
+        task_name: if is_of_its_name(spec) {
+            task_name.to_owned()
+        } else {
+            String::new()
+        },
         zone,
         rule,
     };
     check_window(&inner)?;
     Ok(inner)
+}
+
+/// Whether it draws something by the task's name: an `H`, which stands in some words as well, or a spread.
+fn is_of_its_name(spec: &ScheduleSpec) -> bool {
+    let hashed = spec
+        .cron
+        .as_deref()
+        .is_some_and(|cron| cron.contains(['H', 'h']));
+    hashed || spec.spread.is_some_and(|spread| !spread.is_zero())
 }
 
 fn interval(every: Duration, phase: Duration) -> Result<Rule> {

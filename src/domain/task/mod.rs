@@ -2,6 +2,7 @@
 
 mod check;
 mod course;
+mod facets;
 mod freshness;
 mod layers;
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 pub use self::{
     check::check_parameters,
     course::Course,
+    facets::{Facets, Lower, fingerprint, work},
     freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };

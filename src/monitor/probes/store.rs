@@ -174,11 +174,10 @@ impl StoreProbe {
             *self.compared() = Some(Compared { now, ..before });
             return Ok(None);
         }
-        let counts = self.engine.store().task_counts().await?;
+        let decided_at = self.engine.store().decided_upto().await?;
         *self.compared() = Some(compared);
-        let decided_at = counts
-            .decided_at
-            .filter(|decided_at| CLOCK_OFFSET_MAX < decided_at.duration_since(now));
+        let decided_at =
+            decided_at.filter(|decided_at| CLOCK_OFFSET_MAX < decided_at.duration_since(now));
         let Some(decided_at) = decided_at else {
             self.memory.clear(kind, CLOCK, now);
             return Ok(None);

@@ -1,0 +1,267 @@
+//! What tasks are found by: a row of each that is not deleted, which edits write and runs do not.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use sea_orm::FromQueryResult;
+
+use super::{
+    Id, Store, Tx,
+    rows::{CHUNK, Column, Type, column},
+    specs,
+    tasks::{WHOLE, whole},
+};
+use crate::{
+    domain::{Task, TaskId, TaskName, TaskSpec, task::Lower},
+    error::Result,
+};
+
+const COLUMNS: &[Column] = &[
+    column("task_id", Type::Uuid),
+    column("name", Type::Text),
+    column("kind", Type::Text),
+    column("category", Type::Text),
+    column("added", Type::Bool),
+    column("overridden", Type::Bool),
+    column("work", Type::Big),
+    column("built_in", Type::Big),
+    column("configured", Type::Big),
+    column("version", Type::Big),
+];
+
+/// All but the key.
+const WRITE: &str = " ON CONFLICT (task_id) DO UPDATE SET name = excluded.name, kind = excluded.kind, \
+     category = excluded.category, added = excluded.added, overridden = excluded.overridden, work = excluded.work, \
+     built_in = excluded.built_in, configured = excluded.configured, version = excluded.version";
+
+/// Rows read in one go.
+const PAGE: i64 = 5000;
+
+/// A task of which a start has brought layers.
+#[derive(Clone, Debug)]
+pub struct LowerOf {
+    pub name: TaskName,
+    pub lower: Lower,
+}
+
+/// A task that the API has added, and the first that others define and that does the same work.
+#[derive(Clone, Debug)]
+pub struct Double {
+    pub added: TaskName,
+    pub defined: TaskName,
+    /// What both are told to do, but for when.
+    pub spec: Arc<TaskSpec>,
+}
+
+#[derive(FromQueryResult)]
+struct LowerRow {
+    name: String,
+    built_in: i64,
+    configured: i64,
+}
+
+#[derive(FromQueryResult)]
+struct DoubleRow {
+    added: String,
+    defined: String,
+    spec: String,
+}
+
+#[derive(FromQueryResult)]
+struct Name {
+    name: String,
+}
+
+#[derive(FromQueryResult)]
+struct Number {
+    number: i64,
+}
+
+impl Store {
+    /// What a start brought of tasks, by name.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_brought(&self) -> Result<Vec<LowerOf>> {
+        let mut brought: Vec<LowerOf> = Vec::new();
+        loop {
+            let mut select = self.sql(
+                "SELECT name, built_in, configured FROM task_facets WHERE (built_in <> 0 OR configured <> 0)",
+            );
+            if let Some(last) = brought.last() {
+                select = select.push(" AND name > ").bind(last.name.as_str());
+            }
+            let select = select.push(" ORDER BY name LIMIT ").bind(PAGE).done();
+            let rows: Vec<LowerRow> = self.all(select).await?;
+            let is_last = (rows.len() as i64) < PAGE;
+            for row in rows {
+                brought.push(LowerOf {
+                    name: row.name.parse()?,
+                    lower: Lower {
+                        built_in: row.built_in,
+                        configuration: row.configured,
+                    },
+                });
+            }
+            if is_last {
+                return Ok(brought);
+            }
+        }
+    }
+
+    /// Those of these names that tasks have which are not deleted.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn names_there(&self, names: &[&TaskName]) -> Result<BTreeSet<TaskName>> {
+        let mut there = BTreeSet::new();
+        for chunk in names.chunks(CHUNK) {
+            let select = self
+                .sql("SELECT name FROM tasks WHERE deleted_at IS NULL AND name")
+                .one_of(Type::Text, chunk.iter().map(|name| name.as_str()))
+                .done();
+            let rows: Vec<Name> = self.all(select).await?;
+            for row in rows {
+                there.insert(row.name.parse()?);
+            }
+        }
+        Ok(there)
+    }
+
+    /// Tasks of which the API has changed what others define, by name; at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_overridden(&self, limit: u64) -> Result<Vec<Task>> {
+        let select = self
+            .sql("")
+            .push(&WHOLE.replace("FROM tasks t", "FROM task_facets f CROSS JOIN tasks t"))
+            .push(
+                "f.overridden AND t.id = f.task_id AND t.deleted_at IS NULL ORDER BY f.name LIMIT ",
+            )
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        whole(self.all(select).await?)
+    }
+
+    /// Tasks that the API has added although others define one that does the same work, by name; at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_doubled(&self, limit: u64) -> Result<Vec<Double>> {
+        let is_few = self.added_are_fewer().await?;
+        let text = if is_few {
+            "SELECT a.task_id, a.name AS added, (SELECT d.name FROM task_facets d WHERE d.work = a.work AND NOT d.added \
+             ORDER BY d.name LIMIT 1) AS defined FROM task_facets a WHERE a.added AND EXISTS (SELECT 1 \
+             FROM task_facets d WHERE d.work = a.work AND NOT d.added) ORDER BY a.name LIMIT "
+        } else {
+            "SELECT a.task_id, a.name AS added, d.first AS defined FROM (SELECT work, min(name) AS first \
+             FROM task_facets WHERE NOT added GROUP BY work) d CROSS JOIN task_facets a WHERE a.work = d.work \
+             AND a.added ORDER BY a.name LIMIT "
+        };
+        let select = self
+            .sql("SELECT s.added, s.defined, r.spec FROM (")
+            .push(text)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .push(
+                ") s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE t.id = s.task_id AND r.task_id = t.id \
+                 AND r.revision = t.revision ORDER BY s.added",
+            )
+            .done();
+        let rows: Vec<DoubleRow> = self.all(select).await?;
+        let read = |row: DoubleRow| {
+            Ok(Double {
+                added: row.added.parse()?,
+                defined: row.defined.parse()?,
+                spec: specs::read(&row.spec)?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Whether fewer tasks are added than are defined: from those a search begins.
+    async fn added_are_fewer(&self) -> Result<bool> {
+        let mut counts = [0, 0];
+        for (count, which) in counts.iter_mut().zip(["added", "NOT added"]) {
+            let select = self
+                .sql("SELECT count(*) AS number FROM task_facets WHERE ")
+                .push(which)
+                .done();
+            let row: Option<Number> = self.one(select).await?;
+            *count = row.map_or(0, |row| row.number);
+        }
+        Ok(counts[0] <= counts[1])
+    }
+
+    /// Those of these tasks whose row is missing, or is of another version: as a server of an earlier version leaves
+    /// it.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn facets_outdated(&self, of: &[TaskId]) -> Result<Vec<TaskId>> {
+        let mut outdated = Vec::new();
+        for chunk in of.chunks(CHUNK) {
+            let select = self
+                .sql(
+                    "SELECT t.id FROM tasks t LEFT JOIN task_facets f ON f.task_id = t.id \
+                     WHERE t.deleted_at IS NULL AND (f.version IS NULL OR f.version <> t.version) AND t.id",
+                )
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .done();
+            let rows: Vec<Id> = self.all(select).await?;
+            outdated.extend(rows.into_iter().map(|row| TaskId(row.id)));
+        }
+        Ok(outdated)
+    }
+}
+
+impl Tx {
+    /// Writes what tasks are found by; of one that is deleted, nothing is left.
+    pub(super) async fn facets_write(&mut self, tasks: &[&Task]) -> Result<()> {
+        let (gone, there): (Vec<&Task>, Vec<&Task>) =
+            tasks.iter().partition(|task| task.deleted_at.is_some());
+        let rows = there.into_iter().map(|task| {
+            let facets = task.facets();
+            vec![
+                task.id.0.into(),
+                task.name.as_str().into(),
+                task.spec.kind.as_str().into(),
+                facets.category.into(),
+                facets.is_added.into(),
+                facets.is_overridden.into(),
+                facets.work.into(),
+                facets.lower.built_in.into(),
+                facets.lower.configuration.into(),
+                task.version.into(),
+            ]
+        });
+        self.insert("task_facets", COLUMNS, &[], rows.collect(), WRITE)
+            .await?;
+        if !gone.is_empty() {
+            let delete = self
+                .sql("DELETE FROM task_facets WHERE task_id")
+                .one_of(Type::Uuid, gone.iter().map(|task| task.id.0))
+                .done();
+            self.run(delete).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes anew what these tasks are found by.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn facets_renew(&mut self, ids: &[TaskId]) -> Result<()> {
+        self.tasks_lock(ids).await?;
+        for chunk in ids.chunks(CHUNK) {
+            let select = self
+                .sql(WHOLE)
+                .push("t.id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .done();
+            let tasks = whole(self.all(select).await?)?;
+            let tasks: Vec<&Task> = tasks.iter().collect();
+            self.facets_write(&tasks).await?;
+        }
+        Ok(())
+    }
+}
