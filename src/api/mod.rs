@@ -19,6 +19,7 @@ mod documents;
 mod edge;
 mod front;
 mod health;
+mod heartbeat;
 mod local;
 mod names;
 mod page;

@@ -10,6 +10,7 @@ use super::{
     Api, Feed, convert,
     convert::time,
     deadline::Listens,
+    heartbeat::Beats,
     names,
     watch::{HEARTBEAT, stream_end},
 };
@@ -37,7 +38,7 @@ impl Api {
         let name = names::run("run", &request.run)?;
         let store = self.engine.store().clone();
         // Noted before the run is read: what happens meanwhile is told after it.
-        let from = store.tail().last();
+        let from = journal::end(&store).await?;
         let run = self.run_named(&name).await?;
         if !KINDS.contains(&run.kind.as_str()) {
             let what = format!(
@@ -56,7 +57,8 @@ impl Api {
                 return;
             }
             let mut version = run.version;
-            let mut events = std::pin::pin!(journal::follow(store, from));
+            let mut beats = Beats::new(store.clone(), clock);
+            let mut events = std::pin::pin!(journal::follow_noting(store, from, beats.reached()));
             let mut over = std::pin::pin!(listens.over());
             let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
             loop {
@@ -64,8 +66,11 @@ impl Api {
                     event = events.next() => event,
                     () = &mut quiet => {
                         quiet.set(tokio::time::sleep(HEARTBEAT));
-                        let time = Some(time::stamp(clock.now()));
-                        yield message(Message::Heartbeat(pb::Heartbeat { time }));
+                        yield message(Message::Heartbeat(beats.beat()));
+                        continue;
+                    }
+                    () = beats.changed() => {
+                        yield message(Message::Heartbeat(beats.beat()));
                         continue;
                     }
                     why = &mut over => {

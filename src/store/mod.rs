@@ -32,6 +32,7 @@ mod ledger_list;
 mod limited;
 mod lines;
 mod log;
+mod log_waits;
 mod migration;
 mod near;
 mod open;
@@ -96,6 +97,7 @@ pub use self::{
     },
     facets::{Double, LowerOf},
     log::LogLine,
+    log_waits::LogWait,
     open::Location,
     overdue::Waiting,
     page::{Page, PageOf},
@@ -111,7 +113,7 @@ pub use self::{
     runs_history::Figures,
     runs_list::RunFilter,
     staleness::{FreshnessCheck, FreshnessRow},
-    tail::Tail,
+    tail::{Complete, Hindrance, Tail},
     tasks_count::TaskCounts,
     tasks_list::TaskFilter,
     turn::Turn,
@@ -145,6 +147,7 @@ struct Inner {
     bells: Bells,
     tail: Tail,
     counted: tasks_count::Counted,
+    log_waits: log_waits::LogWaits,
     /// SQLite: the writer connection saw an error after which its state is not known.
     writer_suspect: AtomicBool,
     /// SQLite: the database file.

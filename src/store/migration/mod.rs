@@ -10,6 +10,7 @@ mod m0010_freshness;
 mod m0011_failed_for;
 mod m0015_upkeep;
 mod m0016_events;
+mod m0017_held_numbers;
 mod m0018_facets;
 
 use sea_orm_migration::{
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0011_failed_for::Migration)),
             Box::new(Patient(m0015_upkeep::Migration)),
             Box::new(Patient(m0016_events::Migration)),
+            Box::new(Patient(m0017_held_numbers::Migration)),
             Box::new(Patient(m0018_facets::Migration)),
         ]
     }

@@ -34,4 +34,5 @@ mod disk;
 mod killed;
 mod silent;
 mod stopped;
+mod strangers;
 mod terminated;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, pin_mut};
+use jiff::tz::TimeZone;
 use watchbell_client::{
     pb::{Run, WatchRunsRequest, watch_runs_response::Message},
-    watch::{Follow, Interruption, Listener},
+    watch::{Follow, Interruption, Listener, Stall, StallListener},
 };
 
 use crate::{
@@ -37,7 +38,9 @@ pub(super) async fn follow(session: &Session, args: &WatchArgs) -> Result<Exit, 
         resume_token: args.resume_token.clone(),
         skip_snapshot: args.skip_snapshot,
     };
-    let messages = session.client.watch_runs(filter, told_of_interruptions());
+    let messages = session
+        .client
+        .watch_runs(filter, told_of_interruptions(session));
     let messages = messages.take_until(gone());
     pin_mut!(messages);
     while let Some(message) = messages.next().await {
@@ -61,16 +64,39 @@ pub(super) async fn follow(session: &Session, args: &WatchArgs) -> Result<Exit, 
     Ok(Exit::Good)
 }
 
-/// Says on standard error that the connection was lost and when it is tried again.
-pub(super) fn told_of_interruptions() -> Follow {
+/// Says on standard error that the connection was lost and when it is tried again, and that the server cannot tell what
+/// happens.
+pub(super) fn told_of_interruptions(session: &Session) -> Follow {
+    let zone = session.clock.zone.clone();
+    let stalls: StallListener = Arc::new(move |stall: &Stall| remark(&stalled(stall, &zone)));
     let listener: Listener = Arc::new(|interruption: &Interruption| {
         let wait = exact_length(interruption.wait);
         remark(&format!("{}; next try in {wait}", interruption.cause));
     });
     Follow {
         on_interruption: Some(listener),
+        on_stall: Some(stalls),
         ..Follow::default()
     }
+}
+
+fn stalled(stall: &Stall, zone: &TimeZone) -> String {
+    let clock = |time: &prost_types::Timestamp| {
+        let time = from_proto(time)?.to_zoned(zone.clone());
+        Some(time.strftime("%H:%M:%S").to_string())
+    };
+    let Some(since) = stall.since.as_ref().and_then(clock) else {
+        return "the server's log goes on: what happened meanwhile follows".to_owned();
+    };
+    let upto = stall
+        .as_of
+        .as_ref()
+        .and_then(clock)
+        .unwrap_or(since.clone());
+    format!(
+        "the server's log has stalled since {since}: what happened after {upto} is shown once it goes on; see `bellctl \
+         status`"
+    )
 }
 
 fn print(
