@@ -19,6 +19,7 @@ on_postgresql!(
     a_start_decides_while_numbers_are_held_and_its_watches_come_later,
     no_number_is_drawn_before_it_is_held,
     a_tail_does_not_begin_where_numbers_are_not_held,
+    an_upgrade_waits_for_numbers_that_an_older_server_does_not_hold,
 );
 
 /// Of the trigger: a lock that whoever writes events holds.
@@ -243,7 +244,7 @@ async fn a_start_decides_while_numbers_are_held_and_its_watches_come_later(datab
     let server = site.start().await;
     server.advance(60);
     let decided = server.decided("task", server.now()).await;
-    assert_eq!(decided, [("RAN".to_owned(), 1)]);
+    assert_eq!(decided, [("DISPATCHED".to_owned(), 1)]);
     let (code, reason, status) = refused(server.client.runs().watch_runs(news()).await);
     assert_eq!((code, reason.as_str()), (Code::Unavailable, "UNAVAILABLE"));
     let details = tonic_types::StatusExt::get_error_details(&status);
@@ -319,5 +320,41 @@ async fn a_tail_does_not_begin_where_numbers_are_not_held(database: Database) {
         server.client.runs().watch_runs(news()).await.ok()
     })
     .await;
+    server.stop().await;
+}
+
+async fn an_upgrade_waits_for_numbers_that_an_older_server_does_not_hold(database: Database) {
+    let site = Site::new(database);
+    site.start().await.stop().await;
+    let fate = site.database.connect(site.data()).await;
+    let other = site.database.connect(site.data()).await;
+    let before = "DROP TRIGGER events_hold_numbers ON events; DROP FUNCTION events_hold_numbers; \
+                  DELETE FROM seaql_migrations WHERE version = 'm0017_held_numbers'";
+    run(&fate, before).await;
+    let write =
+        "INSERT INTO events (at, kind, subject, payload) VALUES (0, 'thing.happened', '', '{}')";
+    run(&fate, &format!("BEGIN; {write}")).await;
+    let held = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = {} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        NUMBERS & 0xffff_ffff
+    );
+    assert_eq!(number(&other, &held).await, 0, "as an older server writes");
+
+    let written = async {
+        until("the upgrade to wait", async || {
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass";
+            (0 < number(&other, waiting).await).then_some(())
+        })
+        .await;
+        run(&fate, "COMMIT").await;
+    };
+    let (server, ()) = tokio::join!(site.start(), written);
+
+    // It goes on writing as before, and holds what it draws.
+    run(&fate, &format!("BEGIN; {write}")).await;
+    assert_eq!(number(&other, &held).await, 1);
+    run(&fate, "COMMIT").await;
     server.stop().await;
 }

@@ -24,12 +24,12 @@ const LOCK: i64 = 0x5761_7463_686e_756d;
 /// Function and trigger.
 const NAME: &str = "events_hold_numbers";
 
-/// Makes the trigger. It fires before its statement begins, and so before a number is drawn.
+/// Makes the trigger. It fires before its statement begins, and so before a number is drawn. Whoever reads, such as a
+/// dump that takes long, is not waited for.
 pub(in crate::store) const HOLD_NUMBERS: &[&str] = &[
     "CREATE OR REPLACE FUNCTION events_hold_numbers() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      PERFORM pg_catalog.pg_advisory_xact_lock_shared(6296441724343317869); RETURN NULL; END $$",
-    "DROP TRIGGER IF EXISTS events_hold_numbers ON events",
-    "CREATE TRIGGER events_hold_numbers BEFORE INSERT ON events FOR EACH STATEMENT \
+    "CREATE OR REPLACE TRIGGER events_hold_numbers BEFORE INSERT ON events FOR EACH STATEMENT \
      EXECUTE FUNCTION events_hold_numbers()",
 ];
 

@@ -88,14 +88,12 @@ fn stalled(stall: &Stall, zone: &TimeZone) -> String {
     let Some(since) = stall.since.as_ref().and_then(clock) else {
         return "the server's log goes on: what happened meanwhile follows".to_owned();
     };
-    let upto = stall
-        .as_of
-        .as_ref()
-        .and_then(clock)
-        .unwrap_or(since.clone());
+    let what = match stall.as_of.as_ref().and_then(clock) {
+        Some(upto) => format!("what happened after {upto}"),
+        None => "what happens".to_owned(),
+    };
     format!(
-        "the server's log has stalled since {since}: what happened after {upto} is shown once it goes on; see `bellctl \
-         status`"
+        "the server's log has stalled since {since}: {what} is shown once it goes on; see `bellctl status`"
     )
 }
 
@@ -114,4 +112,21 @@ fn print(
     session
         .output
         .line(&format!("{time} {:<14} {line}", plain(what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_says_since_when_and_up_to_when_all_was_shown() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let told = |since, as_of| stalled(&Stall { since, as_of }, &TimeZone::UTC);
+        let begins = told(at(3600), at(3599));
+        assert!(begins.contains("since 01:00:00"), "{begins}");
+        assert!(begins.contains("after 00:59:59"), "{begins}");
+        let unknown = told(at(3600), None);
+        assert!(unknown.contains(": what happens is shown"), "{unknown}");
+        assert!(told(None, at(1)).contains("goes on"));
+    }
 }
