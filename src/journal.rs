@@ -4,7 +4,13 @@
 //! afterwards, waiting where there is nothing: replay, catch-up, slow reader and live tail are one
 //! path, and nobody misses anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -18,12 +24,42 @@ use crate::{
 const PAGE: usize = 256;
 /// How far a replica may be behind another, whose token comes here.
 const BEHIND_AT_MOST: Duration = Duration::from_secs(5);
+/// How long who follows waits at a start for the log's end to be found, which takes some milliseconds.
+const BEGINS_WITHIN: Duration = Duration::from_millis(100);
+
+/// How far a follower has come: it has been given whatever the log has up to there.
+#[derive(Clone, Debug)]
+pub struct Reached(Arc<AtomicI64>);
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl Reached {
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Every event after `sequence`, in order and without end.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] where the log no longer, or not yet, reaches to `sequence`; the stream ends.
-pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<Event>>> + Send {
+pub fn follow(store: Store, sequence: i64) -> impl Stream<Item = Result<Arc<Event>>> + Send {
+    follow_noting(store, sequence, Reached::default())
+}
+
+/// The same, which notes how far it is.
+///
+/// # Errors
+/// As [`follow`].
+pub fn follow_noting(
+    store: Store,
+    mut sequence: i64,
+    reached: Reached,
+) -> impl Stream<Item = Result<Arc<Event>>> + Send {
     try_stream! {
         let mut grown = store.tail().grown();
         reach(&store, sequence).await?;
@@ -45,8 +81,11 @@ pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<
                     page.into_iter().map(Arc::new).collect()
                 }
             };
-            if page.is_empty() && grown.changed().await.is_err() {
-                return;
+            if page.is_empty() {
+                reached.0.store(last, Ordering::Relaxed);
+                if grown.changed().await.is_err() {
+                    return;
+                }
             }
             for event in page {
                 sequence = event.sequence;
@@ -54,6 +93,21 @@ pub fn follow(store: Store, mut sequence: i64) -> impl Stream<Item = Result<Arc<
             }
         }
     }
+}
+
+/// Where the log ends now, for who will follow it from there.
+///
+/// # Errors
+/// [`Error::Unavailable`] where this process does not know it yet.
+pub async fn end(store: &Store) -> Result<i64> {
+    let begins = tokio::time::timeout(BEGINS_WITHIN, store.tail().begins());
+    if begins.await.is_err() {
+        return Err(Error::unavailable(
+            "log",
+            "this server has just started, and does not know yet where the log ends; ask again, or ask another",
+        ));
+    }
+    Ok(store.tail().last())
 }
 
 /// Waits until this process has heard of `sequence`: a token may come from a replica that is ahead.

@@ -18,6 +18,7 @@ mod document_verbs;
 mod documents;
 mod edge;
 mod health;
+mod heartbeat;
 mod local;
 mod names;
 mod page;

@@ -23,6 +23,45 @@ use crate::{
 };
 
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+/// Between two looks at a run while nothing is heard of it.
+const UNHEARD: Duration = Duration::from_millis(500);
+
+impl Api {
+    /// The run once it has ended. Where nothing is heard of what happens, it is looked at.
+    async fn run_ended(&self, name: &RunName) -> Result<Run> {
+        let tail = self.engine.store().tail();
+        while !tail.has_begun() {
+            let run = self.run_named(name).await?;
+            if run.state.is_terminal() {
+                return Ok(run);
+            }
+            let _ = tokio::time::timeout(UNHEARD, tail.begins()).await;
+        }
+        let mut stalled = tail.stalled();
+        let from = tail.last();
+        let mut run = self.run_named(name).await?;
+        let mut events = std::pin::pin!(journal::follow(self.engine.store().clone(), from));
+        while !run.state.is_terminal() {
+            let unheard = async {
+                // The sender lives as long as the store.
+                let _ = stalled.wait_for(Option::is_some).await;
+                tokio::time::sleep(UNHEARD).await;
+            };
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = unheard => {
+                    run = self.run_named(name).await?;
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
+            if event?.run().is_some_and(|changed| changed.id == name.id) {
+                run = self.run_named(name).await?;
+            }
+        }
+        Ok(run)
+    }
+}
 
 #[tonic::async_trait]
 impl RunService for Api {
@@ -87,22 +126,8 @@ impl RunService for Api {
             None => WAIT_DEFAULT,
         };
         let timeout = timeout.min(waits);
-        let wait = async {
-            let from = self.engine.store().tail().last();
-            let mut run = self.run_named(&name).await?;
-            let mut events = std::pin::pin!(journal::follow(self.engine.store().clone(), from));
-            while !run.state.is_terminal() {
-                let Some(event) = events.next().await else {
-                    break;
-                };
-                if event?.run().is_some_and(|changed| changed.id == name.id) {
-                    run = self.run_named(&name).await?;
-                }
-            }
-            Ok::<Run, Error>(run)
-        };
         let waited = tokio::select! {
-            run = wait => Some(run?),
+            run = self.run_ended(&name) => Some(run?),
             () = tokio::time::sleep(timeout) => None,
             () = self.stop.cancelled() => None,
         };

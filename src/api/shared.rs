@@ -73,6 +73,7 @@ mod tests {
                     seconds: 1_800_000_000,
                     nanos: 7,
                 }),
+                ..Heartbeat::default()
             })),
             resume_token: "1.a.b.c.7".to_owned(),
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_stream::try_stream;
+use jiff::Timestamp;
 use tonic::Status;
 
 use super::{
@@ -16,13 +17,11 @@ use crate::{
     error::{Error, Result},
     pb,
     pb::tail_run_log_response::Message,
-    store::LogLine,
+    store::{LogLine, LogWait},
 };
 
 const LINES: u64 = 500;
 const CHUNK_BYTES_MAX: usize = 60 << 10;
-/// Between two looks; lines are written four times a second.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Api {
     pub(super) async fn tail_feed(
@@ -36,10 +35,11 @@ impl Api {
         let (stop, clock) = (self.stop.clone(), self.engine.clock().clone());
         let store = self.engine.store().clone();
         let feed = try_stream! {
-            let mut quiet = Duration::ZERO;
+            let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
             // Runs beside every wait: a database that hangs must not keep a stream open.
             let mut over = std::pin::pin!(tokio::time::sleep(deadline));
             loop {
+                let looked_at = clock.now();
                 let look = async {
                     // Looked at before the lines: what was written by its end is read after it.
                     let ended = store.run(id).await?.state.is_terminal();
@@ -56,7 +56,7 @@ impl Api {
                 };
                 let (ended, lines) = seen.map_err(Status::from)?;
                 if !lines.is_empty() {
-                    quiet = Duration::ZERO;
+                    quiet.set(tokio::time::sleep(HEARTBEAT));
                     for chunk in chunks(lines) {
                         if let Some(last) = chunk.last() {
                             after = (last.attempt, last.line);
@@ -75,22 +75,33 @@ impl Api {
                     yield end(reason, id, after);
                     return;
                 }
-                if HEARTBEAT <= quiet {
-                    quiet = Duration::ZERO;
-                    let time = Some(time::stamp(clock.now()));
-                    yield message(Message::Heartbeat(pb::Heartbeat { time }), id, after);
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(LOOK_AGAIN) => quiet += LOOK_AGAIN,
-                    () = stop.cancelled() => {}
-                    () = &mut over => {
-                        yield end("DEADLINE", id, after);
-                        return;
+                let mut wait = store.wait_for_log(id, after);
+                loop {
+                    tokio::select! {
+                        () = wait.more() => break,
+                        () = stop.cancelled() => break,
+                        () = &mut quiet => {
+                            quiet.set(tokio::time::sleep(HEARTBEAT));
+                            yield message(Message::Heartbeat(beat(&wait, looked_at, clock.now())), id, after);
+                        }
+                        () = &mut over => {
+                            yield end("DEADLINE", id, after);
+                            return;
+                        }
                     }
                 }
             }
         };
         Ok(Box::pin(feed))
+    }
+}
+
+/// That it lives, and since when there has been nothing more: it looked by itself at `looked_at`, and waits since then.
+fn beat(wait: &LogWait, looked_at: Timestamp, now: Timestamp) -> pb::Heartbeat {
+    pb::Heartbeat {
+        time: Some(time::stamp(now)),
+        as_of: Some(time::stamp(wait.as_of().unwrap_or(looked_at))),
+        stalled_since: wait.stalled_since().map(time::stamp),
     }
 }
 

@@ -10,6 +10,7 @@ use tonic::Status;
 use super::{
     Api, Feed,
     convert::time,
+    heartbeat::Beats,
     shared::Shared,
     watch_token::{Place, Tokens},
 };
@@ -68,7 +69,8 @@ impl Api {
     /// Where a watch begins: noted before its snapshot is read, so that what happens meanwhile is told after it.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where the log no longer reaches back to the token.
+    /// [`Error::OutOfRange`] where the log no longer reaches back to the token; [`Error::Unavailable`] where it is not
+    /// known yet where it ends.
     pub(super) async fn watch_start(
         &self,
         tokens: &Tokens,
@@ -77,7 +79,7 @@ impl Api {
     ) -> Result<Start> {
         let place = tokens.read(resume_token)?;
         let store = self.engine.store();
-        let from = store.tail().last();
+        let from = journal::end(store).await?;
         let sequence = match place {
             Some(Place::After(sequence)) => sequence,
             None if skip_snapshot => return Ok(Start::After(from)),
@@ -162,7 +164,8 @@ pub(super) fn feed<M: Envelope>(
             return;
         }
         let mut at = from;
-        let mut events = std::pin::pin!(journal::follow(store, from));
+        let mut beats = Beats::new(store.clone(), clock);
+        let mut events = std::pin::pin!(journal::follow_noting(store, from, beats.reached()));
         let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
         let mut spoke = Stopwatch::start();
         loop {
@@ -176,8 +179,12 @@ pub(super) fn feed<M: Envelope>(
                     }
                     spoke = Stopwatch::start();
                     quiet.set(tokio::time::sleep(HEARTBEAT));
-                    let time = Some(time::stamp(clock.now()));
-                    yield own(M::heartbeat(pb::Heartbeat { time }), Place::After(at), &tokens);
+                    yield own(M::heartbeat(beats.beat()), Place::After(at), &tokens);
+                    continue;
+                }
+                () = beats.changed() => {
+                    spoke = Stopwatch::start();
+                    yield own(M::heartbeat(beats.beat()), Place::After(at), &tokens);
                     continue;
                 }
                 () = &mut over => {

@@ -9,6 +9,7 @@ use tonic::Status;
 use super::{
     Api, Feed, convert,
     convert::time,
+    heartbeat::Beats,
     names,
     watch::{HEARTBEAT, stream_end},
 };
@@ -36,7 +37,7 @@ impl Api {
         let name = names::run("run", &request.run)?;
         let store = self.engine.store().clone();
         // Noted before the run is read: what happens meanwhile is told after it.
-        let from = store.tail().last();
+        let from = journal::end(&store).await?;
         let run = self.run_named(&name).await?;
         if !KINDS.contains(&run.kind.as_str()) {
             let what = format!(
@@ -55,7 +56,8 @@ impl Api {
                 return;
             }
             let mut version = run.version;
-            let mut events = std::pin::pin!(journal::follow(store, from));
+            let mut beats = Beats::new(store.clone(), clock);
+            let mut events = std::pin::pin!(journal::follow_noting(store, from, beats.reached()));
             let mut over = std::pin::pin!(tokio::time::sleep(deadline));
             let mut quiet = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
             loop {
@@ -63,8 +65,11 @@ impl Api {
                     event = events.next() => event,
                     () = &mut quiet => {
                         quiet.set(tokio::time::sleep(HEARTBEAT));
-                        let time = Some(time::stamp(clock.now()));
-                        yield message(Message::Heartbeat(pb::Heartbeat { time }));
+                        yield message(Message::Heartbeat(beats.beat()));
+                        continue;
+                    }
+                    () = beats.changed() => {
+                        yield message(Message::Heartbeat(beats.beat()));
                         continue;
                     }
                     () = &mut over => {

@@ -35,6 +35,10 @@ pub(super) fn keep_loops(
     supervisor.keep("tail", background, move || {
         store.clone().run_tail(until.clone())
     });
+    let (store, until) = (engine.store().clone(), background.clone());
+    supervisor.keep("log-waits", background, move || {
+        store.clone().run_log_waits(until.clone())
+    });
     // On SQLite there is no other to hear.
     if engine.store().kind() == "postgresql" {
         let (store, until) = (engine.store().clone(), background.clone());

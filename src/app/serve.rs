@@ -32,6 +32,8 @@ use crate::{
 
 /// How long connections may take to end after the last run has.
 const DRAIN_CONNECTIONS: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long a start waits for the end of the log to be found, which takes some milliseconds, before it serves.
+const TAIL_BEGINS: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long loops may take to end where the process ends because of one that panicked.
 const DRAIN_LOOPS: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -120,7 +122,6 @@ pub async fn serve(
     let data = blocking(move || data.belong_to(&id).map(|()| data)).await?;
     let brought = Arc::new(brought(&config));
     engine::refuse_missing(&store, &brought).await?;
-    store.start_tail(&stop).await?;
 
     let documents = Documents::new(
         store.clone(),
@@ -246,6 +247,12 @@ pub async fn serve(
     supervisor.keep("health", &stop, move || {
         tell_health(told_by.clone(), own, health.clone(), until.clone())
     });
+    // What is decided does not wait for it, and what is asked no longer than this; watches are answered UNAVAILABLE until
+    // then.
+    let begins = tokio::time::timeout(TAIL_BEGINS, store.tail().begins());
+    if let Some(Err(_)) = stop.run_until_cancelled(begins).await {
+        warn!("it is not known yet where the log of events ends: watches begin once it is");
+    }
     let address = listener.local_addr()?;
     info!(%address, storage = store.kind(), data = %data.path().display(), "listening on {address}");
 

@@ -100,7 +100,9 @@ impl Backups {
         let upto = self.store().tail().last();
         if let Some(known) = &*cached {
             let age = now.duration_since(known.at);
+            // While the log has stalled, that nothing is heard says nothing.
             let unchanged = known.upto == upto && !age.is_negative() && age < FRESH_FOR;
+            let unchanged = unchanged && self.store().tail().hears();
             let young = age.abs() < FRESH_FOR && known.read.elapsed() < fresh_for;
             if unchanged || young {
                 return Ok(known.report.clone());

@@ -12,6 +12,7 @@
 //! there by `Tx::problem_raise` and `Tx::problem_clear`.
 
 mod follow;
+mod halted;
 mod memory;
 mod probe;
 mod probes;
@@ -73,7 +74,7 @@ impl Monitor {
         let store = Arc::new(StoreProbe::new(engine.clone(), memory.clone()));
         let mut probes: Vec<SharedProbe> = vec![
             store.clone(),
-            Arc::new(LogProbe::new(engine.clone())),
+            Arc::new(LogProbe::new(engine.clone(), memory.clone())),
             Arc::new(DrainProbe(engine.clone())),
             Arc::new(TasksProbe(engine.clone())),
             Arc::new(ReplicasProbe(engine.clone())),
@@ -134,6 +135,11 @@ impl Monitor {
         inner.supervisor.keep("monitor", stop, move || {
             let (pulse, post) = (pulse.clone(), post.clone());
             async move { pulse.run(post).await }
+        });
+        let (this, until) = (self.clone(), stop.clone());
+        inner.supervisor.keep("monitor-log", stop, move || {
+            let (this, until) = (this.clone(), until.clone());
+            async move { this.inner.see_log(until).await }
         });
         let (this, until) = (self.clone(), stop.clone());
         inner.supervisor.keep("monitor-events", stop, move || {

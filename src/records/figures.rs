@@ -78,7 +78,9 @@ impl Documents {
         let upto = self.store().tail().last_of_documents();
         if let Some(known) = &*cached {
             let age = now.duration_since(known.at);
+            // While the log has stalled, that nothing is heard says nothing.
             let unchanged = known.upto == upto && !age.is_negative() && age < FRESH_FOR;
+            let unchanged = unchanged && self.store().tail().hears();
             let young = age.abs() < FRESH_FOR && known.read.elapsed() < FRESH_AT_LEAST_FOR;
             if unchanged || young {
                 return Ok(known.report.clone());

@@ -71,21 +71,6 @@ impl Store {
         Ok(self.value(PRUNED).await?.unwrap_or(0))
     }
 
-    /// PostgreSQL: a transaction id drawn now.
-    pub(super) async fn draw_transaction_id(&self) -> Result<i64> {
-        let draw = self
-            .sql("SELECT pg_current_xact_id()::text::bigint AS number")
-            .done();
-        // On the writer's pool: reading pools may be replicas one day, which cannot draw.
-        self.number(draw).await
-    }
-
-    /// PostgreSQL: every transaction with a lower id has ended.
-    pub(super) async fn oldest_transaction_id(&self) -> Result<i64> {
-        let text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS number";
-        self.number(self.sql(text).done()).await
-    }
-
     /// The number up to which events are older than `before`. They are about in the order of time, so that
     /// halving finds it, and no index is needed.
     async fn events_older_than(&self, before: Timestamp) -> Result<i64> {
@@ -105,12 +90,6 @@ impl Store {
             }
         }
         Ok(older.max(0))
-    }
-
-    async fn number(&self, statement: sea_orm::Statement) -> Result<i64> {
-        let row: Option<Number> = self.one(statement).await?;
-        let number = row.and_then(|row| row.number);
-        number.ok_or_else(|| Error::internal("the database gave no number"))
     }
 
     /// The number up to which events go that are older than `before` or beyond `keep`.
@@ -141,8 +120,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes what was told. Last of all, so that on PostgreSQL the transaction already has its id
-    /// when the numbers are drawn: the tail's rule rests on that.
+    /// Writes what was told. Last of all, so that on PostgreSQL the numbers, which are held from then on, are held for
+    /// a moment: the tail waits for whoever holds some.
     pub(super) async fn append(&mut self, told: Vec<NewEvent>) -> Result<()> {
         let at = convert::micros(self.now);
         let rows = told.into_iter().map(|new| {

@@ -27,6 +27,7 @@ mod ledger;
 mod limited;
 mod lines;
 mod log;
+mod log_waits;
 mod migration;
 mod near;
 mod open;
@@ -84,6 +85,7 @@ pub use self::{
         Numbers, VersionOf, changed,
     },
     log::LogLine,
+    log_waits::LogWait,
     open::Location,
     overdue::Waiting,
     page::{Page, PageOf},
@@ -99,7 +101,7 @@ pub use self::{
     runs_history::Figures,
     runs_list::RunFilter,
     staleness::{FreshnessCheck, FreshnessRow},
-    tail::Tail,
+    tail::{Complete, Hindrance, Tail},
     tasks::{TaskCounts, TaskFilter},
     turn::Turn,
 };
@@ -130,6 +132,7 @@ struct Inner {
     clock: SharedClock,
     bells: Bells,
     tail: Tail,
+    log_waits: log_waits::LogWaits,
     /// SQLite: the writer connection saw an error after which its state is not known.
     writer_suspect: AtomicBool,
     /// SQLite: the database file.

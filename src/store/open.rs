@@ -23,6 +23,7 @@ use tracing::info;
 use super::{
     Bells, Inner, Store, Tail,
     limited::{Limited, with_limits},
+    log_waits::LogWaits,
     migration::Migrator,
     sql::Sql,
 };
@@ -137,6 +138,7 @@ impl Store {
             clock,
             bells: Bells::default(),
             tail: Tail::default(),
+            log_waits: LogWaits::default(),
             writer_suspect: AtomicBool::new(false),
             file: match location {
                 Location::Sqlite(path) => Some(path.clone()),

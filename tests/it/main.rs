@@ -45,6 +45,7 @@ mod rolled_back;
 mod serving;
 mod silent;
 mod spread;
+mod stalling;
 mod standing_back;
 mod status_watching;
 mod support;

@@ -3,7 +3,9 @@
 use tonic::Streaming;
 use watchbell_client::pb;
 
-use crate::support::{Database, Site, Stage, TaskExt as _, on_both, scripted, until, within};
+use crate::support::{
+    Database, Site, Stage, TaskExt as _, on_both, on_postgresql, scripted, until, within,
+};
 
 on_both!(
     the_log_of_a_run_is_followed_and_resumed,
@@ -13,6 +15,7 @@ on_both!(
     the_end_of_a_long_log_is_written_before_the_end_of_its_attempt,
     an_end_is_recorded_also_where_its_log_cannot_be_written,
 );
+on_postgresql!(the_log_of_a_run_is_followed_at_another_replica);
 
 async fn the_log_of_a_run_is_followed_and_resumed(database: Database) {
     let mut stage = Stage::new();
@@ -250,4 +253,37 @@ async fn an_end_is_recorded_also_where_its_log_cannot_be_written(database: Datab
         assert!(lines.iter().all(|line| !line.text.contains("poison")));
     }
     server.stop().await;
+}
+
+async fn the_log_of_a_run_is_followed_at_another_replica(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let (one, other) = (site.start().await, site.start().await);
+    let (run, entered) = stage.busy(&one, "task").await;
+    let request = pb::TailRunLogRequest {
+        name: run.name.clone(),
+        follow: true,
+        ..Default::default()
+    };
+    // One of them hosts the run.
+    let mut logs = Vec::new();
+    for server in [&one, &other] {
+        let opened = server.client.runs().tail_run_log(request.clone()).await;
+        logs.push(opened.unwrap().into_inner());
+    }
+    for text in ["first", "second"] {
+        entered.context.log(text);
+        for log in &mut logs {
+            let mut lines = Vec::new();
+            assert_eq!(read_lines(log, &mut lines).await.1, None);
+            assert_eq!(lines[0].text, text);
+        }
+    }
+    entered.succeeds();
+    for log in &mut logs {
+        let ended = read_lines(log, &mut Vec::new()).await.1;
+        assert_eq!(ended.as_deref(), Some("RUN_ENDED"));
+    }
+    other.stop().await;
+    one.stop().await;
 }

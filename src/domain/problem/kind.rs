@@ -200,8 +200,8 @@ impl ProblemKind {
             ),
             Self::LogStalled => (
                 Critical,
-                "see whether someone holds a transaction open on the database's server: watches hear of nothing \
-                 until it ends",
+                "see in pg_stat_activity what the processes are at that its message names, and end those of a server \
+                 that hangs by pg_terminate_backend; watches go on by themselves, with all that has happened",
             ),
             Self::LoopPanicked => (
                 Critical,

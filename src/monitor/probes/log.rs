@@ -1,4 +1,7 @@
 //! Whether this server still follows the log: watches hear of nothing where it does not.
+//!
+//! Where that is known by itself, `monitor/halted.rs` tells it at once. This is for what is not: it holds what the table
+//! has against what this server has read.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,7 +15,11 @@ use crate::{
     domain::problem::{Problem, ProblemKind},
     engine::Engine,
     error::Result,
-    monitor::probe::{Look, Probe, Scope},
+    monitor::{
+        halted::SUBJECT,
+        memory::Memory,
+        probe::{Look, Probe, Scope},
+    },
 };
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -23,6 +30,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(in crate::monitor) struct LogProbe {
     engine: Engine,
+    memory: Memory,
     halted: Mutex<Option<Halted>>,
 }
 
@@ -70,19 +78,23 @@ impl Probe for LogProbe {
             if now.passed.saturating_sub(since.passed) < STALLED_AFTER {
                 return Ok(Look::default());
             }
+            if self.memory.is_open(ProblemKind::LogStalled, SUBJECT) {
+                return Ok(Look::default());
+            }
             let message = format!(
                 "this server has read the log up to {last}, and there is more: watches hear of nothing"
             );
-            let problem = Problem::new(ProblemKind::LogStalled, "log", message, since.since);
+            let problem = Problem::new(ProblemKind::LogStalled, SUBJECT, message, since.since);
             Ok(Look::of(vec![problem]))
         })
     }
 }
 
 impl LogProbe {
-    pub(in crate::monitor) fn new(engine: Engine) -> Self {
+    pub(in crate::monitor) fn new(engine: Engine, memory: Memory) -> Self {
         Self {
             engine,
+            memory,
             halted: Mutex::default(),
         }
     }

@@ -33,4 +33,5 @@ mod database;
 mod disk;
 mod killed;
 mod stopped;
+mod strangers;
 mod terminated;

@@ -80,7 +80,8 @@ impl Envelope for WatchDocumentsResponse {
         match self.message {
             Some(Message::End(end)) => Content::End(end),
             // A message of a kind that a newer server sends is a sign of life, and no more.
-            Some(Message::Heartbeat(_)) | None => Content::Heartbeat,
+            None => Content::Heartbeat(None),
+            Some(Message::Heartbeat(beat)) => Content::Heartbeat(Some(beat)),
             Some(Message::Snapshot(_) | Message::SnapshotEnd(_) | Message::Event(_)) => {
                 Content::Payload(self)
             }

@@ -86,7 +86,8 @@ impl Envelope for TailRunLogResponse {
     fn into_content(self) -> Content<Self> {
         match self.message {
             Some(Message::End(end)) => Content::End(end),
-            Some(Message::Heartbeat(_)) | None => Content::Heartbeat,
+            Some(Message::Heartbeat(beat)) => Content::Heartbeat(Some(beat)),
+            None => Content::Heartbeat(None),
             Some(Message::Chunk(_)) => Content::Payload(self),
         }
     }

@@ -16,6 +16,7 @@ mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use prost_types::Timestamp;
 use tonic::Status;
 
 pub use self::status::StatusNews;
@@ -33,6 +34,8 @@ pub struct Follow {
     pub backoff: Backoff,
     /// Told of each interruption, for people who watch. Default: nobody.
     pub on_interruption: Option<Listener>,
+    /// Told when the server's log stalls, and when it goes on. Default: nobody.
+    pub on_stall: Option<StallListener>,
 }
 
 /// Hears of interruptions.
@@ -45,6 +48,18 @@ pub struct Interruption {
     pub cause: String,
     /// When the next attempt is.
     pub wait: Duration,
+}
+
+/// Hears of stalls.
+pub type StallListener = Arc<dyn Fn(&Stall) + Send + Sync>;
+
+/// The server lives, and cannot tell what happens; or it can again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stall {
+    /// Since when; none where that is over.
+    pub since: Option<Timestamp>,
+    /// Whatever was committed before this instant has been told, where that is known.
+    pub as_of: Option<Timestamp>,
 }
 
 /// Why a watch ended.
@@ -70,6 +85,7 @@ impl Default for Follow {
             silence: Duration::from_secs(45),
             backoff: Backoff::default(),
             on_interruption: None,
+            on_stall: None,
         }
     }
 }

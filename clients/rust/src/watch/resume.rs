@@ -7,8 +7,11 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
-use super::{Follow, Interruption, WatchError};
-use crate::{call::retry_after, pb::StreamEnd};
+use super::{Follow, Interruption, Stall, WatchError};
+use crate::{
+    call::retry_after,
+    pb::{Heartbeat, StreamEnd},
+};
 
 /// The server may not hold a watch off for longer than this.
 const LONGEST_HOLD_OFF: Duration = Duration::from_secs(60);
@@ -23,7 +26,8 @@ pub(super) trait Envelope: Send + 'static {
 
 pub(super) enum Content<M> {
     Payload(M),
-    Heartbeat,
+    /// None: a message of a kind that a newer server sends, which is a sign of life and no more.
+    Heartbeat(Option<Heartbeat>),
     End(StreamEnd),
 }
 
@@ -51,7 +55,7 @@ enum Stop {
 
 enum Step<M> {
     Payload(M),
-    Heartbeat,
+    Heartbeat(Option<Heartbeat>),
     Stop(Stop),
 }
 
@@ -70,6 +74,7 @@ where
 {
     stream! {
         let mut alive_at = Instant::now();
+        let mut stalled = None;
         loop {
             let stop = match opened(open(token.clone()), follow.silence).await {
                 Err(stop) => stop,
@@ -77,7 +82,8 @@ where
                     match step(&mut messages, &mut token, follow.silence, on_close).await {
                         Step::Stop(stop) => break stop,
                         Step::Payload(message) => yield Ok(message),
-                        Step::Heartbeat => {}
+                        Step::Heartbeat(None) => {}
+                        Step::Heartbeat(Some(beat)) => tell_stall(&follow, &mut stalled, &beat),
                     }
                     // After the yield: the time that the consumer takes is not the server's silence.
                     alive_at = Instant::now();
@@ -136,8 +142,22 @@ where
     }
     match message.into_content() {
         Content::Payload(payload) => Step::Payload(payload),
-        Content::Heartbeat => Step::Heartbeat,
+        Content::Heartbeat(beat) => Step::Heartbeat(beat),
         Content::End(end) => Step::Stop(ended(&end)),
+    }
+}
+
+/// Tells whether the log stalls where that is another than before.
+fn tell_stall(follow: &Follow, stalled: &mut Option<prost_types::Timestamp>, beat: &Heartbeat) {
+    if *stalled == beat.stalled_since {
+        return;
+    }
+    *stalled = beat.stalled_since;
+    if let Some(listener) = &follow.on_stall {
+        listener(&Stall {
+            since: beat.stalled_since,
+            as_of: beat.as_of,
+        });
     }
 }
 

@@ -127,6 +127,40 @@ async fn a_stream_that_closes_without_a_word_is_opened_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stall_of_the_log_is_told_when_it_begins_and_when_it_is_over() {
+    let beat = |since: Option<i64>, as_of: i64| {
+        let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+        let beat = Heartbeat {
+            time: None,
+            as_of: Some(at(as_of)),
+            stalled_since: since.map(at),
+        };
+        message("", Message::Heartbeat(beat))
+    };
+    let scripts = vec![
+        Ok(vec![beat(None, 1), beat(Some(3), 2), beat(Some(3), 2)]),
+        Ok(vec![
+            beat(Some(3), 2),
+            beat(None, 4),
+            end("a", "RUN_ENDED", 0),
+        ]),
+    ];
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let follow = Follow {
+        on_stall: Some(Arc::new(move |stall: &Stall| {
+            let seconds = |time: Option<prost_types::Timestamp>| time.map(|time| time.seconds);
+            let stall = (seconds(stall.since), seconds(stall.as_of));
+            heard.lock().unwrap().push(stall);
+        })),
+        ..Follow::default()
+    };
+    play(scripts, follow).await;
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told, [(Some(3), Some(2)), (None, Some(4))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_gives_up_when_told_to() {
     let scripts = (0..50)
         .map(|_| Err(Status::unavailable("down")))

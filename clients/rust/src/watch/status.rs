@@ -87,7 +87,7 @@ impl Envelope for WatchStatusResponse {
         match self.end {
             Some(end) => Content::End(end),
             None if self.status.is_some() => Content::Payload(self),
-            None => Content::Heartbeat,
+            None => Content::Heartbeat(None),
         }
     }
 }

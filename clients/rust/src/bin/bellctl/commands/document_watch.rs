@@ -25,7 +25,7 @@ pub(super) async fn follow(session: &Session, args: &WatchDocumentsArgs) -> Resu
     };
     let messages = session
         .client
-        .watch_documents(filter, told_of_interruptions());
+        .watch_documents(filter, told_of_interruptions(session));
     let messages = messages.take_until(gone());
     pin_mut!(messages);
     while let Some(message) = messages.next().await {

@@ -20,7 +20,7 @@ pub(super) async fn print(session: &Session, args: &LogsArgs) -> Result<Exit, Fa
     let name = args.name.clone().into_resource();
     let chunks = session
         .client
-        .tail_run_log(&name, args.follow, told_of_interruptions());
+        .tail_run_log(&name, args.follow, told_of_interruptions(session));
     let chunks = chunks.take_until(gone());
     pin_mut!(chunks);
     let mut attempt = 0;

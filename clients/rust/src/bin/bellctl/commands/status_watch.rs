@@ -28,7 +28,7 @@ use crate::{
 /// Prints a line for each change, with the problems that are new and those that are gone, until nobody reads it any
 /// more; answers with the code of what was known last.
 pub(super) async fn follow(session: &Session) -> Result<Exit, Failure> {
-    let news = session.client.watch_status(told_of_interruptions());
+    let news = session.client.watch_status(told_of_interruptions(session));
     let news = news.take_until(gone());
     pin_mut!(news);
     let mut shown = None;
