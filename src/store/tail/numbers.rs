@@ -29,7 +29,7 @@ const NAME: &str = "events_hold_numbers";
 pub(in crate::store) const HOLD_NUMBERS: &[&str] = &[
     "CREATE OR REPLACE FUNCTION events_hold_numbers() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      PERFORM pg_catalog.pg_advisory_xact_lock_shared(6296441724343317869); RETURN NULL; END $$",
-    "CREATE TRIGGER events_hold_numbers BEFORE INSERT ON events FOR EACH STATEMENT \
+    "CREATE OR REPLACE TRIGGER events_hold_numbers BEFORE INSERT ON events FOR EACH STATEMENT \
      EXECUTE FUNCTION events_hold_numbers()",
 ];
 

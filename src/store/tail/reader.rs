@@ -25,6 +25,8 @@ struct Gap {
     looks: u32,
     /// Of those who held numbers after `upto` was seen, who still does.
     holders: Option<Vec<Holder>>,
+    /// Somebody may have filled it since it was read.
+    unread: bool,
 }
 
 impl Store {
@@ -115,7 +117,23 @@ impl Store {
         let now = self.inner.clock.now();
         tail.tries(now);
         // Asked before the read, which then has whatever there will ever be up to there.
-        let final_upto = self.final_upto(gap).await?;
+        let mut final_upto = i64::MIN;
+        if let Some(Gap {
+            upto,
+            holders: Some(holders),
+            unread,
+            ..
+        }) = gap
+        {
+            let before = holders.len();
+            self.still_hold(holders).await?;
+            *unread |= holders.len() < before;
+            if holders.is_empty() {
+                final_upto = *upto;
+            } else if !*unread {
+                return Ok(false);
+            }
+        }
         let last = tail.last();
         let mut events = self.events_between(last, i64::MAX, PAGE).await?;
         let is_full = events.len() as u64 == PAGE;
@@ -142,12 +160,14 @@ impl Store {
         let seen = match gap.take().filter(|gap| upto < gap.upto) {
             Some(seen) => Gap {
                 looks: seen.looks.saturating_add(1),
+                unread: false,
                 ..seen
             },
             None => Gap {
                 upto: newest,
                 looks: 1,
                 holders: None,
+                unread: false,
             },
         };
         let seen = gap.insert(seen);
@@ -158,24 +178,10 @@ impl Store {
             tail.tries(now);
             tail.waits_for(&holders);
             seen.holders = Some(holders);
+            seen.unread = true;
         }
         let is_over = seen.holders.as_ref().is_some_and(Vec::is_empty);
         Ok(last < upto || is_over)
-    }
-
-    /// The number up to which nothing that is missing will come any more, as far as that was asked.
-    async fn final_upto(&self, gap: &mut Option<Gap>) -> Result<i64> {
-        let Some(Gap {
-            upto,
-            holders: Some(holders),
-            ..
-        }) = gap
-        else {
-            return Ok(i64::MIN);
-        };
-        self.still_hold(holders).await?;
-        let is_over = holders.is_empty();
-        Ok(if is_over { *upto } else { i64::MIN })
     }
 }
 
