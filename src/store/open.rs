@@ -284,6 +284,7 @@ fn for_its_owner_only(path: &Path) -> std::io::Result<()> {
 
 async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseConnection, DbErr> {
     let file = path.to_owned();
+    let is_new = std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
     let mut options = ConnectOptions::new("sqlite://");
     options
         .max_connections(connections)
@@ -311,9 +312,12 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
                 options.pragma("query_only", "ON")
             } else {
                 // KiB, as the sign says; taken only as it is needed.
-                options
-                    .pragma("auto_vacuum", "INCREMENTAL")
-                    .pragma("cache_size", "-8192")
+                let options = options.pragma("cache_size", "-8192");
+                // Of one that is there already this would be a write.
+                match is_new {
+                    true => options.pragma("auto_vacuum", "INCREMENTAL"),
+                    false => options,
+                }
             }
         });
     Database::connect(options).await

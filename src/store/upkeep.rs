@@ -107,6 +107,10 @@ impl Store {
     /// # Errors
     /// Where the database is away.
     pub async fn restart_log(&self) -> Result<bool> {
+        // What can be copied without holding up writes is, so that little is left to do while they wait.
+        let readers = self.inner.read.0.get_sqlite_connection_pool();
+        let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(readers);
+        copied.await.map_err(failed)?;
         let pool = self.inner.write.get_sqlite_connection_pool();
         let mut connection = pool.acquire().await.map_err(failed)?;
         let waits = |within: Duration| format!("PRAGMA busy_timeout = {}", within.as_millis());
@@ -132,6 +136,7 @@ impl Store {
         let write = &self.inner.write;
         // What is made beside the file would be held in memory.
         for step in [
+            "PRAGMA auto_vacuum = INCREMENTAL",
             "PRAGMA temp_store = FILE",
             "VACUUM",
             "PRAGMA temp_store = MEMORY",

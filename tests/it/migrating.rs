@@ -43,6 +43,8 @@ const BACK: &[&str] = &[
 
 /// From the newest schema to the fourth.
 const BACK_TO_THE_FOURTH: &[&str] = &[
+    "DROP INDEX slots_undispatched",
+    "ALTER TABLE replicas DROP COLUMN reads",
     "DROP INDEX tasks_stale_check",
     "DROP INDEX tasks_failing",
     "ALTER TABLE tasks DROP COLUMN retrying",
