@@ -65,9 +65,9 @@ impl Engine {
         remember: Option<Remember<'_, Run>>,
     ) -> Result<Run> {
         let mut tx = self.store().begin().await?;
-        let pause = tx.global_pause_locked().await?;
-        let task = tx.task_locked(name).await?;
-        refuse_pause(&task, pause, Some(order.ignore_pause))?;
+        let to_order = tx.task_to_order(name).await?;
+        let task = to_order.task;
+        refuse_pause(&task, to_order.pause, Some(order.ignore_pause))?;
         let mut run = decide::new_run(&task.course(), Trigger::Manual, tx.now(), tx.now());
         run.parameters.extend(order.parameters);
         run.policy.given = !order.same_work && run.parameters != task.spec.parameters;
@@ -75,9 +75,10 @@ impl Engine {
         run.dry_run = order.dry_run;
         run.principal.clone_from(&who.principal);
         run.request_reason = order.reason;
-        self.queue(&mut tx, &task, &mut run).await?;
+        self.line_up(&mut tx, &task, &mut run).await?;
         tx.keep(who, remember, &run).await?;
-        self.commit_and_start(tx).await?;
+        self.insert_and_start(tx, run.clone(), to_order.others_wait)
+            .await?;
         Ok(run)
     }
 
@@ -106,9 +107,9 @@ impl Engine {
             ));
         }
         let mut tx = self.store().begin().await?;
-        let pause = tx.global_pause_locked().await?;
-        let task = tx.task_locked(&old.task).await?;
-        refuse_pause(&task, pause, Some(ignore_pause))?;
+        let to_order = tx.task_to_order(&old.task).await?;
+        let task = to_order.task;
+        refuse_pause(&task, to_order.pause, Some(ignore_pause))?;
         let mut run = decide::new_run(&task.course(), Trigger::Retry, tx.now(), tx.now());
         run.parameters = old.parameters;
         self.registry().admit(&run.kind, &mut run.parameters)?;
@@ -118,9 +119,10 @@ impl Engine {
         run.retry_of = Some(old.id);
         run.principal.clone_from(&who.principal);
         reason.clone_into(&mut run.request_reason);
-        self.queue(&mut tx, &task, &mut run).await?;
+        self.line_up(&mut tx, &task, &mut run).await?;
         tx.keep(who, remember, &run).await?;
-        self.commit_and_start(tx).await?;
+        self.insert_and_start(tx, run.clone(), to_order.others_wait)
+            .await?;
         Ok(run)
     }
 
@@ -243,8 +245,11 @@ impl Engine {
         Ok(run)
     }
 
-    /// Puts an ordered run into the queue: it obeys the task's overlap policy as a slot's does.
-    async fn queue(&self, tx: &mut Tx, task: &Task, run: &mut Run) -> Result<()> {
+    /// Gives an ordered run its place among the task's others: it obeys the overlap policy as a slot's does.
+    async fn line_up(&self, tx: &mut Tx, task: &Task, run: &mut Run) -> Result<()> {
+        if !run.solo {
+            return Ok(());
+        }
         let live = self.live_of(tx, &[task.id]).await?;
         let live: &[Live] = live.get(&task.id).map_or(&[], Vec::as_slice);
         if let Some(reason) = decide::overlap_reason(task.spec.overlap, live) {
@@ -260,10 +265,10 @@ impl Engine {
                 message,
             ));
         }
-        if run.solo && !live.is_empty() {
+        if !live.is_empty() {
             run.claim_at = None;
         }
-        tx.runs_insert(std::slice::from_ref(run)).await
+        Ok(())
     }
 }
 

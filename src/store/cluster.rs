@@ -16,7 +16,7 @@ const ID: &str = "id";
 const EPOCH: &str = "log_epoch";
 /// When a server last opened the database.
 const OPENED: &str = "opened_at";
-const PAUSE: &str = "pause";
+pub(super) const PAUSE: &str = "pause";
 
 /// The pause of all, where there is one.
 pub type GlobalPause = Option<Pause>;
@@ -99,6 +99,14 @@ impl Store {
     }
 }
 
+/// What the value of [`PAUSE`] says.
+pub(super) fn pause_of(value: Option<&str>) -> Result<GlobalPause> {
+    Ok(value
+        .map(convert::read::<GlobalPause>)
+        .transpose()?
+        .flatten())
+}
+
 impl Tx {
     /// The pause of all, locked until this write is over so that nothing is decided beside it.
     pub async fn global_pause_locked(&mut self) -> Result<GlobalPause> {
@@ -118,10 +126,7 @@ impl Tx {
             .postgres(lock)
             .done();
         let found: Option<cluster::Model> = self.one(found).await?;
-        Ok(found
-            .map(|row| convert::read::<GlobalPause>(&row.value))
-            .transpose()?
-            .flatten())
+        pause_of(found.as_ref().map(|row| row.value.as_str()))
     }
 
     pub async fn set_global_pause(&mut self, pause: &GlobalPause) -> Result<()> {

@@ -10,7 +10,7 @@ use sea_orm::FromQueryResult;
 use super::{
     Store, Tx, convert,
     entity::event,
-    rows::{Column, Type, column},
+    rows::{Column, Type, column, insert},
 };
 use crate::{
     domain::{Event, NewEvent, TaskId},
@@ -141,8 +141,20 @@ impl Tx {
             ]
         });
         // The numbers are drawn in the order of the rows.
-        self.insert("events", COLUMNS, &[], rows.collect(), "")
-            .await
+        let Some(with) = self.with_events.take() else {
+            return self
+                .insert("events", COLUMNS, &[], rows.collect(), "")
+                .await;
+        };
+        let both = insert(
+            with,
+            self.backend(),
+            "events",
+            (COLUMNS, &[]),
+            rows.collect(),
+        );
+        self.run(both.done()).await?;
+        Ok(())
     }
 }
 

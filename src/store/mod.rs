@@ -36,6 +36,7 @@ mod log_waits;
 mod migration;
 mod near;
 mod open;
+mod ordered;
 mod overdue;
 mod page;
 #[cfg(test)]
@@ -99,6 +100,7 @@ pub use self::{
     log::LogLine,
     log_waits::LogWait,
     open::Location,
+    ordered::ToOrder,
     overdue::Waiting,
     page::{Page, PageOf},
     probes::{Mark as ProbeMark, ProbeLease},
@@ -170,6 +172,8 @@ pub struct Tx {
     /// Tasks of which a run has ended in this write, and who stands first in the lines behind such.
     freed: BTreeSet<TaskId>,
     heads: BTreeMap<TaskId, RunId>,
+    /// PostgreSQL: what is written in the same statement as the events.
+    with_events: Option<sql::Sql>,
     /// Runs that may be claimed by this write, and are not claimed in it.
     ready: BTreeSet<RunId>,
     failed: bool,
@@ -199,6 +203,7 @@ impl Store {
             fence: None,
             freed: BTreeSet::new(),
             heads: BTreeMap::new(),
+            with_events: None,
             ready: BTreeSet::new(),
             failed: false,
         })

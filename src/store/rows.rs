@@ -108,13 +108,6 @@ pub(super) fn inserts(
     rows: Vec<Vec<Value>>,
     tail: &str,
 ) -> Vec<Statement> {
-    let own = columns.iter().map(|column| column.name);
-    let names: Vec<&str> = own.chain(constants.iter().map(|(name, _)| *name)).collect();
-    let into = format!("INSERT INTO {table} ({}) ", names.join(", "));
-    let constants: String = constants
-        .iter()
-        .map(|(_, value)| format!(", {value}"))
-        .collect();
     let mut statements = Vec::new();
     let mut rows = rows.into_iter();
     while 0 < rows.len() {
@@ -123,14 +116,37 @@ pub(super) fn inserts(
             _ => longest_within(rows.len()),
         };
         let rows = rows.by_ref().take(count).collect();
-        let sql = Sql::new(backend, &into);
-        let sql = match backend {
-            DbBackend::Postgres => sql.push("SELECT ").elements(columns, &constants, rows),
-            _ => sql.push("VALUES ").tuples(&constants, rows),
-        };
-        statements.push(sql.push(tail).done());
+        let insert = insert(
+            Sql::new(backend, ""),
+            backend,
+            table,
+            (columns, constants),
+            rows,
+        );
+        statements.push(insert.push(tail).done());
     }
     statements
+}
+
+/// What inserts these rows, behind what there is of a statement.
+pub(super) fn insert(
+    sql: Sql,
+    backend: DbBackend,
+    table: &str,
+    (columns, constants): (&[Column], &[(&str, &str)]),
+    rows: Vec<Vec<Value>>,
+) -> Sql {
+    let own = columns.iter().map(|column| column.name);
+    let names: Vec<&str> = own.chain(constants.iter().map(|(name, _)| *name)).collect();
+    let constants: String = constants
+        .iter()
+        .map(|(_, value)| format!(", {value}"))
+        .collect();
+    let sql = sql.push(&format!("INSERT INTO {table} ({}) ", names.join(", ")));
+    match backend {
+        DbBackend::Postgres => sql.push("SELECT ").elements(columns, &constants, rows),
+        _ => sql.push("VALUES ").tuples(&constants, rows),
+    }
 }
 
 /// The longest list that so many rows fill.

@@ -1,5 +1,7 @@
 //! Runs: reading them and adding them.
 
+use std::time::Duration;
+
 use sea_orm::{
     ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, Statement, Value,
@@ -9,11 +11,12 @@ use super::{
     Store, Tx, convert,
     convert::{json, json_of, micros, micros_of, uuid_of},
     entity::{run, run_attempt},
-    rows::{CHUNK, Column, Type, column, inserts},
+    rows::{CHUNK, Column, Type, column, insert, inserts},
 };
 use crate::{
     domain::{
         EventKind, NewEvent, ReplicaId, Run, RunId, RunState, TaskId, Trigger,
+        retry::later,
         run::{Attempt, Cancellation},
     },
     error::{Error, Result, Thing},
@@ -98,6 +101,55 @@ impl Tx {
         let ready = runs.iter().filter(|run| run.claim_at.is_some());
         self.ready.extend(ready.map(|run| run.id));
         Ok(())
+    }
+
+    /// Adds a run that is started in the write that orders it, where it may be: it stands in no line, and has time left.
+    /// Returns it as it is then. The caller holds the task's lock, has seen that no other run of it keeps it back, and
+    /// commits next.
+    pub async fn run_start(
+        &mut self,
+        run: &Run,
+        replica: ReplicaId,
+        lease: Duration,
+    ) -> Result<Option<Run>> {
+        let in_time = run.start_deadline_at.is_none_or(|at| self.now < at);
+        if run.claim_at.is_none() || !in_time {
+            return Ok(None);
+        }
+        let now = convert::instant(micros(self.now))?;
+        let until = convert::instant(micros(later(self.now, lease)))?;
+        let started = Run {
+            state: RunState::Running,
+            attempt: 1,
+            attempts_charged: 1,
+            started_at: Some(now),
+            attempt_started_at: Some(now),
+            lease_owner: Some(replica),
+            lease_until: Some(until),
+            version: run.version + 1,
+            ..run.clone()
+        };
+        let mut row = row_of(&started)?;
+        row.extend([
+            micros(now).into(),
+            micros(now).into(),
+            replica.0.into(),
+            micros(until).into(),
+        ]);
+        let columns = [COLUMNS, STARTED].concat();
+        if self.is_postgres() {
+            // One way to the database less: it is written with the events that tell of it, which is next.
+            let with = self.sql("WITH started AS (");
+            let of = (columns.as_slice(), FIRST_ATTEMPT);
+            let insert = insert(with, self.backend(), "runs", of, vec![row]);
+            self.with_events = Some(insert.push(") "));
+        } else {
+            self.insert("runs", &columns, FIRST_ATTEMPT, vec![row], "")
+                .await?;
+        }
+        self.tell_run(EventKind::RunQueued, run);
+        self.tell_run(EventKind::RunStarted, &started);
+        Ok(Some(started))
     }
 
     /// The runs of these tasks that have not ended. The caller holds the tasks' locks.
@@ -244,6 +296,22 @@ const UNTOUCHED: &[(&str, &str)] = &[
     ("counters", "'{}'"),
     ("attempt", "0"),
     ("attempts_charged", "0"),
+];
+
+/// What one that is started at once has besides [`COLUMNS`], and begins with.
+const STARTED: &[Column] = &[
+    column("started_at", Type::Big),
+    column("attempt_started_at", Type::Big),
+    column("lease_owner", Type::Uuid),
+    column("lease_until", Type::Big),
+];
+const FIRST_ATTEMPT: &[(&str, &str)] = &[
+    ("state", "'running'"),
+    ("reason", "''"),
+    ("message", "''"),
+    ("counters", "'{}'"),
+    ("attempt", "1"),
+    ("attempts_charged", "1"),
 ];
 
 /// The values of [`COLUMNS`].

@@ -119,12 +119,14 @@ impl Tx {
         let row: Option<Whole> = self.one(select).await?;
         match row {
             Some(row) => row.try_into(),
-            None => {
-                // By this connection: with another, many at once would wait for each other's.
-                let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
-                Err(no_such_task(name, names))
-            }
+            None => Err(self.no_such_task(name).await?),
         }
+    }
+
+    /// By this connection: with another, many at once would wait for each other's.
+    pub(super) async fn no_such_task(&mut self, name: &TaskName) -> Result<Error> {
+        let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
+        Ok(no_such_task(name, names))
     }
 
     /// Every task that is not deleted, locked in the one order.

@@ -27,7 +27,7 @@ async fn gate(site: &Site, then: &str) -> DatabaseConnection {
         "SELECT pg_advisory_lock({GATE}); \
          CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          PERFORM pg_advisory_xact_lock_shared({GATE}); {then} RETURN NULL; END $$; \
-         CREATE CONSTRAINT TRIGGER gate AFTER UPDATE ON runs DEFERRABLE INITIALLY DEFERRED \
+         CREATE CONSTRAINT TRIGGER gate AFTER INSERT OR UPDATE ON runs DEFERRABLE INITIALLY DEFERRED \
          FOR EACH ROW WHEN (NEW.state = 'running' AND NEW.kind = 'scripted') \
          EXECUTE FUNCTION wait_at_gate()"
     );

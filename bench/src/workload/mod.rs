@@ -10,6 +10,7 @@ mod growth;
 mod history;
 mod ledger;
 mod register;
+mod replicas;
 mod status;
 mod steady;
 pub(crate) mod throughput;
@@ -31,6 +32,8 @@ pub(crate) enum Workload {
     Throughput,
     /// Triggers, one after another.
     Trigger,
+    /// One server and three on one database.
+    Replicas,
     /// GetStatus beside an empty reply.
     Status,
     /// Pages of ListRuns over a million runs.
@@ -83,6 +86,7 @@ impl fmt::Display for Workload {
             Self::Steady => "steady",
             Self::Throughput => "throughput",
             Self::Trigger => "trigger",
+            Self::Replicas => "replicas",
             Self::Status => "status",
             Self::History => "history",
             Self::Ledger => "ledger",
@@ -105,6 +109,7 @@ impl Workload {
         Self::Trigger,
         Self::Burst,
         Self::Throughput,
+        Self::Replicas,
         Self::Status,
         Self::Watch,
         Self::History,
@@ -119,12 +124,14 @@ impl Workload {
 
     /// On which of these databases it says something.
     pub(crate) fn databases(self, kinds: &[Kind]) -> Vec<Kind> {
-        // The evaluator knows none, and contents lie beside them: once is enough.
-        let count = match self {
-            Self::Evaluator | Self::Content => 1,
-            _ => kinds.len(),
-        };
-        kinds.iter().copied().take(count).collect()
+        let kinds = kinds.iter().copied();
+        match self {
+            // The evaluator knows none, and contents lie beside them: once is enough.
+            Self::Evaluator | Self::Content => kinds.take(1).collect(),
+            // SQLite has one server.
+            Self::Replicas => kinds.filter(|kind| *kind == Kind::Postgresql).collect(),
+            _ => kinds.collect(),
+        }
     }
 
     pub(crate) async fn measure(
@@ -138,6 +145,7 @@ impl Workload {
             Self::Steady => steady::measure(scene, kind, report).await,
             Self::Throughput => throughput::measure(scene, kind, report).await,
             Self::Trigger => trigger::measure(scene, kind, report).await,
+            Self::Replicas => replicas::measure(scene, kind, report).await,
             Self::Status => status::measure(scene, kind, report).await,
             Self::History => history::measure(scene, kind, report).await,
             Self::Ledger => ledger::measure(scene, kind, report).await,

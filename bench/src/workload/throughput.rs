@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use watchbell_client::pb;
@@ -54,17 +54,34 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
 pub(crate) async fn fill(
     scene: &Scene,
     kind: Kind,
+    size: (usize, usize),
+    policy: &str,
+) -> anyhow::Result<Filled> {
+    fill_on(scene, kind, size, policy, 1).await
+}
+
+/// The same on so many servers of one database, which are asked by turns.
+pub(super) async fn fill_on(
+    scene: &Scene,
+    kind: Kind,
     (tasks, slots): (usize, usize),
     policy: &str,
+    replicas: usize,
 ) -> anyhow::Result<Filled> {
     let fields =
         format!("schedule = {{ every = \"1h\", phase = \"30m\" }}\noverlap = \"{policy}\"");
     let site = Site::new(&scene.program, kind, &noop_tasks("fill", tasks, &fields)).await?;
-    let server = site.start().await?;
-    let client = server.connect().await?;
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..replicas {
+        let server = site.start().await?;
+        clients.push(server.connect().await?);
+        servers.push(server);
+    }
+    let client = clients.first().context("a client")?;
     let before = Timestamp::now();
     let began = Instant::now();
-    let asked = stream::iter(0..tasks).map(|task| backfill(&client, task, slots));
+    let asked = stream::iter(0..tasks).zip(stream::iter(clients.iter().cycle()));
+    let asked = asked.map(|(task, client)| backfill(client, task, slots));
     let queued: Vec<u64> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
     client.idle(Duration::from_secs(300)).await?;
     let took = began.elapsed();
@@ -72,8 +89,10 @@ pub(crate) async fn fill(
     if queued.iter().sum::<u64>() != all as u64 {
         bail!("{queued:?} runs were queued, not {all}");
     }
-    let lost = all as f64 - succeeded(&client, before).await? as f64;
-    server.stop().await?;
+    let lost = all as f64 - succeeded(client, before).await? as f64;
+    for server in servers {
+        server.stop().await?;
+    }
     site.audit()?;
     site.remove().await?;
     Ok(Filled {
