@@ -221,7 +221,6 @@ struct Entry {
     about: &'static str,
     check: Box<CheckFn>,
     admit: Box<AdmitFn>,
-    /// Of kinds that have needs.
     needs: Option<Box<NeedsFn>>,
     run: Box<RunFn>,
 }
