@@ -114,8 +114,12 @@ impl RunService for Api {
         let name = names::run("name", &request.into_inner().name)?;
         let run = self.run_named(&name).await?;
         let attempts = self.engine.store().run_attempts(run.id).await?;
+        let dropped = self.engine.store().log_dropped_at(run.id).await?;
         Ok(Response::new(pb::GetRunResponse {
-            run: Some(convert::run(&run, attempts)),
+            run: Some(pb::Run {
+                log_drop_time: dropped.map(time::stamp),
+                ..convert::run(&run, attempts)
+            }),
         }))
     }
 

@@ -14,14 +14,17 @@ use super::{
     watch::{HEARTBEAT, stream_end},
 };
 use crate::{
-    domain::RunId,
+    domain::{
+        RunId,
+        log::{LogLine, Stream},
+    },
     error::{Error, Result},
     pb,
     pb::tail_run_log_response::Message,
-    store::{LogLine, LogWait},
+    store::LogWait,
 };
 
-const LINES: u64 = 500;
+const LINES: usize = 500;
 const CHUNK_BYTES_MAX: usize = 60 << 10;
 
 impl Api {
@@ -44,8 +47,16 @@ impl Api {
                 let look = async {
                     // Looked at before the lines: what was written by its end is read after it.
                     let ended = store.run(id).await?.state.is_terminal();
-                    let lines = store.log_after(id, after, LINES).await?;
-                    Ok::<_, Error>((ended, lines))
+                    let dropped = match ended {
+                        true => store.log_dropped_at(id).await?,
+                        false => None,
+                    };
+                    // What is left of one that is being dropped is not the log.
+                    let lines = match dropped {
+                        Some(_) => Vec::new(),
+                        None => store.log_after(id, after, LINES).await?,
+                    };
+                    Ok::<_, Error>((ended, dropped, lines))
                 };
                 let seen = tokio::select! {
                     seen = look => Ok(seen),
@@ -58,7 +69,14 @@ impl Api {
                         return;
                     }
                 };
-                let (ended, lines) = seen.map_err(Status::from)?;
+                let (ended, dropped, lines) = seen.map_err(Status::from)?;
+                if let Some(at) = dropped {
+                    yield pb::TailRunLogResponse {
+                        log_drop_time: Some(time::stamp(at)),
+                        ..end("RUN_ENDED", id, after)
+                    };
+                    return;
+                }
                 if !lines.is_empty() {
                     quiet.set(tokio::time::sleep(HEARTBEAT));
                     for chunk in chunks(lines) {
@@ -132,10 +150,10 @@ fn line(line: LogLine) -> pb::LogLine {
         attempt: i32::try_from(line.attempt).unwrap_or(i32::MAX),
         line: line.line,
         time: Some(time::stamp(line.at)),
-        stream: match line.stream.as_str() {
-            "stdout" => pb::LogStream::Stdout,
-            "stderr" => pb::LogStream::Stderr,
-            _ => pb::LogStream::Log,
+        stream: match line.stream {
+            Stream::Stdout => pb::LogStream::Stdout,
+            Stream::Stderr => pb::LogStream::Stderr,
+            Stream::Log => pb::LogStream::Log,
         }
         .into(),
         text: line.text,
@@ -146,6 +164,7 @@ fn message(message: Message, run: RunId, (attempt, line): (i64, i64)) -> pb::Tai
     pb::TailRunLogResponse {
         message: Some(message),
         resume_token: token(run, (attempt, line)),
+        log_drop_time: None,
     }
 }
 

@@ -58,6 +58,9 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         86_400,
         3660 * 86_400,
     )?;
+    if let Some(keep_logs_for) = raw.history.keep_logs_for {
+        within("history.keep_logs_for", keep_logs_for, 3600, 3660 * 86_400)?;
+    }
     if !(1000..=100_000_000).contains(&raw.history.events_keep_count) {
         bail!("history.events_keep_count: expected 1,000 to 100,000,000");
     }
@@ -118,6 +121,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
             events_keep_count: raw.history.events_keep_count,
             requests_keep_for: raw.history.requests_keep_for,
             ledger_keep_for: raw.history.ledger_keep_for,
+            keep_logs_for: raw.history.keep_logs_for,
         },
         content: ContentConfig {
             max_bytes: raw.content.max_bytes,

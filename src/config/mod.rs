@@ -59,6 +59,8 @@ pub struct HistoryConfig {
     pub events_keep_count: i64,
     pub requests_keep_for: Duration,
     pub ledger_keep_for: Duration,
+    /// Logs of runs; none: as long as their runs.
+    pub keep_logs_for: Option<Duration>,
 }
 
 /// Bounds of documents' contents.

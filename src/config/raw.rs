@@ -74,6 +74,9 @@ pub(super) struct RawHistory {
     pub(super) requests_keep_for: Duration,
     #[serde(with = "span::required")]
     pub(super) ledger_keep_for: Duration,
+    /// Logs of runs; none: as long as their runs.
+    #[serde(with = "span::optional", skip_serializing_if = "Option::is_none")]
+    pub(super) keep_logs_for: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -206,6 +209,7 @@ impl Default for RawHistory {
             events_keep_count: 1_000_000,
             requests_keep_for: 2 * DAY,
             ledger_keep_for: 400 * DAY,
+            keep_logs_for: None,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod document;
 pub mod event;
 pub mod id;
 pub mod ledger;
+pub mod log;
 pub mod problem;
 pub mod retry;
 pub mod run;

@@ -9,16 +9,23 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{hosts::Stop, run_log::RunLog};
 use crate::{
     clock::{Clock, SharedClock},
-    domain::{RunId, TaskName, run::Progress},
+    domain::{
+        RunId, TaskName,
+        log::{LogChunk, Stream},
+        run::Progress,
+    },
     error::Result,
-    store::{LogLine, Store, Tx},
+    store::{Store, Tx},
 };
+
+/// How long who says much waits for what is not written.
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a run knows of itself, and what it may use.
 #[derive(Clone, Debug)]
@@ -73,18 +80,6 @@ pub struct Step {
     pub message: String,
 }
 
-/// Where a log line comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    Log,
-    Stdout,
-    Stderr,
-}
-
-impl Stream {
-    pub(super) const ALL: [Self; 3] = [Self::Log, Self::Stdout, Self::Stderr];
-}
-
 impl RunContext {
     /// For reading.
     pub fn store(&self) -> &Store {
@@ -121,6 +116,12 @@ impl RunContext {
     pub fn log_from(&self, stream: Stream, text: &str) {
         let sign = Sign::now(&*self.clock);
         self.feed.line((self.run, self.token), sign, stream, text);
+    }
+
+    /// Waits while what was said is written more slowly than it comes: whoever reads what a program writes reads no more
+    /// until then. It takes 2 s at the most.
+    pub async fn log_room(&self) {
+        self.feed.room().await;
     }
 
     /// Whether the log's beginning is full. What follows is held until the attempt ends, and most of it
@@ -179,6 +180,8 @@ impl RunContext {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Feed {
     said: Arc<Mutex<Said>>,
+    /// Something was written.
+    room: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -234,19 +237,40 @@ impl Feed {
         self.lock().last_sign
     }
 
-    /// The next lines to be written, by [`RunLog::next`].
-    pub(super) fn lines_to_write(&self) -> Vec<LogLine> {
-        self.lock().log.next()
+    /// The next chunks to be written, by [`RunLog::next`].
+    pub(super) fn chunks_to_write(&self, bytes: usize) -> (Vec<LogChunk>, bool) {
+        self.lock().log.next(bytes)
     }
 
-    /// All that is not written yet, and the log's end: the attempt is over.
-    pub(super) fn all_lines(&self, of: (RunId, i64)) -> Vec<LogLine> {
-        self.lock().log.all(of)
+    /// Takes all that is not written yet, and the log's end: the attempt is over.
+    pub(super) fn all_chunks(&self, of: (RunId, i64)) -> Vec<LogChunk> {
+        let all = self.lock().log.all(of);
+        self.room.notify_waiters();
+        all
     }
 
     /// Forgets lines up to this number: they are in the table.
     pub(super) fn written(&self, upto: i64) {
         self.lock().log.written(upto);
+        self.room.notify_waiters();
+    }
+
+    /// Waits while much of the log's beginning is not written yet, for a while.
+    async fn room(&self) {
+        let caught_up = async {
+            loop {
+                let written = self.room.notified();
+                tokio::pin!(written);
+                // From here on no word is missed.
+                written.as_mut().enable();
+                if !self.lock().log.is_behind() {
+                    return;
+                }
+                written.await;
+            }
+        };
+        // A database that is away slows down who writes much, and stops nobody.
+        let _ = tokio::time::timeout(ROOM_WITHIN, caught_up).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {

@@ -17,13 +17,13 @@ use tracing::{error, warn};
 use super::{
     Engine,
     log_end::lost,
-    run_log::Room,
+    run_log::BYTES_AT_ONCE,
     runner::{Runner, Taken},
 };
 use crate::{
-    domain::RunState,
+    domain::{RunState, log::LogChunk},
     error::Result,
-    store::{Ended, LogLine},
+    store::Ended,
 };
 
 const COLLECT_FOR: Duration = Duration::from_millis(2);
@@ -36,7 +36,7 @@ const LAST_TRIES: u32 = 2;
 #[derive(Debug)]
 struct Order {
     ended: Ended,
-    lines: Vec<LogLine>,
+    chunks: Vec<LogChunk>,
     /// The database did not take the lines, and one stands in their place.
     lines_lost: bool,
     /// Where the handler has really ended: its place is free once this is recorded.
@@ -67,13 +67,13 @@ impl Finisher {
     pub(super) async fn record(
         &self,
         ended: Ended,
-        lines: Vec<LogLine>,
+        chunks: Vec<LogChunk>,
         place: Option<OwnedSemaphorePermit>,
     ) {
         let (recorded, done) = oneshot::channel();
         let order = Order {
             ended,
-            lines,
+            chunks,
             lines_lost: false,
             place,
             recorded,
@@ -88,10 +88,14 @@ impl Finisher {
 }
 
 impl Order {
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.body.len()).sum()
+    }
+
     /// Gives up the lines for one that says so, and that one, too, where it is not taken.
     fn lose_lines(&mut self) {
-        self.lines = match self.lines_lost {
-            false => lost(&self.lines),
+        self.chunks = match self.lines_lost {
+            false => lost(&self.chunks),
             true => Vec::new(),
         };
         self.lines_lost = true;
@@ -116,16 +120,15 @@ impl Runner {
                 () = over.cancelled() => None,
             };
             let Some(first) = first else { return };
-            let mut room = Room::default();
-            room.add(&first.lines);
+            let mut bytes = first.bytes();
             let mut batch = vec![first];
             let collect = async {
                 // Nobody else can come once all that is under way is here.
-                while batch.len() < BATCH.min(self.hosts.len()) && !room.is_full() {
+                while batch.len() < BATCH.min(self.hosts.len()) && bytes < BYTES_AT_ONCE {
                     let Some(order) = inbox.recv().await else {
                         return;
                     };
-                    room.add(&order.lines);
+                    bytes += order.bytes();
                     batch.push(order);
                 }
             };
@@ -167,7 +170,7 @@ impl Runner {
                     }
                     return;
                 }
-                Err(error) if batch.iter().any(|order| !order.lines.is_empty()) => {
+                Err(error) if batch.iter().any(|order| !order.chunks.is_empty()) => {
                     warn!(%error, "could not record the end of a run with its log; recording it without");
                     for order in &mut batch {
                         order.lose_lines();
@@ -184,14 +187,17 @@ impl Runner {
 
     async fn try_write(&self, batch: &mut [Order], stop: &CancellationToken) -> Result<()> {
         // In one statement: it locks rows in the one order.
-        let lines: Vec<LogLine> = batch.iter().flat_map(|order| order.lines.clone()).collect();
+        let chunks: Vec<LogChunk> = batch
+            .iter()
+            .flat_map(|order| order.chunks.clone())
+            .collect();
         let ended: Vec<Ended> = batch.iter().map(|order| order.ended.clone()).collect();
         let left = batch.iter().filter(|order| order.place.is_some()).count();
         let mut places = Vec::new();
         let mut avoid = Vec::new();
         loop {
             let mut tx = self.engine.store().begin().await?;
-            tx.log_insert(&lines).await?;
+            tx.log_insert(&chunks).await?;
             let moved = tx.runs_end(&ended, &[RunState::Running]).await?;
             let mut next = Vec::new();
             let wait = tx.lines_wait().await? || self.backlog.load(Ordering::Relaxed);

@@ -1,28 +1,19 @@
-//! Keeps what this replica hosts: renews leases, passes on wishes to stop, writes logs and progress.
+//! Keeps what this replica hosts: renews leases, and passes on wishes to stop. Nothing else is done here that may take long.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{context::Feed, hosts::Stop, run_log::Room, runner::Runner};
+use super::{hosts::Stop, runner::Runner};
 use crate::{
     clock::Stopwatch,
-    domain::{RunId, retry::later, run::Progress},
+    domain::{RunId, retry::later},
     error::Result,
-    store::LogLine,
 };
 
-const WRITE_EVERY: Duration = Duration::from_millis(250);
-
-/// What handlers have said, and is written in one transaction.
-#[derive(Debug, Default)]
-struct Page {
-    room: Room,
-    lines: Vec<LogLine>,
-    upto: Vec<(Feed, i64)>,
-    news: Vec<(RunId, i64, Progress)>,
-}
+/// Between two looks at how long ago leases were renewed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Runner {
     /// Keeps until `over`.
@@ -31,14 +22,14 @@ impl Runner {
         let mut renew_at = later(self.engine.clock().now(), renew_every);
         let mut renewed = Stopwatch::start();
         let mut bell = self.engine.store().bells().cancel();
-        let mut write = tokio::time::interval(WRITE_EVERY);
-        write.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !over.is_cancelled() {
             let done = tokio::select! {
                 () = over.cancelled() => return,
                 () = self.engine.clock().sleep_until(renew_at) => None,
                 _ = bell.changed() => Some(self.pass_on_wishes().await),
-                _ = write.tick() => Some(self.write_feeds().await),
+                _ = look.tick() => Some(Ok(())),
             };
             // Real time counts too: a clock that is set back must not let leases run out.
             let done = match done {
@@ -54,7 +45,7 @@ impl Runner {
             };
             if let Err(error) = done {
                 warn!(%error, "could not keep up what is running; trying again");
-                tokio::time::sleep(WRITE_EVERY).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         }
     }
@@ -96,40 +87,6 @@ impl Runner {
             .await?
         {
             self.hosts.stop(run, Stop::Cancel);
-        }
-        Ok(())
-    }
-
-    async fn write_feeds(&self) -> Result<()> {
-        let now = self.engine.clock().now();
-        let mut page = Page::default();
-        for (run, hosted) in self.hosts.all() {
-            let next = hosted.feed.lines_to_write();
-            if let Some(last) = next.last() {
-                page.upto.push((hosted.feed.clone(), last.line));
-            }
-            page.room.add(&next);
-            page.lines.extend(next);
-            if let Some(progress) = hosted.feed.take_progress(now) {
-                page.news.push((run, hosted.token, progress));
-            }
-            if page.room.is_full() {
-                self.write_page(std::mem::take(&mut page)).await?;
-            }
-        }
-        self.write_page(page).await
-    }
-
-    async fn write_page(&self, page: Page) -> Result<()> {
-        if page.lines.is_empty() && page.news.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.engine.store().begin().await?;
-        tx.log_insert(&page.lines).await?;
-        tx.runs_progress(&page.news).await?;
-        tx.commit().await?;
-        for (feed, line) in page.upto {
-            feed.written(line);
         }
         Ok(())
     }

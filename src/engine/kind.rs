@@ -188,16 +188,15 @@ impl Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        let hangs = error.chain().any(|cause| cause.is::<Unanswered>());
+        let reason = match error.chain().any(|cause| cause.is::<Unanswered>()) {
+            true => reason::HOST_HANGS,
+            false => reason::ERROR,
+        };
         Self {
             error,
             again: Again::ByPolicy,
             own: false,
-            reason: if hangs {
-                reason::HOST_HANGS
-            } else {
-                reason::ERROR
-            },
+            reason,
         }
     }
 }
@@ -222,7 +221,6 @@ struct Entry {
     about: &'static str,
     check: Box<CheckFn>,
     admit: Box<AdmitFn>,
-    /// Of kinds that have needs.
     needs: Option<Box<NeedsFn>>,
     run: Box<RunFn>,
 }
@@ -252,9 +250,9 @@ impl Registry {
             })
         };
         let (for_check, for_runs, for_needs) = (env.clone(), env.clone(), env.clone());
-        let needs: Box<NeedsFn> = Box::new(move |parameters| {
-            let task = read(parameters).map_err(|error| error.to_string())?;
-            Ok(task.needs(&for_needs))
+        let needs: Box<NeedsFn> = Box::new(move |parameters| match read(parameters) {
+            Ok(task) => Ok(task.needs(&for_needs)),
+            Err(error) => Err(error.to_string()),
         });
         let entry = Entry {
             about: K::ABOUT,
@@ -305,10 +303,10 @@ impl Registry {
         kind: &str,
         parameters: &Map<String, Value>,
     ) -> std::result::Result<Vec<Need>, String> {
-        let needs = self.kinds.get(kind).and_then(|entry| entry.needs.as_ref());
-        needs.map_or(Ok(Vec::new()), |needs| {
-            needs(Value::Object(parameters.clone()))
-        })
+        match self.kinds.get(kind).and_then(|entry| entry.needs.as_ref()) {
+            Some(needs) => needs(Value::Object(parameters.clone())),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Whether there is such a kind, and it takes these parameters.

@@ -1,17 +1,24 @@
-//! Writes what is left of an attempt's log before its end is recorded, in transactions as small as the keeper's: those of
-//! many long logs in the one that records their ends would hold up all others for as long.
+//! Writes what is left of an attempt's log before its end is recorded, in transactions as small as any of a log, each in its
+//! turn: those of many long logs in the one that records their ends would hold up all others for as long.
 
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::{run_log::bite, runner::Runner};
+use super::{
+    run_log::{BYTES_AT_ONCE, bite},
+    runner::Runner,
+};
 use crate::{
-    domain::RunId,
+    domain::{
+        RunId,
+        log::{LogChunk, Stream},
+    },
     error::{Error, Result},
-    store::LogLine,
 };
 
+/// Bytes of an end that are left for the transaction that records it, which may record many.
+const LAST_BYTES: usize = 16 << 10;
 /// After an error, real time.
 const AFTER_ERROR: Duration = Duration::from_millis(250);
 
@@ -22,46 +29,52 @@ impl Runner {
     pub(super) async fn write_log(
         &self,
         of: (RunId, i64),
-        mut lines: Vec<LogLine>,
-    ) -> Vec<LogLine> {
+        mut chunks: Vec<LogChunk>,
+    ) -> Vec<LogChunk> {
         loop {
-            let count = bite(&lines);
-            if count == lines.len() {
-                return lines;
+            if bite(&chunks, LAST_BYTES) == chunks.len() {
+                return chunks;
             }
-            match self.write_bite(of, &lines[..count]).await {
-                Ok(()) => drop(lines.drain(..count)),
+            let count = bite(&chunks, BYTES_AT_ONCE).min(chunks.len() - 1);
+            match self.write_bite(of, &chunks[..count]).await {
+                Ok(()) => drop(chunks.drain(..count)),
                 Err(error) if error.is_transient() && !self.hosts.is_draining() => {
                     warn!(%error, "could not write the log of run {}; trying again", of.0);
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
-                Err(error) if error.is_transient() => return lines,
+                Err(error) if error.is_transient() => return chunks,
                 // It was taken away: whoever records the end says so.
                 Err(Error::Aborted { .. }) => return Vec::new(),
                 Err(error) => {
                     warn!(%error, "could not write the log of run {}", of.0);
-                    return lost(&lines);
+                    return lost(&chunks);
                 }
             }
         }
     }
 
-    async fn write_bite(&self, (run, token): (RunId, i64), lines: &[LogLine]) -> Result<()> {
+    async fn write_bite(&self, (run, token): (RunId, i64), chunks: &[LogChunk]) -> Result<()> {
+        let _turn = self.log_turn().await;
         let mut tx = self.engine.store().begin_fenced(run, token).await?;
-        tx.log_insert(lines).await?;
+        tx.log_insert(chunks).await?;
         tx.commit().await
     }
 }
 
 /// What stands in place of lines that could not be written.
-pub(super) fn lost(lines: &[LogLine]) -> Vec<LogLine> {
-    let stands_for = |first: &LogLine| LogLine {
-        stream: "log".to_owned(),
-        text: format!(
-            "… the rest of this log, {} lines, could not be written; the server's own log says why …",
-            lines.len()
-        ),
-        ..first.clone()
+pub(super) fn lost(chunks: &[LogChunk]) -> Vec<LogChunk> {
+    let Some(first) = chunks.first() else {
+        return Vec::new();
     };
-    lines.first().map(stands_for).into_iter().collect()
+    let lines: i64 = chunks.iter().map(|chunk| chunk.lines).sum();
+    let text = format!(
+        "… the rest of this log, {lines} lines, could not be written; the server's own log says why …"
+    );
+    let at = first
+        .read_after(0)
+        .ok()
+        .and_then(|lines| Some(lines.first()?.at));
+    let mut stands_for = LogChunk::new((first.run, first.attempt), first.line);
+    stands_for.push(at.unwrap_or_default(), Stream::Log, &text);
+    vec![stands_for]
 }

@@ -25,6 +25,7 @@ mod keeper;
 mod kind;
 mod known;
 mod log_end;
+mod log_keeper;
 mod orders;
 mod owned;
 mod pauses;
@@ -50,7 +51,7 @@ pub use self::{
     board::Board,
     catalogue::{catalogue_misfits, check_catalogue},
     configuration::{Brought, MissingConfiguration, Verdict, refuse_missing},
-    context::{RunContext, Step, Stream},
+    context::{RunContext, Step},
     drain::{Drain, Drained},
     drift::{ALIVE_FOR, DriftItem},
     hosts::Stop,

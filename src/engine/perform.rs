@@ -88,9 +88,9 @@ impl Runner {
         };
         if why != Some(Stop::LeaseLost) {
             let of = (run.id, run.attempt);
-            let lines = self.write_log(of, hosted.feed.all_lines(of)).await;
+            let chunks = self.write_log(of, hosted.feed.all_chunks(of)).await;
             let ended = ended(run, self.engine.replica().id, end);
-            self.finisher.record(ended, lines, left).await;
+            self.finisher.record(ended, chunks, left).await;
         }
         if cut_off
             && let Err(error) = handler.await

@@ -53,6 +53,8 @@ pub struct Runner {
     /// The last claim took nothing although there was something: another transaction may have held it,
     /// and one that is given up rings no bell.
     passed_over: Arc<AtomicBool>,
+    /// One transaction at a time writes to logs.
+    pub(super) log_turn: Arc<Semaphore>,
 }
 
 /// What was taken from the queue.
@@ -74,6 +76,7 @@ impl Runner {
             running: TaskTracker::new(),
             passed_over: Arc::default(),
             backlog: Arc::default(),
+            log_turn: Arc::new(Semaphore::new(1)),
             engine,
         }
     }
@@ -85,9 +88,10 @@ impl Runner {
         let mut helpers = JoinSet::new();
         helpers.spawn(self.clone().finish(stop.clone(), over.clone(), cut.clone()));
         helpers.spawn(self.clone().keep(over.clone()));
+        helpers.spawn(self.clone().keep_logs(over.clone()));
         tokio::select! {
             () = self.take_until(&stop, &cut) => {}
-            // Without the one no end is recorded, without the other no lease renewed.
+            // Without one no end is recorded, without another no lease renewed, without the third no log written.
             ended = helpers.join_next() => {
                 if let Some(Err(error)) = ended
                     && error.is_panic()

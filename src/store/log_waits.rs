@@ -208,7 +208,9 @@ impl Store {
                 .with_values(&columns, rows)
                 .push(
                     "SELECT v.id AS id, v.attempt AS attempt, v.line AS line FROM v WHERE v.id IS NOT NULL AND \
-                     ((SELECT 1 FROM run_log l WHERE l.run_id = v.id AND (l.attempt, l.line) > (v.attempt, v.line) \
+                     ((SELECT CASE WHEN c.attempt > v.attempt OR (c.attempt = v.attempt AND c.line + c.lines - 1 > v.line) \
+                     THEN 1 END FROM run_log_chunks c WHERE c.run_id = v.id ORDER BY c.attempt DESC, c.line DESC LIMIT 1) \
+                     IS NOT NULL OR (SELECT 1 FROM run_log l WHERE l.run_id = v.id AND (l.attempt, l.line) > (v.attempt, v.line) \
                      LIMIT 1) IS NOT NULL OR (SELECT 1 FROM runs r WHERE r.id = v.id AND r.finished_at IS NULL \
                      LIMIT 1) IS NULL)",
                 )

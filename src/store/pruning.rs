@@ -1,13 +1,16 @@
 //! Pruning: what of history is dropped, in transactions that hold nobody up.
 //!
 //! A run may have a hundred attempts and a hundred MiB of log: what one transaction deletes is measured in rows and bytes,
-//! not in runs.
+//! not in runs. What of logs goes stands in `logs`.
+
+mod logs;
 
 use jiff::Timestamp;
 use sea_orm::{FromQueryResult, Statement};
 
+pub use self::logs::{LogBite, OldLogs};
 use super::{
-    Id, Store, Tx, convert,
+    Store, Tx, convert,
     convert::micros,
     rows::{CHUNK, Type},
     sql::Sql,
@@ -20,21 +23,8 @@ use crate::{
 /// Runs that one transaction deletes, and attempts of them.
 const RUNS: i64 = 200;
 const ATTEMPTS: i64 = 500;
-/// Log lines that one transaction deletes, their bytes, and runs whose they are.
-const LINES: i64 = 1000;
-const BYTES: i64 = 256 << 10;
-const LOGS: i64 = 50;
 /// Revisions that one transaction deletes.
 const REVISIONS: i64 = 200;
-
-/// Log lines that one transaction deletes.
-#[derive(Clone, Debug, Default)]
-pub struct LogBite {
-    /// Runs of which all lines go.
-    whole: Vec<RunId>,
-    /// A run of which the lines up to this attempt and line go.
-    part: Option<(RunId, i64, i64)>,
-}
 
 #[derive(FromQueryResult)]
 struct Kept {
@@ -51,13 +41,6 @@ struct At {
 struct Old {
     id: uuid::Uuid,
     attempt: i64,
-}
-
-#[derive(FromQueryResult)]
-struct Line {
-    attempt: i64,
-    line: i64,
-    bytes: i64,
 }
 
 impl Store {
@@ -115,67 +98,9 @@ impl Store {
             .done();
         Ok(portion(self.all(select).await?))
     }
-
-    /// The oldest log lines of these runs: as many as one transaction deletes. None where they have no more.
-    pub async fn log_bite(&self, runs: &[RunId]) -> Result<Option<LogBite>> {
-        let with_lines = self
-            .sql("SELECT id FROM runs WHERE id")
-            .one_of(Type::Uuid, runs.iter().map(|run| run.0))
-            .push(" AND EXISTS (SELECT 1 FROM run_log WHERE run_id = runs.id) ORDER BY id LIMIT ")
-            .bind(LOGS)
-            .done();
-        let runs: Vec<Id> = self.all(with_lines).await?;
-        let mut bite = LogBite::default();
-        let (mut lines, mut bytes) = (LINES, BYTES);
-        for run in runs {
-            let select = self
-                .sql("SELECT attempt, line, octet_length(text)")
-                .postgres("::bigint")
-                .push(" AS bytes FROM run_log WHERE run_id = ")
-                .bind(run.id)
-                .push(" ORDER BY attempt, line LIMIT ")
-                .bind(lines)
-                .done();
-            let read: Vec<Line> = self.all(select).await?;
-            let mut taken = 0;
-            for line in &read {
-                if bytes <= 0 {
-                    break;
-                }
-                bytes -= line.bytes;
-                taken += 1;
-            }
-            let run = RunId(run.id);
-            if taken == read.len() && taken < usize::try_from(lines).unwrap_or(0) {
-                bite.whole.push(run);
-                lines -= i64::try_from(taken).unwrap_or(0);
-                continue;
-            }
-            let last = read[..taken].last();
-            bite.part = last.map(|line| (run, line.attempt, line.line));
-            break;
-        }
-        Ok((!bite.whole.is_empty() || bite.part.is_some()).then_some(bite))
-    }
 }
 
 impl Tx {
-    /// Deletes what [`Store::log_bite`] has found, which is as much as one transaction should.
-    pub async fn log_drop(&mut self, bite: &LogBite) -> Result<()> {
-        if !bite.whole.is_empty() {
-            let delete = self
-                .sql("DELETE FROM run_log WHERE run_id")
-                .one_of(Type::Uuid, bite.whole.iter().map(|run| run.0))
-                .done();
-            self.run(delete).await?;
-        }
-        if let Some(part) = bite.part {
-            let delete = delete_part(self.sql(""), part);
-            self.run(delete).await?;
-        }
-        Ok(())
-    }
-
     /// Deletes revisions of a task that no row of its ledger was decided by any more, some hundred of the oldest; says how
     /// many. What a row was decided by never grows older along the ledger.
     pub async fn revisions_prune(&mut self, task: &Task) -> Result<u64> {
@@ -206,6 +131,7 @@ impl Tx {
             let mut gone = 0;
             for table in [
                 "run_log WHERE run_id",
+                "run_log_chunks WHERE run_id",
                 "run_attempts WHERE run_id",
                 "runs WHERE id",
             ] {
@@ -240,19 +166,6 @@ impl Tx {
         }
         Ok(())
     }
-}
-
-/// Deletes the lines of a run up to this attempt and line.
-fn delete_part(sql: Sql, (run, attempt, line): (RunId, i64, i64)) -> Statement {
-    sql.push("DELETE FROM run_log WHERE run_id = ")
-        .bind(run.0)
-        // As one value: a range of the key on both databases.
-        .push(" AND (attempt, line) <= (")
-        .bind(attempt)
-        .push(", ")
-        .bind(line)
-        .push(")")
-        .done()
 }
 
 /// The first of them, with as many attempts as one transaction deletes.
@@ -314,14 +227,5 @@ mod tests {
         assert_eq!(has(by_state), 4, "failed, timed out, expired and abandoned");
         assert_eq!(has("runs_task (task_id=?)"), 1);
         assert_eq!(has("TEMP B-TREE"), 0);
-    }
-
-    #[tokio::test]
-    async fn sqlite_deletes_a_part_of_a_log_by_a_range_of_its_key() {
-        let (_dir, store) = empty_store().await;
-        let part = (RunId(uuid::Uuid::nil()), 1, 1);
-        let steps = plan(&store, delete_part(store.sql(""), part)).await;
-        let range = "(run_id=? AND (attempt,line)<(?,?))";
-        assert!(steps.iter().any(|step| step.contains(range)), "{steps:?}");
     }
 }

@@ -26,6 +26,7 @@ pub(super) enum Type {
     Small,
     Text,
     Bool,
+    Bytes,
 }
 
 /// A column of a set of rows.
@@ -54,7 +55,7 @@ impl Column {
     pub(super) fn of_element(&self) -> String {
         let Self { name, .. } = self;
         match (self.nullable, self.holds) {
-            (false, _) | (_, Type::Bool | Type::Small) => name.to_string(),
+            (false, _) | (_, Type::Bool | Type::Small | Type::Bytes) => name.to_string(),
             (true, Type::Big) => format!("NULLIF({name}, {NO_NUMBER})"),
             (true, Type::Text) => format!("NULLIF({name}, E'\\x01')"),
             (true, Type::Uuid) => format!("NULLIF({name}, '{}'::uuid)", Uuid::nil()),
@@ -70,6 +71,7 @@ impl Type {
             Self::Small => "smallint[]",
             Self::Text => "text[]",
             Self::Bool => "boolean[]",
+            Self::Bytes => "bytea[]",
         }
     }
 
@@ -88,6 +90,7 @@ impl Type {
             Self::Small => ArrayType::SmallInt,
             Self::Text => ArrayType::String,
             Self::Bool => ArrayType::Bool,
+            Self::Bytes => ArrayType::Bytes,
         };
         Value::Array(of, Some(Box::new(values)))
     }

@@ -1,12 +1,15 @@
 //! `prune-history`: drops what is older than its policy keeps, in transactions that hold nobody up. What cannot be dropped
 //! keeps nothing else from being dropped.
 
+mod failed;
+mod logs;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use tracing::warn;
 
+use self::{failed::Failed, logs::prune_logs};
 use super::Env;
 use crate::{
     clock::Stopwatch,
@@ -23,8 +26,6 @@ use crate::{
 /// After a portion the database is left to others for so many times as long.
 const REST: u32 = 2;
 const REST_AT_MOST: Duration = Duration::from_millis(100);
-/// Parts in a row that may fail before the others of their kind are left to the next attempt.
-const FAILURES_IN_A_ROW: usize = 10;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,33 +39,8 @@ struct Gone {
     requests: u64,
     revisions: u64,
     tasks: u64,
-}
-
-/// What could not be pruned, which keeps nothing else from being pruned.
-#[derive(Debug, Default)]
-struct Failed {
-    count: usize,
-    in_a_row: usize,
-    first: Option<(String, Failure)>,
-}
-
-impl Failed {
-    /// Takes what came of a part.
-    fn take(&mut self, part: &str, result: Result<(), Failure>) {
-        let Err(failure) = result else {
-            self.in_a_row = 0;
-            return;
-        };
-        warn!(part, error = %format!("{:#}", failure.error), "{part} cannot be pruned");
-        self.count += 1;
-        self.in_a_row += 1;
-        self.first.get_or_insert_with(|| (part.to_owned(), failure));
-    }
-
-    /// Whether so many failed in a row that the others of their kind would hardly fare better.
-    fn is_hopeless(&self) -> bool {
-        FAILURES_IN_A_ROW <= self.in_a_row
-    }
+    /// Of runs that stay.
+    logs: u64,
 }
 
 impl Kind for PruneHistory {
@@ -87,6 +63,10 @@ impl Kind for PruneHistory {
         }
         let pruned = prune_tasks(&context, keep, now, &mut gone, &mut failed).await;
         failed.take("the tasks", pruned);
+        if let Some(keep_for) = keep.keep_logs_for {
+            let pruned = prune_logs(&context, before(now, keep_for), &mut gone.logs).await;
+            failed.take("logs of runs", pruned);
+        }
         if !context.dry_run {
             let pruned = prune_ended(&context, keep, now, &mut gone, &mut failed).await;
             failed.take("tasks that were deleted", pruned);
@@ -116,19 +96,32 @@ impl Kind for PruneHistory {
             .count("events_deleted", gone.events)
             .count("requests_deleted", gone.requests)
             .count("revisions_deleted", gone.revisions)
-            .count("tasks_erased", gone.tasks))
+            .count("tasks_erased", gone.tasks)
+            .count("logs_dropped", gone.logs))
     }
 }
 
 impl Gone {
     fn all(&self) -> u64 {
-        self.runs + self.slots + self.events + self.requests + self.revisions + self.tasks
+        self.runs
+            + self.slots
+            + self.events
+            + self.requests
+            + self.revisions
+            + self.tasks
+            + self.logs
     }
 
     fn message(&self, verb: &str) -> String {
         format!(
-            "{} runs, {} ledger rows, {} events, {} kept answers, {} revisions, {} deleted tasks {verb}",
-            self.runs, self.slots, self.events, self.requests, self.revisions, self.tasks
+            "{} runs, {} logs of others, {} ledger rows, {} events, {} kept answers, {} revisions, {} deleted tasks {verb}",
+            self.runs,
+            self.logs,
+            self.slots,
+            self.events,
+            self.requests,
+            self.revisions,
+            self.tasks
         )
     }
 }

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use watchbell::store::{Location, LogLine, Store};
+use watchbell::{
+    domain::log::{LogChunk, Stream},
+    store::{Location, Store},
+};
 use watchbell_client::pb;
 
 use crate::support::{
@@ -110,13 +113,10 @@ async fn two_who_write_the_same_lines_wait_for_each_other_in_one_order(database:
     let run = server.trigger("task").await;
     server.ended(&run.name).await;
     let id: uuid::Uuid = run.name.rsplit('/').next().unwrap().parse().unwrap();
-    let line = |line| LogLine {
-        run: watchbell::domain::RunId(id),
-        attempt: 7,
-        line,
-        at: server.now(),
-        stream: "log".to_owned(),
-        text: "a line".to_owned(),
+    let line = |line| {
+        let mut chunk = LogChunk::new((watchbell::domain::RunId(id), 7), line);
+        chunk.push(server.now(), Stream::Log, "a line");
+        chunk
     };
     let location = Location::Postgres(site.database.url());
     let store = Store::open_existing(&location, Arc::new(site.clock.clone()))

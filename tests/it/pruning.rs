@@ -19,6 +19,7 @@ on_both!(
     what_cannot_be_pruned_keeps_nothing_else_from_being_pruned,
     a_log_is_dropped_in_portions_and_then_its_run,
     revisions_go_that_no_row_of_the_ledger_was_decided_by,
+    a_log_goes_before_its_run_and_the_run_says_so,
 );
 
 on_postgresql!(what_is_cancelled_in_its_midst_is_not_said_to_be_done);
@@ -174,18 +175,27 @@ async fn what_cannot_be_pruned_keeps_nothing_else_from_being_pruned(database: Da
     server.stop().await;
 }
 
+/// A number that looks like none other: what is made of these hardly gets smaller.
+fn mixed(number: u32) -> u32 {
+    let mut number = (number ^ (number >> 16)).wrapping_mul(0x7feb_352d);
+    number = (number ^ (number >> 15)).wrapping_mul(0x846c_a68b);
+    number ^ (number >> 16)
+}
+
 async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
     let mut stage = crate::support::Stage::new();
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", kept(scripted(&stage), 1)).await;
     let mut runs = Vec::new();
-    // Many short lines, few long ones, and none.
-    for (lines, width) in [(2500, 10), (100, 5000), (0, 0), (1, 10)] {
+    // Many short lines as earlier versions kept them, few long ones, and none.
+    let mut letters = (0..u32::MAX).map(|n| char::from(b'A' + (mixed(n) >> 26) as u8));
+    for (lines, width) in [(0, 0), (100, 5000), (0, 0), (1, 10)] {
         let run = server.trigger("task").await;
         let entered = stage.enters().await;
         for _ in 0..lines {
-            entered.context.log("x".repeat(width));
+            let line: String = letters.by_ref().take(width).collect();
+            entered.context.log(line);
         }
         entered.succeeds();
         let run = server.ended(&run.name).await.name;
@@ -196,33 +206,40 @@ async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
     let store = Store::open_existing(&site.location(), Arc::new(site.clock.clone()))
         .await
         .unwrap();
-    let mut left = count(&site, "run_log").await;
+    let database = site.database.connect(site.data()).await;
+    database
+        .execute_unprepared(
+            "INSERT INTO run_log (run_id, attempt, line, at, stream, text) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
+             SELECT i + 1 FROM n WHERE i < 2500) SELECT (SELECT id FROM runs WHERE task = 'task' ORDER BY id LIMIT 1), \
+             1, i, 0, 'log', 'xxxxxxxxxx' FROM n",
+        )
+        .await
+        .unwrap();
+    let rows = async || count(&site, "run_log").await + count(&site, "run_log_chunks").await;
+    let mut left = rows().await;
     assert_eq!(left, 2601);
     let mut portions = 0;
     while let Some(bite) = store.log_bite(&runs[..2]).await.unwrap() {
         let mut tx = store.begin().await.unwrap();
         tx.log_drop(&bite).await.unwrap();
         drop(tx);
-        assert_eq!(
-            count(&site, "run_log").await,
-            left,
-            "nothing without a commit"
-        );
+        assert_eq!(rows().await, left, "nothing without a commit");
         let mut tx = store.begin().await.unwrap();
         tx.log_drop(&bite).await.unwrap();
         tx.commit().await.unwrap();
-        let now = count(&site, "run_log").await;
+        let now = rows().await;
         assert!((1..=1000).contains(&(left - now)), "{left} → {now}");
         left = now;
         portions += 1;
     }
-    // A thousand lines, or 256 KiB.
+    // A thousand rows, or 256 KiB.
     assert_eq!((left, portions), (1, 4));
     store.close().await;
 
     let run = prune(&server).await;
     assert_eq!(run.counters["runs_deleted"], 3, "{}", run.message);
-    assert_eq!(count(&site, "run_log WHERE text LIKE 'x%'").await, 1);
+    let of_task = "run_log_chunks c JOIN runs r ON r.id = c.run_id WHERE r.task = 'task'";
+    assert_eq!(count(&site, of_task).await, 1);
     server.stop().await;
 }
 
@@ -297,5 +314,52 @@ async fn what_is_cancelled_in_its_midst_is_not_said_to_be_done(database: Databas
     let run = server.ended(&run).await;
 
     assert_eq!(run.state(), pb::RunState::Cancelled, "{}", run.message);
+    server.stop().await;
+}
+
+async fn a_log_goes_before_its_run_and_the_run_says_so(database: Database) {
+    let mut stage = crate::support::Stage::new();
+    let site = Site::configured(database, "[history]\nkeep_logs_for = \"1d\"\n");
+    let server = site.start().await;
+    server.without_backups().await;
+    server.create("task", scripted(&stage)).await;
+    let mut runs = Vec::new();
+    for wait in [2 * 24 * 3600, 60] {
+        let run = server.trigger("task").await;
+        let entered = stage.enters().await;
+        entered.context.log("said something");
+        entered.succeeds();
+        runs.push(server.ended(&run.name).await.name);
+        server.advance(wait);
+    }
+
+    let pruned = prune(&server).await;
+
+    assert!(1 <= pruned.counters["logs_dropped"], "{}", pruned.message);
+    for (run, is_dropped) in [(&runs[0], true), (&runs[1], false)] {
+        let request = pb::TailRunLogRequest {
+            name: run.clone(),
+            ..Default::default()
+        };
+        let opened = server.client.runs().tail_run_log(request).await;
+        let mut log = opened.unwrap().into_inner();
+        let (mut lines, mut told) = (0, None);
+        while let Some(message) = log.message().await.unwrap() {
+            told = message.log_drop_time;
+            if let Some(pb::tail_run_log_response::Message::Chunk(chunk)) = message.message {
+                lines += chunk.lines.len();
+            }
+        }
+        assert_eq!(
+            (lines, told.is_some()),
+            (usize::from(!is_dropped), is_dropped)
+        );
+        let stays = server.run(run).await;
+        assert_eq!(stays.log_drop_time, told);
+        assert_eq!(stays.state(), pb::RunState::Succeeded);
+    }
+    let again = prune(&server).await;
+    let dropped = again.counters["logs_dropped"];
+    assert_eq!(dropped, 0, "{}", again.message);
     server.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Logs of runs: every line once, in order, bounded.
 
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use tonic::Streaming;
 use watchbell_client::pb;
 
@@ -14,6 +15,8 @@ on_both!(
     empty_lines_count_too,
     the_end_of_a_long_log_is_written_before_the_end_of_its_attempt,
     an_end_is_recorded_also_where_its_log_cannot_be_written,
+    a_hundred_lines_weigh_little_however_they_come,
+    lines_of_earlier_versions_are_read_beside_chunks,
 );
 on_postgresql!(the_log_of_a_run_is_followed_at_another_replica);
 
@@ -229,8 +232,9 @@ async fn an_end_is_recorded_also_where_its_log_cannot_be_written(database: Datab
     let site = Site::new(database);
     let server = site.start().await;
     server.create("task", scripted(&stage)).await;
-    site.refuse("INSERT", "run_log", "ROW.text LIKE '%poison%'")
-        .await;
+    // Few lines of few letters, and the lines of a long log's end. What stands for them is one, and longer.
+    let poison = "octet_length(ROW.body) < 60 OR ROW.line > 10000 AND ROW.lines > 1";
+    site.refuse("INSERT", "run_log_chunks", poison).await;
     // Written with the end, and in a bite before it.
     for (count, then) in [(1, 2), (14_000, 20_000)] {
         let run = server.trigger("task").await;
@@ -286,4 +290,77 @@ async fn the_log_of_a_run_is_followed_at_another_replica(database: Database) {
     }
     other.stop().await;
     one.stop().await;
+}
+
+/// Rows of all logs, and the bytes in them.
+async fn weight(database: &DatabaseConnection) -> (i64, i64) {
+    let text = "SELECT count(*) AS count, CAST(sum(octet_length(body)) AS bigint) AS bytes FROM run_log_chunks";
+    let select = Statement::from_string(database.get_database_backend(), text);
+    let row = database.query_one_raw(select).await.unwrap().unwrap();
+    (
+        row.try_get("", "count").unwrap(),
+        row.try_get("", "bytes").unwrap(),
+    )
+}
+
+async fn a_hundred_lines_weigh_little_however_they_come(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.without_backups().await;
+    let (run, entered) = stage.busy(&server, "task").await;
+    for number in 1..=100 {
+        entered.context.log(format!(
+            "2026-10-0{} INFO copied object {} of 100 to the other bucket",
+            number % 9,
+            number * 7919
+        ));
+        if number % 10 == 0 {
+            until("the lines to be written", async || {
+                let written = whole_log(&server, &run.name).await.len();
+                (written == number).then_some(())
+            })
+            .await;
+        }
+    }
+    entered.succeeds();
+    server.ended(&run.name).await;
+
+    let lines = whole_log(&server, &run.name).await;
+    let numbers: Vec<i64> = lines.iter().map(|line| line.line).collect();
+    assert!((1..=100).eq(numbers));
+    let database = site.database.connect(site.data()).await;
+    let (rows, bytes) = weight(&database).await;
+    assert_eq!(rows, 1, "one chunk, written anew as it took more");
+    // The rest of a row, and its place in an index, are 150 bytes at the most.
+    assert!(bytes + 150 * rows <= 5000, "{bytes}");
+    server.stop().await;
+}
+
+async fn lines_of_earlier_versions_are_read_beside_chunks(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let (run, entered) = stage.busy(&server, "task").await;
+    entered.context.log("a line of a chunk");
+    entered.succeeds();
+    server.ended(&run.name).await;
+    let database = site.database.connect(site.data()).await;
+    database
+        .execute_unprepared(
+            "INSERT INTO run_log (run_id, attempt, line, at, stream, text) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
+             SELECT i + 1 FROM n WHERE i < 1200) SELECT (SELECT id FROM runs WHERE task = 'task'), 0, i, 0, 'stderr', \
+             'an old line' FROM n",
+        )
+        .await
+        .unwrap();
+
+    let lines = whole_log(&server, &run.name).await;
+
+    assert_eq!(lines.len(), 1201);
+    let numbers: Vec<(i32, i64)> = lines.iter().map(|line| (line.attempt, line.line)).collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next));
+    assert_eq!(lines[0].stream(), pb::LogStream::Stderr);
+    assert_eq!(lines[1200].text, "a line of a chunk");
+    server.stop().await;
 }

@@ -66,6 +66,7 @@ pub(in crate::api) fn run_basic(run: &Run) -> pb::Run {
             .lease_owner
             .map_or_else(String::new, |id| format!("replicas/{id}")),
         version: run.version,
+        log_drop_time: None,
         task,
     }
 }

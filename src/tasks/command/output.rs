@@ -4,10 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::{
-    config::Masker,
-    engine::{RunContext, Stream},
-};
+use crate::{config::Masker, domain::log::Stream, engine::RunContext};
 
 /// A line longer than this is passed on in parts.
 const LINE_MAX: usize = 8 << 10;
@@ -79,6 +76,8 @@ trait Sink {
     fn line(&self, text: &str);
     /// Takes bytes as they come, once it is full.
     fn piece(&self, bytes: &[u8]);
+    /// Waits while more comes than is kept.
+    async fn room(&self) {}
     /// Hears of all bytes, before they go elsewhere.
     fn seen(&self, _bytes: &[u8]) {}
 }
@@ -99,6 +98,10 @@ impl Sink for ToLog<'_> {
 
     fn piece(&self, bytes: &[u8]) {
         self.output.context.log_piece(self.stream, bytes);
+    }
+
+    async fn room(&self) {
+        self.output.context.log_room().await;
     }
 
     fn seen(&self, bytes: &[u8]) {
@@ -122,6 +125,7 @@ async fn read(mut from: impl AsyncRead + Unpin, sink: &impl Sink, mut masker: Ma
             true => pass_on(&masker.pass(&buffer[..count]), &mut held, sink),
             false => pass_on(&buffer[..count], &mut held, sink),
         }
+        sink.room().await;
         if buffer.len() < MUCH && sink.is_full() {
             buffer.resize(MUCH, 0);
         }

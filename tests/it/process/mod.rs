@@ -28,6 +28,7 @@ mod crontab;
 mod damage;
 mod data_dir;
 mod drain;
+mod flood;
 mod full_disk;
 mod hanging;
 mod in_force;

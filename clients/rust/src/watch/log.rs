@@ -111,6 +111,7 @@ mod tests {
                 lines: lines.collect(),
             })),
             resume_token: String::new(),
+            log_drop_time: None,
         })
     }
 

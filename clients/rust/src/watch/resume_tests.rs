@@ -31,6 +31,7 @@ fn message(token: &str, message: Message) -> Scripted {
     Ok(TailRunLogResponse {
         message: Some(message),
         resume_token: token.into(),
+        log_drop_time: None,
     })
 }
 

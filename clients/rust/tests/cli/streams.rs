@@ -100,6 +100,7 @@ async fn a_log_is_printed_line_by_line_and_made_safe() {
         Ok(TailRunLogResponse {
             message: Some(message),
             resume_token: "t".into(),
+            log_drop_time: None,
         })
     };
     harness.script().logs = [Ok(vec![

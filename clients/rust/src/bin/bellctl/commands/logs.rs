@@ -1,7 +1,7 @@
 //! `bellctl run logs`: prints the log of a run.
 
 use futures_util::{StreamExt as _, pin_mut};
-use watchbell_client::pb::{LogLine, LogStream};
+use watchbell_client::pb::{GetRunRequest, LogLine, LogStream};
 
 use crate::{
     args::{Format, LogsArgs},
@@ -40,9 +40,30 @@ pub(super) async fn print(session: &Session, args: &LogsArgs) -> Result<Exit, Fa
         }
     }
     if !printed && !is_gone() && session.output.format == Format::Table {
-        remark("the log is empty");
+        remark(&why_empty(session, &name).await);
     }
     Ok(Exit::Good)
+}
+
+/// Why no line came: that a log was dropped is not that there was no output.
+async fn why_empty(session: &Session, name: &str) -> String {
+    let request = GetRunRequest {
+        name: name.to_owned(),
+    };
+    let answer = session.client.runs().get_run(request).await.ok();
+    let run = answer.and_then(|answer| answer.into_inner().run);
+    match run
+        .and_then(|run| run.log_drop_time)
+        .as_ref()
+        .and_then(from_proto)
+    {
+        Some(at) => {
+            let at = at.to_zoned(session.clock.zone.clone());
+            let at = at.strftime("%Y-%m-%d %H:%M:%S%:z");
+            format!("the log was dropped at {at}, since logs are kept for no longer; the run stays")
+        }
+        None => "the log is empty".to_owned(),
+    }
 }
 
 fn shown(session: &Session, args: &LogsArgs, line: &LogLine) -> String {
