@@ -45,6 +45,7 @@ mod rows;
 mod runs;
 mod runs_claim;
 mod runs_finish;
+mod runs_follow;
 mod runs_history;
 mod runs_list;
 mod sql;
@@ -77,7 +78,7 @@ pub use self::{
     bell::Bells,
     cluster::GlobalPause,
     contents::StoredContent,
-    cursors::CourseRow,
+    cursors::{CourseRow, Planned},
     decided::{Decided, ReadyWrite},
     documents::{
         CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,

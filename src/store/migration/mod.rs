@@ -8,6 +8,7 @@ mod m0005_monitor;
 mod m0006_configurations;
 mod m0010_freshness;
 mod m0011_failed_for;
+mod m0013_rules;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0006_configurations::Migration)),
             Box::new(Patient(m0010_freshness::Migration)),
             Box::new(Patient(m0011_failed_for::Migration)),
+            Box::new(Patient(m0013_rules::Migration)),
         ]
     }
 }

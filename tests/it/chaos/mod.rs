@@ -34,3 +34,4 @@ mod disk;
 mod killed;
 mod stopped;
 mod terminated;
+mod zones;
