@@ -6,7 +6,8 @@ use tonic::Code;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Server, Site, TaskExt as _, at, instant, noon, on_both, on_postgresql, refused, until,
+    Database, Server, Site, Stage, TaskExt as _, at, instant, noon, on_both, on_postgresql,
+    refused, scripted, until,
 };
 
 on_both!(
@@ -16,10 +17,12 @@ on_both!(
     a_start_with_a_clock_that_is_ahead_is_held_back,
     a_start_after_a_long_time_that_passed_is_not,
     a_task_that_was_decided_ahead_is_realigned_and_fires_again,
+    a_retry_that_a_clock_which_was_ahead_has_put_off_is_not_waited_for,
 );
 on_postgresql!(
     what_is_accepted_on_one_server_is_gone_by_on_all,
     a_server_that_starts_while_another_holds_back_does_too,
+    a_run_of_a_server_that_died_while_the_clock_was_ahead_is_taken_over,
 );
 
 fn hours(count: i64) -> SignedDuration {
@@ -287,4 +290,68 @@ async fn a_server_that_starts_while_another_holds_back_does_too(database: Databa
     .await;
     other.kill().await;
     one.stop().await;
+}
+
+async fn a_retry_that_a_clock_which_was_ahead_has_put_off_is_not_waited_for(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.create("task", scripted(&stage).attempts(3)).await;
+    site.clock.set(noon() + hours(24 * 365));
+    let run = server.trigger("task").await;
+    stage.enters().await.fails();
+    server.reaches(&run.name, pb::RunState::RetryWait).await;
+
+    site.clock.set(noon() + hours(1));
+    until("the recovery to look", async || {
+        server.advance(5);
+        let run = server.run(&run.name).await;
+        (run.state() != pb::RunState::RetryWait).then_some(())
+    })
+    .await;
+    stage.enters().await.succeeds();
+    server.ended(&run.name).await;
+    server.stop().await;
+}
+
+async fn a_run_of_a_server_that_died_while_the_clock_was_ahead_is_taken_over(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let far = site.start().await;
+    far.create("task", scripted(&stage).attempts(2)).await;
+    let run = far.trigger("task").await;
+    let _lost = stage.enters().await;
+    site.clock.set(noon() + hours(24 * 365));
+    let fate = site.database.connect(site.data()).await;
+    let ahead = (noon() + hours(24 * 300)).as_microsecond();
+    for stamped in ["runs WHERE lease_until", "replicas WHERE seen_at"] {
+        until(stamped, async || {
+            far.advance(5);
+            let select = format!("SELECT 1 FROM {stamped} > {ahead}");
+            let select = sea_orm::Statement::from_string(fate.get_database_backend(), select);
+            fate.query_one_raw(select).await.unwrap().map(drop)
+        })
+        .await;
+    }
+    far.kill().await;
+
+    site.clock.set(noon() + hours(1));
+    let near = site.start().await;
+    until("the run to be taken over", async || {
+        near.advance(5);
+        let run = near.run(&run.name).await;
+        (run.attempt == 2).then_some(())
+    })
+    .await;
+    stage.enters().await.succeeds();
+    near.ended(&run.name).await;
+    let replicas = near
+        .client
+        .scheduler()
+        .list_replicas(pb::ListReplicasRequest::default())
+        .await;
+    let replicas = replicas.unwrap().into_inner().replicas;
+    let alive = replicas.iter().filter(|replica| replica.alive);
+    assert!(alive.clone().all(|replica| replica.self_), "{replicas:?}");
+    near.stop().await;
 }

@@ -85,7 +85,7 @@ impl Store {
                 .push(" ORDER BY "),
             None => select.push(" ORDER BY own_database DESC, "),
         };
-        let select = self.believed_first(select);
+        let select = self.believed_first(select, "frozen_at");
         self.first(select.push(", frozen_at DESC LIMIT 1").done())
             .await
     }
@@ -95,17 +95,17 @@ impl Store {
     pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
         let select = "SELECT body FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL \
                       AND kind = 'full' ORDER BY own_database DESC, ";
-        let select = self.believed_first(self.sql(select));
+        let select = self.believed_first(self.sql(select), "frozen_at");
         self.first(select.push(", frozen_at DESC LIMIT 1").done())
             .await
     }
 
     /// What a clock that was ahead has stamped is not the newest, where there is another.
-    fn believed_first(&self, select: Sql) -> Sql {
+    pub(super) fn believed_first(&self, select: Sql, stamp: &str) -> Sql {
         let now = self.inner.clock.now();
         let now = now.checked_add(AHEAD).unwrap_or(now);
         select
-            .push("CASE WHEN frozen_at <= ")
+            .push(&format!("CASE WHEN {stamp} <= "))
             .bind(convert::micros(now))
             .push(" THEN 0 ELSE 1 END")
     }
@@ -134,7 +134,7 @@ impl Store {
             .bind(policy)
             .push(" AND removed_at IS NULL ORDER BY ");
         let select = self
-            .believed_first(select)
+            .believed_first(select, "frozen_at")
             .push(", frozen_at DESC, id DESC LIMIT ")
             .bind(limit)
             .done();
