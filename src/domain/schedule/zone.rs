@@ -53,7 +53,7 @@ pub(super) struct Zone {
     pub(super) time_zone: TimeZone,
     /// Version of the tz database that it is from.
     pub(super) version: Arc<str>,
-    /// Tells its rules from others, whatever they are called: the same on every server that has the same rules.
+    /// Tells its rules from those that it had or may have: the same on every server that has the same rules of it.
     pub(super) digest: u32,
     periods: Vec<Period>,
     /// Another has taken its place.
@@ -92,7 +92,7 @@ impl Zone {
         Self {
             name: name.to_owned(),
             version,
-            digest: digest(&periods),
+            digest: digest(name, &periods),
             time_zone,
             periods,
             outdated: AtomicBool::new(false),
@@ -184,12 +184,13 @@ pub fn zones_in_use() -> BTreeMap<String, u32> {
     zones.values().map(zone).collect()
 }
 
-fn digest(periods: &[Period]) -> u32 {
+/// With the name: of two zones that have the same rules, one may get others.
+fn digest(name: &str, periods: &[Period]) -> u32 {
     let numbers = periods
         .iter()
         .flat_map(|period| [period.start, period.offset]);
     let bytes: Vec<u8> = numbers.flat_map(i64::to_be_bytes).collect();
-    let [.., a, b, c, d] = hash::draw("", &bytes).to_be_bytes();
+    let [.., a, b, c, d] = hash::draw(name, &bytes).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
 
