@@ -7,6 +7,7 @@
 
 use std::{
     fmt::Debug,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +33,15 @@ pub trait Clock: Debug + Send + Sync {
 
     /// Moves the clock to `now` where it runs by an anchor; nothing where it does not.
     fn anchor(&self, now: Timestamp);
+
+    /// How much time has passed since the machine was started, its sleep included: what explains a clock that has jumped.
+    fn since_boot(&self) -> Duration;
+
+    /// Names that start of the machine: spans since it can be compared where this is the same.
+    fn boot(&self) -> String;
+
+    /// Whether the host's clock was set by others since the start; none where the host does not tell.
+    fn is_synchronised(&self) -> Option<bool>;
 }
 
 pub type SharedClock = Arc<dyn Clock>;
@@ -60,6 +70,18 @@ pub fn wall_now() -> Timestamp {
 /// `instant` without what is below a microsecond.
 pub fn cut(instant: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
+}
+
+/// What the kernel tells of the time since the start, sleep included, in hundredths of a second.
+const UPTIME: &str = "/proc/uptime";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+/// Made by systemd-timesyncd where it runs, and in it a file once it has set the clock.
+const TIMESYNC: &str = "/run/systemd/timesync";
+
+fn uptime() -> Option<Duration> {
+    let text = std::fs::read_to_string(UPTIME).ok()?;
+    let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -138,39 +160,86 @@ impl Clock for AnchoredClock {
             since: Instant::now(),
         });
     }
+
+    /// Where the kernel does not tell, the time for which the machine was awake.
+    fn since_boot(&self) -> Duration {
+        uptime().unwrap_or_else(|| self.passed())
+    }
+
+    fn boot(&self) -> String {
+        let id = std::fs::read_to_string(BOOT);
+        // Of those without, none is like another.
+        id.map_or_else(
+            |_| uuid::Uuid::now_v7().to_string(),
+            |id| id.trim().to_owned(),
+        )
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        let folder = Path::new(TIMESYNC);
+        folder
+            .is_dir()
+            .then(|| folder.join("synchronized").exists())
+    }
 }
 
 /// A clock that stands still until it is told to move, in either direction.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     reading: Arc<watch::Sender<Reading>>,
+    boot: uuid::Uuid,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     now: Timestamp,
     passed: Duration,
+    since_boot: Duration,
+    is_synchronised: Option<bool>,
 }
 
 impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
-        let passed = Duration::ZERO;
+        let reading = Reading {
+            now,
+            passed: Duration::ZERO,
+            since_boot: Duration::ZERO,
+            is_synchronised: None,
+        };
         Self {
-            reading: Arc::new(watch::Sender::new(Reading { now, passed })),
+            reading: Arc::new(watch::Sender::new(reading)),
+            boot: uuid::Uuid::now_v7(),
         }
     }
 
     /// Lets time pass, and wakes every sleeper whose deadline has come.
     pub fn advance(&self, by: SignedDuration) {
         self.reading.send_modify(|reading| {
+            let by_passing = Duration::try_from(by).unwrap_or_default();
             reading.now += by;
-            reading.passed += Duration::try_from(by).unwrap_or_default();
+            reading.passed += by_passing;
+            reading.since_boot += by_passing;
         });
     }
 
-    /// Sets the clock, forward or back; no time passes.
+    /// Sets the clock, forward or back; no time passes for who is awake. Forward, as where the machine has slept.
     pub fn set(&self, now: Timestamp) {
+        self.reading.send_modify(|reading| {
+            let slept = now.duration_since(reading.now);
+            reading.since_boot += Duration::try_from(slept).unwrap_or_default();
+            reading.now = now;
+        });
+    }
+
+    /// Sets the clock, forward or back, and nothing explains it.
+    pub fn jump(&self, now: Timestamp) {
         self.reading.send_modify(|reading| reading.now = now);
+    }
+
+    /// What the host tells of it.
+    pub fn synchronise(&self, is_synchronised: Option<bool>) {
+        self.reading
+            .send_modify(|reading| reading.is_synchronised = is_synchronised);
     }
 
     /// Completes once the reading is so.
@@ -207,6 +276,18 @@ impl Clock for ManualClock {
     }
 
     fn anchor(&self, _: Timestamp) {}
+
+    fn since_boot(&self) -> Duration {
+        self.reading.borrow().since_boot
+    }
+
+    fn boot(&self) -> String {
+        self.boot.to_string()
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        self.reading.borrow().is_synchronised
+    }
 }
 
 #[cfg(test)]

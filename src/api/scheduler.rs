@@ -12,8 +12,8 @@ use super::{
     page, request::Asked, watch::stream_end,
 };
 use crate::{
-    domain::task::Pause,
-    engine::{ALIVE_FOR, AgendaPlace, Drained, LOG_BYTES_MAX},
+    domain::{rules::ZoneRules, task::Pause},
+    engine::{AgendaPlace, Drained, LOG_BYTES_MAX},
     error::Error,
     pb::{self, scheduler_service_server::SchedulerService},
 };
@@ -39,7 +39,7 @@ impl SchedulerService for Api {
         Ok(Response::new(pb::GetServerInfoResponse {
             version: self.info.version.clone(),
             storage: engine.store().kind().to_owned(),
-            tzdata_version: engine.tzdb().to_owned(),
+            tzdata_version: engine.tzdb(),
             replica: format!("replicas/{}", engine.replica().id),
             cluster_id: self.info.cluster_id.clone(),
             time_zone: engine.default_zone().to_owned(),
@@ -204,6 +204,7 @@ impl SchedulerService for Api {
             .skip(offset)
             .take(size)
             .map(|row| pb::Replica {
+                alive: row.is_alive(now),
                 name: format!("replicas/{}", row.id),
                 host: row.host,
                 process_id: row.process_id,
@@ -212,7 +213,9 @@ impl SchedulerService for Api {
                 start_time: Some(time::stamp(row.started_at)),
                 seen_time: Some(time::stamp(row.seen_at)),
                 self_: row.id == own,
-                alive: now.duration_since(row.seen_at) <= ALIVE_FOR,
+                tzdata_version: ZoneRules::read(&row.rules)
+                    .map(|rules| rules.version)
+                    .unwrap_or_default(),
             });
         Ok(Response::new(pb::ListReplicasResponse {
             replicas: replicas.collect(),
@@ -277,6 +280,18 @@ impl SchedulerService for Api {
         }))
     }
 
+    async fn accept_clock(
+        &self,
+        request: Request<pb::AcceptClockRequest>,
+    ) -> Reply<pb::AcceptClockResponse> {
+        let who = caller(&request)?;
+        let reason = names::reason(request.into_inner().reason)?;
+        let hold = self.engine.accept_clock(&who, &reason).await?;
+        Ok(Response::new(pb::AcceptClockResponse {
+            hold: Some(convert::clock_hold(&hold)),
+        }))
+    }
+
     async fn get_drain(&self, _: Request<pb::GetDrainRequest>) -> Reply<pb::GetDrainResponse> {
         Ok(Response::new(pb::GetDrainResponse {
             drain: Some(self.drain_state(self.engine.drained())),
@@ -306,10 +321,15 @@ fn differs(a: &pb::Status, b: &pb::Status) -> bool {
             clock_offset: None,
             ..database
         }),
-        scheduler: status.scheduler.map(|figures| pb::SchedulerFigures {
-            last_tick_time: None,
-            ..figures
-        }),
+        scheduler: status
+            .scheduler
+            .clone()
+            .map(|figures| pb::SchedulerFigures {
+                last_tick_time: None,
+                audited_row_count: 0,
+                uncompared_row_count: 0,
+                ..figures
+            }),
         rounds: Vec::new(),
         ..status.clone()
     };

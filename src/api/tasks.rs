@@ -222,6 +222,28 @@ impl TaskService for Api {
         asked.reply(self, done, answer).await
     }
 
+    async fn realign_task(
+        &self,
+        request: Request<pb::RealignTaskRequest>,
+    ) -> Reply<pb::RealignTaskResponse> {
+        let asked = Asked::new("RealignTask", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let name = names::task("name", &asked.body.name)?;
+        let reason = names::reason(asked.body.reason.clone())?;
+        let etag = (!asked.body.etag.is_empty()).then_some(asked.body.etag.as_str());
+        let answer = |task: &Task| pb::RealignTaskResponse {
+            task: Some(convert::task(task)),
+        };
+        let encode = |task: &Task| answer(task).encode_to_vec();
+        let done = self
+            .engine
+            .realign_task(&asked.who, &name, etag, &reason, asked.remember(&encode))
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
     async fn trigger_task(
         &self,
         request: Request<pb::TriggerTaskRequest>,

@@ -9,10 +9,11 @@ use tracing::warn;
 
 use crate::{
     clock::{self, Stopwatch},
-    domain::retry::later,
-    engine::Engine,
-    error::Result,
+    domain::{problem::ProblemKind, retry::later},
+    engine::{CLOCK, Engine, rules_in_use},
+    error::{Error, Result},
     monitor::Monitor,
+    store::ReplicaRow,
 };
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -56,11 +57,25 @@ pub(super) async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
     let reading = reading.saturating_add(half).unwrap_or(reading);
     engine.clock().anchor(reading);
     monitor.tell_clock_offset(clock::wall_now().duration_since(reading));
+    match engine.held_still().await? {
+        Some(hold) => monitor.memory().raise(engine.clock_problem(&hold), None),
+        None => {
+            let (kind, now) = (ProblemKind::ClockHeld, engine.clock().now());
+            monitor.memory().clear(kind, CLOCK, now);
+        }
+    }
 
     let mut tx = store.begin().await?;
-    tx.replica_seen(engine.replica()).await?;
-    let before = tx.now().saturating_sub(FORGET_AFTER).unwrap_or(tx.now());
-    tx.replicas_prune(before).await?;
+    let seen = ReplicaRow {
+        rules: serde_json::to_string(&rules_in_use()).map_err(Error::internal)?,
+        ..engine.replica().clone()
+    };
+    tx.replica_seen(&seen).await?;
+    engine.note_clock(&mut tx).await?;
+    // By a clock in doubt, all others have been silent for long.
+    if engine.held().is_none() {
+        tx.replicas_prune(FORGET_AFTER).await?;
+    }
     tx.commit().await
 }
 

@@ -12,7 +12,7 @@ use crate::{
         ReplicaId,
         problem::{Problem, ProblemKind},
     },
-    engine::{Auditor, Engine, Recovery, Rounds, Scheduler, keep_up},
+    engine::{Auditor, Engine, Recovery, Rounds, Rules, Scheduler, keep_up},
     monitor::Monitor,
     process,
     store::Store,
@@ -69,6 +69,10 @@ pub(super) fn keep_loops(
     let (of, bells, until) = (engine.clone(), rounds.clone(), stop.clone());
     supervisor.keep("auditor", stop, move || {
         Auditor::new(of.clone()).run(until.clone(), bells.audit())
+    });
+    let (of, until) = (engine.clone(), stop.clone());
+    supervisor.keep("rules", stop, move || {
+        Rules::new(of.clone()).run(until.clone())
     });
     let (of, until) = (engine.clone(), stop.clone());
     supervisor.keep("scheduler", stop, move || {
@@ -137,7 +141,9 @@ pub(super) async fn tell_health(
         let writable = !open(ProblemKind::DatabaseUnwritable);
         let told = Health {
             ready: status.reachable && !open(ProblemKind::ClockOffset) && writable,
-            scheduler: status.reachable && !open(ProblemKind::SlotUndecided),
+            scheduler: status.reachable
+                && !open(ProblemKind::SlotUndecided)
+                && !open(ProblemKind::ClockHeld),
             storage: status.reachable && writable,
         };
         health.set(told).await;

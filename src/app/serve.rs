@@ -179,6 +179,7 @@ pub async fn serve(
             audit_grace: config.audit_grace,
         },
     );
+    engine.begin_clock().await?;
     let mut probes = ports.probes.clone();
     probes.push(Arc::new(TasksReady(engine.clone())));
     probes.push(Arc::new(BackupsReady::new(
@@ -197,6 +198,7 @@ pub async fn serve(
         policy_tasks: policies(true),
         tasks: Arc::new(config.tasks.clone()),
         brought,
+        is_put_off: Arc::default(),
     };
     standing.begin().await?;
 
@@ -379,6 +381,7 @@ fn replica(config: &Config, clock: &SharedClock) -> ReplicaRow {
         process_id: i64::from(std::process::id()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         configuration_hash: config.hash.clone(),
+        rules: String::new(),
         started_at: now,
         seen_at: now,
     }

@@ -1,6 +1,13 @@
 //! Whether this server's configuration is in force: judged at its start, and again and again while it is not.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +27,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(10);
 /// Between two looks of one that was in force at its start.
 const SELDOM: Duration = Duration::from_secs(60);
+/// Between two looks whether the clock is gone by, real time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long servers may take to be started one after the other with a new configuration.
 const TURN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// How long nobody must have served the newer configuration before an older one that waits takes its place: whoever
@@ -37,6 +46,8 @@ pub(super) struct Standing {
     /// The configuration's layer of each task.
     pub(super) tasks: Arc<BTreeMap<TaskName, Map<String, Value>>>,
     pub(super) brought: Arc<Brought>,
+    /// The first look waits for the clock.
+    pub(super) is_put_off: Arc<AtomicBool>,
 }
 
 impl Standing {
@@ -47,6 +58,12 @@ impl Standing {
     /// Where the configuration does not fit; where the database is away.
     pub(super) async fn begin(&self) -> anyhow::Result<()> {
         house::tick(&self.engine, &self.monitor).await?;
+        if self.engine.held().is_some() {
+            // What changes a task closes its slots up to now, which is in doubt.
+            warn!("the configuration is brought into force once the clock is gone by");
+            self.is_put_off.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
         let begun = self.look(None).await;
         if begun.is_err()
             && let Err(error) = house::leave(&self.engine).await
@@ -61,6 +78,21 @@ impl Standing {
     pub(super) async fn run(self, stop: CancellationToken) {
         let (mut alone_since, mut outdated_since) = (None, None);
         while !stop.is_cancelled() {
+            if self.is_put_off.load(Ordering::Relaxed) {
+                stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN))
+                    .await;
+                if self.engine.held().is_some() {
+                    continue;
+                }
+                match stop.run_until_cancelled(self.look(None)).await {
+                    Some(Ok(_)) => self.is_put_off.store(false, Ordering::Relaxed),
+                    Some(Err(error)) => {
+                        warn!("the configuration is not brought into force: {error:#}");
+                    }
+                    None => {}
+                }
+                continue;
+            }
             let stands_back = self.engine.stands_back();
             let every = if stands_back { EVERY } else { SELDOM };
             let wake_at = later(self.engine.clock().now(), every);

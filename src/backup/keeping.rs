@@ -21,6 +21,8 @@ use crate::{
 
 /// How far back the slots of a schedule are looked for.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// What was stamped is later than now by so much at the most, where the clock is right.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 /// How old the newest good point may be where nothing is scheduled.
 const UNSCHEDULED: SignedDuration = SignedDuration::from_hours(48);
 
@@ -102,7 +104,7 @@ impl Backups {
             &facts,
             &policy.retention,
             self.clock().now(),
-            &self.settings().zone,
+            &self.settings().zone.rules(),
             &freeze,
         );
         Ok(PolicyPlan {
@@ -171,8 +173,11 @@ impl Backups {
         let schedule = Schedule::parse(
             &policy.schedule,
             policy.task()?.as_str(),
-            self.settings().zone.iana_name().unwrap_or("UTC"),
+            self.settings().zone.name(),
         )?;
+        // What a clock that was ahead has stamped says nothing of when it was.
+        let believed = since.duration_since(now) <= AHEAD;
+        let since = if believed { since } else { Timestamp::MIN };
         let from = since.max(now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN));
         // The slot at which the newest was made lies just before it.
         Ok(count <= schedule.slots(from, just_before(now)).take(count).count())
@@ -194,7 +199,7 @@ impl Backups {
             }
         }
         let age = self.clock().now().duration_since(point.frozen_at);
-        Ok(any || UNSCHEDULED < age)
+        Ok(any || UNSCHEDULED < age || age < -AHEAD)
     }
 
     /// Keeps a point whatever retention says, for a reason; or, without one, lets it go again.

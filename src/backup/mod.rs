@@ -38,7 +38,6 @@ mod work;
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use jiff::tz::TimeZone;
 
 pub use self::{
     keeping::PolicyPlan,
@@ -56,7 +55,10 @@ pub use crate::domain::backup::figures::BackupFigures;
 use crate::{
     clock::SharedClock,
     config::BackupsConfig,
-    domain::backup::{PointState, PolicyId, PolicyKind, point::RestorePoint, policy::Policy},
+    domain::{
+        backup::{PointState, PolicyId, PolicyKind, point::RestorePoint, policy::Policy},
+        schedule::NamedZone,
+    },
     error::{Error, Reason, Result},
     store::Store,
 };
@@ -74,7 +76,7 @@ const SPEED_KEY: &str = "backup_drill_speed";
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The organisation's.
-    pub zone: TimeZone,
+    pub zone: NamedZone,
     /// The data directory, which all replicas share.
     pub data: PathBuf,
     pub config: BackupsConfig,

@@ -150,8 +150,13 @@ pub(super) fn audit_slots(flags: &Flags) -> Done {
                 ))?;
             }
         }
+        say(&audit.uncompared.to_string())?;
+        let left = match audit.uncompared.rows() {
+            0 => String::new(),
+            rows => format!(", {rows} rows of them not compared"),
+        };
         say(&format!(
-            "{} tasks, {} ledger rows, {} slots audited: {findings} findings\n",
+            "{} tasks, {} ledger rows, {} slots audited{left}: {findings} findings\n",
             audit.task_count, audit.row_count, audit.slot_count
         ))?;
         if 0 < findings {

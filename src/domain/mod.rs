@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod caller;
+pub mod clock_guard;
 pub mod configuration;
 pub mod decide;
 pub mod document;
@@ -11,6 +12,7 @@ pub mod ledger;
 pub mod log;
 pub mod problem;
 pub mod retry;
+pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod sealed;

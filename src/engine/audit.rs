@@ -1,10 +1,13 @@
 //! Compares a task's ledger with what its revisions say it should be: the auditor's eyes, and the
 //! command `watchbell audit-slots`.
 
+mod uncompared;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
+pub use self::uncompared::Uncompared;
 use crate::{
     domain::{
         Task,
@@ -45,7 +48,8 @@ pub(super) struct Audit {
     pub(super) upto: Timestamp,
     /// A slot was decided on time in the rows that were looked at.
     pub(super) on_time: bool,
-    rows: u64,
+    pub(super) uncompared: Uncompared,
+    pub(super) rows: u64,
     slots: i64,
 }
 
@@ -57,6 +61,8 @@ pub struct WholeAudit {
     pub task_count: usize,
     pub row_count: u64,
     pub slot_count: i64,
+    /// Of these.
+    pub uncompared: Uncompared,
 }
 
 /// Everything that is wrong with the ledger, from each task's creation on: `watchbell audit-slots`.
@@ -82,6 +88,7 @@ pub async fn audit(
             let (audit, more) = audit_since(store, &task, default_zone, now, grace, paused).await?;
             whole.row_count += audit.rows;
             whole.slot_count += audit.slots;
+            whole.uncompared.add(audit.uncompared);
             // Late is no fault of the ledger: what is late is accounted for.
             let faults = audit.findings.into_iter();
             found.extend(faults.filter(|finding| finding.kind != LATE));
@@ -173,6 +180,7 @@ impl Audit {
             findings: Vec::new(),
             upto: from,
             on_time: false,
+            uncompared: Uncompared::default(),
             rows: rows.len() as u64,
             slots: rows.iter().map(|row| row.count).sum(),
         };
@@ -236,14 +244,17 @@ fn check_place(row: &SlotRow, is_first: bool, audit: &mut Audit) {
 }
 
 fn check_row(row: &SlotRow, schedule: Option<&Schedule>, grace: Duration, audit: &mut Audit) {
+    let uncompared = &mut audit.uncompared;
     if row.outcome == SlotOutcome::Pruned {
-        return;
+        return uncompared.pruned.count(row);
     }
-    // With other rules of the zone the same instants need not be slots.
-    let Some(schedule) = schedule.filter(|_| row.tzdb == crate::domain::schedule::tzdb_version())
-    else {
-        return;
+    let Some(schedule) = schedule else {
+        return uncompared.unreadable.count(row);
     };
+    // With other rules of the zone the same instants need not be slots.
+    if !schedule.is_made_by(&row.tzdb) {
+        return uncompared.of_version(&row.tzdb).count(row);
+    }
     let expected = schedule.count(row.after_at, row.upto_at);
     if u64::try_from(row.count).ok() != Some(expected) {
         audit.findings.push(Finding {

@@ -9,11 +9,11 @@ use std::{
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Engine,
-    audit::{Audit, Finding, UNDECIDED},
+    audit::{Audit, Finding, UNDECIDED, Uncompared},
     audited::{Change, Look},
 };
 use crate::{
@@ -95,7 +95,9 @@ impl Auditor {
         let pause = store.global_pause().await?;
         let now = self.engine.clock().now();
         let grace = self.engine.settings().audit_grace;
-        let paused = pause.is_some_and(|pause| pause.holds_at(now, grace));
+        // What is held back on purpose is no dead scheduler, and told by itself.
+        let paused =
+            self.engine.held().is_some() || pause.is_some_and(|pause| pause.holds_at(now, grace));
         let open = store.problems(now).await?;
         let open = open
             .into_iter()
@@ -198,6 +200,7 @@ impl Auditor {
 
         let mut changes = Vec::new();
         let mut more = Vec::new();
+        let (mut seen, mut uncompared) = (0, Uncompared::default());
         for mark in marks {
             let from = rows.partition_point(|row| row.task_id < mark.id);
             let upto = rows.partition_point(|row| row.task_id <= mark.id);
@@ -211,6 +214,8 @@ impl Auditor {
                 old.get(&(mark.id, revision))
             };
             let mut audit = Audit::of(&rows[from..upto], mark.audited_at, schedule, grace);
+            seen += audit.rows;
+            uncompared.add(std::mem::take(&mut audit.uncompared));
             let is_whole = cut.is_none_or(|cut| mark.id < cut);
             if let Some(schedule) =
                 newest.filter(|_| is_whole && !look.paused && !mark.holds_at(now, grace))
@@ -229,6 +234,14 @@ impl Auditor {
                     ..mark
                 });
             }
+        }
+        engine.board().note(|notes| {
+            notes.audited_rows += seen;
+            notes.uncompared_rows += uncompared.rows();
+        });
+        let lines = uncompared.to_string();
+        for line in lines.lines() {
+            info!("{line}");
         }
         changes.retain(|change| !change.is_nothing());
         if !changes.is_empty() {

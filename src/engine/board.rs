@@ -22,6 +22,11 @@ pub struct Notes {
     pub clock_offset: Option<SignedDuration>,
     /// Finishes that are held back because the database is away.
     pub unrecorded: usize,
+    /// Tasks planned by other rules of their zone, and left to a server that has newer ones.
+    pub planned_otherwise: u64,
+    /// Rows of the ledger that the auditor has looked at since the start, and of these what it did not compare.
+    pub audited_rows: u64,
+    pub uncompared_rows: u64,
     /// Moves where a caller has changed what a status shows: the next one is read anew.
     pub changes: u64,
 }

@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
-use super::{ALIVE_FOR, Engine};
+use super::Engine;
 use crate::{
     domain::{
         TaskName,
@@ -136,9 +136,7 @@ impl Engine {
         if self.store().file().is_none() {
             let now = self.clock().now();
             others = self.store().replicas().await?;
-            others.retain(|other| {
-                other.id != self.replica().id && now.duration_since(other.seen_at) <= ALIVE_FOR
-            });
+            others.retain(|other| other.id != self.replica().id && other.is_alive(now));
         }
         let living: Vec<Identity<'_>> = others
             .iter()

@@ -122,7 +122,6 @@ impl Engine {
                 schedule: &schedule,
                 now,
                 live: live.get(&task.id).map_or(&[], Vec::as_slice),
-                tzdb: self.tzdb(),
             };
             let (from, was_paused) = (task.cursor_at, task.pause.is_some());
             let decision = decide::decide(&mut task, &facts);

@@ -1,17 +1,17 @@
 //! Where what runs differs from what is configured.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::Engine;
-use crate::{domain::Task, error::Result};
-
-/// A replica without a sign of life for longer than this is not compared.
-pub const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
+use super::{Engine, rules_in_use};
+use crate::{
+    domain::{Task, rules::ZoneRules},
+    error::Result,
+};
 
 /// Something that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriftItem {
-    /// OVERRIDE, DUPLICATE_WORK, REPLICA_CONFIGURATION or REPLICA_VERSION.
+    /// OVERRIDE, DUPLICATE_WORK, PLAN_TZDATA, REPLICA_CONFIGURATION, REPLICA_TZDATA or REPLICA_VERSION.
     pub kind: &'static str,
     pub subject: String,
     pub message: String,
@@ -21,7 +21,7 @@ pub struct DriftItem {
 
 impl Engine {
     /// Overrides that change something, with their age; tasks of the API that do the work of a configured one; replicas
-    /// that differ from this one. Nothing else: a list that is never empty is read by nobody.
+    /// that differ from this one, and plans by other rules of time zones. Nothing else: a list that is never empty is read by nobody.
     ///
     /// # Errors
     /// Where the database is away.
@@ -57,6 +57,16 @@ impl Engine {
                 message,
             ));
         }
+        let planned_otherwise = self.board().read().planned_otherwise;
+        if 0 < planned_otherwise {
+            let message = format!(
+                "{planned_otherwise} tasks are planned by other rules of their time zone than this server's, whose tz \
+                 database is {}: another server has newer ones",
+                self.tzdb()
+            );
+            let subject = format!("replicas/{}", self.replica().id);
+            items.push(plain("PLAN_TZDATA", subject, message));
+        }
         items.extend(self.replica_drift().await?);
         items.sort_by(|a, b| (&a.subject, a.kind).cmp(&(&b.subject, b.kind)));
         Ok(items)
@@ -71,7 +81,7 @@ impl Engine {
             return Ok(items);
         }
         for other in self.store().replicas().await? {
-            if other.id == own.id || ALIVE_FOR < now.duration_since(other.seen_at) {
+            if other.id == own.id || !other.is_alive(now) {
                 continue;
             }
             let subject = format!("replicas/{}", other.id);
@@ -81,6 +91,11 @@ impl Engine {
                     other.host
                 );
                 items.push(plain("REPLICA_CONFIGURATION", subject.clone(), message));
+            }
+            let rules = ZoneRules::read(&other.rules);
+            if let Some(unlike) = rules.and_then(|rules| rules.told_beside(&rules_in_use())) {
+                let message = format!("on {}: {unlike}", other.host);
+                items.push(plain("REPLICA_TZDATA", subject.clone(), message));
             }
             if other.version != own.version {
                 let message = format!(

@@ -8,6 +8,7 @@ use super::{
     Engine,
     catalogue::{MISFIT, merged},
     deciding::skipped,
+    etag::check_etag,
     owned,
 };
 use crate::{
@@ -37,6 +38,7 @@ impl Engine {
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
         self.refuse_older()?;
+        self.refuse_held()?;
         let mut tx = self.store().begin().await?;
         let override_of = |(field, value)| (field, by(who, value, reason, tx.now()));
         let layers = Layers {
@@ -73,6 +75,7 @@ impl Engine {
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
         self.refuse_older()?;
+        self.refuse_held()?;
         let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
@@ -119,6 +122,7 @@ impl Engine {
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
         self.refuse_older()?;
+        self.refuse_held()?;
         let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
@@ -155,6 +159,7 @@ impl Engine {
         etag: Option<&str>,
         remember: Option<Remember<'_, ()>>,
     ) -> Result<()> {
+        self.refuse_held()?;
         let mut tx = self.begin_after_pauses().await?;
         let mut task = self.settled(&mut tx, name).await?;
         check_etag(&task, etag)?;
@@ -210,6 +215,7 @@ impl Engine {
             cursor_at: now,
             next_slot_at: None,
             next_due_at: None,
+            rules: 0,
             pause: None,
             created_at: now,
             updated_at: now,
@@ -344,20 +350,6 @@ fn by(who: &Caller, value: Value, reason: &str, at: jiff::Timestamp) -> Override
         principal: who.principal.clone(),
         at,
         reason: reason.to_owned(),
-    }
-}
-
-fn check_etag(task: &Task, etag: Option<&str>) -> Result<()> {
-    match etag {
-        Some(etag) if etag != task.etag() => Err(Error::Aborted {
-            reason: Reason::EtagMismatch,
-            message: format!(
-                "{} has changed since it was read: its etag is now {}; read it again, then decide again",
-                task.resource_name(),
-                task.etag()
-            ),
-        }),
-        _ => Ok(()),
     }
 }
 

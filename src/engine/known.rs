@@ -47,6 +47,19 @@ struct Known {
     schedule: Option<Schedule>,
 }
 
+impl Known {
+    /// The schedule, by the zone's rules as they are.
+    fn current(&self) -> Option<&Schedule> {
+        self.schedule
+            .as_ref()
+            .filter(|schedule| schedule.is_current())
+    }
+
+    fn into_schedule(self) -> Option<Schedule> {
+        self.schedule.filter(Schedule::is_current)
+    }
+}
+
 impl KnownTasks {
     fn get(&self, id: TaskId, revision: i64) -> Option<Known> {
         let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +179,7 @@ impl Engine {
         spec: &Arc<TaskSpec>,
     ) -> Result<Schedule> {
         let known = &self.inner.known;
-        if let Some(schedule) = known.get(id, revision).and_then(|known| known.schedule) {
+        if let Some(schedule) = known.get(id, revision).and_then(Known::into_schedule) {
             return Ok(schedule);
         }
         let schedule = match known.schedule_of(spec) {
@@ -212,7 +225,7 @@ impl Engine {
         known.extend(self.inner.known.learn(self.store().specs(&unknown).await?));
         let told = |(id, name, revision): &(TaskId, TaskName, i64)| {
             let found = known.get(id)?;
-            let schedule = match &found.schedule {
+            let schedule = match found.current() {
                 Some(schedule) => schedule.clone(),
                 None => self.schedule_in(*id, name, *revision, &found.spec).ok()?,
             };
@@ -231,13 +244,12 @@ impl Engine {
         known.extend(self.inner.known.learn(self.store().specs(&unknown).await?));
         let schedule = |(id, name, revision): &(TaskId, TaskName, i64)| {
             let schedule = match known.get(id) {
-                Some(Known {
-                    schedule: Some(schedule),
-                    ..
-                }) => Ok(schedule.clone()),
-                Some(found) => self
-                    .schedule_in(*id, name, *revision, &found.spec)
-                    .map_err(|error| error.to_string()),
+                Some(found) => match found.current() {
+                    Some(schedule) => Ok(schedule.clone()),
+                    None => self
+                        .schedule_in(*id, name, *revision, &found.spec)
+                        .map_err(|error| error.to_string()),
+                },
                 None => Err("what it is told to do cannot be read".to_owned()),
             };
             (*id, schedule)

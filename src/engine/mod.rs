@@ -18,8 +18,10 @@ mod deciding;
 mod drain;
 mod drift;
 mod edits;
+mod etag;
 mod finisher;
 mod forsaken;
+mod held;
 mod hosts;
 mod keeper;
 mod kind;
@@ -31,10 +33,12 @@ mod owned;
 mod pauses;
 mod perform;
 mod readiness;
+mod realign;
 mod recovery;
 mod restored;
 mod returning;
 mod rounds;
+mod rules;
 mod run_log;
 mod runner;
 mod scheduler;
@@ -46,14 +50,15 @@ use std::sync::Arc;
 
 pub use self::{
     agenda::{AgendaEntry, AgendaPlace},
-    audit::{Finding, WholeAudit, audit},
+    audit::{Finding, Uncompared, WholeAudit, audit},
     auditor::Auditor,
     board::Board,
     catalogue::{catalogue_misfits, check_catalogue},
     configuration::{Brought, MissingConfiguration, Verdict, refuse_missing},
     context::{RunContext, Step},
     drain::{Drain, Drained},
-    drift::{ALIVE_FOR, DriftItem},
+    drift::DriftItem,
+    held::CLOCK,
     hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},
     orders::{BackfillOrder, Backfilled, TriggerOrder},
@@ -61,6 +66,7 @@ pub use self::{
     recovery::Recovery,
     restored::Settled,
     rounds::{Round, Rounds},
+    rules::{Rules, rules_in_use},
     run_log::LOG_BYTES_MAX,
     runner::Runner,
     scheduler::Scheduler,
@@ -84,13 +90,13 @@ struct Inner {
     registry: SharedRegistry,
     replica: ReplicaRow,
     settings: Settings,
-    tzdb: String,
     known: known::KnownTasks,
     board: Board,
     starter: starts::Starter,
     hosts: hosts::Hosts,
     draining: drain::Draining,
     forsaken: forsaken::Forsaken,
+    doubts: held::Doubts,
 }
 
 /// What the engine takes from the configuration.
@@ -116,12 +122,12 @@ impl Engine {
     ) -> Self {
         let board = Board::new(settings.max_running);
         let inner = Inner {
+            doubts: held::Doubts::of(&*clock),
             store,
             clock,
             registry,
             replica,
             settings,
-            tzdb: crate::domain::schedule::tzdb_version(),
             known: known::KnownTasks::default(),
             board,
             starter: starts::Starter::default(),
@@ -158,9 +164,9 @@ impl Engine {
         &self.inner.settings.default_zone
     }
 
-    /// Version of the tz database in use.
-    pub fn tzdb(&self) -> &str {
-        &self.inner.tzdb
+    /// Version of the tz database in use, as it was at the last look.
+    pub fn tzdb(&self) -> String {
+        crate::domain::schedule::tzdb_version().to_string()
     }
 
     /// Figures of this process that are in no table.
@@ -183,6 +189,10 @@ impl Engine {
 
     fn forsaken(&self) -> &forsaken::Forsaken {
         &self.inner.forsaken
+    }
+
+    fn doubts(&self) -> &held::Doubts {
+        &self.inner.doubts
     }
 
     fn starter(&self) -> &starts::Starter {

@@ -26,6 +26,7 @@ impl Engine {
         until: Option<Timestamp>,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
+        self.refuse_held()?;
         let mut tx = self.begin_after_pauses().await?;
         let pause = pause_by(who, reason, until, tx.now())?;
         let mut task = self.settled(&mut tx, name).await?;
@@ -54,6 +55,7 @@ impl Engine {
         name: &TaskName,
         remember: Option<Remember<'_, Task>>,
     ) -> Result<Task> {
+        self.refuse_held()?;
         let mut tx = self.store().begin().await?;
         let mut task = tx.task_locked(name).await?;
         let Some(pause) = task.pause.clone() else {
@@ -84,6 +86,7 @@ impl Engine {
         until: Option<Timestamp>,
         remember: Option<Remember<'_, Pause>>,
     ) -> Result<Pause> {
+        self.refuse_held()?;
         self.decide_everything_due().await?;
         let mut tx = self.store().begin().await?;
         let pause = pause_by(who, reason, until, tx.now())?;
@@ -116,6 +119,7 @@ impl Engine {
         who: &Caller,
         remember: Option<Remember<'_, u64>>,
     ) -> Result<u64> {
+        self.refuse_held()?;
         let mut tx = self.store().begin().await?;
         let Some(pause) = tx.global_pause_to_set().await? else {
             return Err(Error::conflict(
@@ -186,6 +190,7 @@ impl Engine {
         let pause = self.store().global_pause().await?;
         if let Some(until) = pause.and_then(|pause| pause.until)
             && until <= self.clock().now()
+            && self.held().is_none()
         {
             self.end_global_pause(until).await?;
         }
@@ -196,7 +201,8 @@ impl Engine {
     pub(super) async fn settled(&self, tx: &mut Tx, name: &TaskName) -> Result<Task> {
         let paused = tx.global_pause_locked().await?.is_some();
         let task = tx.task_locked(name).await?;
-        if paused || task.wake_at().is_none_or(|at| tx.now() < at) {
+        let held = self.held().is_some();
+        if paused || held || task.wake_at().is_none_or(|at| tx.now() < at) {
             return Ok(task);
         }
         self.decide(tx, vec![task.course()]).await?;
@@ -246,7 +252,6 @@ impl Engine {
             schedule,
             now,
             live: &[],
-            tzdb: self.tzdb(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 
 use futures_util::StreamExt as _;
 
-use super::{ALIVE_FOR, Engine};
+use super::Engine;
 use crate::{
     domain::{Task, TaskSpec},
     error::Result,
@@ -122,8 +122,7 @@ impl Engine {
         }
         let (own, now) = (self.replica(), self.clock().now());
         let replicas = self.store().replicas().await?;
-        let lives = |seen_at| now.duration_since(seen_at) <= ALIVE_FOR;
-        let mut others = replicas.iter().filter(|other| lives(other.seen_at));
+        let mut others = replicas.iter().filter(|other| other.is_alive(now));
         Ok(others.any(|other| other.version != own.version))
     }
 }

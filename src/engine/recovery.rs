@@ -15,6 +15,8 @@ use crate::{
 
 const BATCH: usize = 256;
 const EVERY: Duration = Duration::from_secs(5);
+/// What was noted is later than now by so much at the most, where the clock is right.
+const AHEAD: Duration = Duration::from_secs(60);
 /// A clock that runs ahead by more, from one look to the next, was set.
 const JUMP: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,8 @@ pub struct Recovery {
     looked: Option<(Timestamp, Duration)>,
     /// Until so much time has passed, nothing is taken from others.
     hold_until: Duration,
+    /// The clock was set back, or may have been while no server ran.
+    was_set_back: bool,
 }
 
 impl Recovery {
@@ -36,6 +40,7 @@ impl Recovery {
             hosts: runner.hosts.clone(),
             looked: None,
             hold_until: Duration::ZERO,
+            was_set_back: true,
         }
     }
 
@@ -84,6 +89,7 @@ impl Recovery {
     /// Where the database is away: nothing is lost, the next tick does it.
     pub async fn tick(&mut self) -> Result<()> {
         self.reap(false).await?;
+        self.recall().await?;
         self.mend_lines().await
     }
 
@@ -95,7 +101,11 @@ impl Recovery {
                 return Ok(());
             }
             let store = self.engine.store();
-            let mut lost = store.runs_lost(now, replica, all_others, BATCH).await?;
+            // No lease is given for so long but by a clock that was ahead; who lives has renewed its own since.
+            let longest = self.engine.settings().lease.saturating_mul(2) + AHEAD;
+            let beyond = retry::later(now, longest);
+            let lost = store.runs_lost(now, beyond, replica, all_others, BATCH);
+            let mut lost = lost.await?;
             // While its handler lives here, a run is ours whatever the lease says.
             lost.retain(|run| !self.hosts.contains(run.id));
             // Locked one after another, in the one order.
@@ -111,7 +121,9 @@ impl Recovery {
             let mut ended = Vec::with_capacity(lost.len());
             for run in &lost {
                 let seen = tx.run_locked(run.id).await?;
-                let expired = seen.lease_until.is_none_or(|until| until <= tx.now());
+                let expired = seen
+                    .lease_until
+                    .is_none_or(|until| until <= tx.now() || beyond < until);
                 if seen.state == RunState::Running
                     && seen.attempt == run.attempt
                     && (expired || all_others)
@@ -130,18 +142,41 @@ impl Recovery {
         }
     }
 
-    /// Whether leases say nothing now, since the clock was set forward a moment ago: they have all run out by
-    /// it, and who lives has still to see that, and to renew its own.
+    /// Whether leases say nothing now, since the clock was set a moment ago: they have all run out by it, or go on for
+    /// long, and who lives has still to see that, and to renew its own.
     fn holds_back(&mut self, now: Timestamp) -> bool {
         let passed = self.engine.clock().passed();
         if let Some((then, by_then)) = self.looked.replace((now, passed)) {
-            let as_it_should = retry::later(then, passed.saturating_sub(by_then) + JUMP);
-            if as_it_should < now {
+            let should = retry::later(then, passed.saturating_sub(by_then));
+            let off = now.duration_since(should);
+            let jump = jiff::SignedDuration::try_from(JUMP).unwrap_or_default();
+            self.was_set_back |= off < -jump;
+            if jump < off.abs() {
                 let renewed_within = self.engine.settings().lease + EVERY;
                 self.hold_until = passed.saturating_add(renewed_within);
             }
         }
         passed < self.hold_until
+    }
+
+    /// Has runs tried again that wait until an instant which a clock has set that was ahead: at the start, and once it
+    /// was set back.
+    async fn recall(&mut self) -> Result<()> {
+        if !self.was_set_back {
+            return Ok(());
+        }
+        let mut tx = self.engine.store().begin().await?;
+        let beyond = retry::later(tx.now(), AHEAD);
+        let recalled = tx.retries_recall(beyond).await?;
+        tx.commit().await?;
+        self.was_set_back = false;
+        if 0 < recalled {
+            info!(
+                runs = recalled,
+                "runs are tried again that a clock which was ahead had put off"
+            );
+        }
+        Ok(())
     }
 
     /// Lets lines move up whose head has gone without a word.

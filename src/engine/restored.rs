@@ -60,6 +60,10 @@ impl Engine {
             tx.commit().await?;
             settled.tasks += 1;
         }
+        // Whoever restores goes by this clock, however old the backup is.
+        let mut tx = self.store().begin().await?;
+        self.note_clock(&mut tx).await?;
+        tx.commit().await?;
         match self.pause_all(who, why, None, None).await {
             // It was paused when the backup was made.
             Err(Error::Conflict { .. }) => {}

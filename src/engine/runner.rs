@@ -165,7 +165,10 @@ impl Runner {
                 tx.commit().await?;
                 continue;
             }
-            if passed(outlook.deadline_at) && self.expire(now).await? {
+            if passed(outlook.deadline_at)
+                && self.engine.held().is_none()
+                && self.expire(now).await?
+            {
                 continue;
             }
             self.passed_over.store(false, Ordering::SeqCst);

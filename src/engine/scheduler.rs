@@ -64,6 +64,10 @@ impl Scheduler {
         loop {
             let now = self.engine.clock().now();
             self.engine.board().ticked(now);
+            // By a clock in doubt nothing is decided. Its own time, at which it may be gone by again, wakes.
+            if let Some(hold) = self.engine.held_still().await? {
+                return Ok(hold.until.min(now + LOOK_AGAIN));
+            }
             if let Some(pause) = store.global_pause().await? {
                 match pause.until {
                     Some(until) if until <= now => {

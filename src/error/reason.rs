@@ -134,6 +134,12 @@ reasons! {
         "The field belongs to the backup policy that owns the task: change it there.";
     ConfigurationOlder = "CONFIGURATION_OLDER" in FAILED_PRECONDITION,
         "This server was started with an older configuration than the one in force: ask another, or start it with the newer.";
+    ClockHeld = "CLOCK_HELD" in FAILED_PRECONDITION,
+        "The clock has jumped, and nothing is decided by it: set it right, accept it, or wait.";
+    ClockNotHeld = "CLOCK_NOT_HELD" in FAILED_PRECONDITION,
+        "Nothing is held back: there is no clock to accept.";
+    NotAhead = "NOT_AHEAD" in FAILED_PRECONDITION,
+        "The task is not decided beyond now: there is nothing to realign.";
     IllegalTransition = "ILLEGAL_TRANSITION" in FAILED_PRECONDITION,
         "The document's status allows no such step.";
     NotDue = "NOT_DUE" in FAILED_PRECONDITION,

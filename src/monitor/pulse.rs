@@ -16,7 +16,6 @@ use tracing::{info, warn};
 use super::sentry::{PERIODS, Post, Sentry};
 use crate::{
     domain::ReplicaId,
-    engine::ALIVE_FOR,
     error::Result,
     store::{ProbeLease, ProbeMark},
 };
@@ -192,7 +191,7 @@ impl Pulse {
         let now = post.engine.clock().now();
         let silent = replicas
             .iter()
-            .filter(|replica| ALIVE_FOR < now.duration_since(replica.seen_at))
+            .filter(|replica| !replica.is_alive(now))
             .map(|replica| replica.id)
             .collect();
         let before = std::mem::replace(&mut self.seen().silent, silent);

@@ -19,6 +19,7 @@ use crate::{
     backup::{BackupFigures, Backups},
     clock::Stopwatch,
     domain::{
+        clock_guard::Hold,
         document::DocumentFigures,
         problem::{self, Problem, ProblemKind},
         task::Pause,
@@ -48,6 +49,12 @@ pub struct Status {
     pub next_due_at: Option<Timestamp>,
     /// Tasks with a slot that is due and not decided.
     pub undecided: i64,
+    /// Why this server decides nothing, if so.
+    pub clock_hold: Option<Hold>,
+    pub tzdata_version: String,
+    /// Rows of the ledger that this server's auditor has looked at, and what it did not compare of these.
+    pub audited_rows: u64,
+    pub uncompared_rows: u64,
     pub running: usize,
     pub max_running: usize,
     pub queue: QueueCounts,
@@ -266,6 +273,10 @@ impl Monitor {
             last_tick_at: notes.last_tick_at,
             next_due_at: store.next_wake().await?,
             undecided: store.due_count(now, 1000).await?,
+            clock_hold: engine.held(),
+            tzdata_version: engine.tzdb(),
+            audited_rows: notes.audited_rows,
+            uncompared_rows: notes.uncompared_rows,
             running: notes.running,
             max_running: engine.board().max_running(),
             queue: store.queue_counts().await?,
@@ -301,6 +312,10 @@ impl Monitor {
             last_tick_at: notes.last_tick_at,
             next_due_at: before.and_then(|status| status.next_due_at),
             undecided: before.map_or(0, |status| status.undecided),
+            clock_hold: engine.held(),
+            tzdata_version: engine.tzdb(),
+            audited_rows: notes.audited_rows,
+            uncompared_rows: notes.uncompared_rows,
             running: notes.running,
             max_running: engine.board().max_running(),
             queue: before.map(|status| status.queue).unwrap_or_default(),

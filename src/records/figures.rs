@@ -117,7 +117,7 @@ impl Documents {
 
     async fn read_report(&self, now: Timestamp) -> Result<DocumentsReport> {
         let store = self.store();
-        let today = day_begins(&self.settings().zone, self.day_of(now));
+        let today = day_begins(&self.settings().zone.rules(), self.day_of(now));
         let mut report = DocumentsReport {
             figures: DocumentFigures {
                 pending_effective: store.documents_waiting(Due::Effective).await?,
@@ -143,7 +143,7 @@ impl Documents {
             let (count, named) = late.await?;
             report.figures.overdue += count;
             if let Some(oldest) = named.first() {
-                let since = day_begins(&self.settings().zone, oldest.day);
+                let since = day_begins(&self.settings().zone.rules(), oldest.day);
                 report.late.push(LateDocuments {
                     due,
                     task,

@@ -13,7 +13,7 @@ mod verbs;
 
 use std::{path::PathBuf, sync::Arc};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 
 pub use self::{
     content::{ContentLimits, NewContent, Orphan, Received, Removed, Uploaded},
@@ -22,7 +22,12 @@ pub use self::{
     import::{BadRow, Import, Progress, Summary, Told},
     new::{NewDocument, NextVersion},
 };
-use crate::{clock::SharedClock, domain::document::day_of, error::Result, store::Store};
+use crate::{
+    clock::SharedClock,
+    domain::{document::day_of, schedule::NamedZone},
+    error::Result,
+    store::Store,
+};
 
 /// What others may ask of documents; cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The organisation's zone: "today" is its day.
-    pub zone: TimeZone,
+    pub zone: NamedZone,
     /// The data directory, which all replicas share.
     pub data: PathBuf,
     pub content: ContentLimits,
@@ -77,7 +82,7 @@ impl Documents {
 
     /// The organisation's day at an instant.
     pub fn day_of(&self, at: Timestamp) -> Date {
-        day_of(&self.inner.settings.zone, at)
+        day_of(&self.inner.settings.zone.rules(), at)
     }
 }
 
@@ -85,6 +90,6 @@ impl Documents {
 ///
 /// # Errors
 /// Where the tz database does not know it.
-pub fn zone(name: &str) -> Result<TimeZone> {
-    TimeZone::get(name).map_err(crate::error::Error::internal)
+pub fn zone(name: &str) -> Result<NamedZone> {
+    NamedZone::find(name).map_err(crate::error::Error::internal)
 }

@@ -134,6 +134,11 @@ impl Tx {
         self.set_value(PAUSE, pause).await
     }
 
+    /// Has schedulers look, once this is committed.
+    pub fn ring_schedule(&mut self) {
+        self.rings.schedule = true;
+    }
+
     /// Sets a value of the cluster, as JSON.
     pub async fn set_value(&mut self, key: &str, value: &impl Serialize) -> Result<()> {
         let upsert = self

@@ -50,6 +50,15 @@ impl Tx {
     /// # Errors
     /// Where the database is away.
     pub async fn configuration_applied(&mut self, applied: &AppliedConfiguration) -> Result<()> {
+        // What a clock that was ahead has stamped would stay the newest until then.
+        let at = micros(applied.applied_at);
+        let believe = self
+            .sql("UPDATE configurations SET applied_at = ")
+            .bind(at - 1)
+            .push(" WHERE applied_at >= ")
+            .bind(at)
+            .done();
+        self.run(believe).await?;
         let insert = self
             .sql("INSERT INTO configurations (id, applied_at, hash, version, file, tasks, how, host, replica) VALUES (")
             .bind(Uuid::now_v7())

@@ -33,6 +33,7 @@ pub struct CourseRow {
     pub cursor_at: Timestamp,
     pub next_slot_at: Option<Timestamp>,
     pub next_due_at: Option<Timestamp>,
+    pub rules: i64,
     pub pause: Option<Pause>,
 }
 
@@ -47,6 +48,7 @@ impl CourseRow {
             cursor_at: self.cursor_at,
             next_slot_at: self.next_slot_at,
             next_due_at: self.next_due_at,
+            rules: self.rules,
             pause: self.pause,
         }
     }
@@ -60,6 +62,7 @@ struct Row {
     cursor_at: i64,
     next_slot_at: Option<i64>,
     next_due_at: Option<i64>,
+    rules: i64,
     pause: Option<String>,
 }
 
@@ -139,6 +142,56 @@ impl Store {
     }
 }
 
+/// By which rules a task's next slot was found.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub id: TaskId,
+    pub name: TaskName,
+    pub revision: i64,
+    pub rules: i64,
+}
+
+#[derive(FromQueryResult)]
+struct PlannedRow {
+    id: uuid::Uuid,
+    name: String,
+    revision: i64,
+    rules: i64,
+}
+
+impl Store {
+    /// Tasks that were planned by none of these rules, in the order of their ids, behind one of them. It reads every
+    /// task, and is for when rules have changed.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn planned_besides(
+        &self,
+        known: &[i64],
+        behind: Option<TaskId>,
+        limit: u64,
+    ) -> Result<Vec<Planned>> {
+        let mut select = self
+            .sql("SELECT id, name, revision, rules FROM tasks WHERE deleted_at IS NULL AND NOT rules")
+            .one_of(Type::Big, known.iter().copied());
+        if let Some(behind) = behind {
+            select = select.push(" AND id > ").bind(behind.0);
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let select = select.push(" ORDER BY id LIMIT ").bind(limit).done();
+        let rows: Vec<PlannedRow> = self.all(select).await?;
+        let read = |row: PlannedRow| {
+            Ok(Planned {
+                id: TaskId(row.id),
+                name: row.name.parse()?,
+                revision: row.revision,
+                rules: row.rules,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
 impl Tx {
     /// The courses of tasks that have to be looked at by now, the longest overdue first to be chosen, locked in
     /// the one order.
@@ -152,7 +205,7 @@ impl Tx {
     ) -> Result<Vec<CourseRow>> {
         let mut select = self
             .sql(
-                "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, pause FROM tasks \
+                "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, rules, pause FROM tasks \
                  WHERE deleted_at IS NULL AND id IN (SELECT id FROM tasks WHERE wake_at <= ",
             )
             .bind(micros(self.now))
@@ -173,19 +226,36 @@ impl Tx {
             .push(") ORDER BY id")
             .postgres(" FOR UPDATE")
             .done();
-        let rows: Vec<Row> = self.all(select).await?;
-        let read = |row: Row| {
-            Ok(CourseRow {
-                id: TaskId(row.id),
-                name: row.name.parse()?,
-                revision: row.revision,
-                cursor_at: convert::instant(row.cursor_at)?,
-                next_slot_at: convert::instant_of(row.next_slot_at)?,
-                next_due_at: convert::instant_of(row.next_due_at)?,
-                pause: convert::read_of(row.pause.as_deref())?,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        courses(self.all(select).await?)
+    }
+
+    /// The courses of these tasks, locked in the one order.
+    pub async fn courses_locked(&mut self, ids: &[TaskId]) -> Result<Vec<CourseRow>> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut ids = ids.to_vec();
+        ids.sort();
+        for chunk in ids.chunks(CHUNK) {
+            let select = self
+                .sql(
+                    "SELECT id, name, revision, cursor_at, next_slot_at, next_due_at, rules, pause FROM tasks \
+                     WHERE deleted_at IS NULL AND id",
+                )
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .push(" ORDER BY id")
+                .postgres(" FOR UPDATE")
+                .done();
+            found.extend(courses(self.all(select).await?)?);
+        }
+        Ok(found)
+    }
+
+    /// Writes anew when the next slots of tasks come, whose cursors stay.
+    ///
+    /// # Errors
+    /// As [`Tx::cursors_move`].
+    pub async fn replan(&mut self, planned: &[(Timestamp, Course)]) -> Result<()> {
+        self.rings.schedule = true;
+        self.cursors_move(planned).await
     }
 
     /// Moves the cursors of tasks that the caller holds locked.
@@ -222,6 +292,22 @@ impl Tx {
     }
 }
 
+fn courses(rows: Vec<Row>) -> Result<Vec<CourseRow>> {
+    let read = |row: Row| {
+        Ok(CourseRow {
+            id: TaskId(row.id),
+            name: row.name.parse()?,
+            revision: row.revision,
+            cursor_at: convert::instant(row.cursor_at)?,
+            next_slot_at: convert::instant_of(row.next_slot_at)?,
+            next_due_at: convert::instant_of(row.next_due_at)?,
+            rules: row.rules,
+            pause: convert::read_of(row.pause.as_deref())?,
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// What moves cursors, and how many each statement must move.
 pub(super) fn move_cursors(
     backend: DbBackend,
@@ -234,6 +320,7 @@ pub(super) fn move_cursors(
         column("next_slot_at", Type::Big).or_null(),
         column("next_due_at", Type::Big).or_null(),
         column("wake_at", Type::Big).or_null(),
+        column("rules", Type::Big),
     ];
     let mut statements = Vec::new();
     for chunk in moved.chunks(CHUNK) {
@@ -245,13 +332,14 @@ pub(super) fn move_cursors(
                 micros_of(course.next_slot_at).into(),
                 micros_of(course.next_due_at).into(),
                 micros_of(course.wake_at()).into(),
+                course.rules.into(),
             ]
         });
         let update = Sql::new(backend, "")
             .with_values(COLUMNS, rows)
             .push(
                 "UPDATE tasks SET cursor_at = v.cursor_at, next_slot_at = v.next_slot_at, \
-                 next_due_at = v.next_due_at, wake_at = v.wake_at FROM v \
+                 next_due_at = v.next_due_at, wake_at = v.wake_at, rules = v.rules FROM v \
                  WHERE tasks.id = v.id AND tasks.cursor_at = v.from_at",
             )
             .done();

@@ -61,6 +61,13 @@ impl Store {
         Ok(highest.unwrap_or(0).max(self.events_pruned_upto().await?))
     }
 
+    /// When the newest event was told; none where there is none.
+    pub async fn events_newest_at(&self) -> Result<Option<Timestamp>> {
+        let newest = "SELECT at AS number FROM events ORDER BY sequence DESC LIMIT 1";
+        let newest: Option<Number> = self.one(self.sql(newest).done()).await?;
+        convert::instant_of(newest.and_then(|row| row.number))
+    }
+
     async fn events_lowest(&self) -> Result<i64> {
         // From where they are gone on: what is left of those that went is passed over.
         let select = self

@@ -53,6 +53,7 @@ mod rows;
 mod runs;
 mod runs_claim;
 mod runs_finish;
+mod runs_follow;
 mod runs_history;
 mod runs_list;
 mod specs;
@@ -90,7 +91,7 @@ pub use self::{
     cluster::GlobalPause,
     coming::{Coming, ComingPlace},
     contents::StoredContent,
-    cursors::CourseRow,
+    cursors::{CourseRow, Planned},
     decided::{Decided, ReadyWrite},
     documents::{
         CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,

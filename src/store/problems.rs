@@ -4,7 +4,10 @@
 
 mod open;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,9 +21,13 @@ use crate::{
     domain::{
         EventKind, NewEvent, ReplicaId,
         problem::{Problem, Severity},
+        retry::later,
     },
     error::Result,
 };
+
+/// None is opened that stays by itself for longer.
+const UNTIL_AT_MOST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// Who looks after problems: a probe, or a part that raises its own; and on which server, where each has its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +174,9 @@ impl Tx {
         let delete = self
             .sql("DELETE FROM problems WHERE until <= ")
             .bind(micros(self.now))
+            // None is kept for so long but by a clock that was ahead.
+            .push(" OR until > ")
+            .bind(micros(later(self.now, UNTIL_AT_MOST)))
             .push(" RETURNING *")
             .done();
         self.problems_gone(delete).await

@@ -119,18 +119,21 @@ impl Store {
         self.some_runs(select, limit).await
     }
 
-    /// Runs whose lease has run out; where `all_others`, also all that another replica holds: on SQLite
+    /// Runs whose lease has run out, or goes on for longer than any that was given by now (`beyond`); where `all_others`, also all that another replica holds: on SQLite
     /// the lock of the data directory proves that no other process lives. At most `limit`.
     pub async fn runs_lost(
         &self,
         now: Timestamp,
+        beyond: Timestamp,
         replica: ReplicaId,
         all_others: bool,
         limit: usize,
     ) -> Result<Vec<Run>> {
         let mut select = self
             .sql("SELECT * FROM runs WHERE state = 'running' AND (lease_until <= ")
-            .bind(micros(now));
+            .bind(micros(now))
+            .push(" OR lease_until > ")
+            .bind(micros(beyond));
         if all_others {
             select = select.push(" OR lease_owner <> ").bind(replica.0);
         }

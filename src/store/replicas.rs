@@ -21,8 +21,21 @@ pub struct ReplicaRow {
     pub process_id: i64,
     pub version: String,
     pub configuration_hash: String,
+    /// Which rules of time zones it has, as JSON; empty where it does not tell.
+    pub rules: String,
     pub started_at: Timestamp,
     pub seen_at: Timestamp,
+}
+
+/// A replica without a sign of life for longer than this is taken for dead.
+const ALIVE_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+impl ReplicaRow {
+    /// Whether its sign of life is recent. One that a clock which was ahead has stamped says nothing: who lives gives
+    /// another.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        now.duration_since(self.seen_at).abs() <= ALIVE_FOR
+    }
 }
 
 impl Store {
@@ -41,6 +54,7 @@ impl Store {
                 process_id: row.process_id,
                 version: row.version,
                 configuration_hash: row.configuration_hash,
+                rules: row.rules,
                 started_at: convert::instant(row.started_at)?,
                 seen_at: convert::instant(row.seen_at)?,
             })
@@ -60,7 +74,7 @@ impl Tx {
     /// Notes a sign of life, and what all that live can read.
     pub async fn replica_seen(&mut self, row: &ReplicaRow) -> Result<()> {
         let upsert = self
-            .sql("INSERT INTO replicas (id, host, process_id, version, configuration_hash, started_at, seen_at, reads) VALUES (")
+            .sql("INSERT INTO replicas (id, host, process_id, version, configuration_hash, rules, started_at, seen_at, reads) VALUES (")
             .bind(row.id.0)
             .push(", ")
             .bind(row.host.clone())
@@ -71,12 +85,14 @@ impl Tx {
             .push(", ")
             .bind(row.configuration_hash.clone())
             .push(", ")
+            .bind(row.rules.clone())
+            .push(", ")
             .bind(micros(row.started_at))
             .push(", ")
             .bind(micros(self.now))
             .push(", ")
             .bind(READS)
-            .push(") ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at")
+            .push(") ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, rules = excluded.rules")
             .done();
         self.run(upsert).await?;
         if self.store.tells_compactly() {
@@ -108,11 +124,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets servers without a sign of life since `before`.
-    pub async fn replicas_prune(&mut self, before: Timestamp) -> Result<u64> {
+    /// Forgets servers without a sign of life for so long; and those whose sign is so far ahead of now.
+    pub async fn replicas_prune(&mut self, silent_for: SignedDuration) -> Result<u64> {
+        let (now, far) = (self.now, silent_for);
         let delete = self
             .sql("DELETE FROM replicas WHERE seen_at < ")
-            .bind(micros(before))
+            .bind(micros(now.saturating_sub(far).unwrap_or(now)))
+            .push(" OR seen_at > ")
+            .bind(micros(now.saturating_add(far).unwrap_or(now)))
             .done();
         self.run(delete).await
     }

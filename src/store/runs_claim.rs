@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Id, Tx, convert,
     convert::micros,
@@ -113,6 +115,22 @@ impl Tx {
             self.tell_run(EventKind::RunStarted, run);
         }
         Ok(runs)
+    }
+
+    /// Has runs tried again now whose last attempt began after `beyond`, by a clock that was ahead, as the retry is set by
+    /// that too; says how many.
+    pub async fn retries_recall(&mut self, beyond: Timestamp) -> Result<u64> {
+        let update = self
+            .sql("UPDATE runs SET claim_at = ")
+            .bind(micros(self.now))
+            .push(", version = version + 1 WHERE state = 'retry_wait' AND claim_at > ")
+            .bind(micros(beyond))
+            .push(" AND attempt_started_at > ")
+            .bind(micros(beyond))
+            .done();
+        let recalled = self.run(update).await?;
+        self.rings.queue |= 0 < recalled;
+        Ok(recalled)
     }
 
     /// Brings runs whose retry is due back into the queue; says how many.

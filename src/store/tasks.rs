@@ -38,6 +38,7 @@ pub(super) struct Whole {
     cursor_at: i64,
     next_slot_at: Option<i64>,
     next_due_at: Option<i64>,
+    rules: i64,
     pause: Option<String>,
     created_at: i64,
     updated_at: i64,
@@ -235,6 +236,7 @@ impl TryFrom<Whole> for Task {
             cursor_at: convert::instant(row.cursor_at)?,
             next_slot_at: convert::instant_of(row.next_slot_at)?,
             next_due_at: convert::instant_of(row.next_due_at)?,
+            rules: row.rules,
             pause: convert::read_of(row.pause.as_deref())?,
             created_at: convert::instant(row.created_at)?,
             updated_at: convert::instant(row.updated_at)?,
@@ -300,6 +302,7 @@ fn row_of(task: &Task) -> Result<task::Model> {
         scheduled_from: micros(task.freshness.scheduled_from),
         owed_slots: task.freshness.owed_slots,
         owed_at: micros_of(task.freshness.owed_at),
+        rules: task.rules,
         // Whatever has changed of it, it is looked at anew.
         stale_check_at: task.deleted_at.is_none().then(|| micros(task.updated_at)),
     })

@@ -27,6 +27,7 @@ mod following;
 mod following_one;
 mod freshness;
 mod fuzzing;
+mod held;
 mod in_force;
 mod kinds;
 mod leases;

@@ -55,6 +55,8 @@ const BACK_TO_THE_FOURTH: &[&str] = &[
     "ALTER TABLE tasks DROP COLUMN stale_check_at",
     "ALTER TABLE tasks DROP COLUMN failed_for",
     "ALTER TABLE tasks DROP COLUMN owed_at",
+    "ALTER TABLE tasks DROP COLUMN rules",
+    "ALTER TABLE replicas DROP COLUMN rules",
     "DROP TABLE configurations",
     "DROP TABLE probes",
     "DELETE FROM cluster WHERE key = 'monitor_lease'",

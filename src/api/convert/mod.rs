@@ -17,6 +17,6 @@ pub(super) use self::{
     document::{content, document, document_basic, document_status_from, history_entry},
     retention::{retention, retention_message, retention_plans},
     run::{run, run_basic, run_state_from, run_trigger_from},
-    status::{drain_state, problem, problem_status},
+    status::{clock_hold, drain_state, problem, problem_status},
     task::{fire, last_run, pause, schedule_spec, slot, slot_outcome_from, task, task_basic},
 };

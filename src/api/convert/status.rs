@@ -4,6 +4,7 @@ use super::time::{span, stamp, stamp_of};
 use crate::{
     domain::{
         ReplicaId,
+        clock_guard::Hold,
         problem::{self, Problem, Severity},
     },
     engine::{Drained, Round},
@@ -13,6 +14,7 @@ use crate::{
 
 pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
     let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     pb::Status {
         overall: severity(problem::overall(&status.problems)).into(),
         check_time: Some(stamp(status.checked_at)),
@@ -22,6 +24,9 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
             last_tick_time: stamp_of(status.last_tick_at),
             next_due_time: stamp_of(status.next_due_at),
             undecided_count: status.undecided,
+            tzdata_version: status.tzdata_version.clone(),
+            audited_row_count: count(status.audited_rows),
+            uncompared_row_count: count(status.uncompared_rows),
         }),
         runner: Some(pb::RunnerFigures {
             running_count: small(status.running),
@@ -43,12 +48,21 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
         failing_task_count: status.tasks.failing,
         rounds: status.rounds.iter().map(round).collect(),
         backups: status.backups.as_ref().map(super::backup_statistics),
+        clock_hold: status.clock_hold.as_ref().map(clock_hold),
         documents: Some(pb::DocumentFigures {
             pending_effective_count: status.documents.pending_effective,
             scheduled_obsolescence_count: status.documents.scheduled_obsolescence,
             overdue_count: status.documents.overdue,
             activated_today_count: status.documents.activated_today,
         }),
+    }
+}
+
+pub(in crate::api) fn clock_hold(hold: &Hold) -> pb::ClockHold {
+    pb::ClockHold {
+        message: hold.why(),
+        since_time: Some(stamp(hold.since)),
+        until_time: Some(stamp(hold.until)),
     }
 }
 

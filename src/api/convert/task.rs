@@ -10,7 +10,7 @@ use crate::{
     domain::{
         Task,
         ledger::{SlotOutcome, SlotRow},
-        schedule::{Fire, ScheduleSpec},
+        schedule::{Fire, ScheduleSpec, split_tzdb},
         task::{CatchUpMode, Execution, LastRun, Origin, Overlap, Pause},
     },
     error::Result,
@@ -196,7 +196,7 @@ pub(in crate::api) fn slot(task: &str, row: &SlotRow) -> pb::Slot {
             .run_id
             .map_or_else(String::new, |run| format!("{task}/runs/{run}")),
         revision: row.revision,
-        tzdata_version: row.tzdb.clone(),
+        tzdata_version: split_tzdb(&row.tzdb).0.to_owned(),
         decide_time: Some(stamp(row.decided_at)),
     }
 }

@@ -36,8 +36,6 @@ pub struct Facts<'a> {
     pub schedule: &'a Schedule,
     pub now: Timestamp,
     pub live: &'a [Live],
-    /// Version of the tz database.
-    pub tzdb: &'a str,
 }
 
 /// What was decided: rows and runs to insert, and queued catch-up runs that a slot has overtaken.
@@ -88,6 +86,7 @@ pub fn decide_early(task: &mut Course, facts: &Facts<'_>, slot: Timestamp) -> De
 pub fn plan_next(task: &mut Course, schedule: &Schedule) {
     task.next_slot_at = schedule.next_after(task.cursor_at);
     task.next_due_at = task.next_slot_at.map(|slot| schedule.due_at(slot));
+    task.rules = schedule.rules();
 }
 
 /// A run of this task, to be queued at `now`, that nothing stands before.

@@ -112,7 +112,7 @@ pub(super) fn span_row(
         last_at: facts.schedule.last_between(after, upto),
         run_id: None,
         revision: task.revision,
-        tzdb: facts.tzdb.to_owned(),
+        tzdb: facts.schedule.tzdb(),
         decided_at: facts.now,
     }
 }

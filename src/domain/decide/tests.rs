@@ -106,6 +106,7 @@ fn task(spec: TaskSpec) -> (Course, Schedule) {
         cursor_at: begin(),
         next_slot_at: None,
         next_due_at: None,
+        rules: 0,
         pause: None,
     };
     plan_next(&mut task, &schedule);
@@ -194,7 +195,7 @@ proptest! {
                     .collect(),
                 _ => Vec::new(),
             };
-            let facts = Facts { schedule: &schedule, now, live: &live, tzdb: "" };
+            let facts = Facts { schedule: &schedule, now, live: &live };
             for row in take(&mut task, &facts, step, &mut runs) {
                 // No hole and no overlap, and each row says how many slots it stands for.
                 prop_assert_eq!(row.after_at, upto);
@@ -282,7 +283,6 @@ fn a_catch_up_run_gives_way_only_to_a_slot_that_runs() {
             schedule: &schedule,
             now,
             live,
-            tzdb: "",
         };
         let decision = decide(&mut course, &facts);
         (decision.superseded.len(), decision.runs.len())

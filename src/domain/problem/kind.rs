@@ -23,6 +23,7 @@ text_enum! {
         BackupUnready = "backup.unready",
         BackupVerificationFailed = "backup.verification_failed",
         ClockBehind = "clock.behind",
+        ClockHeld = "clock.held",
         ClockOffset = "clock.offset",
         ConfigurationOlder = "configuration.older",
         ConfigurationRollback = "configuration.rollback",
@@ -51,6 +52,7 @@ text_enum! {
         Paused = "paused",
         ReplicaDraining = "replica.draining",
         ReplicaSilent = "replica.silent",
+        ReplicaTzdata = "replica.tzdata",
         RunOverdue = "run.overdue",
         ScheduleUnreadable = "schedule.unreadable",
         ServerConnections = "server.connections",
@@ -126,6 +128,10 @@ impl ProblemKind {
                 Critical,
                 "see that the clock is right now; if it was ahead before, wait until then, and trigger by hand what \
                  must run sooner",
+            ),
+            Self::ClockHeld => (
+                Critical,
+                "see whether the clock is right: set it, if not; if it is, go on by `bellctl clock accept`",
             ),
             Self::ClockOffset => (
                 Critical,
@@ -259,6 +265,11 @@ impl ProblemKind {
             Self::ReplicaSilent => (
                 Warning,
                 "see whether it was stopped for good; it is forgotten a day after its last sign",
+            ),
+            Self::ReplicaTzdata => (
+                Warning,
+                "update the tz database of that host; it is seen without a restart, and what it has planned is planned \
+                 anew",
             ),
             Self::ScheduleUnreadable => (
                 Critical,

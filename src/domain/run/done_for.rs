@@ -48,6 +48,7 @@ mod tests {
             name: "task".parse().unwrap(),
             next_slot_at: None,
             next_due_at: None,
+            rules: 0,
             cursor_at: slot,
             pause: None,
             revision: 1,

@@ -23,6 +23,7 @@ mod rule;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod tzdb;
 mod zone;
 
 use std::{sync::Arc, time::Duration};
@@ -31,8 +32,10 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use self::parse::several;
 pub use self::{
-    preview::{Fire, preview, tzdb_version},
+    preview::{Fire, preview},
     spec::ScheduleSpec,
+    tzdb::version as tzdb_version,
+    zone::{NamedZone, refresh as refresh_zones, zones_in_use},
 };
 use self::{rule::Rule, zone::Zone};
 use crate::error::Result;
@@ -42,6 +45,34 @@ use crate::error::Result;
 pub fn just_before(instant: Timestamp) -> Timestamp {
     let tick = SignedDuration::from_micros(1);
     instant.saturating_sub(tick).unwrap_or(Timestamp::MIN)
+}
+
+/// [`Schedule::rules`] of those that need no zone.
+const UNZONED: i64 = 1;
+/// The first of the others.
+const ZONED: i64 = 2;
+
+/// What [`Schedule::rules`] says of those that go by the rules in use, as far as their zones are in use.
+pub fn known_rules() -> Vec<i64> {
+    let zones = zones_in_use().into_values();
+    let zoned = zones.map(|digest| i64::from(digest) + ZONED);
+    std::iter::once(UNZONED).chain(zoned).collect()
+}
+
+/// What a row of the ledger says of its rules: the version of the tz database, and what tells the zone's rules from
+/// others, which older rows do not have.
+pub fn split_tzdb(tzdb: &str) -> (&str, Option<u32>) {
+    let digest = |text: &str| match text.len() {
+        8 => u32::from_str_radix(text, 16).ok(),
+        _ => None,
+    };
+    match tzdb.rsplit_once(' ') {
+        Some((version, text)) => match digest(text) {
+            Some(digest) => (version, Some(digest)),
+            None => (tzdb, None),
+        },
+        None => (tzdb, None),
+    }
 }
 
 /// A parsed specification: cheap to clone, and equal to another one parsed from the same text for
@@ -102,6 +133,41 @@ impl Schedule {
     /// The IANA name of the zone in which the schedule is read and shown.
     pub fn time_zone(&self) -> &str {
         &self.inner.zone.name
+    }
+
+    /// Whether the rules of its zone are still those in use: else it is to be parsed again.
+    pub fn is_current(&self) -> bool {
+        self.inner.zone.is_current()
+    }
+
+    /// Tells the rules by which its slots are found from others; never 0. The same for all that need no zone.
+    pub fn rules(&self) -> i64 {
+        match self.inner.rule {
+            Rule::Cron { .. } => i64::from(self.inner.zone.digest) + ZONED,
+            Rule::Manual | Rule::At(_) | Rule::Every { .. } => UNZONED,
+        }
+    }
+
+    /// What a row of the ledger says of them: the version of the tz database, and what tells the zone's rules in it from
+    /// others.
+    pub fn tzdb(&self) -> String {
+        let Zone {
+            version, digest, ..
+        } = &*self.inner.zone;
+        match self.rules() {
+            UNZONED => version.to_string(),
+            _ => format!("{version} {digest:08x}"),
+        }
+    }
+
+    /// Whether a row that says this of its rules was made by the same: else the same instants need not be slots.
+    pub fn is_made_by(&self, tzdb: &str) -> bool {
+        let zone = &self.inner.zone;
+        self.rules() == UNZONED
+            || match split_tzdb(tzdb) {
+                (_, Some(digest)) => digest == zone.digest,
+                (version, None) => *version == *zone.version,
+            }
     }
 
     /// The first slot after an instant, that instant excluded; `None` once there are no more.

@@ -1,11 +1,5 @@
 //! The coming fires of a schedule, with a sentence for everything about them that may surprise.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-};
-
 use jiff::Timestamp;
 
 use super::{
@@ -41,42 +35,6 @@ pub fn preview(
     let slots = schedule.slots(after, until.unwrap_or(Timestamp::MAX));
     let fires = slots.take_while(before_end).take(limit);
     fires.map(|slot| fire(schedule, slot)).collect()
-}
-
-/// The version of the tz database in use: the system's if it tells, else `bundled`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "jiff looks for the database in TZDIR too, and does not tell"
-)]
-pub fn tzdb_version() -> String {
-    let system = std::env::var_os("TZDIR");
-    let folders = system.iter().map(Path::new).chain([
-        Path::new("/usr/share/zoneinfo"),
-        Path::new("/usr/share/lib/zoneinfo"),
-        Path::new("/etc/zoneinfo"),
-    ]);
-    for folder in folders {
-        let source = first_line(&folder.join("tzdata.zi"));
-        if let Some(version) = source
-            .as_deref()
-            .and_then(|line| line.strip_prefix("# version "))
-        {
-            return version.trim().to_owned();
-        }
-        if let Some(version) = first_line(&folder.join("+VERSION")) {
-            return version.trim().to_owned();
-        }
-        // jiff takes the first folder there is, whether or not it tells its version.
-        if folder.is_dir() {
-            return "unknown (system)".to_owned();
-        }
-    }
-    "bundled".to_owned()
-}
-
-fn first_line(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    BufReader::new(file).lines().next()?.ok()
 }
 
 fn fire(schedule: &Schedule, slot: Timestamp) -> Fire {

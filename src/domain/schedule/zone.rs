@@ -1,17 +1,22 @@
 //! A time zone as a table of periods of constant offset, so that stepping asks jiff nothing.
 //!
-//! Tables are shared by name. One is built again when the tz database's rules for the name differ
-//! from those it was built from, so an update reaches every schedule parsed after it.
+//! Tables are shared by name, and stand until [`refresh`] looks whether the tz database has become another: so that all
+//! that is worked out between two looks goes by the same rules.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::{
     Timestamp,
     tz::{TimeZone, TimeZoneDatabase},
 };
+
+use super::{hash, tzdb};
 
 /// Rules are laid out up to 2200-01-01; nobody knows them beyond, so the last offset stays.
 const HORIZON: i64 = 7_258_118_400;
@@ -46,7 +51,13 @@ impl Period {
 pub(super) struct Zone {
     pub(super) name: String,
     pub(super) time_zone: TimeZone,
+    /// Version of the tz database that it is from.
+    pub(super) version: Arc<str>,
+    /// Tells its rules from those that it had or may have: the same on every server that has the same rules of it.
+    pub(super) digest: u32,
     periods: Vec<Period>,
+    /// Another has taken its place.
+    outdated: AtomicBool,
 }
 
 impl Zone {
@@ -61,23 +72,36 @@ impl Zone {
                  such as \"Europe/Paris\" or \"UTC\""
             ));
         }
-        // A system may have fewer names than there are, such as those that Debian keeps apart.
-        let found = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
-        let Ok(time_zone) = found else {
+        if let Some(zone) = tables().get(name) {
+            return Ok(zone.clone());
+        }
+        let Some(time_zone) = look_up(name) else {
             return Err(unknown(name));
         };
         let name = time_zone.iana_name().unwrap_or(name).to_owned();
-        let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(zone) = tables.get(&name).filter(|zone| zone.time_zone == time_zone) {
-            return Ok(zone.clone());
-        }
-        let zone = Arc::new(Self {
-            periods: lay_out(&time_zone),
+        let version = tzdb::version();
+        let mut tables = tables();
+        let zone = tables
+            .entry(name)
+            .or_insert_with_key(|name| Arc::new(Self::of(name, time_zone, version)));
+        Ok(zone.clone())
+    }
+
+    fn of(name: &str, time_zone: TimeZone, version: Arc<str>) -> Self {
+        let periods = lay_out(&time_zone);
+        Self {
+            name: name.to_owned(),
+            version,
+            digest: digest(name, &periods),
             time_zone,
-            name: name.clone(),
-        });
-        tables.insert(name, zone.clone());
-        Ok(zone)
+            periods,
+            outdated: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it was so at the last look.
+    pub(super) fn is_current(&self) -> bool {
+        !self.outdated.load(Ordering::Acquire)
     }
 
     /// The periods from the one that holds `instant` on.
@@ -85,6 +109,89 @@ impl Zone {
         let after = self.periods.partition_point(|p| p.start <= instant);
         &self.periods[after.saturating_sub(1)..]
     }
+}
+
+/// A zone by its name, for who keeps it for long: its rules are those in use when they are asked for.
+#[derive(Clone, Debug)]
+pub struct NamedZone {
+    name: String,
+    first: TimeZone,
+}
+
+impl NamedZone {
+    /// # Errors
+    /// Where the tz database does not know it.
+    pub fn find(name: &str) -> Result<Self, jiff::Error> {
+        let first = TimeZone::get(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            first,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The rules as they are.
+    pub fn rules(&self) -> TimeZone {
+        Zone::find(&self.name).map_or_else(|_| self.first.clone(), |zone| zone.time_zone.clone())
+    }
+}
+
+fn tables() -> std::sync::MutexGuard<'static, HashMap<String, Arc<Zone>>> {
+    TABLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A system may have fewer names than there are, such as those that Debian keeps apart.
+fn look_up(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name)
+        .or_else(|_| TimeZoneDatabase::bundled().get(name))
+        .ok()
+}
+
+/// Looks whether the tz database has become another, and takes its rules over; the zones whose rules have changed. It
+/// reads the file of each zone that is in use.
+pub fn refresh() -> Vec<String> {
+    let version = tzdb::reread();
+    jiff::tz::db().reset();
+    let known: Vec<Arc<Zone>> = tables().values().cloned().collect();
+    let mut changed = Vec::new();
+    for old in known {
+        // A name that is gone, as in the midst of an update, keeps the rules that it had.
+        let Some(time_zone) = look_up(&old.name) else {
+            continue;
+        };
+        if time_zone == old.time_zone && version == old.version {
+            continue;
+        }
+        let new = Zone::of(&old.name, time_zone, version.clone());
+        if new.digest != old.digest {
+            changed.push(new.name.clone());
+        }
+        tables().insert(new.name.clone(), Arc::new(new));
+        // Behind the insertion: who sees this finds the other.
+        old.outdated.store(true, Ordering::Release);
+    }
+    changed.sort();
+    changed
+}
+
+/// The zones in use, each with what tells its rules from others.
+pub fn zones_in_use() -> BTreeMap<String, u32> {
+    let zones = tables();
+    let zone = |zone: &Arc<Zone>| (zone.name.clone(), zone.digest);
+    zones.values().map(zone).collect()
+}
+
+/// With the name: of two zones that have the same rules, one may get others.
+fn digest(name: &str, periods: &[Period]) -> u32 {
+    let numbers = periods
+        .iter()
+        .flat_map(|period| [period.start, period.offset]);
+    let bytes: Vec<u8> = numbers.flat_map(i64::to_be_bytes).collect();
+    let [.., a, b, c, d] = hash::draw(name, &bytes).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn lay_out(time_zone: &TimeZone) -> Vec<Period> {

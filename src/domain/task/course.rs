@@ -21,6 +21,9 @@ pub struct Course {
     /// The next slot, and when it is due; none where there is none to come.
     pub next_slot_at: Option<Timestamp>,
     pub next_due_at: Option<Timestamp>,
+    /// The rules by which these were found: see [`Schedule::rules`](crate::domain::schedule::Schedule::rules). 0 where
+    /// that is not known.
+    pub rules: i64,
     pub pause: Option<Pause>,
 }
 
@@ -46,6 +49,7 @@ impl Task {
             cursor_at: self.cursor_at,
             next_slot_at: self.next_slot_at,
             next_due_at: self.next_due_at,
+            rules: self.rules,
             pause: self.pause.clone(),
         }
     }
@@ -55,6 +59,7 @@ impl Task {
         self.cursor_at = course.cursor_at;
         self.next_slot_at = course.next_slot_at;
         self.next_due_at = course.next_due_at;
+        self.rules = course.rules;
         self.pause = course.pause;
     }
 }

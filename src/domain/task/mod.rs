@@ -262,6 +262,9 @@ pub struct Task {
     /// The next slot, and when it is due; none where there is none to come.
     pub next_slot_at: Option<Timestamp>,
     pub next_due_at: Option<Timestamp>,
+    /// The rules by which these were found: see [`Course::rules`].
+    #[serde(default, skip)]
+    pub rules: i64,
     pub pause: Option<Pause>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Servers that give no sign of life.
+//! Servers that give no sign of life, and those that have other rules of time zones than the others.
 
 use std::time::Duration;
 
@@ -6,8 +6,11 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::{
-    domain::problem::{Problem, ProblemKind},
-    engine::{ALIVE_FOR, Engine},
+    domain::{
+        problem::{Problem, ProblemKind, Severity},
+        rules::ZoneRules,
+    },
+    engine::Engine,
     error::Result,
     monitor::probe::{Look, Probe, Scope},
     store::ReplicaRow,
@@ -44,13 +47,15 @@ impl Probe for ReplicasProbe {
                 .iter()
                 .filter(|replica| replica.id != own)
                 .filter_map(|replica| silent(replica, now));
-            Ok(Look::of(silent.collect()))
+            let mut problems: Vec<Problem> = silent.collect();
+            problems.extend(unlike(&replicas, now));
+            Ok(Look::of(problems))
         })
     }
 }
 
 fn silent(replica: &ReplicaRow, now: Timestamp) -> Option<Problem> {
-    if now.duration_since(replica.seen_at) <= ALIVE_FOR {
+    if replica.is_alive(now) {
         return None;
     }
     let message = format!(
@@ -60,4 +65,30 @@ fn silent(replica: &ReplicaRow, now: Timestamp) -> Option<Problem> {
     let subject = format!("replicas/{}", replica.id);
     let kind = ProblemKind::ReplicaSilent;
     Some(Problem::new(kind, subject, message, replica.seen_at))
+}
+
+/// Those whose rules differ from the newest that one of them has. Where a zone differs that both use, one time of day is
+/// two instants, by who decides.
+fn unlike(replicas: &[ReplicaRow], now: Timestamp) -> Vec<Problem> {
+    let alive = replicas.iter().filter(|replica| replica.is_alive(now));
+    let told: Vec<(&ReplicaRow, ZoneRules)> = alive
+        .filter_map(|replica| Some((replica, ZoneRules::read(&replica.rules)?)))
+        .collect();
+    let newest = told
+        .iter()
+        .map(|(_, rules)| rules)
+        .max_by(|a, b| a.order(b));
+    let Some(newest) = newest else {
+        return Vec::new();
+    };
+    let problem = |(replica, rules): &(&ReplicaRow, ZoneRules)| {
+        let message = format!("on {}: {}", replica.host, rules.told_beside(newest)?);
+        let subject = format!("replicas/{}", replica.id);
+        let problem = Problem::new(ProblemKind::ReplicaTzdata, subject, message, now);
+        Some(match rules.zones_unlike(newest).is_empty() {
+            true => problem,
+            false => problem.severity(Severity::Critical),
+        })
+    };
+    told.iter().filter_map(problem).collect()
 }

@@ -64,7 +64,8 @@ impl Store {
                 .bind(policy)
                 .push(")");
         }
-        let select = select.push(" ORDER BY at DESC, id DESC LIMIT 1").done();
+        let select = self.believed_first(select.push(" ORDER BY "), "at");
+        let select = select.push(", at DESC, id DESC LIMIT 1").done();
         let row: Option<Body> = self.one(select).await?;
         row.map(|row| convert::read(&row.body)).transpose()
     }
@@ -74,7 +75,10 @@ impl Store {
         let select = self
             .sql("SELECT body FROM backup_evidence WHERE point IS NULL AND level = ")
             .bind(Level::Read.as_str())
-            .push(" ORDER BY at DESC, id DESC LIMIT 1")
+            .push(" ORDER BY ");
+        let select = self
+            .believed_first(select, "at")
+            .push(", at DESC, id DESC LIMIT 1")
             .done();
         let row: Option<Body> = self.one(select).await?;
         row.map(|row| convert::read(&row.body)).transpose()

@@ -1,6 +1,6 @@
 //! Plans of restores, by the hash of their token: the token itself is the caller's alone.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Body;
@@ -11,6 +11,8 @@ use crate::{
 
 /// Plans there may be at once.
 const PLANS_MAX: usize = 1000;
+/// One that is under way is noted for a week.
+const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
 
 impl Store {
     /// A plan that has not ended at `now`.
@@ -24,6 +26,8 @@ impl Store {
             .bind(token_hash)
             .push(" AND expires_at >= ")
             .bind(convert::micros(now))
+            .push(" AND expires_at <= ")
+            .bind(longest(now))
             .done();
         let row: Option<Body> = self.one(select).await?;
         row.map(|row| convert::read(&row.body)).transpose()
@@ -44,6 +48,8 @@ impl Tx {
         let delete = self
             .sql("DELETE FROM restore_plans WHERE expires_at < ")
             .bind(convert::micros(self.now()))
+            .push(" OR expires_at > ")
+            .bind(longest(self.now()))
             .done();
         self.run(delete).await?;
         let insert = self
@@ -76,9 +82,16 @@ impl Tx {
             .bind(token_hash)
             .push(" AND expires_at >= ")
             .bind(convert::micros(self.now()))
+            .push(" AND expires_at <= ")
+            .bind(longest(self.now()))
             .push(" RETURNING body")
             .done();
         let row: Option<Body> = self.one(delete).await?;
         row.map(|row| convert::read(&row.body)).transpose()
     }
+}
+
+/// No plan is good for longer, but one that was made by a clock that was ahead.
+fn longest(now: Timestamp) -> i64 {
+    convert::micros(now.saturating_add(LONGEST).unwrap_or(now))
 }

@@ -1,6 +1,6 @@
 //! Restore points, newest first.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use crate::{
 
 /// Points of a policy that retention looks at.
 pub(super) const LOOKED_AT: i64 = 10_000;
+
+/// What was stamped is later than now by so much at the most, where the clock is right.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// Which points are wanted.
 #[derive(Clone, Debug, Default)]
@@ -79,18 +82,32 @@ impl Store {
             Some(policy) => select
                 .push(" AND policy = ")
                 .bind(policy)
-                .push(" ORDER BY frozen_at DESC LIMIT 1"),
-            None => select.push(" ORDER BY own_database DESC, frozen_at DESC LIMIT 1"),
+                .push(" ORDER BY "),
+            None => select.push(" ORDER BY own_database DESC, "),
         };
-        self.first(select.done()).await
+        let select = self.believed_first(select, "frozen_at");
+        self.first(select.push(", frozen_at DESC LIMIT 1").done())
+            .await
     }
 
     /// The newest full backup that a drill restored, files and database; where there is one, of those that hold the
     /// server's own database.
     pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
         let select = "SELECT body FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL \
-                      AND kind = 'full' ORDER BY own_database DESC, frozen_at DESC LIMIT 1";
-        self.first(self.sql(select).done()).await
+                      AND kind = 'full' ORDER BY own_database DESC, ";
+        let select = self.believed_first(self.sql(select), "frozen_at");
+        self.first(select.push(", frozen_at DESC LIMIT 1").done())
+            .await
+    }
+
+    /// What a clock that was ahead has stamped is not the newest, where there is another.
+    pub(super) fn believed_first(&self, select: Sql, stamp: &str) -> Sql {
+        let now = self.inner.clock.now();
+        let now = now.checked_add(AHEAD).unwrap_or(now);
+        select
+            .push(&format!("CASE WHEN {stamp} <= "))
+            .bind(convert::micros(now))
+            .push(" THEN 0 ELSE 1 END")
     }
 
     /// The newest points that are there and were found to be damaged, newest first; at most so many.
@@ -115,7 +132,10 @@ impl Store {
         let select = self
             .sql("SELECT body FROM restore_points WHERE policy = ")
             .bind(policy)
-            .push(" AND removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
+            .push(" AND removed_at IS NULL ORDER BY ");
+        let select = self
+            .believed_first(select, "frozen_at")
+            .push(", frozen_at DESC, id DESC LIMIT ")
             .bind(limit)
             .done();
         read(self.all(select).await?)

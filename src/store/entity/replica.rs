@@ -11,6 +11,7 @@ pub(crate) struct Model {
     pub process_id: i64,
     pub version: String,
     pub configuration_hash: String,
+    pub rules: String,
     pub started_at: i64,
     pub seen_at: i64,
     pub reads: i16,

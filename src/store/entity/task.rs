@@ -32,6 +32,7 @@ pub(crate) struct Model {
     pub owed_slots: i16,
     pub owed_at: Option<i64>,
     pub stale_check_at: Option<i64>,
+    pub rules: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -9,6 +9,7 @@ mod m0006_configurations;
 mod m0010_freshness;
 mod m0011_failed_for;
 mod m0012_log_chunks;
+mod m0013_rules;
 mod m0015_upkeep;
 mod m0016_events;
 mod m0017_held_numbers;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0010_freshness::Migration)),
             Box::new(Patient(m0011_failed_for::Migration)),
             Box::new(Patient(m0012_log_chunks::Migration)),
+            Box::new(Patient(m0013_rules::Migration)),
             Box::new(Patient(m0015_upkeep::Migration)),
             Box::new(Patient(m0016_events::Migration)),
             Box::new(Patient(m0017_held_numbers::Migration)),

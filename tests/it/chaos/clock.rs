@@ -58,7 +58,15 @@ async fn there_and_back(mut arena: Arena, clock: &Faketime) {
         let before = newest(&arena).await;
         clock.set(ahead);
         arena.figures.blows += 1;
+        held_back(&arena).await;
+        assert!(
+            newest(&arena).await < before + HOUR - 60,
+            "nothing is decided first"
+        );
+        // Someone says that it is right.
         let jumped = soon("the hour to be decided", SEEN_WITHIN, async || {
+            // Whoever answers may not have seen it yet, or hear of it from the other.
+            let _ = accept(&arena).await;
             (before + HOUR - 60 < newest(&arena).await).then_some(())
         });
         jumped.await;
@@ -100,6 +108,87 @@ async fn there_and_back(mut arena: Arena, clock: &Faketime) {
         arena.decides("deciding to go on where it was").await;
     }
     arena.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_ahead_for_a_while_stops_nothing_on_sqlite() {
+    let Some(clock) = Faketime::new() else { return };
+    let form = Form::now();
+    let ground = Ground::Sqlite(None);
+    let mut arena = Arena::new("clock ahead", ground, LEASE, Load::storm(form)).await;
+    arena.environment = clock.environment();
+    arena.start().await;
+    ahead_for_a_while(arena, &clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_ahead_for_a_while_stops_nothing_on_postgresql() {
+    let Some(clock) = Faketime::new() else { return };
+    let Some(postgres) = Postgres::start(clock.environment()).await else {
+        return;
+    };
+    let form = Form::now();
+    let ground = Ground::Own(Box::new(postgres));
+    let mut arena = Arena::new("clock ahead", ground, LEASE, Load::storm(form)).await;
+    arena.start_all(2).await;
+    ahead_for_a_while(arena, &clock).await;
+}
+
+/// By a year, and put right before anybody has said that it is right.
+async fn ahead_for_a_while(mut arena: Arena, clock: &Faketime) {
+    arena.begin().await;
+    for _ in 0..arena.form.pick(1, 3) {
+        let before = newest(&arena).await;
+        clock.set(365 * 24 * HOUR);
+        arena.figures.blows += 1;
+        held_back(&arena).await;
+        arena
+            .blow_for(
+                arena
+                    .form
+                    .pick(Duration::from_secs(2), Duration::from_secs(30)),
+            )
+            .await;
+        assert!(
+            newest(&arena).await < before + HOUR,
+            "nothing is decided beyond now"
+        );
+        clock.set(0);
+        arena.decides("deciding to go on").await;
+        let over = soon("the problem to be over", SEEN_WITHIN, async || {
+            problem(&arena, "clock.held").await.is_none().then_some(())
+        });
+        over.await;
+        assert!(
+            newest(&arena).await < before + HOUR,
+            "each fires when it is due"
+        );
+    }
+    arena.settle().await;
+}
+
+/// The open problem of this type, as the server that answers tells it.
+async fn problem(arena: &Arena, kind: &str) -> Option<pb::Problem> {
+    let client = arena.client();
+    let status = client.scheduler().get_status(pb::GetStatusRequest {}).await;
+    let problems = status.ok()?.into_inner().status?.problems;
+    problems.into_iter().find(|problem| problem.r#type == kind)
+}
+
+async fn held_back(arena: &Arena) {
+    let held = soon("a problem that tells of it", SEEN_WITHIN, async || {
+        problem(arena, "clock.held").await
+    });
+    let (problem, _) = held.await;
+    assert_eq!(problem.severity(), pb::Severity::Critical, "{problem:?}");
+}
+
+async fn accept(arena: &Arena) -> Result<(), tonic::Status> {
+    let request = pb::AcceptClockRequest {
+        reason: "chaos".to_owned(),
+    };
+    let accepted = arena.client().scheduler().accept_clock(request).await;
+    accepted.map(drop)
 }
 
 /// Up to which second the newest task is decided.

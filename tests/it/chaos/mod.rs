@@ -36,3 +36,4 @@ mod silent;
 mod stopped;
 mod strangers;
 mod terminated;
+mod zones;

@@ -15,6 +15,7 @@ pub(crate) mod harness;
 pub(crate) mod mount;
 mod server;
 mod sqlite;
+pub(crate) mod zoneinfo;
 
 mod backups;
 mod cgroups;
@@ -43,3 +44,4 @@ mod orphans;
 mod readers;
 mod settings;
 mod stop;
+mod zones;

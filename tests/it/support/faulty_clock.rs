@@ -75,4 +75,16 @@ impl Clock for FaultyClock {
     fn anchor(&self, now: Timestamp) {
         self.clock.anchor(now);
     }
+
+    fn since_boot(&self) -> Duration {
+        self.clock.since_boot()
+    }
+
+    fn boot(&self) -> String {
+        self.clock.boot()
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        self.clock.is_synchronised()
+    }
 }

@@ -16,6 +16,9 @@ const LOOK_AT_IT: SignedDuration = SignedDuration::from_hours(7 * 24);
 const SHARE: (usize, usize) = (3, 10);
 const FEW: usize = 3;
 
+/// An instant that is noted is later than now by so much at the most.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+
 /// What is known of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointFacts {
@@ -90,8 +93,16 @@ pub fn plan(
     zone: &TimeZone,
     freeze: &Freeze,
 ) -> Plan {
+    let is_ahead = |facts: &&PointFacts| later_than(facts.frozen_at, now);
+    let ahead = points.iter().filter(is_ahead).map(|facts| Decision {
+        id: facts.id,
+        frozen_at: facts.frozen_at,
+        keep: true,
+        reasons: vec!["made by a clock that was ahead: kept, and counts for none".to_owned()],
+    });
     let mut judged: Vec<Judged<'_>> = points
         .iter()
+        .filter(|facts| !is_ahead(facts))
         .map(|facts| Judged {
             facts,
             rules: Vec::new(),
@@ -127,9 +138,15 @@ pub fn plan(
             reasons,
         }
     };
-    Plan {
-        decisions: judged.into_iter().map(decide).collect(),
-    }
+    let mut decisions: Vec<Decision> = ahead.collect();
+    decisions.sort_by_key(|one| std::cmp::Reverse((one.frozen_at, one.id)));
+    decisions.extend(judged.into_iter().map(decide));
+    Plan { decisions }
+}
+
+/// Whether an instant was noted by a clock that is ahead of this one by more than clocks of replicas may be.
+fn later_than(at: Timestamp, now: Timestamp) -> bool {
+    AHEAD < at.duration_since(now)
 }
 
 fn is_good(facts: &PointFacts) -> bool {

@@ -158,17 +158,15 @@ fn what_is_not_good_is_kept_a_week_or_until_something_newer_is_good() {
 }
 
 #[test]
-fn what_a_wrong_clock_dated_ahead_is_young() {
+fn what_a_wrong_clock_dated_ahead_is_kept_and_takes_no_place() {
     let mut points = daily_points(9, "2026-03-01T02:00:00Z");
-    points.push(good(100, at("2027-01-01T00:00:00Z")));
-    let retention = Retention {
-        within: Some(Duration::from_secs(2 * 86_400)),
-        max_age: Some(Duration::from_secs(86_400)),
-        ..Retention::default()
-    };
+    points.extend((100..107).map(|id| good(id, at("2027-01-01T00:00:00Z"))));
     let now = at("2026-03-10T00:00:00Z");
-    let plan = plan(&points, &retention, now, &TimeZone::UTC, &Freeze::No);
-    assert!(plan.decisions[0].reasons.contains(&"within 2d".to_owned()));
+    let last = Retention::last(5);
+    let plan = plan(&points, &last, now, &TimeZone::UTC, &Freeze::No);
+    let ahead = [106, 105, 104, 103, 102, 101, 100];
+    assert_eq!(kept(&plan), [&ahead[..], &[9, 8, 7, 6, 5]].concat());
+    assert!(plan.decisions[0].reasons[0].contains("clock"));
 }
 
 #[test]

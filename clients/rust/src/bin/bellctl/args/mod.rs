@@ -31,8 +31,8 @@ pub(crate) use self::{
     schedule::{PreviewArgs, ScheduleCommand},
     spec::{PolicyArgs, SpecArgs, TimingArgs},
     task::{
-        BackfillArgs, CreateArgs, DeleteArgs, ListTasksArgs, PauseTaskArgs, SlotsArgs, TaskCommand,
-        TriggerArgs, UpdateArgs,
+        BackfillArgs, CreateArgs, DeleteArgs, ListTasksArgs, PauseTaskArgs, RealignArgs, SlotsArgs,
+        TaskCommand, TriggerArgs, UpdateArgs,
     },
 };
 use crate::{exit, time::Length, time::Moment};
@@ -149,6 +149,9 @@ pub(crate) enum Command {
     /// Ends the pause of everything. Tasks that are paused themselves stay so.
     #[command(after_help = "Example:\n  bellctl resume")]
     Resume,
+    /// The clock that the servers go by.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Prints a script that completes commands in a shell.
     #[command(
         after_help = "Examples:\n  bellctl completions bash > ~/.local/share/bash-completion/completions/bellctl\n  bellctl completions zsh > ~/.zfunc/_bellctl\n  bellctl completions fish > ~/.config/fish/completions/bellctl.fish"
@@ -167,6 +170,20 @@ pub(crate) struct AgendaArgs {
     pub(crate) hours: u32,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+/// What is done about the clock.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Goes on by the clock as it is, where nothing is decided because it has jumped.
+    #[command(
+        after_help = "Examples:\n  bellctl status\n  bellctl clock accept --reason 'the machine was off for a week'"
+    )]
+    Accept {
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// How long a pause lasts, and why.

@@ -56,6 +56,12 @@ pub(crate) enum TaskCommand {
     /// Drops every change that the API made to a task of the configuration or the registry.
     #[command(after_help = "Example:\n  bellctl task reset backup-daily")]
     Reset(DeleteArgs),
+    /// Begins a task anew that a clock that was ahead has decided beyond now, so that its slots fire again: the last
+    /// resort.
+    #[command(
+        after_help = "Example:\n  bellctl task realign backup-daily --reason 'the clock was a year ahead'"
+    )]
+    Realign(RealignArgs),
     /// Queues a run for each slot of a span of the past.
     #[command(
         after_help = "Examples:\n  bellctl task backfill report --from 2026-03-01 --to 2026-03-08 --validate-only\n  bellctl task backfill report --from -2d --to now --max 48"
@@ -182,6 +188,19 @@ pub(crate) struct UpdateArgs {
 pub(crate) struct DeleteArgs {
     /// The task.
     pub(crate) name: TaskName,
+    /// Only if the task is still the one with this etag.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) etag: String,
+}
+
+/// Flags of `task realign`.
+#[derive(Args, Debug)]
+pub(crate) struct RealignArgs {
+    /// The task.
+    pub(crate) name: TaskName,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: String,
     /// Only if the task is still the one with this etag.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) etag: String,

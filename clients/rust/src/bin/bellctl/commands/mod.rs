@@ -7,6 +7,7 @@ mod backup_keep;
 mod backup_policy;
 mod backup_restore;
 mod backup_show;
+mod clock;
 mod completions;
 mod document;
 mod document_content;
@@ -61,6 +62,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Backup(command) => backup::run(&session, command).await,
         Command::Pause(pause) => pause::pause_all(&session, pause).await,
         Command::Resume => pause::resume_all(&session).await,
+        Command::Clock(command) => clock::run(&session, command).await,
         Command::Completions { shell } => completions::print(*shell),
     }
 }

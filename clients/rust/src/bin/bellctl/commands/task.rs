@@ -3,13 +3,15 @@
 use watchbell_client::{
     call::request_id,
     pb::{
-        DeleteTaskRequest, GetTaskRequest, ListTasksRequest, PauseTaskRequest, ResetTaskRequest,
-        ResumeTaskRequest, Task, TriggerTaskRequest, View,
+        DeleteTaskRequest, GetTaskRequest, ListTasksRequest, PauseTaskRequest, RealignTaskRequest,
+        ResetTaskRequest, ResumeTaskRequest, Task, TriggerTaskRequest, View,
     },
 };
 
 use crate::{
-    args::{DeleteArgs, Format, ListTasksArgs, PauseTaskArgs, TaskCommand, TriggerArgs},
+    args::{
+        DeleteArgs, Format, ListTasksArgs, PauseTaskArgs, RealignArgs, TaskCommand, TriggerArgs,
+    },
     commands::{
         pause::{describe, warn_of_all},
         run_view::one_line,
@@ -36,6 +38,7 @@ pub(super) async fn run(session: &Session, command: &TaskCommand) -> Result<Exit
         TaskCommand::Update(args) => task_edit::update(session, args).await,
         TaskCommand::Delete(args) => delete(session, args).await,
         TaskCommand::Reset(args) => reset(session, args).await,
+        TaskCommand::Realign(args) => realign(session, args).await,
         TaskCommand::Backfill(args) => task_history::backfill(session, args).await,
         TaskCommand::Slots(args) => task_history::slots(session, args).await,
         TaskCommand::Stats { name } => task_history::statistics(session, name).await,
@@ -207,6 +210,26 @@ async fn reset(session: &Session, args: &DeleteArgs) -> Result<Exit, Failure> {
         session.output.json(&response)?;
     } else {
         told_next(session, "reset", &response.task.unwrap_or_default()).await?;
+    }
+    Ok(Exit::Good)
+}
+
+async fn realign(session: &Session, args: &RealignArgs) -> Result<Exit, Failure> {
+    let request = RealignTaskRequest {
+        name: args.name.clone().into_resource(),
+        reason: args.reason.clone(),
+        etag: args.etag.clone(),
+        request_id: request_id(),
+    };
+    let response = session
+        .ask(request, async |request| {
+            session.client.tasks().realign_task(request).await
+        })
+        .await?;
+    if session.output.format == Format::Json {
+        session.output.json(&response)?;
+    } else {
+        told_next(session, "realigned", &response.task.unwrap_or_default()).await?;
     }
     Ok(Exit::Good)
 }
