@@ -1,7 +1,5 @@
 //! `TailRunLog`: the lines of one run, resumable by (attempt, line).
 
-use std::time::Duration;
-
 use async_stream::try_stream;
 use jiff::Timestamp;
 use tonic::Status;

@@ -43,6 +43,13 @@ const BACK: &[&str] = &[
 
 /// From the newest schema to the fourth.
 const BACK_TO_THE_FOURTH: &[&str] = &[
+    "DROP TABLE task_facets",
+    "DROP INDEX tasks_paused",
+    "DROP INDEX tasks_paused_due",
+    "DROP INDEX tasks_failing_name",
+    "DROP INDEX tasks_unaudited",
+    "DROP TABLE run_log_chunks",
+    "ALTER TABLE runs DROP COLUMN log_dropped_at",
     "DROP INDEX slots_undispatched",
     "ALTER TABLE replicas DROP COLUMN reads",
     "DROP INDEX tasks_stale_check",

@@ -103,7 +103,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,

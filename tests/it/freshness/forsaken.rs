@@ -27,6 +27,7 @@ async fn a_kind_that_no_server_knows_is_told_and_its_runs_can_be_ended(database:
             "UPDATE task_layers SET layers = REPLACE(layers, 'instant', 'vanished') WHERE task_id = {of_it}"
         ),
         "UPDATE tasks SET kind = 'vanished' WHERE name = 'task'".to_owned(),
+        "UPDATE task_facets SET kind = 'vanished' WHERE name = 'task'".to_owned(),
     ] {
         let done = fate.execute_unprepared(&step).await.unwrap();
         assert_eq!(done.rows_affected(), 1, "{step}");
