@@ -19,6 +19,8 @@ const BATCH: u64 = 1000;
 const MANY: i64 = 250;
 /// How long to sleep at the most, should a bell have been missed.
 pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// By the time that passes, whatever the clock is set to meanwhile.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// After an error, real time: the clock of the schedule may stand still.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -50,6 +52,8 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
+                // A clock that is set back would let it sleep for as long.
+                () = self.engine.clock().sleep_for(AT_LEAST_EVERY) => {}
                 _ = bell.changed() => {}
             }
         }

@@ -127,7 +127,7 @@ impl ProblemKind {
             Self::ClockBehind => (
                 Critical,
                 "see that the clock is right now; if it was ahead before, wait until then, and trigger by hand what \
-                 must run sooner",
+                 must run sooner; or have a task begin anew by `bellctl task realign`",
             ),
             Self::ClockHeld => (
                 Critical,
