@@ -120,7 +120,7 @@ async fn few_slots_of_many_are_found_whatever_became_of_them(database: Database)
     let server = site.start().await;
     server.create("task", crate::support::instant()).await;
     // A ledger of 12,000 rows: the two oldest led to runs, one of a hundred was missed for a pause.
-    let fate = site.database.connect(&site.data()).await;
+    let fate = site.database.connect(site.data()).await;
     let fill = "INSERT INTO slots (task_id, after_at, upto_at, outcome, reason, count, revision, tzdb, decided_at) \
                 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12000) \
                 SELECT id, n * 1000 - 1000, n * 1000, CASE WHEN n <= 2 THEN 'dispatched' \

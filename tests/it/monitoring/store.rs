@@ -184,7 +184,7 @@ async fn a_clock_that_was_set_back_is_told_and_over_when_it_has_caught_up(databa
 async fn a_log_that_someone_reads_for_long_is_told_and_begins_anew_afterwards() {
     let site = Site::new(Database::sqlite());
     let server = site.start().await;
-    let reader = site.database.connect(&site.data()).await;
+    let reader = site.database.connect(site.data()).await;
     for step in ["BEGIN", "SELECT count(*) FROM tasks"] {
         reader.execute_unprepared(step).await.unwrap();
     }

@@ -48,7 +48,6 @@ async fn trigger(client: &Client, task: &str) -> String {
 async fn run(client: &Client, name: &str) -> pb::Run {
     let request = pb::GetRunRequest {
         name: name.to_owned(),
-        ..Default::default()
     };
     let answer = client.runs().get_run(request).await.unwrap();
     answer.into_inner().run.unwrap()
