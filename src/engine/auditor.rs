@@ -76,6 +76,8 @@ impl Auditor {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
+                // Also where the clock was set back far, after it was ahead.
+                () = tokio::time::sleep(EVERY) => {}
                 _ = bell.changed() => {}
                 // Real time: the clock may have just jumped.
                 () = tokio::time::sleep(LOOK_TWICE), if self.look_twice => {}
