@@ -126,7 +126,7 @@ impl Drop for Crowd {
 fn open(address: SocketAddr, number: usize) -> Option<TcpStream> {
     let mut caller = TcpStream::connect(address).ok()?;
     caller.set_nonblocking(true).ok()?;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         caller.write_all(GREETING).ok()?;
     }
     Some(caller)
