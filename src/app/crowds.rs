@@ -14,6 +14,8 @@ use crate::{
 const SUBJECT: &str = "connections";
 /// Between two looks at what has come of it: each new word is written.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks whether it has become graver.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Keeps the problem of connections that cannot be taken, until `stop`.
 pub(super) async fn tell_crowds(
@@ -28,19 +30,24 @@ pub(super) async fn tell_crowds(
     while stop.run_until_cancelled(door.troubled()).await.is_some() {
         let since = clock.now();
         loop {
-            let now = door.figures();
-            let (severity, what) = told(&before, &now);
+            let (severity, what) = told(&before, &door.figures());
             let problem = Problem::new(kind, SUBJECT, what, since).severity(severity);
             monitor.memory().raise(problem, None);
+            let graver = async {
+                while told(&before, &door.figures()).0 <= severity {
+                    door.troubled().await;
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            };
+            // Graver is told at once; what is no graver, from time to time.
             let rest = LOOK_EVERY.min(told_for);
-            if stop
-                .run_until_cancelled(tokio::time::sleep(rest))
-                .await
-                .is_none()
-            {
-                return;
+            let rested = tokio::time::timeout(rest, graver);
+            match stop.run_until_cancelled(rested).await {
+                None => return,
+                Some(Ok(())) => continue,
+                Some(Err(_)) => {}
             }
-            let more = tokio::time::timeout(told_for - rest, door.troubled());
+            let more = tokio::time::timeout(told_for, door.troubled());
             match stop.run_until_cancelled(more).await {
                 None => return,
                 Some(Ok(())) => {}

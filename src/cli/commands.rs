@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use watchbell::{
@@ -19,7 +16,7 @@ use watchbell::{
     clock::{AnchoredClock, SharedClock, wall_now},
     config::{self, Config, DatabaseUrl, Flags},
     crontab::{self, CrontabFile, Options},
-    door::Bounds,
+    door::{self, Bounds},
     engine,
     store::Store,
 };
@@ -43,7 +40,7 @@ pub(super) fn serve(flags: &Flags) -> Done {
     app::check(&config, &ports).map_err(Failed::Configuration)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        let listener = door::listen(config.listen).with_context(|| {
             format!(
                 "could not listen on {}: see which process has the port, or pass another --listen",
                 config.listen

@@ -1,6 +1,6 @@
 //! The loop that takes connections. It goes on whatever the system says, and never spins.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response,
@@ -8,7 +8,7 @@ use hyper::{
 };
 use rustix::io::Errno;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
     time::sleep,
 };
@@ -18,6 +18,9 @@ use tracing::debug;
 
 use super::{Door, course, peer::Peer};
 
+/// Connections that stand in line to be taken, where the system allows as many: whoever finds it full tries again after
+/// a second.
+const LINE: u32 = 4096;
 /// Before it is tried again after the system gave no connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -26,6 +29,20 @@ const ABORTED_MAX: u32 = 16;
 /// Connections that may still be on their way out while others come in.
 const LEAVING_MAX: usize = 128;
 const LEAVE_WITHIN: Duration = Duration::from_millis(100);
+
+/// Listens on an address of this host.
+///
+/// # Errors
+/// Where that cannot be done: another process has the port, or the address is not this host's.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LINE)
+}
 
 impl Door {
     /// Has `service` answer on the connections that `listener` takes. At `end` takes no more, asks those that are open to

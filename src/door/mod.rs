@@ -20,6 +20,7 @@ mod wire;
 use std::sync::Arc;
 
 pub use self::{
+    accepting::listen,
     aging::Aging,
     bounds::{Bounds, room_for},
     call::{Call, Kind},

@@ -102,8 +102,9 @@ fn transport_failed(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
         Code::Unknown => status.source().is_some(),
+        // A connection that reached its age when the call was about to be sent; or the caller's own time is over.
+        Code::Cancelled => status.source().is_some() && !is_given_up(status),
         Code::Ok
-        | Code::Cancelled
         | Code::InvalidArgument
         | Code::DeadlineExceeded
         | Code::NotFound
@@ -120,9 +121,33 @@ fn transport_failed(status: &Status) -> bool {
     }
 }
 
+/// Whether the caller waits for it no longer.
+fn is_given_up(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_was_not_sent_is_sent_again_and_one_that_was_given_up_is_not() {
+        let of = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let mut status = Status::cancelled("operation was canceled");
+            status.set_source(std::sync::Arc::from(source));
+            transport_failed(&status)
+        };
+        assert!(of("connection closed".into()));
+        assert!(!of(tonic::TimeoutExpired(()).into()));
+        assert!(!transport_failed(&Status::cancelled("by the server")));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_unavailable_server_is_asked_again_with_the_same_message() {

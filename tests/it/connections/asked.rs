@@ -9,21 +9,26 @@ use watchbell_client::pb::{
     self, run_service_client::RunServiceClient, scheduler_service_client::SchedulerServiceClient,
 };
 
-use super::{channel, shown};
+use super::{channel, shown, token, with_token};
 use crate::support::{Database, Site, Stage, scripted, until, within};
 
 const CALLS: usize = 4;
 const LASTING: usize = 3;
 
 /// A call that is under way until it is given up: its request does not end.
-fn held(site: &Site, channel: &Channel) -> JoinHandle<Result<(), Status>> {
+fn held(site: &Site, channel: &Channel) -> JoinHandle<()> {
     let mut grpc = Grpc::new(channel.clone());
-    let request = shown(site, stream::pending::<pb::GetTaskRequest>());
+    let token = token(site);
     tokio::spawn(async move {
-        grpc.ready().await.unwrap();
-        let path = PathAndQuery::from_static("/watchbell.v1.TaskService/GetTask");
-        let codec = ProstCodec::<pb::GetTaskRequest, pb::GetTaskResponse>::default();
-        grpc.client_streaming(request, path, codec).await.map(drop)
+        loop {
+            let request = with_token(&token, stream::pending::<pb::GetTaskRequest>());
+            grpc.ready().await.unwrap();
+            let path = PathAndQuery::from_static("/watchbell.v1.TaskService/GetTask");
+            let codec = ProstCodec::<pb::GetTaskRequest, pb::GetTaskResponse>::default();
+            let ended = grpc.client_streaming(request, path, codec).await;
+            // Someone else had its place for a moment.
+            assert_eq!(ended.unwrap_err().code(), Code::ResourceExhausted);
+        }
     })
 }
 
@@ -58,8 +63,16 @@ async fn more_calls_than_may_be_are_refused_and_streams_and_waits_are_none_of_th
         name: run.name.clone(),
         timeout: None,
     };
-    let (request, mut waiter) = (shown(&site, wait.clone()), runs.clone());
-    let waits = tokio::spawn(async move { waiter.wait_run(request).await });
+    let (request, token, mut waiter) = (wait.clone(), token(&site), runs.clone());
+    let waits = tokio::spawn(async move {
+        loop {
+            let waited = waiter.wait_run(with_token(&token, request.clone())).await;
+            match waited {
+                Err(status) if status.code() == Code::ResourceExhausted => {}
+                waited => return waited,
+            }
+        }
+    });
     let refused = until("no room for another watch", async || {
         let watch = runs.watch_runs(shown(&site, pb::WatchRunsRequest::default()));
         watch.await.err()

@@ -32,8 +32,12 @@ fn token(site: &Site) -> String {
 
 /// With the token.
 fn shown<T>(site: &Site, message: T) -> Request<T> {
+    with_token(&token(site), message)
+}
+
+fn with_token<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let bearer = format!("Bearer {}", token(site).trim());
+    let bearer = format!("Bearer {}", token.trim());
     let metadata = request.metadata_mut();
     metadata.insert("authorization", bearer.parse().unwrap());
     request

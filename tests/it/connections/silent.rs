@@ -37,7 +37,9 @@ async fn one_that_says_nothing_that_is_http_is_closed() {
         .get_server_info(info)
         .await
         .unwrap();
-    assert!(server.status().await.problems.is_empty());
+    let problems = server.status().await.problems;
+    let told = |problem: &pb::Problem| problem.r#type == "server.connections";
+    assert!(!problems.iter().any(told), "{problems:?}");
     server.stop().await;
 }
 

@@ -3,10 +3,12 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::Path,
     process::Command,
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use watchbell::clock::Stopwatch;
 use watchbell_client::{client::Client, pb};
@@ -47,7 +49,7 @@ fn used(server: &Server<'_>) -> Duration {
 #[test]
 fn the_server_opens_as_many_files_as_it_may_and_its_commands_as_many_as_it_was_given() {
     let place = Place::new(FILES);
-    let server = place.serve_by(limited(&place, "ulimit -Hn 9000 && ulimit -Sn 300"), "data");
+    let server = place.serve_by(limited(&place, "ulimit -Sn 300 && ulimit -Hn 9000"), "data");
     server.logs("connections=4096");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
     let files = limits
@@ -107,6 +109,22 @@ fn callers_that_say_nothing_cost_no_call_and_little_else() {
 }
 
 #[test]
+fn callers_who_come_at_once_stand_in_line() {
+    let place = Place::new(FILES);
+    let server = place.serve();
+    let address = server.address().parse().unwrap();
+    server.signal(Signal::SIGSTOP);
+    // Whoever finds no place in it would hear nothing, and come back after a second.
+    let callers: Vec<_> = (0..1000)
+        .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(900)).unwrap())
+        .collect();
+    server.signal(Signal::SIGCONT);
+    server.bellctl(&["task", "list"]).assert_good();
+    drop(callers);
+    server.stop();
+}
+
+#[test]
 fn a_server_that_gets_no_file_waits_for_one_and_says_so() {
     let place = Place::new(FILES);
     let server = place.serve();
@@ -126,9 +144,9 @@ fn a_server_that_gets_no_file_waits_for_one_and_says_so() {
         (client, watch)
     });
     let id = Pid::from_raw(server.id().cast_signed()).unwrap();
-    let files = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap();
+    let open = |file: &u64| Path::new(&format!("/proc/{}/fd/{file}", server.id())).is_symlink();
     let few = Rlimit {
-        current: Some(files.count() as u64 - 1),
+        current: (0..).find(|file| !open(file)),
         maximum: Some(20_000),
     };
     let before = prlimit(Some(id), Resource::Nofile, few).unwrap();
