@@ -155,7 +155,7 @@ impl Store {
             if !is_full {
                 tail.completed(now, upto);
             }
-            return Ok(last < upto);
+            return Ok(is_full);
         }
         let seen = match gap.take().filter(|gap| upto < gap.upto) {
             Some(seen) => Gap {

@@ -5,6 +5,7 @@
 //! and `leftovers` what its end means, `notes` what is to be ended after a crash.
 
 mod account;
+mod ending;
 mod environment;
 mod judge;
 mod leftovers;
@@ -21,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     account::{Account, startable},
+    ending::{died, give_up},
     judge::{End, judge, said},
     leftovers::{Fate, Over, alone, settle, until_alone},
-    notes::Noted,
     output::Output,
     pipe::Pipe,
 };
@@ -276,16 +277,6 @@ async fn starting(config: &CommandConfig) -> Result<UnderWay, Failure> {
     Ok(host::begin(question).await?)
 }
 
-/// Ends a launcher that hangs in the start of its program, and holds the start's place until it is gone. What cannot be
-/// ended yet is still noted, so that the run's next attempt ends it first.
-async fn give_up(launched: Launched, remains: Remains, noted: Noted, starting: UnderWay) {
-    if let Some(left) = end(remains, noted).await {
-        tracing::warn!("a program whose start hangs{left}");
-    }
-    launched.ended().await;
-    drop(starting);
-}
-
 /// What the command reads, where it reads anything.
 fn stdin_of(config: &CommandConfig, given: &[Given]) -> Option<String> {
     match config.parameters_on_stdin {
@@ -372,32 +363,5 @@ async fn until_gone(context: &RunContext, launched: &mut Launched, over: &mut Ov
             launched.wish(Wish::Kill).await;
             until_alone(launched).await.unwrap_or(Fate::None)
         }
-    }
-}
-
-/// Ends what a launcher leaves that has died itself; the error to tell.
-async fn died(remains: Remains, noted: Noted) -> anyhow::Error {
-    let ended = end(remains, noted).await.unwrap_or_default();
-    anyhow!("the launcher of the command was ended by someone else{ended}")
-}
-
-/// Ends all that a launcher has started, and itself; the end of a sentence where there was something.
-async fn end(remains: Remains, noted: Noted) -> Option<String> {
-    let question = Question::of(
-        format!("process {}", remains.launcher.id),
-        "ending what it had started",
-    );
-    let end = move || {
-        let ended = remains.end();
-        if ended.is_ok() {
-            noted.remove();
-        }
-        ended
-    };
-    match host::ask(question.within(ENDS_WITHIN), end).await {
-        Ok(Ok(true)) => Some("; what it had started was ended".to_owned()),
-        Ok(Ok(false)) => None,
-        Ok(Err(error)) => Some(format!("; {error:#}")),
-        Err(error) => Some(format!("; {error}")),
     }
 }

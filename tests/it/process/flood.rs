@@ -23,7 +23,7 @@ fn configuration() -> String {
         "bench_kinds = true\nlease = \"3s\"\nmax_running = {}\n\
          [commands.talks]\nargv = [\"/usr/bin/seq\", \"{LINES}\"]\n\
          [tasks.talks]\nkind = \"command\"\nparameters = {{ command = \"talks\" }}\noverlap = \"allow\"\n\
-         [tasks.other]\nkind = \"bench-noop\"\n",
+         [tasks.other]\nkind = \"bench-noop\"\noverlap = \"allow\"\n",
         RUNS + 10
     )
 }
