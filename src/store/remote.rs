@@ -65,8 +65,12 @@ async fn hear(pool: &PgPool, bells: &Bells, own: &str) -> Result<(), sqlx::Error
     let mut look = tokio::time::interval(HEARS_WITHIN);
     loop {
         tokio::select! {
-            rung = listener.recv() => {
-                let rung = rung?;
+            rung = listener.try_recv() => {
+                let Some(rung) = rung? else {
+                    // The connection was lost, and is there again: what rang meanwhile went by unheard.
+                    bells.ring_here(Rings::ALL);
+                    continue;
+                };
                 let mut words = rung.payload().split_ascii_whitespace();
                 // Our own come back to us: who waits here has heard them already.
                 if words.next() != Some(own) {

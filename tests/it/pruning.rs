@@ -333,9 +333,9 @@ async fn a_log_goes_before_its_run_and_the_run_says_so(database: Database) {
         server.advance(wait);
     }
 
-    let pruned = prune(&server).await;
+    // Or the server's own of that day, which may have done it before.
+    prune(&server).await;
 
-    assert!(1 <= pruned.counters["logs_dropped"], "{}", pruned.message);
     for (run, is_dropped) in [(&runs[0], true), (&runs[1], false)] {
         let request = pb::TailRunLogRequest {
             name: run.clone(),
