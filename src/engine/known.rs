@@ -115,7 +115,8 @@ impl KnownTasks {
 
 impl Tables {
     fn schedule_of(&self, spec: &Arc<TaskSpec>) -> Option<Schedule> {
-        self.specs.get(&Arc::as_ptr(spec).addr())?.schedule.clone()
+        let schedule = self.specs.get(&Arc::as_ptr(spec).addr())?.schedule.as_ref();
+        schedule.filter(|schedule| schedule.is_current()).cloned()
     }
 
     fn put(&mut self, id: TaskId, found: Known) {
@@ -139,7 +140,10 @@ impl Tables {
         });
         let schedule = found.schedule.as_ref();
         if let Some(schedule) = schedule.filter(|schedule| !schedule.is_of_its_name()) {
-            shared.schedule.get_or_insert_with(|| schedule.clone());
+            // One by rules of its zone that have changed since gives way.
+            if !shared.schedule.as_ref().is_some_and(Schedule::is_current) {
+                shared.schedule = Some(schedule.clone());
+            }
         }
         self.tasks.insert(id, found);
     }

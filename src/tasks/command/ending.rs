@@ -10,7 +10,12 @@ use crate::{
 
 /// Ends a launcher that hangs in the start of its program, and holds the start's place until it is gone. What cannot be
 /// ended yet is still noted, so that the run's next attempt ends it first.
-pub(super) async fn give_up(launched: Launched, remains: Remains, noted: Noted, starting: UnderWay) {
+pub(super) async fn give_up(
+    launched: Launched,
+    remains: Remains,
+    noted: Noted,
+    starting: UnderWay,
+) {
     if let Some(left) = end(remains, noted).await {
         tracing::warn!("a program whose start hangs{left}");
     }
