@@ -166,7 +166,9 @@ impl Engine {
             env!("CARGO_PKG_VERSION"),
             self.default_zone()
         );
-        let is_same_basis = self.store().value::<String>(BASIS).await?.as_deref() == Some(&basis);
+        // What a server of an earlier version has left is not found by what tasks are found by.
+        let is_same_basis = self.store().value::<String>(BASIS).await?.as_deref() == Some(&basis)
+            && !self.store().some_facets_outdated().await?;
         let compared = self.compare(&wanted, is_same_basis).await?;
         // A start that ends in the middle has not done what this one, or the one before, is to do.
         let mut tx = self.store().begin().await?;

@@ -29,7 +29,7 @@ pub trait Kind: DeserializeOwned + Send + Sync + 'static {
     type Env: Clone + Send + Sync + 'static;
 
     /// Checks what the configuration can tell, such as whether it names this command. What comes and goes on a host is
-    /// [`Kind::ready`]'s.
+    /// [`Kind::needs`]'s.
     ///
     /// # Errors
     /// [`Error::Invalid`] with a field below `parameters`.

@@ -33,6 +33,8 @@ use crate::{
 /// Runs claimed, expired or moved on in one transaction.
 const BATCH: usize = 256;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// The same by the time that passes.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 /// Where something was passed over, real time.
 const LOOK_SOON: Duration = Duration::from_millis(250);
 /// Between two looks while there is no place, real time.
@@ -124,6 +126,8 @@ impl Runner {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.clock().sleep_until(wake_at) => {}
+                // A clock that is set back would let it sleep for as long.
+                () = self.engine.clock().sleep_for(AT_LEAST_EVERY) => {}
                 _ = bell.changed() => self.wait_for_a_place(stop).await,
                 () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::SeqCst) => {}
             }

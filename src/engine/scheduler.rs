@@ -38,8 +38,15 @@ impl Scheduler {
     /// Decides what is due until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut bell = self.engine.store().bells().schedule();
+        let mut looked_anew = self.engine.clock().passed();
         while !stop.is_cancelled() {
             bell.mark_unchanged();
+            // By the time that passes: what another process has put below the floor is found whatever the clock is set to.
+            let passed = self.engine.clock().passed();
+            if AT_LEAST_EVERY <= passed.saturating_sub(looked_anew) {
+                self.engine.store().look_anew();
+                looked_anew = passed;
+            }
             let wake_at = match self.tick().await {
                 Ok(wake_at) => wake_at,
                 Err(error) => {
@@ -87,7 +94,7 @@ impl Scheduler {
                 return Ok(next.min(latest));
             }
             // Where there is much, and a database that writes for several at once, two shares.
-            let many = store.kind() == "postgresql" && MANY <= store.due_count(now, MANY).await?;
+            let many = store.kind() == "postgresql" && MANY <= store.due_seen(now, MANY).await?;
             if many {
                 let (one, other) =
                     tokio::join!(self.decide(Some((0, 2))), self.decide(Some((1, 2))));

@@ -271,7 +271,7 @@ impl Monitor {
             checked_at: now,
             pause: store.global_pause().await?,
             last_tick_at: notes.last_tick_at,
-            next_due_at: store.next_wake().await?,
+            next_due_at: store.next_seen().await?,
             undecided: store.due_count(now, 1000).await?,
             clock_hold: engine.held(),
             tzdata_version: engine.tzdb(),

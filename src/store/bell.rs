@@ -14,6 +14,8 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
+use super::Store;
+
 /// How long the log's bell waits for more before it is rung elsewhere: a run's start and its end, often, and those of
 /// others. Nothing but followers waits for it.
 const LOG_WAITS_FOR: Duration = Duration::from_millis(10);
@@ -231,6 +233,19 @@ impl Drop for TakesQueued {
         bells.queued.taken_here.store(false, SeqCst);
         // Nobody here sees to it any more.
         bells.queue_seen(bells.queued_so_far(), true);
+    }
+}
+
+/// Rings when it is dropped: whoever waits for a commit may be gone by its answer, or hear of none, and it is true all the
+/// same. A ring for nothing costs a look.
+pub(super) struct Rung<'a>(pub(super) &'a Store, pub(super) Rings);
+
+impl Drop for Rung<'_> {
+    fn drop(&mut self) {
+        if self.1.schedule {
+            self.0.inner.wakes.lift();
+        }
+        self.0.inner.bells.ring(self.1);
     }
 }
 

@@ -9,6 +9,9 @@ use crate::{
     error::Result,
 };
 
+/// As an agenda compares names, and not as the language of the database does.
+const BYTEWISE: &str = " COLLATE \"C\"";
+
 /// A task with a slot to come.
 #[derive(Clone, Debug)]
 pub struct Coming {
@@ -88,7 +91,9 @@ fn select(
         sql = sql
             .push(" AND (")
             .push(at)
-            .push(", name) > (")
+            .push(", name")
+            .postgres(BYTEWISE)
+            .push(") > (")
             .bind(micros(*due_at))
             .push(", ")
             .bind(name.as_str())
@@ -96,7 +101,9 @@ fn select(
     }
     sql.push(" ORDER BY ")
         .push(at)
-        .push(", name LIMIT ")
+        .push(", name")
+        .postgres(BYTEWISE)
+        .push(" LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .done()
 }

@@ -87,16 +87,25 @@ impl Store {
         let floor = &self.inner.wakes;
         let look = floor.look();
         let now = self.inner.clock.now();
+        let wake = self.next_seen().await?;
+        if let Some(look) = look {
+            floor.set(look, wake.map(micros), now);
+        }
+        Ok(wake)
+    }
+
+    /// When the scheduler, by what it knows, has to look next.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn next_seen(&self) -> Result<Option<Timestamp>> {
+        let floor = &self.inner.wakes;
         let select = self
             .sql("SELECT min(wake_at) AS wake_at FROM tasks WHERE wake_at IS NOT NULL AND wake_at > ")
             .bind(floor.at())
             .done();
         let wake: Option<Wake> = self.one(select).await?;
-        let wake = wake.and_then(|wake| wake.wake_at);
-        if let Some(look) = look {
-            floor.set(look, wake, now);
-        }
-        convert::instant_of(wake)
+        convert::instant_of(wake.and_then(|wake| wake.wake_at))
     }
 
     /// Has the next look at what comes begin below all there is: what another process has put there may lie below
@@ -127,12 +136,28 @@ impl Store {
     }
 
     /// How many tasks have to be looked at by `now`; counted up to `most`.
+    ///
+    /// # Errors
+    /// Where the database is away.
     pub async fn due_count(&self, now: Timestamp, most: i64) -> Result<i64> {
+        // Who asks whether the scheduler works does not share what it might be blind to.
+        self.due_above(i64::MIN, now, most).await
+    }
+
+    /// As many of them as the scheduler, by what it knows, has to decide.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn due_seen(&self, now: Timestamp, most: i64) -> Result<i64> {
+        self.due_above(self.inner.wakes.at(), now, most).await
+    }
+
+    async fn due_above(&self, floor: i64, now: Timestamp, most: i64) -> Result<i64> {
         let select = self
             .sql("SELECT count(*) AS count FROM (SELECT 1 FROM tasks WHERE wake_at <= ")
             .bind(micros(now))
             .push(" AND wake_at > ")
-            .bind(self.inner.wakes.at())
+            .bind(floor)
             .push(" LIMIT ")
             .bind(most)
             .push(") due")

@@ -85,12 +85,14 @@ impl Store {
         let mut brought: Vec<LowerOf> = Vec::new();
         loop {
             let mut select = self.sql(
-                "SELECT name, built_in, configured FROM task_facets WHERE (built_in <> 0 OR configured <> 0)",
+                // A server of an earlier version leaves the row of a task that it ends.
+                "SELECT f.name, f.built_in, f.configured FROM task_facets f CROSS JOIN tasks t WHERE t.id = f.task_id \
+                 AND t.deleted_at IS NULL AND (f.built_in <> 0 OR f.configured <> 0)",
             );
             if let Some(last) = brought.last() {
-                select = select.push(" AND name > ").bind(last.name.as_str());
+                select = select.push(" AND f.name > ").bind(last.name.as_str());
             }
-            let select = select.push(" ORDER BY name LIMIT ").bind(PAGE).done();
+            let select = select.push(" ORDER BY f.name LIMIT ").bind(PAGE).done();
             let rows: Vec<LowerRow> = self.all(select).await?;
             let is_last = (rows.len() as i64) < PAGE;
             for row in rows {
@@ -163,7 +165,7 @@ impl Store {
             .push(text)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .push(
-                ") s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE t.id = s.task_id AND r.task_id = t.id \
+                ") s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE t.id = s.task_id AND t.deleted_at IS NULL AND r.task_id = t.id \
                  AND r.revision = t.revision ORDER BY s.added",
             )
             .done();
@@ -190,6 +192,17 @@ impl Store {
             *count = row.map_or(0, |row| row.number);
         }
         Ok(counts[0] <= counts[1])
+    }
+
+    /// Whether some task's row is missing, or is of another version. It reads every task.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn some_facets_outdated(&self) -> Result<bool> {
+        let select = "SELECT t.id FROM tasks t LEFT JOIN task_facets f ON f.task_id = t.id WHERE t.deleted_at IS NULL \
+             AND (f.version IS NULL OR f.version <> t.version) LIMIT 1";
+        let row: Option<Id> = self.one(self.sql(select).done()).await?;
+        Ok(row.is_some())
     }
 
     /// Those of these tasks whose row is missing, or is of another version: as a server of an earlier version leaves

@@ -312,12 +312,9 @@ impl Tx {
         let Some(tx) = self.tx.take() else {
             return Err(Error::internal("a transaction that is over was committed"));
         };
+        let _rings = bell::Rung(&self.store, self.rings);
         let committed = limited::within(self.store.inner.backend, tx.0.commit()).await;
         committed.inspect_err(|_| self.store.suspect_writer())?;
-        if self.rings.schedule {
-            self.store.inner.wakes.lift();
-        }
-        self.store.inner.bells.ring(self.rings);
         Ok(())
     }
 

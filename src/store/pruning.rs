@@ -154,6 +154,7 @@ impl Tx {
             "slots WHERE task_id",
             "task_revisions WHERE task_id",
             "task_layers WHERE task_id",
+            "task_facets WHERE task_id",
             "tasks WHERE id",
         ] {
             let delete = self

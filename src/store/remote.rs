@@ -36,7 +36,7 @@ impl Store {
         let own = Uuid::now_v7().to_string();
         // Apart: what is heard must not keep back what is to be told, nor the other way round.
         tokio::join!(
-            until_stopped(&stop, "heard", || hear(pool, bells, &own)),
+            until_stopped(&stop, "heard", || hear(pool, &self, &own)),
             until_stopped(&stop, "rung", || tell(pool, bells, &own)),
         );
     }
@@ -57,24 +57,31 @@ async fn until_stopped<F: Future<Output = Result<(), sqlx::Error>>>(
     }
 }
 
-async fn hear(pool: &PgPool, bells: &Bells, own: &str) -> Result<(), sqlx::Error> {
+async fn hear(pool: &PgPool, store: &Store, own: &str) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
+    // What others have planned may be due before all that this process knows of.
+    let ring = |rings: Rings| {
+        if rings.schedule {
+            store.look_anew();
+        }
+        store.inner.bells.ring_here(rings);
+    };
     // Rings may have been missed while nobody listened.
-    bells.ring_here(Rings::ALL);
+    ring(Rings::ALL);
     let mut look = tokio::time::interval(HEARS_WITHIN);
     loop {
         tokio::select! {
             rung = listener.try_recv() => {
                 let Some(rung) = rung? else {
                     // The connection was lost, and is there again: what rang meanwhile went by unheard.
-                    bells.ring_here(Rings::ALL);
+                    ring(Rings::ALL);
                     continue;
                 };
                 let mut words = rung.payload().split_ascii_whitespace();
                 // Our own come back to us: who waits here has heard them already.
                 if words.next() != Some(own) {
-                    bells.ring_here(Rings::named(words));
+                    ring(Rings::named(words));
                 }
             }
             // No bell may be that nothing happens, or that nothing comes through any more.

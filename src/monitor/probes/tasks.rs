@@ -44,6 +44,7 @@ impl Probe for TasksProbe {
         matches!(
             event.kind,
             EventKind::TaskUpdated
+                | EventKind::TaskRealigned
                 | EventKind::TaskDeleted
                 | EventKind::TaskPaused
                 | EventKind::TaskResumed

@@ -10,7 +10,7 @@ use crate::domain::task::{Layers, Origin, work};
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 
-/// `{uuid}` and `{text}` are the database's.
+/// `{uuid}`, `{text}` and, below, `{bytewise}` are the database's.
 const STEPS: &[&str] = &[
     "CREATE TABLE task_facets (task_id {uuid} NOT NULL PRIMARY KEY, name {text} NOT NULL, kind {text} NOT NULL, \
      category {text} NOT NULL, added BOOLEAN NOT NULL, overridden BOOLEAN NOT NULL, work BIGINT NOT NULL, \
@@ -21,11 +21,15 @@ const STEPS: &[&str] = &[
     "CREATE INDEX task_facets_overridden ON task_facets (name) WHERE overridden",
     "CREATE INDEX task_facets_work ON task_facets (work, name) WHERE NOT added",
     "CREATE INDEX task_facets_added ON task_facets (work, name) WHERE added",
+];
+
+/// Last, since servers of before, which may still be at work, wait for them.
+const STEPS_OF_TASKS: &[&str] = &[
     "CREATE INDEX tasks_paused ON tasks (name) WHERE pause IS NOT NULL AND deleted_at IS NULL",
-    "CREATE INDEX tasks_paused_due ON tasks (next_due_at, name) WHERE pause IS NOT NULL AND next_due_at IS NOT NULL",
+    "CREATE INDEX tasks_paused_due ON tasks (next_due_at, name{bytewise}) WHERE pause IS NOT NULL AND next_due_at IS NOT NULL",
     // At one instant many may be due: an agenda shows them by name.
     "DROP INDEX tasks_wake",
-    "CREATE INDEX tasks_wake ON tasks (wake_at, name) WHERE wake_at IS NOT NULL",
+    "CREATE INDEX tasks_wake ON tasks (wake_at, name{bytewise}) WHERE wake_at IS NOT NULL",
     "CREATE INDEX tasks_failing_name ON tasks (name) WHERE failing_since IS NOT NULL AND deleted_at IS NULL",
     "CREATE INDEX tasks_unaudited ON tasks (id) WHERE audited_at < cursor_at AND deleted_at IS NULL",
 ];
@@ -50,9 +54,9 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        let (uuid, text) = match backend {
-            DbBackend::Postgres => ("UUID", "TEXT COLLATE \"C\""),
-            _ => ("BLOB", "TEXT"),
+        let (uuid, text, bytewise) = match backend {
+            DbBackend::Postgres => ("UUID", "TEXT COLLATE \"C\"", " COLLATE \"C\""),
+            _ => ("BLOB", "TEXT", ""),
         };
         let db = manager.get_connection();
         for step in STEPS {
@@ -87,9 +91,14 @@ impl MigrationTrait for Migration {
                 db.execute_raw(insert).await?;
             }
             if rows.len() < PAGE {
-                return Ok(());
+                break;
             }
         }
+        for step in STEPS_OF_TASKS {
+            let step = step.replace("{bytewise}", bytewise);
+            db.execute_unprepared(&step).await?;
+        }
+        Ok(())
     }
 }
 
