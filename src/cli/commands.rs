@@ -87,15 +87,21 @@ pub(super) fn check_config(flags: &Flags, strict: bool) -> Done {
     }
 }
 
+/// The data directory, and SQLite's file, as long as what is returned is held: no server is at work on them meanwhile.
+fn alone(config: &Config) -> anyhow::Result<DataDir> {
+    let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
+    let mut data = DataDir::open(&config.data, exclusive)?;
+    if let DatabaseUrl::Sqlite(file) = &config.database {
+        data.hold_database(file)?;
+    }
+    Ok(data)
+}
+
 pub(super) fn migrate(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
-        let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
-        let mut data = DataDir::open(&config.data, exclusive)?;
-        if let DatabaseUrl::Sqlite(file) = &config.database {
-            data.hold_database(file)?;
-        }
+        let _data = alone(&config)?;
         let store = Store::connect(&app::location(&config), clock()).await?;
         let steps = store.migrate().await?;
         if steps.is_empty() {
@@ -112,11 +118,7 @@ pub(super) fn vacuum(flags: &Flags) -> Done {
     let config = Config::load(flags).map_err(Failed::Configuration)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     runtime()?.block_on(async {
-        let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
-        let mut data = DataDir::open(&config.data, exclusive)?;
-        if let DatabaseUrl::Sqlite(file) = &config.database {
-            data.hold_database(file)?;
-        }
+        let _data = alone(&config)?;
         let store = Store::open_existing(&app::location(&config), clock()).await?;
         let (before, after) = store.vacuum().await?;
         store.close().await;

@@ -27,7 +27,7 @@ impl Engine {
     /// Where the database is away.
     pub async fn drift(&self) -> Result<Vec<DriftItem>> {
         let mut items = Vec::new();
-        for task in self.store().tasks_overridden(u64::MAX).await? {
+        for task in self.store().tasks_overridden().await? {
             for (field, change) in &task.layers.api {
                 if !changes_something(&task, field) {
                     continue;
@@ -45,7 +45,7 @@ impl Engine {
             }
         }
         // One work at two times is what a configuration may well say, as a crontab does.
-        for double in self.store().tasks_doubled(u64::MAX).await? {
+        for double in self.store().tasks_doubled().await? {
             let parameters = serde_json::to_string(&double.spec.parameters).unwrap_or_default();
             let message = format!(
                 "does the same as tasks/{}, which is configured: kind {}, parameters {parameters}",

@@ -129,41 +129,37 @@ impl Store {
         Ok(there)
     }
 
-    /// Tasks of which the API has changed what others define, by name; at most `limit`.
+    /// Tasks of which the API has changed what others define, by name.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn tasks_overridden(&self, limit: u64) -> Result<Vec<Task>> {
+    pub async fn tasks_overridden(&self) -> Result<Vec<Task>> {
         let select = self
             .sql("")
             .push(&WHOLE.replace("FROM tasks t", "FROM task_facets f CROSS JOIN tasks t"))
-            .push(
-                "f.overridden AND t.id = f.task_id AND t.deleted_at IS NULL ORDER BY f.name LIMIT ",
-            )
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .push("f.overridden AND t.id = f.task_id AND t.deleted_at IS NULL ORDER BY f.name")
             .done();
         whole(self.all(select).await?)
     }
 
-    /// Tasks that the API has added although others define one that does the same work, by name; at most `limit`.
+    /// Tasks that the API has added although others define one that does the same work, by name.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn tasks_doubled(&self, limit: u64) -> Result<Vec<Double>> {
+    pub async fn tasks_doubled(&self) -> Result<Vec<Double>> {
         let is_few = self.added_are_fewer().await?;
         let text = if is_few {
             "SELECT a.task_id, a.name AS added, (SELECT d.name FROM task_facets d WHERE d.work = a.work AND NOT d.added \
              ORDER BY d.name LIMIT 1) AS defined FROM task_facets a WHERE a.added AND EXISTS (SELECT 1 \
-             FROM task_facets d WHERE d.work = a.work AND NOT d.added) ORDER BY a.name LIMIT "
+             FROM task_facets d WHERE d.work = a.work AND NOT d.added)"
         } else {
             "SELECT a.task_id, a.name AS added, d.first AS defined FROM (SELECT work, min(name) AS first \
              FROM task_facets WHERE NOT added GROUP BY work) d CROSS JOIN task_facets a WHERE a.work = d.work \
-             AND a.added ORDER BY a.name LIMIT "
+             AND a.added"
         };
         let select = self
             .sql("SELECT s.added, s.defined, r.spec FROM (")
             .push(text)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .push(
                 ") s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE t.id = s.task_id AND t.deleted_at IS NULL AND r.task_id = t.id \
                  AND r.revision = t.revision ORDER BY s.added",

@@ -40,6 +40,14 @@ async fn let_go_unheard(fate: &DatabaseConnection) {
     fate.execute_unprepared(update).await.unwrap();
 }
 
+/// The next of a line comes in at once, and both end.
+async fn goes_on_soon(stage: &mut Stage, first: Entered) {
+    let second = enters_soon(stage).await;
+    for entered in [first, second] {
+        entered.succeeds();
+    }
+}
+
 async fn notify(fate: &DatabaseConnection, payload: &str) {
     let notify = format!("NOTIFY watchbell, '{payload}'");
     fate.execute_unprepared(&notify).await.unwrap();
@@ -127,10 +135,7 @@ async fn a_bell_is_heard_by_its_name_and_without_one_and_by_one_of_tomorrow(data
         let_go_unheard(&fate).await;
         notify(&fate, payload).await;
 
-        let second = enters_soon(&mut stage).await;
-        for entered in [first, second] {
-            entered.succeeds();
-        }
+        goes_on_soon(&mut stage, first).await;
     }
     server.stop().await;
 }
@@ -145,10 +150,7 @@ async fn a_run_whose_bell_was_lost_is_taken_at_the_next_look(database: Database)
     let_go_unheard(&fate).await;
     server.advance(31);
 
-    let second = enters_soon(&mut stage).await;
-    for entered in [first, second] {
-        entered.succeeds();
-    }
+    goes_on_soon(&mut stage, first).await;
     server.stop().await;
 }
 
@@ -164,10 +166,7 @@ async fn who_could_not_hear_looks_once_they_can(database: Database) {
                 AND application_name = 'watchbell' AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')";
     fate.execute_unprepared(ears).await.unwrap();
 
-    let second = enters_soon(&mut stage).await;
-    for entered in [first, second] {
-        entered.succeeds();
-    }
+    goes_on_soon(&mut stage, first).await;
     server.stop().await;
 }
 
