@@ -1,13 +1,16 @@
 //! What fires in a span to come, over all tasks.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet},
+};
 
 use jiff::Timestamp;
 
 use super::Engine;
 use crate::{
     domain::{
-        TaskName,
+        TaskId, TaskName,
         schedule::{Fire, Schedule, just_before, preview},
     },
     error::Result,
@@ -60,6 +63,8 @@ struct Page<'a> {
     place: Option<&'a AgendaPlace>,
     all_paused: bool,
     candidates: Vec<Candidate>,
+    /// Whose they are: a task that moves on, or is paused, between two reads is read twice, and listed once.
+    taken: HashSet<TaskId>,
     /// The next fire of each candidate: only as many are worked out as are shown.
     heap: BinaryHeap<Entry>,
 }
@@ -83,6 +88,7 @@ impl Engine {
             place,
             all_paused: self.store().global_pause().await?.is_some(),
             candidates: Vec::new(),
+            taken: HashSet::new(),
             heap: BinaryHeap::new(),
         };
         let mut streams = [false, true].map(|paused| Stream {
@@ -134,6 +140,9 @@ impl Engine {
 
 impl Page<'_> {
     fn take_in(&mut self, task: Coming, schedule: Schedule, paused: bool) {
+        if !self.taken.insert(task.id) {
+            return;
+        }
         let candidate = Candidate {
             open_from: open_from(&schedule, task.cursor_at, self.after),
             paused: paused || self.all_paused,
