@@ -9,7 +9,7 @@ use crate::{
         Task, TaskName,
         task::{Layers, Lower, Origin},
     },
-    error::Result,
+    error::{Error, Result},
     store::{Page, PageOf, TaskFilter},
 };
 
@@ -57,10 +57,12 @@ impl Engine {
             match layers {
                 Some(layers) if layers.lower() == task.lower => {}
                 Some(_) => compared.changed.push(task.name),
-                None => {
-                    let found = self.store().task(&task.name).await?;
-                    compared.unwanted(&found, true);
-                }
+                None => match self.store().task(&task.name).await {
+                    Ok(found) => compared.unwanted(&found, true),
+                    // It has ended since it was read: what was to be done is done.
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                },
             }
         }
         // One that has no layer from a start may be there all the same.
