@@ -1,7 +1,7 @@
 //! What a look of the auditor knows beforehand, and what it changes.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -32,6 +32,12 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// Whether such a problem of a task was open when the tick began.
+    pub(super) fn is_open(&self, kind: ProblemKind, task: &TaskName) -> bool {
+        let key = (kind.as_str().to_owned(), format!("tasks/{task}"));
+        self.open.contains_key(&key)
+    }
+
     /// Tasks of which something is told: only a look finds that it is over.
     pub(super) fn names_at_fault(&self) -> impl Iterator<Item = TaskName> + '_ {
         let kinds = [UNDECIDED, LATE, UNREADABLE].map(ProblemKind::as_str);
@@ -101,6 +107,13 @@ impl Change {
             findings,
             over,
         }
+    }
+
+    /// Takes back that something is over which was raised since it was read.
+    pub(super) fn retain_over(&mut self, raised: &HashSet<(ProblemKind, String)>) {
+        let subject = &self.subject;
+        self.over
+            .retain(|kind| !raised.contains(&(*kind, subject.clone())));
     }
 
     pub(super) fn is_nothing(&self) -> bool {

@@ -3,7 +3,7 @@
 //! scheduler.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     domain::{
         TaskId, TaskName,
         ledger::SlotRow,
-        problem::Problem,
+        problem::{Problem, ProblemKind},
         retry::{earlier, later},
         schedule::Schedule,
     },
@@ -48,6 +48,8 @@ pub struct Auditor {
     suspects: BTreeSet<TaskId>,
     /// Some of them are new.
     look_twice: bool,
+    /// What this tick raised, by kind and subject: a problem that it read before is not over by that.
+    raised: HashSet<(ProblemKind, String)>,
     /// Behind this one the next slice begins; with the first where there is none.
     place: Option<TaskId>,
 }
@@ -58,6 +60,7 @@ impl Auditor {
             engine,
             suspects: BTreeSet::new(),
             look_twice: false,
+            raised: HashSet::new(),
             place: None,
         }
     }
@@ -94,6 +97,7 @@ impl Auditor {
         let store = self.engine.store().clone();
         let suspected = std::mem::take(&mut self.suspects);
         let is_second = std::mem::take(&mut self.look_twice);
+        self.raised.clear();
         let pause = store.global_pause().await?;
         let now = self.engine.clock().now();
         let grace = self.engine.settings().audit_grace;
@@ -157,11 +161,13 @@ impl Auditor {
                 .marks(&Marked::All, self.place, CHUNK.min(left))
                 .await?;
             let ids: Vec<TaskId> = marks.iter().map(|mark| mark.id).collect();
-            self.place = ids.last().copied();
             if ids.is_empty() {
+                self.place = None;
                 return Ok(());
             }
             left -= ids.len();
+            self.audit_page(marks, look).await?;
+            self.place = ids.last().copied();
             // A server of an earlier version does not write what tasks are found by.
             let outdated = store.facets_outdated(&ids).await?;
             if !outdated.is_empty() {
@@ -169,7 +175,6 @@ impl Auditor {
                 tx.facets_renew(&outdated).await?;
                 tx.commit().await?;
             }
-            self.audit_page(marks, look).await?;
         }
         Ok(())
     }
@@ -229,7 +234,9 @@ impl Auditor {
                 Some(Err(why)) => Some(why.as_str()),
                 _ => None,
             };
-            changes.push(Change::of(&mark, &audit, look, is_whole, unreadable));
+            let mut change = Change::of(&mark, &audit, look, is_whole, unreadable);
+            change.retain_over(&self.raised);
+            changes.push(change);
             if !is_whole {
                 more.push(Mark {
                     audited_at: audit.upto,
@@ -252,12 +259,12 @@ impl Auditor {
         Ok(more)
     }
 
-    /// An undecided slot is a problem at the second look.
+    /// An undecided slot is a problem at the second look, and stays one where it was before a start.
     fn doubt(&mut self, mark: &Mark, audit: &mut Audit, look: &Look) {
         let is_undecided = |finding: &Finding| finding.kind == UNDECIDED;
         if audit.findings.iter().any(is_undecided) {
             self.suspects.insert(mark.id);
-            if !look.suspected.contains(&mark.id) {
+            if !look.suspected.contains(&mark.id) && !look.is_open(UNDECIDED, &mark.name) {
                 self.look_twice = true;
                 audit.findings.retain(|finding| !is_undecided(finding));
             }
@@ -292,10 +299,11 @@ impl Auditor {
         Ok(specs.into_iter().filter_map(read).collect())
     }
 
-    async fn write(&self, changes: Vec<Change>, now: Timestamp) -> Result<()> {
+    async fn write(&mut self, changes: Vec<Change>, now: Timestamp) -> Result<()> {
         let mut tx = self.engine.store().begin().await?;
         let marks: Vec<_> = changes.iter().filter_map(|change| change.upto).collect();
         tx.audited(&marks).await?;
+        let mut raised = Vec::new();
         for change in changes {
             for finding in &change.findings {
                 error!(subject = %change.subject, "{}: {}", finding.kind, finding.message);
@@ -304,11 +312,14 @@ impl Auditor {
                 let problem =
                     Problem::new(finding.kind, change.subject.clone(), message, finding.since);
                 tx.problem_raise(SOURCE, &problem, until).await?;
+                raised.push((finding.kind, change.subject.clone()));
             }
             for kind in change.over {
                 tx.problem_clear(kind.as_str(), &change.subject).await?;
             }
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.raised.extend(raised);
+        Ok(())
     }
 }
