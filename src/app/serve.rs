@@ -92,7 +92,7 @@ pub fn location(config: &Config) -> Location {
 /// # Errors
 /// Where something that is needed at start is missing or wrong; the message says what to do.
 pub async fn serve(
-    config: Config,
+    mut config: Config,
     ports: Ports,
     mut listener: TcpListener,
     stop: CancellationToken,
@@ -196,7 +196,7 @@ pub async fn serve(
         monitor: monitor.clone(),
         backups: backups.clone(),
         policy_tasks: policies(true),
-        tasks: Arc::new(config.tasks.clone()),
+        tasks: Arc::new(std::mem::take(&mut config.tasks)),
         brought,
         is_put_off: Arc::default(),
     };

@@ -11,14 +11,13 @@ use std::{
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::house;
 use crate::{
     backup::{Backups, PolicyTasks},
-    domain::{TaskName, configuration::Applied, problem::ProblemKind, retry::later},
+    domain::{TaskName, configuration::Applied, problem::ProblemKind, retry::later, task::Fields},
     engine::{Brought, Engine, Verdict},
     monitor::Monitor,
 };
@@ -44,7 +43,7 @@ pub(super) struct Standing {
     /// Not refused while this server stands back: it is what ends that.
     pub(super) policy_tasks: Arc<dyn PolicyTasks>,
     /// The configuration's layer of each task.
-    pub(super) tasks: Arc<BTreeMap<TaskName, Map<String, Value>>>,
+    pub(super) tasks: Arc<BTreeMap<TaskName, Fields>>,
     pub(super) brought: Arc<Brought>,
     /// The first look waits for the clock.
     pub(super) is_put_off: Arc<AtomicBool>,

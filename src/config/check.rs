@@ -1,9 +1,8 @@
 //! From what was written to what is in force.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -98,7 +97,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         let parsed: TaskName = name
             .parse()
             .with_context(|| format!("tasks.{}", name.escape_debug()))?;
-        tasks.insert(parsed, fields.clone().into_iter().collect::<Map<_, _>>());
+        tasks.insert(parsed, fields.clone());
     }
     Ok(Config {
         database: database(&raw.database, &data)?,
@@ -328,6 +327,25 @@ fn within(name: &str, value: Duration, min: u64, max: u64) -> anyhow::Result<()>
 
 /// Of what shapes tasks; the rest may differ between replicas.
 fn digest(shape: &impl serde::Serialize) -> anyhow::Result<String> {
-    let digest = Sha256::digest(serde_json::to_vec(shape)?);
+    let mut writer = io::BufWriter::new(Digesting(Sha256::new()));
+    serde_json::to_writer(&mut writer, shape)?;
+    let Digesting(digest) = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    let digest = digest.finalize();
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A digest of what is written to it: of very many tasks the text is not kept.
+struct Digesting(Sha256);
+
+impl io::Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -15,12 +15,11 @@ mod redact;
 mod refusal;
 mod requests;
 mod secret;
+mod sections;
 pub mod trust;
 pub mod variables;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
-
-use serde_json::{Map, Value};
 
 pub(crate) use self::explain::without_password;
 pub use self::{
@@ -34,7 +33,7 @@ pub use self::{
     requests::{HttpRequestConfig, ParametersIn, SecretHeader},
     secret::{Secret, SecretSource},
 };
-use crate::domain::TaskName;
+use crate::domain::{TaskName, task::Fields};
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub struct Config {
     pub http_requests: BTreeMap<String, HttpRequestConfig>,
     pub secrets: BTreeMap<String, SecretSource>,
     /// The configuration's layer of each task: fields of a `TaskSpec` as written.
-    pub tasks: BTreeMap<TaskName, Map<String, Value>>,
+    pub tasks: BTreeMap<TaskName, Fields>,
     /// Of all that shapes tasks.
     pub hash: String,
     /// The same but for what is said of each task.
@@ -114,13 +113,13 @@ impl Config {
     /// # Errors
     /// Which setting is wrong, where it was written, and what was expected.
     pub fn load(flags: &Flags) -> anyhow::Result<Self> {
-        let figment = raw::figment(flags)?;
+        let read = raw::read(flags)?;
         let file = raw::config_file(flags)?.map(std::path::absolute);
         Ok(Self {
             file: file.transpose()?,
             without_configuration: flags.without_configuration,
             apply_older: flags.apply_older,
-            ..check::check(&raw::extract(&figment)?)?
+            ..check::check(&read)?
         })
     }
 }

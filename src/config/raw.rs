@@ -6,15 +6,21 @@ use anyhow::{Context as _, bail};
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
+    value::Dict,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
-    backups::RawBackups, leftovers::Leftovers, parameters::Accepts, refusal::refusal,
-    requests::HttpRequestConfig, secret::SecretSource, variables,
+    backups::RawBackups,
+    leftovers::Leftovers,
+    parameters::Accepts,
+    refusal::refusal,
+    requests::HttpRequestConfig,
+    secret::SecretSource,
+    sections::{self, Cut},
+    variables,
 };
-use crate::domain::span;
+use crate::domain::{span, task::Fields};
 
 /// What the command line may say; over everything else.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +60,7 @@ pub(super) struct Raw {
     pub(super) commands: BTreeMap<String, CommandConfig>,
     pub(super) http_requests: BTreeMap<String, HttpRequestConfig>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
-    pub(super) tasks: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(super) tasks: BTreeMap<String, Fields>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -243,18 +249,81 @@ impl Default for HealthThresholds {
 /// # Errors
 /// Where the file that was named is not there.
 pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
-    let mut figment = Figment::from(Serialized::defaults(Raw::default()));
-    if let Some(path) = config_file(flags)? {
-        // Read here, so that a file that cannot be read is an error and not nothing.
-        let text = super::trust::read_file(&path);
-        text.with_context(|| format!("could not read the configuration file {}", path.display()))?;
-        figment = figment.merge(Toml::file_exact(path));
+    layered(flags, File::read(flags)?)
+}
+
+/// Everything, read.
+///
+/// # Errors
+/// As [`figment`]; and every wrong setting: its name, where it was written, and what was expected.
+pub(super) fn read(flags: &Flags) -> anyhow::Result<Raw> {
+    let mut file = File::read(flags)?;
+    let mut tasks = None;
+    if let Some(file) = &mut file
+        && !tasks_by_variables()
+        && let Some(cut) = sections::cut(&file.text)
+    {
+        let Cut { rest, tasks: found } = cut;
+        (file.text, tasks) = (rest, Some(found));
     }
-    // `WATCHBELL_LOG__FILTER` is `log.filter`.
-    let env = Env::prefixed(variables::PREFIX)
+    let mut raw = extract(&layered(flags, file)?)?;
+    if let Some(tasks) = tasks {
+        raw.tasks = tasks;
+    }
+    Ok(raw)
+}
+
+/// The configuration file, read once.
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+impl File {
+    fn read(flags: &Flags) -> anyhow::Result<Option<Self>> {
+        let Some(path) = config_file(flags)? else {
+            return Ok(None);
+        };
+        let text = super::trust::read_file(&path);
+        let text = text
+            .with_context(|| format!("could not read the configuration file {}", path.display()))?;
+        Ok(Some(Self { path, text }))
+    }
+}
+
+impl figment::Provider for File {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::from("TOML file", self.path.as_path())
+    }
+
+    fn data(&self) -> figment::Result<figment::value::Map<figment::Profile, Dict>> {
+        let dict = Toml::from_str::<Dict>(&self.text);
+        let dict = dict.map_err(|error| figment::Error::from(error.to_string()))?;
+        Ok(figment::Profile::Default.collect(dict))
+    }
+}
+
+/// `WATCHBELL_LOG__FILTER` is `log.filter`.
+fn variables() -> Env {
+    Env::prefixed(variables::PREFIX)
         .filter(|key| variables::is_setting(key.as_str()))
-        .split("__");
-    figment = figment.merge(env);
+        .split("__")
+}
+
+/// Whether variables say something of tasks, over the file.
+fn tasks_by_variables() -> bool {
+    variables().iter().any(|(key, _)| {
+        let first = key.as_str().split('.').next();
+        first.is_some_and(|first| first.eq_ignore_ascii_case("tasks"))
+    })
+}
+
+fn layered(flags: &Flags, file: Option<File>) -> anyhow::Result<Figment> {
+    let mut figment = Figment::from(Serialized::defaults(Raw::default()));
+    if let Some(file) = file {
+        figment = figment.merge(file);
+    }
+    figment = figment.merge(variables());
     let given = [
         (
             "data",
@@ -309,7 +378,7 @@ impl figment::Provider for Flag {
         figment::Metadata::named(format!("flag --{}", self.name))
     }
 
-    fn data(&self) -> figment::Result<figment::value::Map<figment::Profile, figment::value::Dict>> {
+    fn data(&self) -> figment::Result<figment::value::Map<figment::Profile, Dict>> {
         Serialized::default(self.name, &self.value).data()
     }
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use super::{Brought, Engine, Registry, configuration::listed, edits::add};
@@ -14,7 +13,7 @@ use crate::{
         EventKind, Task, TaskName, TaskSpec,
         configuration::Applied,
         problem::{Problem, ProblemKind},
-        task::{Layers, Owner, is_owned},
+        task::{Fields, Layers, Owner, is_owned},
     },
     error::{Error, Result},
     store::Tx,
@@ -33,7 +32,7 @@ pub(super) const MISFIT: ProblemKind = ProblemKind::TaskOverrideMisfit;
 const SOURCE: &str = "catalogue";
 
 /// The configuration's layer: fields of a `TaskSpec` by task.
-type Configured = BTreeMap<TaskName, Map<String, Value>>;
+type Configured = BTreeMap<TaskName, Fields>;
 
 /// Checks every task of the registry and of the configuration; needs no database.
 ///
@@ -147,7 +146,6 @@ impl Engine {
         how: Applied,
         owners: &BTreeMap<TaskName, Owner>,
     ) -> anyhow::Result<()> {
-        let wanted = checked(self.registry(), configured, self.default_zone())?;
         let hash = format!(
             "{} {} {}",
             brought.hash,
@@ -160,6 +158,7 @@ impl Engine {
             self.note_configuration(&mut tx, brought, how).await?;
             return Ok(tx.commit().await?);
         }
+        let wanted = checked(self.registry(), configured, self.default_zone())?;
         let basis = format!(
             "{} {} {}",
             brought.basis,

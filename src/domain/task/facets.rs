@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Layers, Origin, Task};
+use super::{Fields, Layers, Origin, Task};
 
 /// What a task is found by, without reading what it is told to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl Task {
 
 impl Layers {
     pub fn lower(&self) -> Lower {
-        let of = |layer: &Option<Map<String, Value>>| layer.as_ref().map_or(0, fingerprint);
+        let (built_in, configuration) = (self.built_in.as_ref(), self.configuration.as_ref());
         Lower {
-            built_in: of(&self.built_in),
-            configuration: of(&self.configuration),
+            built_in: built_in.map_or(0, fingerprint),
+            configuration: configuration.map_or(0, Fields::fingerprint),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         let Value::Object(fields) = json!({"kind": "command"}) else {
             panic!("an object")
         };
-        layers.configuration = Some(fields.clone());
+        layers.configuration = Some(fields.clone().into());
         assert_eq!(
             layers.lower(),
             Lower {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::TaskSpec;
+use super::{Fields, TaskSpec};
 use crate::{
     domain::{schedule::several, text::text_enum},
     error::{Error, Result},
@@ -53,7 +53,7 @@ pub struct Layers {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub built_in: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub configuration: Option<Map<String, Value>>,
+    pub configuration: Option<Fields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -85,7 +85,7 @@ impl Layers {
     pub fn merge(&self) -> Result<TaskSpec> {
         let mut merged = Map::new();
         let owner = self.owner.as_ref().map(|owner| &owner.fields);
-        let lower = [self.built_in.as_ref(), self.configuration.as_ref(), owner];
+        let lower = [self.built_in.as_ref(), self.configuration.as_deref(), owner];
         for layer in lower.into_iter().flatten() {
             for (field, value) in layer {
                 lay(&mut merged, field, value);
@@ -234,7 +234,7 @@ mod tests {
                 "kind": "prune-history", "priority": 3,
                 "schedule": {"cron": "0 3 * * *", "time_zone": "UTC"},
             }))),
-            configuration: Some(map(json!({"schedule": {"cron": "0 4 * * *"}}))),
+            configuration: Some(map(json!({"schedule": {"cron": "0 4 * * *"}})).into()),
             api: BTreeMap::from([
                 ("priority".into(), change(json!(7))),
                 ("schedule.time_zone".into(), change(json!("Europe/Paris"))),
@@ -253,7 +253,7 @@ mod tests {
     fn another_timing_takes_the_place_of_the_one_below() {
         let layers = Layers {
             built_in: Some(map(json!({"kind": "x", "schedule": {"cron": "0 3 * * *"}}))),
-            configuration: Some(map(json!({"schedule": {"every": "5m"}}))),
+            configuration: Some(map(json!({"schedule": {"every": "5m"}})).into()),
             ..Layers::default()
         };
         let spec = layers.merge().unwrap();
@@ -270,9 +270,9 @@ mod tests {
             paths.collect()
         };
         let mut layers = Layers {
-            configuration: Some(map(
-                json!({"kind": "x", "schedule": {"at": "2030-01-01T00:00:00Z"}}),
-            )),
+            configuration: Some(
+                map(json!({"kind": "x", "schedule": {"at": "2030-01-01T00:00:00Z"}})).into(),
+            ),
             ..Layers::default()
         };
         for (timing, value) in [
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named() {
         let layers = Layers {
-            configuration: Some(map(json!({"kind": "x", "prioritty": 3}))),
+            configuration: Some(map(json!({"kind": "x", "prioritty": 3})).into()),
             ..Layers::default()
         };
         let error = layers.merge().unwrap_err().to_string();

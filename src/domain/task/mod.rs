@@ -3,6 +3,7 @@
 mod check;
 mod course;
 mod facets;
+mod fields;
 mod freshness;
 mod layers;
 
@@ -16,6 +17,7 @@ pub use self::{
     check::check_parameters,
     course::Course,
     facets::{Facets, Lower, fingerprint, work},
+    fields::Fields,
     freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };

@@ -165,7 +165,7 @@ mod tests {
             ..TaskSpec::default()
         };
         let layers = Layers {
-            configuration: Some(serde_json::Map::from_iter([("icon".into(), "i".into())])),
+            configuration: Some(serde_json::Map::from_iter([("icon".into(), "i".into())]).into()),
             ..Layers::default()
         };
         let layers_text = serde_json::to_string(&layers).unwrap();
