@@ -25,8 +25,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub(in crate::monitor) const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// A clock that is further off is told.
 const CLOCK_OFFSET_MAX: SignedDuration = SignedDuration::from_secs(1);
-/// How often the clock is compared with what is decided, where nothing says that it was set.
-const COMPARED_EVERY: Duration = Duration::from_secs(10);
+/// How often the clock is compared with what is decided, where nothing says that it was set: that reads all tasks.
+const COMPARED_EVERY: Duration = Duration::from_secs(5 * 60);
 const DATABASE: &str = "database";
 const CLOCK: &str = "clock";
 
@@ -42,7 +42,17 @@ pub(in crate::monitor) struct StoreProbe {
 #[derive(Clone, Copy, Debug)]
 struct Compared {
     passed: Duration,
+    looked: Duration,
     now: Timestamp,
+}
+
+impl Compared {
+    /// Whether the clock was set back since the last look: it says less than what it said and what has passed come to.
+    fn is_set_back(&self, passed: Duration, now: Timestamp) -> bool {
+        let since = SignedDuration::try_from(passed.saturating_sub(self.looked));
+        let moved = now.duration_since(self.now);
+        moved.is_negative() || since.is_ok_and(|since| moved + CLOCK_OFFSET_MAX < since)
+    }
 }
 
 impl Probe for StoreProbe {
@@ -160,18 +170,22 @@ impl StoreProbe {
     async fn compare_clock(&self) -> Result<Option<Timestamp>> {
         let kind = ProblemKind::ClockBehind;
         let now = self.engine.clock().now();
+        let passed = self.engine.clock().passed();
         let compared = Compared {
-            passed: self.engine.clock().passed(),
+            passed,
+            looked: passed,
             now,
         };
         let before = *self.compared();
         let is_due = before.is_none_or(|before| {
-            let passed = compared.passed.saturating_sub(before.passed);
-            COMPARED_EVERY <= passed || now < before.now
+            COMPARED_EVERY <= passed.saturating_sub(before.passed)
+                || before.is_set_back(passed, now)
         });
         if let Some(before) = before.filter(|_| !is_due && !self.memory.is_open(kind, CLOCK)) {
-            // One that is set back after it was ahead for a while says less than it did then.
-            *self.compared() = Some(Compared { now, ..before });
+            *self.compared() = Some(Compared {
+                passed: before.passed,
+                ..compared
+            });
             return Ok(None);
         }
         let decided_at = self.engine.store().decided_upto().await?;
