@@ -54,6 +54,7 @@ pub struct Double {
 
 #[derive(FromQueryResult)]
 struct LowerRow {
+    task_id: uuid::Uuid,
     name: String,
     built_in: i64,
     configured: i64,
@@ -77,23 +78,25 @@ struct Number {
 }
 
 impl Store {
-    /// What a start brought of tasks, by name.
+    /// What a start brought of tasks, in the order in which they were made: a page is read by the key, and nothing is sorted.
     ///
     /// # Errors
     /// Where the database is away.
     pub async fn tasks_brought(&self) -> Result<Vec<LowerOf>> {
         let mut brought: Vec<LowerOf> = Vec::new();
+        let mut behind = None;
         loop {
             let mut select = self.sql(
                 // A server of an earlier version leaves the row of a task that it ends.
-                "SELECT f.name, f.built_in, f.configured FROM task_facets f CROSS JOIN tasks t WHERE t.id = f.task_id \
+                "SELECT f.task_id, f.name, f.built_in, f.configured FROM task_facets f CROSS JOIN tasks t WHERE t.id = f.task_id \
                  AND t.deleted_at IS NULL AND (f.built_in <> 0 OR f.configured <> 0)",
             );
-            if let Some(last) = brought.last() {
-                select = select.push(" AND f.name > ").bind(last.name.as_str());
+            if let Some(last) = behind {
+                select = select.push(" AND f.task_id > ").bind(last);
             }
-            let select = select.push(" ORDER BY f.name LIMIT ").bind(PAGE).done();
+            let select = select.push(" ORDER BY f.task_id LIMIT ").bind(PAGE).done();
             let rows: Vec<LowerRow> = self.all(select).await?;
+            behind = rows.last().map(|row| row.task_id);
             let is_last = (rows.len() as i64) < PAGE;
             for row in rows {
                 brought.push(LowerOf {

@@ -149,6 +149,7 @@ struct Inner {
     bells: Bells,
     tail: Tail,
     counted: tasks_count::Counted,
+    latest: tasks_count::Latest,
     log_waits: log_waits::LogWaits,
     /// SQLite: the writer connection saw an error after which its state is not known.
     writer_suspect: AtomicBool,
@@ -194,10 +195,12 @@ impl Store {
         };
         let begun = limited::begin(&self.inner.write, options).await;
         let tx = begun.inspect_err(|_| self.suspect_writer())?;
+        let now = self.inner.clock.now();
+        self.inner.latest.note(now);
         Ok(Tx {
             tx: Some(Limited(tx)),
             store: self.clone(),
-            now: self.inner.clock.now(),
+            now,
             told: Vec::new(),
             rings: bell::Rings::default(),
             fence: None,

@@ -28,7 +28,7 @@ use super::{
     log_waits::LogWaits,
     migration::Migrator,
     sql::Sql,
-    tasks_count::Counted,
+    tasks_count::{Counted, Latest},
 };
 use crate::{clock::SharedClock, error::Error};
 
@@ -143,6 +143,7 @@ impl Store {
             bells: Bells::default(),
             tail: Tail::default(),
             counted: Counted::default(),
+            latest: Latest::default(),
             log_waits: LogWaits::default(),
             writer_suspect: AtomicBool::new(false),
             wakes: Floor::default(),

@@ -1,14 +1,20 @@
 //! How many tasks there are, without counting them each time.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::{Store, convert};
+use super::{
+    Store,
+    convert::{self, micros},
+};
 use crate::{clock::Stopwatch, error::Result};
 
 /// A total is counted anew when the log tells of a task that came or went; and after this long in any case, should the
@@ -26,6 +32,22 @@ pub struct TaskCounts {
 /// The total as it was counted last.
 #[derive(Debug, Default)]
 pub(super) struct Counted(Mutex<Option<Total>>);
+
+/// The latest instant, in microseconds, at which a write was begun.
+#[derive(Debug)]
+pub(super) struct Latest(AtomicI64);
+
+impl Default for Latest {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Latest {
+    pub(super) fn note(&self, now: Timestamp) {
+        self.0.fetch_max(micros(now), Ordering::Relaxed);
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Total {
@@ -77,6 +99,20 @@ impl Store {
         let total = row.and_then(|row| row.number).unwrap_or(0);
         *counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Total { total, upto, at });
         Ok(total)
+    }
+
+    /// The latest instant of a write that this process has begun: nothing that it decided goes beyond.
+    pub fn latest_write(&self) -> Option<Timestamp> {
+        let latest = self.inner.latest.0.load(Ordering::Relaxed);
+        (latest != i64::MIN).then(|| convert::instant(latest).ok())?
+    }
+
+    /// Takes back what a clock said that was ahead, once it is known that nothing is decided beyond `now`.
+    pub fn none_written_beyond(&self, now: Timestamp) {
+        self.inner
+            .latest
+            .0
+            .fetch_min(micros(now), Ordering::Relaxed);
     }
 
     /// The newest instant up to which a task is decided. It reads every task.

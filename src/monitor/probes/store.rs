@@ -25,7 +25,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub(in crate::monitor) const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// A clock that is further off is told.
 const CLOCK_OFFSET_MAX: SignedDuration = SignedDuration::from_secs(1);
-/// How often the clock is compared with what is decided, where nothing says that it was set: that reads all tasks.
+/// How often the clock is compared with what is decided, where this server has written nothing at a later instant: that
+/// reads all tasks.
 const COMPARED_EVERY: Duration = Duration::from_secs(5 * 60);
 const DATABASE: &str = "database";
 const CLOCK: &str = "clock";
@@ -35,24 +36,8 @@ const CLOCK: &str = "clock";
 pub(in crate::monitor) struct StoreProbe {
     engine: Engine,
     memory: Memory,
-    compared: Mutex<Option<Compared>>,
-}
-
-/// When the clock was last compared with what is decided, and what it said when it was last looked at.
-#[derive(Clone, Copy, Debug)]
-struct Compared {
-    passed: Duration,
-    looked: Duration,
-    now: Timestamp,
-}
-
-impl Compared {
-    /// Whether the clock was set back since the last look: it says less than what it said and what has passed come to.
-    fn is_set_back(&self, passed: Duration, now: Timestamp) -> bool {
-        let since = SignedDuration::try_from(passed.saturating_sub(self.looked));
-        let moved = now.duration_since(self.now);
-        moved.is_negative() || since.is_ok_and(|since| moved + CLOCK_OFFSET_MAX < since)
-    }
+    /// When the clock was last compared with what is decided, in time that has passed.
+    compared: Mutex<Option<Duration>>,
 }
 
 impl Probe for StoreProbe {
@@ -171,28 +156,20 @@ impl StoreProbe {
         let kind = ProblemKind::ClockBehind;
         let now = self.engine.clock().now();
         let passed = self.engine.clock().passed();
-        let compared = Compared {
-            passed,
-            looked: passed,
-            now,
-        };
+        let store = self.engine.store();
+        let is_ahead = |at: &Timestamp| CLOCK_OFFSET_MAX < at.duration_since(now);
         let before = *self.compared();
-        let is_due = before.is_none_or(|before| {
-            COMPARED_EVERY <= passed.saturating_sub(before.passed)
-                || before.is_set_back(passed, now)
-        });
-        if let Some(before) = before.filter(|_| !is_due && !self.memory.is_open(kind, CLOCK)) {
-            *self.compared() = Some(Compared {
-                passed: before.passed,
-                ..compared
-            });
+        let is_old = before.is_none_or(|at| COMPARED_EVERY <= passed.saturating_sub(at));
+        if !is_old
+            && !store.latest_write().is_some_and(|at| is_ahead(&at))
+            && !self.memory.is_open(kind, CLOCK)
+        {
             return Ok(None);
         }
-        let decided_at = self.engine.store().decided_upto().await?;
-        *self.compared() = Some(compared);
-        let decided_at =
-            decided_at.filter(|decided_at| CLOCK_OFFSET_MAX < decided_at.duration_since(now));
-        let Some(decided_at) = decided_at else {
+        let decided_at = store.decided_upto().await?;
+        *self.compared() = Some(passed);
+        let Some(decided_at) = decided_at.filter(is_ahead) else {
+            store.none_written_beyond(now);
             self.memory.clear(kind, CLOCK, now);
             return Ok(None);
         };
@@ -204,7 +181,7 @@ impl StoreProbe {
         Ok(Some(decided_at))
     }
 
-    fn compared(&self) -> std::sync::MutexGuard<'_, Option<Compared>> {
+    fn compared(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
