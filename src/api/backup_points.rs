@@ -130,6 +130,32 @@ impl Api {
         asked.reply(self, done, answer).await
     }
 
+    pub(super) async fn answer_remove_point(
+        &self,
+        request: Request<pb::RemoveRestorePointRequest>,
+    ) -> Reply<pb::RemoveRestorePointResponse> {
+        let asked = Asked::new("RemoveRestorePoint", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let body = &asked.body;
+        let id = backup_names::point_id("name", &body.name)?;
+        let reason = names::reason(body.reason.clone())?;
+        if reason.trim().is_empty() {
+            return Err(Error::invalid("reason", "expected why it is to be removed").into());
+        }
+        let answer = |point: &RestorePoint| pb::RemoveRestorePointResponse {
+            restore_point: Some(convert::restore_point(point)),
+        };
+        let encode = |point: &RestorePoint| answer(point).encode_to_vec();
+        let (who, remember) = (&asked.who, asked.remember(&encode));
+        let done = self
+            .backups
+            .remove_point(who, id, body.confirm, &reason, remember)
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
     pub(super) async fn answer_verify_point(
         &self,
         request: Request<pb::VerifyRestorePointRequest>,

@@ -90,6 +90,13 @@ impl BackupService for Api {
         self.answer_pin_point(request).await
     }
 
+    async fn remove_restore_point(
+        &self,
+        request: Request<pb::RemoveRestorePointRequest>,
+    ) -> Reply<pb::RemoveRestorePointResponse> {
+        self.answer_remove_point(request).await
+    }
+
     async fn verify_restore_point(
         &self,
         request: Request<pb::VerifyRestorePointRequest>,

@@ -3,6 +3,7 @@
 //! What comes from outside comes by [`Ports`], so that a test is the real server with another clock
 //! and further kinds.
 
+mod candidates;
 mod check;
 mod crowds;
 mod data;

@@ -6,8 +6,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::{
-    backup::Readiness,
-    domain::problem::{Problem, ProblemKind},
+    backup::{Readiness, VERIFY_TASK},
+    domain::{
+        Event,
+        problem::{Problem, ProblemKind},
+    },
     engine::Engine,
     error::Result,
     monitor::{Look, Probe, Scope},
@@ -69,6 +72,13 @@ impl Probe for BackupsReady {
 
     fn period(&self) -> Duration {
         BACKUPS_EVERY
+    }
+
+    /// What has just run has met what stands in its way.
+    fn is_touched_by(&self, event: &Event) -> bool {
+        let kind = event.kind.as_str();
+        let of_backups = |task: &str| task.starts_with("backup-") || task == VERIFY_TASK;
+        event.task().is_some_and(of_backups) && kind.starts_with("run.") && kind != "run.progressed"
     }
 
     fn look(&self) -> BoxFuture<'_, Result<Look>> {

@@ -11,10 +11,13 @@ use anyhow::{Context as _, bail};
 
 use super::{
     DataDir, Ports,
+    candidates::{objection, of_cluster},
     serve::{location, offline_engine},
 };
 use crate::{
-    backup::{Offline, OfflineFound, load_dump, refuse_tables, repository::Progress},
+    backup::{
+        Offline, OfflineFound, OfflineStanding, load_dump, refuse_tables, repository::Progress,
+    },
     config::{Config, DatabaseUrl, trust},
     domain::{
         Caller,
@@ -36,6 +39,8 @@ pub struct Wish {
     pub password: PathBuf,
     /// The beginning of a UUID; none for the newest that is complete.
     pub point: Option<String>,
+    /// The beginning of a cluster's id; none where the repository is of one alone.
+    pub cluster: Option<String>,
 }
 
 /// What came back.
@@ -87,7 +92,7 @@ pub async fn restore(
 ) -> anyhow::Result<Account> {
     refuse_occupied(config).await?;
     let offline = open_offline(wish, ports).await?;
-    let found = offline.points().await?;
+    let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
     let mut remarks = Vec::new();
     let (chosen, manifest) = choose(&offline, &found, wish, &mut remarks).await?;
     let dump = own_dump(&manifest, &config.database)?.clone();
@@ -207,6 +212,12 @@ async fn choose(
         if named.is_some_and(|named| !one.id.to_string().starts_with(named)) {
             continue;
         }
+        if let Some(objection) = objection(one, named.is_some()) {
+            remarks.push(objection);
+            if named.is_none() {
+                continue;
+            }
+        }
         let manifest = match offline.manifest(one).await {
             Ok((manifest, _)) => manifest,
             Err(error) if named.is_some() => return Err(error),
@@ -310,7 +321,11 @@ async fn settle(
     tx.commit().await?;
     let known = store.points_there().await?;
     for one in found {
-        if known.iter().any(|point| point.id == one.id) || store.point(one.id).await.is_ok() {
+        // What a failed run has left is no point.
+        if one.standing == OfflineStanding::Unverified
+            || known.iter().any(|point| point.id == one.id)
+            || store.point(one.id).await.is_ok()
+        {
             continue;
         }
         let mut point = match offline.manifest(one).await {

@@ -1,5 +1,7 @@
 //! An archive: the newest drilled point, copied to the second location with its own password, and checked there.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use super::{
     full::snapshot_id,
     places::Place,
     read_back::{self, ReadBack},
-    repository::ReadData,
+    repository::{ReadData, Repository},
     work::{Job, Lasting},
 };
 use crate::{
@@ -33,9 +35,16 @@ impl Backups {
             None => self.drill_newest(job).await?,
         };
         let archived = self.store().points_newest_of(policy.id.as_str(), 1).await?;
+        let of_point = |one: &&RestorePoint| one.source_point == Some(point.id);
+        // One that is known not to come back is copied again, which tells whether it does by now.
+        let damaged = archived
+            .first()
+            .filter(of_point)
+            .filter(|one| !one.is_good());
         if let Some(archived) = archived
             .first()
-            .filter(|one| one.source_point == Some(point.id))
+            .filter(of_point)
+            .filter(|one| one.is_good())
         {
             return Ok(Made::nothing(format!(
                 "{} is archived already, as {}: no newer point is drilled",
@@ -81,7 +90,7 @@ impl Backups {
             );
         };
         let mut archived = RestorePoint {
-            id: Uuid::now_v7(),
+            id: damaged.map_or_else(Uuid::now_v7, |damaged| damaged.id),
             policy: policy.id.to_string(),
             kind: PolicyKind::Archive,
             run: job.name(),
@@ -92,7 +101,7 @@ impl Backups {
             snapshot: data.0.clone(),
             manifest_snapshot: manifest.0.clone(),
             source_point: Some(point.id),
-            pin: None,
+            pin: damaged.and_then(|damaged| damaged.pin.clone()),
             added_bytes: 0,
             ..point.clone()
         };
@@ -114,7 +123,12 @@ impl Backups {
         if let ReadBack::Differs(what) = read {
             bail!("what came to the archive is not what was sent: {what}");
         }
+        // What is there already is not copied again, so that it may be what is damaged.
+        if damaged.is_some() || self.is_damage_known_at(Place::Archive).await? {
+            self.refuse_damaged_copy(job, &archived, &to).await?;
+        }
         archived.verified_at = Some(self.clock().now());
+        self.tell_verified(job, &archived, &to).await?;
         archived.phases = job.phases();
         let mut tx = job.begin().await?;
         tx.point_put(&archived).await?;
@@ -123,6 +137,7 @@ impl Backups {
             level: Level::Read,
             finding: Finding::Passed,
             point: Some(archived.id),
+            place: None,
             run: job.name(),
             at: tx.now(),
             took_ms: archived.phases.iter().map(|phase| phase.took_ms).sum(),
@@ -134,6 +149,32 @@ impl Backups {
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
         Ok(Made::point(archived))
+    }
+
+    /// Reads every file of a copy whose snapshots were there already, and not whole.
+    async fn refuse_damaged_copy(
+        &self,
+        job: &Job,
+        archived: &RestorePoint,
+        to: &Arc<dyn Repository>,
+    ) -> anyhow::Result<()> {
+        let (of, wanted) = (to.clone(), archived.clone());
+        let total = archived.source_bytes.max(0).unsigned_abs();
+        let differing = job
+            .step("read", total, move |hand| {
+                read_back::differing(&*of, &wanted, hand)
+            })
+            .await?;
+        if let Some(first) = differing.0.first() {
+            let why = format!(
+                "what the archive has of it is damaged in {} files, and stays so, as what is there already is not copied \
+                 again: {}; README says how to mend a repository",
+                differing.0.len(),
+                first.message
+            );
+            return Err(Lasting(why).into());
+        }
+        Ok(())
     }
 
     /// A point that is drilled now, as none was before.

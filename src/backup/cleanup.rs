@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 
 use super::{
     Backups, Made, export_run,
-    full::{MANIFEST_TAG, TAG, signed, snapshot_id},
-    keeping::PolicyPlan,
+    full::{signed, snapshot_id},
+    keeping::{PolicyPlan, thinned_key},
+    leftovers::leftovers,
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
     staging,
@@ -133,7 +134,8 @@ impl Backups {
             .await?;
         let (now, dry_run) = (self.clock().now(), job.dry_run());
         let there = self.store().points_there().await?;
-        let mut orphans = orphans(&snapshots, &there, now);
+        let cluster = &self.settings().cluster;
+        let mut orphans = leftovers(&snapshots, &there, cluster, now);
         orphans.extend(self.left_of_removed(&snapshots, &there).await?);
         for orphan in &orphans {
             job.log(format!(
@@ -182,41 +184,22 @@ impl Backups {
         Ok((gone.len() as u64, pruned))
     }
 
-    /// Snapshots of points that are written down as removed: a cleanup before this one ended in between.
+    /// Snapshots of points that are written down as removed: by hand, or by a cleanup before this one that ended in
+    /// between.
     async fn left_of_removed(
         &self,
         snapshots: &[Snapshot],
         there: &[RestorePoint],
     ) -> anyhow::Result<Vec<SnapshotId>> {
-        let mut left = Vec::new();
-        for snapshot in snapshots {
-            let tagged = |name: &str| snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name));
-            let (Some(point), Some(data)) = (tagged("point="), tagged("snapshot=")) else {
-                continue;
-            };
-            let Ok(point) = point.parse::<uuid::Uuid>() else {
-                continue;
-            };
-            let known = |id: &str| {
-                there
-                    .iter()
-                    .any(|point| point.snapshot == id || point.manifest_snapshot == id)
-            };
-            if known(&snapshot.id.0) || known(data) {
-                continue;
-            }
-            if self
-                .store()
-                .point(point)
-                .await
-                .is_ok_and(|point| point.removed_at.is_some())
-            {
-                left.push(snapshot.id.clone());
-                left.push(snapshot_id(data));
-            }
-        }
-        left.retain(|id| snapshots.iter().any(|snapshot| snapshot.id == *id));
-        Ok(left)
+        let both = |point: &RestorePoint| {
+            [point.snapshot.clone(), point.manifest_snapshot.clone()].map(SnapshotId)
+        };
+        let known: HashSet<SnapshotId> = there.iter().flat_map(both).collect();
+        let removed = self.store().points_removed().await?;
+        let mut left: HashSet<SnapshotId> = removed.iter().flat_map(both).collect();
+        left.retain(|id| !known.contains(id));
+        let here = snapshots.iter().map(|snapshot| snapshot.id.clone());
+        Ok(here.filter(|id| left.contains(id)).collect())
     }
 
     async fn note_usage(&self, job: &Job, repository: &Arc<dyn Repository>) -> anyhow::Result<()> {
@@ -246,6 +229,12 @@ impl Backups {
                 point.removed_at = Some(tx.now());
                 point.remove_reason.clone_from(why);
                 tx.point_put(&point).await?;
+            }
+            let policies: HashSet<&str> =
+                portion.iter().map(|(one, _)| one.policy.as_str()).collect();
+            for policy in policies {
+                let now = tx.now();
+                tx.set_value(&thinned_key(policy), &now).await?;
             }
             tx.commit().await?;
         }
@@ -294,37 +283,6 @@ impl Backups {
         }
         Ok(staged + databases)
     }
-}
-
-/// Snapshots of this server's that belong to no point, and are older than a day: of runs that ended in between.
-fn orphans(
-    snapshots: &[Snapshot],
-    there: &[RestorePoint],
-    now: jiff::Timestamp,
-) -> Vec<SnapshotId> {
-    let known: HashSet<&str> = there
-        .iter()
-        .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
-        .collect();
-    let old = SignedDuration::from_hours(24);
-    let orphan = |snapshot: &&Snapshot| {
-        let ours = snapshot.tags.iter().any(|tag| tag == TAG);
-        // A manifest is never one: it is what points are rebuilt from.
-        let manifest = snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG);
-        let described = snapshots.iter().any(|other| {
-            let of = format!("snapshot={}", snapshot.id.0);
-            other.tags.contains(&of)
-        });
-        ours && !manifest
-            && !described
-            && !known.contains(snapshot.id.0.as_str())
-            && old < now.duration_since(snapshot.time)
-    };
-    snapshots
-        .iter()
-        .filter(orphan)
-        .map(|snapshot| snapshot.id.clone())
-        .collect()
 }
 
 fn tell(job: &Job, plans: &[PolicyPlan]) {

@@ -14,6 +14,7 @@ use crate::domain::backup::{
     manifest::{FileError, FileRecord, Manifest, SnapshotPath},
     point::{MISSING_SHOWN, RestorePoint},
     policy::OWN_DATABASE,
+    verdict::{Sound, Verdict},
 };
 
 /// What a manifest says of its point.
@@ -58,6 +59,22 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
         source_point: None,
         removed_at: None,
         remove_reason: String::new(),
+    }
+}
+
+/// Adds what was found after the manifest was written: what is missing besides, or that it is damaged.
+pub(super) fn judge(point: &mut RestorePoint, verdict: &Verdict) {
+    match verdict.sound {
+        Sound::Verified => {}
+        Sound::Partial => {
+            point.state = PointState::Partial;
+            point.missing_count += signed(verdict.names.len() as u64);
+            let room = MISSING_SHOWN.saturating_sub(point.missing.len());
+            point
+                .missing
+                .extend(verdict.names.iter().take(room).cloned());
+        }
+        Sound::Damaged => point.found_damaged(verdict.at, &verdict.message),
     }
 }
 

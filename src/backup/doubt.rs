@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    Backups,
-    full::{signed, snapshot_id},
-    read_back,
-    repository::{Progress, Repository},
-    verify::LOGGED,
+    Backups, full::signed, places::Place, read_back, repository::Repository, verify::LOGGED,
     work::Job,
 };
 use crate::domain::backup::{
     Finding, PointState, PolicyKind,
-    manifest::FileError,
     point::{MISSING_SHOWN, RestorePoint},
+    verdict::Sound,
 };
 
 /// Damaged points among which one is looked for that lies in the first repository.
@@ -22,9 +18,19 @@ const LOOKED_AT: i64 = 100;
 impl Backups {
     /// Whether the repository was found damaged, and not whole since.
     pub(super) async fn is_damage_known(&self) -> anyhow::Result<bool> {
-        let part = self.store().evidence_newest_part().await?;
+        self.is_damage_known_at(Place::Primary).await
+    }
+
+    /// The same, of either repository.
+    pub(super) async fn is_damage_known_at(&self, place: Place) -> anyhow::Result<bool> {
+        let part = self.store().evidence_newest_part(place.as_str()).await?;
         let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
-        Ok(part_failed || !self.store().points_damaged(1).await?.is_empty())
+        let kind = match place {
+            Place::Primary => PolicyKind::Full,
+            Place::Archive => PolicyKind::Archive,
+        };
+        let damaged = self.store().points_damaged(LOOKED_AT).await?;
+        Ok(part_failed || damaged.iter().any(|point| point.kind == kind))
     }
 
     /// Reads the newest point that is known as damaged again: what was mended, or could not be read for once, is whole
@@ -66,18 +72,7 @@ impl Backups {
         let total = point.source_bytes.max(0).unsigned_abs();
         let damaged = job
             .step("read all", total, move |hand| {
-                let manifest = read_back::manifest_of(&*of, &wanted)?;
-                let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                let (mut done, mut damaged) = (Progress::default(), Vec::new());
-                for file in &manifest.files {
-                    let what =
-                        read_back::differs(&*reader, file, &mut std::io::sink(), hand, &mut done)?;
-                    damaged.extend(what.map(|message| FileError {
-                        path: file.path.clone(),
-                        message,
-                    }));
-                }
-                Ok(damaged)
+                Ok(read_back::differing(&*of, &wanted, hand)?.0)
             })
             .await?;
         if damaged.is_empty() {
@@ -88,6 +83,9 @@ impl Backups {
         }
         point.state = PointState::Partial;
         point.missing_count += signed(damaged.len() as u64);
+        let what = format!("{} files are damaged in the repository", damaged.len());
+        self.tell_verdict(job, &point, Sound::Partial, what, damaged.clone())
+            .await?;
         let room = MISSING_SHOWN.saturating_sub(point.missing.len());
         point.missing.extend(damaged.into_iter().take(room));
         Ok(point)

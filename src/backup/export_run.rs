@@ -113,6 +113,7 @@ impl Backups {
             level: Level::Export,
             finding: Finding::Passed,
             point: Some(point.id),
+            place: None,
             run: job.name(),
             at: tx.now(),
             took_ms: made.phases.iter().map(|phase| phase.took_ms).sum(),

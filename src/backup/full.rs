@@ -13,7 +13,8 @@ use super::{
     repository::{Archived, Job as Archive, Parent, Repository, SnapshotId, Source},
     sources::Prepared,
     staging::Staging,
-    work::{Job, blocking},
+    verdicts::{Differs, is_bad},
+    work::{Job, blocking, is_stopped},
 };
 use crate::{
     domain::backup::{
@@ -70,7 +71,13 @@ impl Backups {
         let stored = stored.await;
         staging.remove().await;
         let (point, manifest) = stored?;
-        let point = self.verify_new(job, point, manifest, &repository).await?;
+        let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];
+        let verified = self.verify_new(job, point, manifest, &repository).await;
+        if verified.as_ref().is_err_and(is_bad) {
+            let stored = stored.each_ref().map(String::as_str);
+            self.forget_failed(job, &repository, &stored).await;
+        }
+        let point = verified?;
         self.conclude(job, point, &repository).await
     }
 
@@ -88,8 +95,13 @@ impl Backups {
             .archive(job, policy, repository, &prepared, before)
             .await?;
         drop(parent);
-        self.describe(job, policy, prepared, archived, repository, staging)
-            .await
+        let data = archived.snapshot.0.clone();
+        let described = self.describe(job, policy, prepared, archived, repository, staging);
+        let described = described.await;
+        if described.as_ref().is_err_and(|error| !is_stopped(error)) {
+            self.forget_failed(job, repository, &[&data]).await;
+        }
+        described
     }
 
     /// The newest point of a policy, or of any, whose files need not be read again.
@@ -143,6 +155,7 @@ impl Backups {
                 format!("policy={}", policy.id),
                 format!("run={}", job.run()),
                 format!("attempt={}", job.attempt()),
+                format!("cluster={}", self.settings().cluster),
             ],
             sources: prepared.sources.clone(),
             parent: None,
@@ -205,6 +218,7 @@ impl Backups {
                         format!("run={run}"),
                         format!("point={id}"),
                         format!("snapshot={}", manifest.snapshot),
+                        format!("cluster={}", manifest.cluster),
                     ],
                     sources: vec![Source {
                         from: file,
@@ -250,9 +264,7 @@ impl Backups {
             .await?;
         match read {
             ReadBack::Same => point.verified_at = Some(self.clock().now()),
-            ReadBack::Differs(what) => bail!(
-                "what was stored is not what comes back: {what}; no restore point was made of it"
-            ),
+            ReadBack::Differs(what) => return Err(Differs(what).into()),
         }
         match sound && !self.is_damage_known().await? {
             true => Ok(point),
@@ -269,6 +281,8 @@ impl Backups {
     ) -> anyhow::Result<Made> {
         let of = repository.clone();
         let usage = job.step("usage", 0, move |_| Ok(of.usage()?)).await?;
+        // Before it counts here: a new machine would take it for what a failed run has left.
+        self.tell_verified(job, &point, repository).await?;
         point.phases = job.phases();
         let mut tx = job.begin().await?;
         tx.point_put(&point).await?;
@@ -277,6 +291,7 @@ impl Backups {
             level: Level::Read,
             finding: Finding::Passed,
             point: Some(point.id),
+            place: None,
             run: job.name(),
             at: tx.now(),
             took_ms: point
@@ -337,8 +352,18 @@ impl Backups {
         let mut point = point_of(&manifest, manifest.frozen_at, self.clock().now());
         point.manifest_snapshot = id.0;
         point.manifest_sha256 = sha256;
-        let point = self.verify_new(job, point, manifest, repository).await?;
-        Ok(Some(point))
+        let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];
+        match self.verify_new(job, point, manifest, repository).await {
+            Err(error) if is_bad(&error) => {
+                job.log(format!(
+                    "what an earlier attempt has stored is of no use: {error:#}"
+                ));
+                let stored = stored.each_ref().map(String::as_str);
+                self.forget_failed(job, repository, &stored).await;
+                Ok(None)
+            }
+            verified => Ok(Some(verified?)),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl PolicyPlan {
     pub fn unconfirmed(&self) -> Error {
         let subject = format!("backupPolicies/{}", self.policy);
         let message = format!(
-            "retention of {subject} would remove {} of {} restore points, over 30 %: see `bellctl backup \
+            "retention of {subject} would remove {} of {} restore points, over 30 % and more than new ones push out: see `bellctl backup \
              plan-retention`, and confirm it where that is meant",
             self.removed().count(),
             self.points.len()
@@ -100,13 +100,19 @@ impl Backups {
             Some(why) => Freeze::Frozen(why.clone()),
             None => Freeze::No,
         };
-        let plan = retention::plan(
+        let thinned: Option<Timestamp> =
+            self.store().value(&thinned_key(policy.id.as_str())).await?;
+        let mut plan = retention::plan(
             &facts,
             &policy.retention,
             self.clock().now(),
             &self.settings().zone.rules(),
             &freeze,
         );
+        let is_new = |point: &&RestorePoint| {
+            point.is_good() && thinned.is_some_and(|thinned| thinned < point.created_at)
+        };
+        plan.new = points.iter().filter(is_new).count();
         Ok(PolicyPlan {
             policy: policy.id.to_string(),
             points,
@@ -237,6 +243,11 @@ impl Backups {
         tx.commit().await?;
         Ok(point)
     }
+}
+
+/// Under which it is kept when points of a policy were last removed.
+pub(super) fn thinned_key(policy: &str) -> String {
+    format!("backup_thinned:{policy}")
 }
 
 fn facts(point: &RestorePoint) -> PointFacts {

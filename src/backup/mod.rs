@@ -17,11 +17,15 @@ pub mod export;
 mod export_run;
 mod full;
 mod keeping;
+mod leftovers;
+mod marker;
 mod offline;
+mod passwords;
 mod places;
 mod policies;
 mod read_back;
 mod readiness;
+mod removal;
 mod report;
 pub mod repository;
 mod restore_files;
@@ -32,6 +36,7 @@ mod samples;
 mod scratch;
 mod sources;
 mod staging;
+mod verdicts;
 mod verify;
 mod work;
 
@@ -41,7 +46,10 @@ use anyhow::{Context as _, bail};
 
 pub use self::{
     keeping::PolicyPlan,
-    offline::{Found as OfflineFound, Offline, load as load_dump, refuse_tables},
+    offline::{
+        Found as OfflineFound, Offline, Standing as OfflineStanding, load as load_dump,
+        refuse_tables,
+    },
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},

@@ -14,14 +14,17 @@ use uuid::Uuid;
 
 use super::{
     child::Helpers,
-    described::point_of,
+    described::{judge, point_of},
     dump::{Programs, Server},
-    full::{MANIFEST_TAG, snapshot_id},
+    full::snapshot_id,
+    leftovers::{is_manifest, is_unverified},
+    marker::{Marker, word_of},
     places::OpenRepository,
     read_back,
     repository::{Hand, Progress, Repository, SnapshotId},
     restore_files::{Restored, restore},
     scratch,
+    verdicts::verdict_in,
     work::blocking,
 };
 use crate::{
@@ -29,6 +32,7 @@ use crate::{
     domain::backup::{
         manifest::{DumpRecord, Manifest},
         point::RestorePoint,
+        verdict::{Sound, Verdict},
     },
 };
 
@@ -45,7 +49,33 @@ pub struct Found {
     pub id: Uuid,
     pub policy: String,
     pub frozen_at: Timestamp,
+    /// Whose it is; none where a server of an older version has made it.
+    pub cluster: Option<String>,
+    pub standing: Standing,
     manifest: SnapshotId,
+    verdict: Option<Marker>,
+}
+
+/// What the repository says of a point beside its manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: a server of an older version has made it, and only its manifest tells.
+    Unknown,
+    /// It was made by a run that has not come to its end: nothing of it was read back.
+    Unverified,
+    /// The verdict, and how much was found missing or damaged after the manifest was written.
+    Found(Sound, u64),
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("not known"),
+            Self::Unverified => f.write_str("never verified"),
+            Self::Found(sound, 0) => write!(f, "{sound}"),
+            Self::Found(sound, names) => write!(f, "{sound}, {names} files"),
+        }
+    }
 }
 
 impl Offline {
@@ -84,20 +114,25 @@ impl Offline {
     pub async fn points(&self) -> anyhow::Result<Vec<Found>> {
         let of = self.repository.clone();
         let snapshots = blocking("snapshots", move || of.snapshots()).await??;
-        let found = snapshots.into_iter().filter_map(|snapshot| {
-            let tag = |name: &str| {
-                let mut tags = snapshot.tags.iter();
-                tags.find_map(|tag| tag.strip_prefix(name))
-                    .map(str::to_owned)
-            };
-            if !snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG) {
+        let found = snapshots.iter().filter_map(|snapshot| {
+            let tag = |name: &str| word_of(&snapshot.tags, name).map(str::to_owned);
+            if !is_manifest(snapshot) {
                 return None;
             }
+            let id = tag("point")?.parse().ok()?;
+            let verdict = verdict_in(&snapshots, id);
             Some(Found {
-                id: tag("point=")?.parse().ok()?,
-                policy: tag("policy=")?,
+                id,
+                policy: tag("policy")?,
                 frozen_at: snapshot.time,
+                cluster: tag("cluster"),
+                standing: match &verdict {
+                    Some((_, sound, names)) => Standing::Found(*sound, *names),
+                    None if is_unverified(snapshot, &snapshots) => Standing::Unverified,
+                    None => Standing::Unknown,
+                },
                 manifest: snapshot.id.clone(),
+                verdict: verdict.map(|(marker, ..)| marker),
             })
         });
         let mut found: Vec<Found> = found.collect();
@@ -116,7 +151,25 @@ impl Offline {
         let mut point = point_of(&manifest, manifest.frozen_at, manifest.frozen_at);
         point.manifest_snapshot.clone_from(&found.manifest.0);
         point.manifest_sha256 = sha256;
+        if let Some(verdict) = self.verdict(found).await? {
+            judge(&mut point, &verdict);
+        }
         Ok((manifest, point))
+    }
+
+    /// The verdict beside the manifest of a point in full, where one says more than that it is sound.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    async fn verdict(&self, found: &Found) -> anyhow::Result<Option<Verdict>> {
+        let says_more = |of: &Standing| !matches!(of, Standing::Found(Sound::Verified, _));
+        let marker = found.verdict.clone().filter(|_| says_more(&found.standing));
+        let Some(marker) = marker else {
+            return Ok(None);
+        };
+        let of = self.repository.clone();
+        let read = blocking("verdict", move || marker.read(&*of));
+        Ok(Some(read.await??))
     }
 
     /// Restores everything of a point below a new directory; `told` hears how far it is.

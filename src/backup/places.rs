@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -115,6 +116,13 @@ struct Open {
     repository: Arc<dyn Repository>,
     /// Which file its configuration was.
     config: (u64, u64),
+    /// Of the password that has opened it.
+    password: [u8; 32],
+}
+
+/// The hash of a password, by which a changed one is told.
+pub(super) fn fingerprint(password: &Secret) -> [u8; 32] {
+    Sha256::digest(password.expose()).into()
 }
 
 /// Device and number of the file that every repository has, once.
@@ -165,8 +173,15 @@ impl Backups {
         let (path, source) = self.location(place)?;
         // One that was removed, or another in its place, is not the one that is open.
         let config = asked(&path, "looking at the repository at", config_of).await?;
+        // Read each time: one that was overwritten or lost meanwhile must not first be missed after the next start.
+        let question = source.question("of backups");
+        let password = host::ask(question, move || source.read())
+            .await?
+            .with_context(|| format!("the password of the {} repository", place.as_str()))?;
+        let print = fingerprint(&password);
         if let Some(open) = &*slot
             && config == Some(open.config)
+            && print == open.password
         {
             return Ok(open.repository.clone());
         }
@@ -183,7 +198,6 @@ impl Backups {
         let question = Question::of_file(&path, what).within(OPENS_WITHIN);
         let opened = host::ask(question, move || {
             lower_priority();
-            let password = source.read()?;
             match opener.open(&path, &password, &helpers, &cancel) {
                 Err(RepositoryError::Missing { place }) if 0 < known => bail!(
                     "there is no repository at {place}, where {known} restore points should be: see that its disk is \
@@ -200,6 +214,7 @@ impl Backups {
         *slot = config.map(|config| Open {
             repository: opened.clone(),
             config,
+            password: print,
         });
         Ok(opened)
     }
@@ -237,7 +252,8 @@ impl Backups {
         Ok(())
     }
 
-    /// Looks whether a program of restic's kind holds a lock. One that is stale is told of, and ignored.
+    /// Looks whether another program is alone in the repository, and keeps a lock of the run's own there until it ends.
+    /// A lock that is stale is told of, and ignored.
     ///
     /// # Errors
     /// [`RepositoryError::Locked`]
@@ -248,18 +264,23 @@ impl Backups {
     ) -> anyhow::Result<()> {
         let (repository, now) = (repository.clone(), self.clock().now());
         let place = repository.place();
-        let locks = job
-            .step("locks", 0, move |_| Ok(repository.foreign_locks(now)?))
+        let (locks, claimed) = job
+            .step("locks", 0, move |_| {
+                Ok((repository.foreign_locks(now)?, repository.claim()?))
+            })
             .await?;
         for lock in locks {
-            let by = format!("{} since {}", lock.by, lock.since);
-            if !lock.stale {
+            let by = lock.by;
+            if lock.stale {
+                job.log(format!(
+                    "a lock is ignored, as whoever took it has not renewed it for 30 minutes, or is no more: {by}; `restic \
+                     unlock` removes it"
+                ));
+            } else if lock.exclusive {
                 return Err(RepositoryError::Locked { place, by }.into());
             }
-            job.log(format!(
-                "a lock of another program is ignored, as it is older than 30 minutes: {by}; remove it by `restic unlock`"
-            ));
         }
+        job.keep(claimed);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use super::{
     repository::{Hand, Parent, Progress, Repository, SnapshotId, SnapshotReader},
 };
 use crate::domain::backup::{
-    manifest::{FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
+    manifest::{FileError, FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
     point::RestorePoint,
 };
 
@@ -50,7 +50,13 @@ pub(super) fn manifest_in(
     repository: &dyn Repository,
     snapshot: &SnapshotId,
 ) -> anyhow::Result<(Manifest, String)> {
-    let reader = repository.open(snapshot)?;
+    manifest_by(&*repository.open(snapshot)?, snapshot)
+}
+
+fn manifest_by(
+    reader: &dyn SnapshotReader,
+    snapshot: &SnapshotId,
+) -> anyhow::Result<(Manifest, String)> {
     let path = SnapshotPath::from(MANIFEST_PATH);
     let entry = reader
         .entry(&path)?
@@ -116,11 +122,12 @@ pub(super) fn read_back(
     manifest: &Manifest,
     hand: &Hand,
 ) -> anyhow::Result<ReadBack> {
-    let (found, sha256) = manifest_in(repository, &snapshot_id(&point.manifest_snapshot))?;
+    let id = snapshot_id(&point.manifest_snapshot);
+    let (found, sha256) = manifest_by(&*repository.open_anew(&id)?, &id)?;
     if sha256 != point.manifest_sha256 || found != *manifest {
         return Ok(ReadBack::Differs("its manifest".to_owned()));
     }
-    let reader = repository.open(&snapshot_id(&point.snapshot))?;
+    let reader = repository.open_anew(&snapshot_id(&point.snapshot))?;
     let mut done = Progress::default();
     for dump in manifest
         .sources
@@ -138,6 +145,25 @@ pub(super) fn read_back(
         }
     }
     Ok(ReadBack::Same)
+}
+
+/// Reads every file of a point; says which do not come back as they were, and how much was read.
+pub(super) fn differing(
+    repository: &dyn Repository,
+    point: &RestorePoint,
+    hand: &Hand,
+) -> anyhow::Result<(Vec<FileError>, Progress)> {
+    let manifest = manifest_of(repository, point)?;
+    let reader = repository.open_anew(&snapshot_id(&point.snapshot))?;
+    let (mut done, mut differing) = (Progress::default(), Vec::new());
+    for file in &manifest.files {
+        let what = differs(&*reader, file, &mut io::sink(), hand, &mut done)?;
+        differing.extend(what.map(|message| FileError {
+            path: file.path.clone(),
+            message,
+        }));
+    }
+    Ok((differing, done))
 }
 
 /// Reads a file to `into`, and says how it differs from what it was; none where it does not.

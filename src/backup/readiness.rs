@@ -6,7 +6,10 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,11 @@ use anyhow::bail;
 use nix::unistd::{AccessFlags, access};
 use tokio_util::sync::CancellationToken;
 
-use super::{Backups, places::Place, rustic::lower_priority};
+use super::{
+    Backups,
+    places::{Place, fingerprint},
+    rustic::lower_priority,
+};
 use crate::{
     config::SecretSource,
     domain::backup::PolicyKind,
@@ -23,7 +30,7 @@ use crate::{
 };
 
 /// How long a look at a repository may take, which may open it.
-const LOOKS_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 /// Folders of a repository into which a backup writes.
 const WRITTEN: [&str; 4] = ["data", "index", "locks", "snapshots"];
 
@@ -41,13 +48,15 @@ pub struct Unready {
 pub struct Readiness {
     backups: Backups,
     tried: Mutex<BTreeMap<&'static str, Tried>>,
+    /// Whether it was looked for a password that opens nothing.
+    looked_aside: AtomicBool,
 }
 
 /// What was tried, as it was then, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tried {
     repository: Mark,
-    password: Option<Mark>,
+    password: [u8; 32],
     refused: Option<String>,
 }
 
@@ -59,6 +68,7 @@ impl Readiness {
         Self {
             backups,
             tried: Mutex::default(),
+            looked_aside: AtomicBool::new(false),
         }
     }
 
@@ -72,6 +82,7 @@ impl Readiness {
             let mut enabled = policies.iter().filter(|policy| policy.enabled);
             enabled.any(|policy| kinds.contains(&policy.kind))
         };
+        self.look_aside().await;
         let mut found = Vec::new();
         let archive =
             needs(&[PolicyKind::Archive]) && self.backups.settings().config.archive.is_some();
@@ -90,6 +101,25 @@ impl Readiness {
             }
         }
         Ok(found)
+    }
+
+    /// Once: what is in the way of nobody is no problem.
+    async fn look_aside(&self) {
+        if self.looked_aside.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.backups.put_password_aside().await {
+            Ok(Some(aside)) => tracing::warn!(
+                "the password in the data directory opens no repository, as the configuration names another: it is now \
+                 {}; the one in force is in {}",
+                aside.display(),
+                self.backups.password_in_force()
+            ),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                "could not look whether the password in the data directory opens anything: {error:#}"
+            ),
+        }
     }
 
     async fn look_at(&self, place: Place) -> anyhow::Result<()> {
@@ -115,17 +145,17 @@ impl Readiness {
                 }
                 return Ok(None);
             };
-            let password_at = source.file.as_deref().and_then(mark);
+            let print = fingerprint(&password);
             if let Some(tried) = tried
                 && tried.repository == repository
-                && tried.password == password_at
+                && tried.password == print
             {
                 return Ok(Some(tried));
             }
             let opened = opener.open(&path, &password, &helpers, &CancellationToken::new());
             Ok(Some(Tried {
                 repository,
-                password: password_at,
+                password: print,
                 refused: opened.err().map(|error| error.to_string()),
             }))
         });

@@ -23,6 +23,7 @@ use crate::{
             PolicyKind,
             figures::{BackupFigures, DrillSpeed, RepositoryUsage},
             point::RestorePoint,
+            policy::OWN_DATABASE,
         },
     },
     error::Result,
@@ -46,8 +47,12 @@ pub struct BackupsReport {
     pub policies: Vec<PolicyReport>,
     /// The newest good full backup.
     pub newest: Option<RestorePoint>,
+    /// Names of policies that are scheduled and never came to a good point.
+    pub never: Vec<String>,
     /// Parts of the repository that were read, and when.
     pub reads: Vec<(u32, Timestamp)>,
+    /// Those of the second location, where there is one that holds something.
+    pub archive_reads: Option<Vec<(u32, Timestamp)>>,
     /// Bytes free where the repository lies, and where exports do.
     pub free: Free,
 }
@@ -141,6 +146,46 @@ impl Backups {
         Ok(report)
     }
 
+    /// Whether there is a second location that holds something, as far as is known.
+    async fn has_archive(&self) -> Result<bool> {
+        if self.settings().config.archive.is_none() {
+            return Ok(false);
+        }
+        let newest = self
+            .store()
+            .points_newest_of_kind(PolicyKind::Archive)
+            .await?;
+        Ok(newest.is_some())
+    }
+
+    /// Names of policies that are scheduled and never came to a good point. For one of the server's own database whatever
+    /// holds that serves.
+    async fn never_backed_up(
+        &self,
+        standings: &[Standing],
+        newest: Option<&RestorePoint>,
+    ) -> Result<Vec<String>> {
+        let scheduled = standings.iter().filter(|standing| {
+            let policy = &standing.policy;
+            policy.kind == PolicyKind::Full
+                && policy.is_scheduled()
+                && standing.state == PolicyState::Active
+        });
+        let mut never = Vec::new();
+        for Standing { policy, .. } in scheduled {
+            let has_database = policy.sources.iter().any(|name| name == OWN_DATABASE);
+            if has_database && newest.is_some_and(|point| point.own_database) {
+                continue;
+            }
+            let id = Some(policy.id.as_str());
+            let good = self.store().point_newest_good(PolicyKind::Full, id).await?;
+            if good.is_none() {
+                never.push(policy.resource_name());
+            }
+        }
+        Ok(never)
+    }
+
     async fn read_report(&self, now: Timestamp) -> Result<BackupsReport> {
         let store = self.store();
         let policies = store.policies().await?;
@@ -155,9 +200,17 @@ impl Backups {
         let speed: DrillSpeed = store.value(super::SPEED_KEY).await?.unwrap_or_default();
         let usage: RepositoryUsage = store.value(super::USAGE_KEY).await?.unwrap_or_default();
         let reads = store.reads(Place::Primary.as_str(), PARTS).await?;
-        let recent = reads
-            .iter()
-            .filter(|(_, at)| now.duration_since(*at) <= COVERAGE);
+        let archive_reads = match self.has_archive().await? {
+            true => Some(store.reads(Place::Archive.as_str(), PARTS).await?),
+            false => None,
+        };
+        let covered = |reads: &[(u32, Timestamp)]| {
+            let recent = reads.iter();
+            recent
+                .filter(|(_, at)| now.duration_since(*at) <= COVERAGE)
+                .count()
+        };
+        let recent = covered(&reads).min(archive_reads.as_deref().map_or(usize::MAX, covered));
         let places = self.settings().config.clone();
         // A disk that does not answer holds up nobody who asks how things are.
         let free_at = async |path: &Path| {
@@ -169,6 +222,7 @@ impl Backups {
             exports: free_at(&places.exports).await,
         };
         let counts = store.points_count().await?;
+        let never = self.never_backed_up(&standings, newest.as_ref()).await?;
         let mut figures = BackupFigures {
             jobs: store
                 .backup_jobs(&tasks, now.saturating_sub(DAY).unwrap_or(now))
@@ -177,7 +231,10 @@ impl Backups {
                 .iter()
                 .filter(|standing| standing.state == PolicyState::Active)
                 .count() as i64,
-            last_success: newest.as_ref().map(|point| point.frozen_at),
+            last_success: newest
+                .as_ref()
+                .filter(|_| never.is_empty())
+                .map(|point| point.frozen_at),
             restorable_as_of: drilled.as_ref().map(|point| point.frozen_at),
             measured_rto: newest
                 .as_ref()
@@ -188,12 +245,14 @@ impl Backups {
             usage,
             source_bytes: newest.as_ref().map_or(0, |point| point.source_bytes),
             source_files: newest.as_ref().map_or(0, |point| point.files),
-            read_coverage_percent: recent.count() as f64 * 100.0 / f64::from(PARTS),
+            read_coverage_percent: recent as f64 * 100.0 / f64::from(PARTS),
             verified_at: newest.as_ref().and_then(|point| point.verified_at),
             retention_frozen: false,
             free_bytes: free
                 .repository
                 .map_or(0, |free| i64::try_from(free).unwrap_or(i64::MAX)),
+            password_source: self.password_in_force(),
+            archive_password_source: self.archive_password_in_force(),
             checked_at: now,
         };
         let mut policies = Vec::with_capacity(standings.len());
@@ -217,7 +276,9 @@ impl Backups {
             figures,
             policies,
             newest,
+            never,
             reads,
+            archive_reads,
             free,
         })
     }

@@ -202,8 +202,11 @@ pub struct Usage {
 pub struct ForeignLock {
     pub by: String,
     pub since: Timestamp,
-    /// Older than 30 minutes, which is restic's own rule: reported, and ignored.
+    /// Older than 30 minutes, which is restic's own rule, or of a process of this host that is no more: reported, and
+    /// ignored.
     pub stale: bool,
+    /// Whether it is for one alone.
+    pub exclusive: bool,
 }
 
 /// A repository that is open.
@@ -223,6 +226,12 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
 
     /// A snapshot, to be read by several threads at once.
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
+
+    /// The same, to look whether what was stored comes back: from the disk, and not from what the system remembers of it.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
 
     /// Damage is in the answer; an error means that it could not be looked for.
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked>;
@@ -245,7 +254,14 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
 
     fn usage(&self) -> Result<Usage>;
 
-    /// Locks of other programs; ours leaves none.
+    /// Keeps a lock of restic's kind in the repository for as long as the answer lives, so that nobody prunes between the
+    /// operations of a run. Where nothing can be written, there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Locked`]
+    fn claim(&self) -> Result<Box<dyn std::any::Any + Send + Sync>>;
+
+    /// Locks of other processes.
     fn foreign_locks(&self, now: Timestamp) -> Result<Vec<ForeignLock>>;
 
     /// For `copy_to`, which needs to know its own kind.

@@ -3,7 +3,8 @@
 //! The library is never used bare. What an archive reads comes from `source`, which records every file and every
 //! error; all that is written passes the commit gate (`gate`), which writes no snapshot of what is incomplete; and
 //! files are read by `reader`, whose errors are those of one file. Each call opens the repository anew with the
-//! master key, which a short-lived process has unlocked (`key`), holds the lock of this host (`place`), and works
+//! master key, which a short-lived process has unlocked (`key`), holds the lock of this host (`place`) and one of
+//! restic's kind in the repository (`holding`), and works
 //! on threads of its own, at the lowest priority (`quiet`).
 
 mod archive;
@@ -12,6 +13,7 @@ mod check;
 mod copy;
 mod error;
 mod gate;
+mod holding;
 mod key;
 mod locks;
 mod pieces;
@@ -19,6 +21,9 @@ mod place;
 mod prune;
 mod quiet;
 mod reader;
+mod reads;
+mod rotate;
+mod sealed;
 mod session;
 mod snapshots;
 mod source;
@@ -31,7 +36,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -43,13 +48,14 @@ use rustic_core::repofile::MasterKey;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::key::help;
-pub use self::quiet::lower_priority;
 use self::{
     gate::Operation,
-    place::{Place, Right, expect_repository, foreign, hold, look},
+    holding::{Holding, Pace},
+    place::{Place, Right, expect_repository, foreign, look},
     quiet::quietly,
     reader::Reader,
 };
+pub use self::{quiet::lower_priority, rotate::Rotated};
 use super::{
     child::Helpers,
     repository::{
@@ -68,6 +74,11 @@ pub struct Rustic {
     key: MasterKey,
     /// Whether somebody stores: one at a time, for the sake of memory.
     storing: Arc<AtomicBool>,
+    /// The lock in the repository of all who store and read at present.
+    sharing: Arc<Mutex<Weak<Holding>>>,
+    pace: Pace,
+    /// Whether it was said that it is read without a lock.
+    told_read_only: Arc<AtomicBool>,
 }
 
 impl Rustic {
@@ -131,7 +142,26 @@ impl Rustic {
             place: place.to_owned(),
             key,
             storing: Arc::default(),
+            sharing: Arc::default(),
+            pace: Pace::default(),
+            told_read_only: Arc::default(),
         }
+    }
+
+    /// Opens a snapshot, to be read by this operation.
+    fn read(
+        &self,
+        snapshot: &SnapshotId,
+        operation: Arc<Operation>,
+    ) -> Result<Arc<dyn SnapshotReader>> {
+        let held = self.enter(Right::Shared, &CancellationToken::new())?;
+        let (rustic, snapshot) = (self.clone(), snapshot.clone());
+        let at_work = Arc::clone(&operation);
+        let reader = quietly(&operation, move || {
+            let (place, key) = (&rustic.place, &rustic.key);
+            Reader::open(place, key, &snapshot, Some(held), &at_work)
+        })?;
+        Ok(Arc::new(reader))
     }
 
     /// Waits until nobody else stores here.
@@ -175,8 +205,9 @@ impl Repository for Rustic {
 
     fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let never = CancellationToken::new();
-        let held = hold(&self.place, Right::Shared, &never)?;
+        let held = self.enter(Right::Shared, &never)?;
         let operation = Operation::new(&self.place, &never);
+        held.guard(&operation);
         let (rustic, at_work) = (self.clone(), Arc::clone(&operation));
         quietly(&operation, move || {
             let _held = held;
@@ -186,14 +217,15 @@ impl Repository for Rustic {
     }
 
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
+        self.read(
+            snapshot,
+            Operation::new(&self.place, &CancellationToken::new()),
+        )
+    }
+
+    fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         let never = CancellationToken::new();
-        let held = hold(&self.place, Right::Shared, &never)?;
-        let operation = Operation::new(&self.place, &never);
-        let (rustic, snapshot) = (self.clone(), snapshot.clone());
-        let reader = quietly(&operation, move || {
-            Reader::open(&rustic.place, &rustic.key, &snapshot, Some(held))
-        })?;
-        Ok(Arc::new(reader))
+        self.read(snapshot, Operation::that_tells(&self.place, &never, |_| {}))
     }
 
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {
@@ -231,6 +263,10 @@ impl Repository for Rustic {
     fn foreign_locks(&self, now: Timestamp) -> Result<Vec<ForeignLock>> {
         let found = locks::find(&self.place, &self.key, now)?;
         Ok(found.into_iter().map(|found| found.lock).collect())
+    }
+
+    fn claim(&self) -> Result<Box<dyn Any + Send + Sync>> {
+        Ok(Box::new(self.share()?))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,17 +7,15 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
-    full::{signed, snapshot_id},
     places::Place,
     read_back,
     repository::{Checked, Progress, ReadData, Repository},
-    work::{Job, Lasting, is_damage},
+    work::{Job, Lasting, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, PointState, PolicyKind,
-        point::{Evidence, RestorePoint},
+        Finding, Level, PointState, PolicyKind, manifest::FileError, point::RestorePoint,
     },
     store::LeaseMode,
 };
@@ -57,6 +55,7 @@ impl Backups {
             .await?;
         let mut said = vec![read.message.clone()];
         failed.extend((read.finding == Finding::Failed).then_some(read.message));
+        let is_damage_known = self.is_damage_known().await?;
         let points = self.to_drill().await?;
         if points.is_empty() {
             said.push("there is no good restore point to drill".to_owned());
@@ -66,6 +65,15 @@ impl Backups {
                 said.push(format!("{} was drilled already", point.resource_name()));
                 continue;
             }
+            // A drill samples, and what it does not look at may be what is damaged.
+            if is_damage_known {
+                let read = self.read_all_of(job, &repository, point).await?;
+                said.push(read.message.clone());
+                if read.finding == Finding::Failed {
+                    failed.push(read.message);
+                    continue;
+                }
+            }
             let levels = [Level::Drill, Level::Database];
             for found in self.drill(job, &repository, point, &levels).await? {
                 said.push(found.message.clone());
@@ -73,6 +81,10 @@ impl Backups {
             }
         }
         said.extend(self.look_at_damaged(job, &repository).await?);
+        let copy = self.read_archive(job).await?;
+        said.extend(copy.iter().map(|copy| copy.message.clone()));
+        let copy = copy.filter(|copy| copy.finding == Finding::Failed);
+        failed.extend(copy.map(|copy| copy.message));
         if let Some(newest) = points.first()
             && self.is_stale(newest).await?
         {
@@ -187,9 +199,14 @@ impl Backups {
             "the repository's structure",
         );
         let sound = found.finding == Finding::Passed;
-        // What is damaged may be of others.
-        let point = point.filter(|_| sound);
-        self.witness(job, point, &watch, &found, |_| {}).await?;
+        match sound {
+            true => self.witness(job, point, &watch, &found, |_| {}).await?,
+            // What is damaged may be of others.
+            false => {
+                self.witness_place(job, Place::Primary, &watch, &found)
+                    .await?
+            }
+        }
         Ok(sound)
     }
 
@@ -210,15 +227,49 @@ impl Backups {
                 Ok(of.check(ReadData::Part { part, of: PARTS }, hand)?)
             })
             .await?;
-        let what = format!("part {part} of {PARTS} of the data");
+        let of = match place {
+            Place::Primary => "the data",
+            Place::Archive => "the archive's data",
+        };
+        let what = format!("part {part} of {PARTS} of {of}");
         let found = of_check(job, Level::Read, &checked, &what);
-        self.witness(job, None, &watch, &found, |_| {}).await?;
+        self.witness_place(job, place, &watch, &found).await?;
         if found.finding == Finding::Passed {
             let mut tx = job.begin().await?;
             tx.read_note(place.as_str(), part, PARTS).await?;
             tx.commit().await?;
         }
         Ok(found)
+    }
+
+    /// The next part of the second location, where one is configured and holds anything. One that is away, such as a disk
+    /// in a drawer, is said, and shows in the coverage.
+    ///
+    /// # Errors
+    /// Only that the run was asked to stop.
+    async fn read_archive(&self, job: &Job) -> anyhow::Result<Option<Found>> {
+        let place = Place::Archive;
+        if self.settings().config.archive.is_none() || self.points_known(place).await? == 0 {
+            return Ok(None);
+        }
+        let read = async {
+            let repository = self.to_verify(job, place).await?;
+            self.read_next_part(job, &repository, place).await
+        };
+        match read.await {
+            Err(error) if is_stopped(&error) => Err(error),
+            Err(error) => Ok(Some(Found {
+                level: Level::Read,
+                finding: match is_damage(&error) {
+                    true => Finding::Failed,
+                    false => Finding::NotPossible,
+                },
+                message: format!("the archive could not be read: {error:#}"),
+                files: 0,
+                bytes: 0,
+            })),
+            Ok(found) => Ok(Some(found)),
+        }
     }
 
     /// Every file of a point, read and hashed.
@@ -233,71 +284,30 @@ impl Backups {
         let total = point.source_bytes.max(0).unsigned_abs();
         let read = job
             .step("read", total, move |hand| {
-                let manifest = read_back::manifest_of(&*of, &wanted)?;
-                let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                let mut done = Progress::default();
-                let mut differing = Vec::new();
-                for file in &manifest.files {
-                    let what =
-                        read_back::differs(&*reader, file, &mut std::io::sink(), hand, &mut done)?;
-                    differing.extend(what);
-                }
-                Ok((differing, done))
+                read_back::differing(&*of, &wanted, hand)
             })
             .await;
-        let (differing, done) = match read {
+        let (names, done) = match read {
             // Its list of files, or its manifest.
-            Err(error) if is_damage(&error) => (vec![format!("{error:#}")], Progress::default()),
+            Err(error) if is_damage(&error) => {
+                let path = "/".into();
+                let message = format!("{error:#}");
+                (vec![FileError { path, message }], Progress::default())
+            }
             read => read?,
         };
         let what = format!("every file of {}", point.resource_name());
+        let differing = names.iter().map(|name| name.message.clone());
+        let differing: Vec<String> = differing.collect();
         let found = of_files(job, Level::Read, &differing, done, &what);
         let now = self.clock().now();
         let mark = |point: &mut RestorePoint| match found.finding {
             Finding::Passed => point.found_whole(now),
             Finding::Failed | Finding::NotPossible => point.found_damaged(now, &found.message),
         };
-        self.witness(job, Some(point.id), &watch, &found, mark)
+        self.witness_names(job, Some(point.id), &watch, &found, names, mark)
             .await?;
         Ok(found)
-    }
-
-    /// Writes evidence, and what it changes of its point.
-    pub(super) async fn witness(
-        &self,
-        job: &Job,
-        point: Option<Uuid>,
-        watch: &Stopwatch,
-        found: &Found,
-        change: impl Fn(&mut RestorePoint),
-    ) -> anyhow::Result<()> {
-        let mut tx = job.begin().await?;
-        let evidence = Evidence {
-            id: Uuid::now_v7(),
-            level: found.level,
-            finding: found.finding,
-            point,
-            run: job.name(),
-            at: tx.now(),
-            took_ms: i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX),
-            files: signed(found.files),
-            bytes: signed(found.bytes),
-            message: found.message.chars().take(4000).collect(),
-        };
-        tx.evidence_insert(&evidence).await?;
-        if let Some(id) = point {
-            match tx.point_locked(id).await {
-                Ok(mut point) => {
-                    change(&mut point);
-                    tx.point_put(&point).await?;
-                }
-                // It is written with the rest of what is being made.
-                Err(crate::error::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        tx.commit().await?;
-        Ok(())
     }
 }
 

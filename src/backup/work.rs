@@ -61,7 +61,12 @@ pub trait Work: Send + Sync {
 pub struct Job {
     work: Arc<dyn Work>,
     phases: Arc<Mutex<Vec<Phase>>>,
+    /// What is held until the run ends.
+    kept: Arc<Mutex<Vec<Kept>>>,
 }
+
+/// Something that is given up when it goes.
+pub(super) type Kept = Box<dyn std::any::Any + Send + Sync>;
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,6 +81,7 @@ impl Job {
         Self {
             work,
             phases: Arc::default(),
+            kept: Arc::default(),
         }
     }
 
@@ -102,6 +108,12 @@ impl Job {
 
     pub fn cancel(&self) -> &CancellationToken {
         self.work.cancel()
+    }
+
+    /// Holds something until the run ends.
+    pub(super) fn keep(&self, kept: Kept) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(kept);
     }
 
     pub async fn begin(&self) -> Result<Tx> {

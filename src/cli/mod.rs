@@ -2,6 +2,7 @@
 mod commands;
 mod drain;
 mod recovery;
+mod rotation;
 mod telemetry;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -18,6 +19,7 @@ Examples:
   watchbell config --check --config watchbell.toml       in a CI: 0 it fits, 3 it does not
   watchbell restore --repository /mnt/vault/repository --password-file /root/password --data /var/lib/watchbell
   watchbell drain --at-most 2h && systemctl restart watchbell
+  watchbell backup rotate-password --to /root/new-password
   watchbell export verify watchbell-20260302T120000Z.tar.zst
   watchbell import-crontab /etc/crontab /etc/cron.d/* > watchbell.toml
 
@@ -58,6 +60,9 @@ enum Command {
     /// Work with exports.
     #[command(subcommand)]
     Export(Export),
+    /// Work with the repository of backups on this host.
+    #[command(subcommand)]
+    Backup(Backup),
     /// For the server itself: does one step of a backup in a process that can be ended. Reads its order from
     /// standard input.
     #[command(hide = true)]
@@ -101,7 +106,10 @@ struct Restore {
     /// Which restore point: the beginning of its UUID, or latest.
     #[arg(long, value_name = "POINT", default_value = "latest")]
     point: String,
-    /// Show the restore points that are there, and end.
+    /// Whose restore points, where the repository holds those of several servers: the cluster's id, or its beginning.
+    #[arg(long, value_name = "ID")]
+    cluster: Option<String>,
+    /// Show the restore points that are there: id, instant, policy, cluster, and what was found of it. And end.
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -140,6 +148,25 @@ enum Export {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Backup {
+    /// Give the repository another password: a key is added for it, the configured file is rewritten, and the old key is
+    /// removed. What is stored stays what it is. Also beside a running server, while no backup is under way.
+    RotatePassword(RotatePassword),
+}
+
+#[derive(Debug, clap::Args)]
+struct RotatePassword {
+    /// The file with the new password, which nobody else may read.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// That of the second location instead, [backups.archive].
+    #[arg(long)]
+    archive: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Where settings come from, over the file and the environment.
@@ -235,6 +262,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Restore(restore) => recovery::restore(restore),
         Command::Drain(args) => drain::drain(&args),
         Command::Export(Export::Verify { file }) => recovery::verify_export(&file),
+        Command::Backup(Backup::RotatePassword(args)) => rotation::rotate(&args),
         Command::Helper { step } => commands::helper(&step),
     };
     let (code, error) = match done {

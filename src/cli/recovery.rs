@@ -25,13 +25,18 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
         repository: std::path::absolute(&args.repository).unwrap_or(args.repository),
         password: args.password_file,
         point: Some(args.point),
+        cluster: args.cluster,
     };
     let ports = commands::ports();
     commands::runtime()?.block_on(async {
         if args.list {
             let offline = app::open_offline(&wish, &ports).await?;
             for found in offline.points().await? {
-                let line = format!("{}  {}  {}\n", found.id, found.frozen_at, found.policy);
+                let cluster = found.cluster.as_deref().unwrap_or("-");
+                let line = format!(
+                    "{}  {}  {}  {cluster}  {}\n",
+                    found.id, found.frozen_at, found.policy, found.standing
+                );
                 commands::say(&line)?;
             }
             return Ok(());

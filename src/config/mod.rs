@@ -13,6 +13,7 @@ mod parameters;
 mod raw;
 mod redact;
 mod refusal;
+mod replace;
 mod requests;
 mod secret;
 mod sections;
@@ -30,6 +31,7 @@ pub use self::{
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{CommandConfig, Flags, HealthThresholds, Threshold},
     redact::Masker,
+    replace::replace,
     requests::{HttpRequestConfig, ParametersIn, SecretHeader},
     secret::{Secret, SecretSource},
 };

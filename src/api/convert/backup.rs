@@ -207,5 +207,7 @@ pub(in crate::api) fn backup_statistics(figures: &BackupFigures) -> pb::BackupSt
         retention_frozen: figures.retention_frozen,
         free_bytes: figures.free_bytes,
         check_time: Some(stamp(figures.checked_at)),
+        password_source: figures.password_source.clone(),
+        archive_password_source: figures.archive_password_source.clone(),
     }
 }

@@ -18,7 +18,7 @@ use super::{
     carry::Carry,
     error::other,
     gate::Operation,
-    place::{Right, hold},
+    place::Right,
     quiet::quietly,
     session, snapshots,
     source::{
@@ -32,10 +32,10 @@ use crate::{
 };
 
 pub(super) fn archive(rustic: &Rustic, job: &Job, hand: &Hand) -> Result<Archived> {
-    let held = hold(&rustic.place, Right::Shared, &hand.cancel)?;
+    let held = rustic.enter(Right::Shared, &hand.cancel)?;
     let turn = rustic.turn(&hand.cancel)?;
-    rustic.expect_no_lock(Right::Shared)?;
     let operation = Operation::new(&rustic.place, &hand.cancel);
+    held.guard(&operation);
     let (rustic, job, hand) = (rustic.clone(), job.clone(), hand.clone());
     let at_work = Arc::clone(&operation);
     quietly(&operation, move || {

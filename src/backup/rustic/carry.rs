@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::other,
-    gate::lock,
+    gate::{Operation, lock},
     reader::Reader,
     source::{
         hex,
@@ -95,7 +95,9 @@ impl Carry {
             .parent
             .as_ref()
             .ok_or_else(|| other("files were taken from a parent that there is not"))?;
-        let reader = Reader::open(&self.place, &self.key, &parent.snapshot, None)?;
+        let operation = Operation::new(&self.place, &CancellationToken::new());
+        let (place, key) = (&self.place, &self.key);
+        let reader = Reader::open(place, key, &parent.snapshot, None, &operation)?;
         let records: Result<Vec<_>> = files
             .into_par_iter()
             .map(|file| match self.hash(&reader, &file) {

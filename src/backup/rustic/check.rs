@@ -16,7 +16,7 @@ use super::{
     Rustic,
     error::{is_damage, other, words},
     gate::Operation,
-    place::{Right, hold},
+    place::Right,
     quiet::quietly,
     session,
 };
@@ -33,12 +33,12 @@ type Packs = BTreeMap<Id, u32>;
 
 pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Checked> {
     let options = options(read)?;
-    let held = hold(&rustic.place, Right::Shared, &hand.cancel)?;
-    rustic.expect_no_lock(Right::Shared)?;
+    let held = rustic.enter(Right::Shared, &hand.cancel)?;
     let told = Arc::clone(&hand.progress);
     let operation = Operation::that_tells(&rustic.place, &hand.cancel, move |bytes| {
         told(Progress { files: 0, bytes });
     });
+    held.guard(&operation);
     let (rustic, at_work) = (rustic.clone(), Arc::clone(&operation));
     quietly(&operation, move || {
         let _held = held;
@@ -47,6 +47,9 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
         // What the library could not read for that is no damage.
         if at_work.cancelled() {
             return Err(RepositoryError::Cancelled);
+        }
+        if let Some(refusal) = at_work.refusal() {
+            return Err(refusal);
         }
         match looked {
             Ok((packs, results)) => Ok(found(packs, results, &at_work)),

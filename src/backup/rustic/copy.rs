@@ -5,12 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use rustic_core::{IndexedFullStatus, Repository, repofile::SnapshotFile};
 
 use super::{
-    Rustic,
-    error::other,
-    gate::Operation,
-    place::{Right, hold},
-    quiet::quietly,
-    session, snapshots,
+    Rustic, error::other, gate::Operation, place::Right, quiet::quietly, session, snapshots,
 };
 use crate::backup::repository::{Hand, Progress, Result, SnapshotId};
 
@@ -24,17 +19,17 @@ pub(super) fn copy(
         return Err(other("a repository is not copied into itself"));
     }
     let held = (
-        hold(&from.place, Right::Shared, &hand.cancel)?,
-        hold(&to.place, Right::Shared, &hand.cancel)?,
+        from.enter(Right::Shared, &hand.cancel)?,
+        to.enter(Right::Shared, &hand.cancel)?,
         to.turn(&hand.cancel)?,
     );
-    from.expect_no_lock(Right::Shared)?;
-    to.expect_no_lock(Right::Shared)?;
     let told = Arc::clone(&hand.progress);
     let reading = Operation::that_tells(&from.place, &hand.cancel, move |bytes| {
         told(Progress { files: 0, bytes });
     });
     let writing = Operation::new(&to.place, &hand.cancel);
+    held.0.guard(&reading);
+    held.1.guard(&writing);
     let (from, to, ids) = (from.clone(), to.clone(), ids.to_vec());
     let at_work = Arc::clone(&writing);
     quietly(&writing, move || {

@@ -6,7 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -17,7 +17,11 @@ use rustic_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::error::{damaged, disk_error, full, is_full, translate};
+use super::{
+    error::{damaged, disk_error, full, is_full, translate},
+    holding::Holding,
+    reads::Reads,
+};
 use crate::backup::repository::{RepositoryError, Result};
 
 /// Whether all is as it should be, asked at the last moment.
@@ -31,6 +35,8 @@ pub(super) struct Operation {
     refusal: Mutex<Option<RepositoryError>>,
     /// Asked once all but the snapshot is written.
     condition: OnceLock<Condition>,
+    /// The lock in the repository, without which it is to stop.
+    holding: OnceLock<Weak<Holding>>,
     stage: Mutex<Stage>,
     /// After it the library's threads may still be at work for a moment; they write no more.
     over: AtomicBool,
@@ -50,15 +56,6 @@ enum Stage {
     Abandoned,
 }
 
-/// What was read of packs.
-struct Reads {
-    /// How far each was read.
-    packs: Mutex<HashMap<Id, u64>>,
-    bytes: AtomicU64,
-    cancel: CancellationToken,
-    tell: Box<dyn Fn(u64) + Send + Sync>,
-}
-
 impl Operation {
     pub(super) fn new(place: &Path, cancel: &CancellationToken) -> Arc<Self> {
         Arc::new(Self::bare(place, cancel))
@@ -71,12 +68,7 @@ impl Operation {
         tell: impl Fn(u64) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            reads: Some(Reads {
-                cancel: cancel.clone(),
-                packs: Mutex::default(),
-                bytes: AtomicU64::new(0),
-                tell: Box::new(tell),
-            }),
+            reads: Some(Reads::that_tell(cancel, tell)),
             ..Self::bare(place, cancel)
         })
     }
@@ -87,6 +79,7 @@ impl Operation {
             cancel: cancel.clone(),
             refusal: Mutex::new(None),
             condition: OnceLock::new(),
+            holding: OnceLock::new(),
             stage: Mutex::new(Stage::Preparing),
             over: AtomicBool::new(false),
             bytes_written: AtomicU64::new(0),
@@ -103,8 +96,18 @@ impl Operation {
         lock(&self.refusal).get_or_insert(why);
     }
 
+    /// Why it is refused, once.
+    pub(super) fn refusal(&self) -> Option<RepositoryError> {
+        lock(&self.refusal).take()
+    }
+
     pub(super) fn refused(&self) -> bool {
         lock(&self.refusal).is_some()
+    }
+
+    /// From now on it ends where this lock does.
+    pub(super) fn holds(&self, holding: &Arc<Holding>) {
+        let _ = self.holding.set(Arc::downgrade(holding));
     }
 
     pub(super) fn commit_only_if(&self, condition: Condition) {
@@ -129,6 +132,9 @@ impl Operation {
     pub(super) fn explain_read(&self, error: &RusticError) -> RepositoryError {
         if self.cancelled() {
             return RepositoryError::Cancelled;
+        }
+        if let Some(refusal) = lock(&self.refusal).take() {
+            return refusal;
         }
         damaged(&self.place, "what is stored", error)
     }
@@ -163,15 +169,17 @@ impl Operation {
 
     /// How far each pack was read.
     pub(super) fn packs_read(&self) -> HashMap<Id, u64> {
-        self.reads
-            .as_ref()
-            .map(|reads| std::mem::take(&mut *lock(&reads.packs)))
-            .unwrap_or_default()
+        self.reads.as_ref().map(Reads::take).unwrap_or_default()
     }
 
     fn may_go_on(&self) -> RusticResult<()> {
         if self.cancelled() {
             return Err(stopped("it was asked to stop"));
+        }
+        let holding = self.holding.get().and_then(Weak::upgrade);
+        if let Some(why) = holding.and_then(|holding| holding.trouble()) {
+            self.refuse(why);
+            return Err(stopped("its lock is lost"));
         }
         Ok(())
     }
@@ -186,6 +194,11 @@ impl Operation {
             return Ok(());
         }
         self.may_go_on()?;
+        if let Some(holding) = self.holding.get().and_then(Weak::upgrade)
+            && let Err(why) = holding.settle(&self.cancel)
+        {
+            self.refuse(why);
+        }
         if !self.refused()
             && let Some(condition) = self.condition.get()
             && let Err(why) = condition()
@@ -197,22 +210,6 @@ impl Operation {
             return Err(stopped("no snapshot of what is incomplete"));
         }
         self.commit().map_err(|_| stopped("it was abandoned"))
-    }
-}
-
-impl Reads {
-    fn add(&self, id: &Id, offset: u32, length: u32) {
-        let length = u64::from(length);
-        let upto = u64::from(offset) + length;
-        let mut packs = lock(&self.packs);
-        let furthest = packs.entry(*id).or_default();
-        *furthest = upto.max(*furthest);
-        drop(packs);
-        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
-        // Who has stopped it may have left.
-        if !self.cancel.is_cancelled() {
-            (self.tell)(before + length);
-        }
     }
 }
 
@@ -330,6 +327,11 @@ impl ReadBackend for Gate {
         length: u32,
     ) -> RusticResult<Bytes> {
         self.operation.may_go_on()?;
+        if let Some(reads) = &self.operation.reads
+            && kind == FileType::Pack
+        {
+            reads.begin(id, || self.folder(kind, id).join(&*id.to_hex()));
+        }
         let bytes = self
             .inner
             .read_partial(kind, id, cacheable, offset, length)?;

@@ -1,27 +1,27 @@
-//! Locks that restic holds in a repository. The library takes none and sees none, so they are read here: each is a
-//! file in `locks`, encrypted like the others.
+//! Locks of restic's kind in a repository: each is a file in `locks`, sealed like the others and named by its hash. The
+//! library takes none and sees none, so they are read and written here; `holding` keeps ours.
 
 use std::{
-    fs, io,
+    collections::BTreeSet,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    process,
+    sync::Mutex,
 };
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use rustic_backend::LocalBackend;
-use rustic_core::{
-    BytesList, Credentials, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult,
-    WriteBackend, repofile::MasterKey,
+use nix::{
+    errno::Errno,
+    sys::signal::kill,
+    unistd::{Pid, Uid, getgid, gethostname},
 };
-use serde::Deserialize;
+use rustic_core::{FileType, Id, repofile::MasterKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{
-    Rustic,
-    error::{other_io, translate},
-    place::Right,
-    session,
-};
+use super::{Rustic, error::other_io, gate::lock, place::Right, sealed, source::hex};
 use crate::{
     backup::repository::{ForeignLock, RepositoryError, Result},
     clock::wall_now,
@@ -29,15 +29,22 @@ use crate::{
 
 /// restic's own rule: who lives renews its lock every five minutes.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(30);
+/// What our locks say who has taken them.
+const OURSELVES: &str = "watchbell";
+
+/// The names of the locks that this process holds.
+static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// A lock, and whether it is for one alone.
 pub(super) struct Found {
     pub(super) lock: ForeignLock,
-    exclusive: bool,
+    path: PathBuf,
+    /// Whether whoever took it is known to be no more.
+    is_dead: bool,
 }
 
 /// A lock as restic writes it.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Written {
     time: Timestamp,
     #[serde(default)]
@@ -48,15 +55,19 @@ struct Written {
     username: String,
     #[serde(default)]
     pid: u32,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
 }
 
 impl Rustic {
-    /// That no other program does what does not go together with ours.
+    /// That nobody else does what does not go together with ours.
     pub(super) fn expect_no_lock(&self, right: Right) -> Result<()> {
         let found = find(&self.place, &self.key, wall_now())?;
         let in_the_way = found
             .into_iter()
-            .find(|found| !found.lock.stale && (found.exclusive || right == Right::Exclusive));
+            .find(|found| !found.lock.stale && (found.lock.exclusive || right == Right::Exclusive));
         match in_the_way {
             None => Ok(()),
             Some(found) => Err(RepositoryError::Locked {
@@ -67,65 +78,148 @@ impl Rustic {
     }
 }
 
-/// Every lock in the repository.
+/// Every lock in the repository, but for those of this process.
 pub(super) fn find(place: &Path, key: &MasterKey, now: Timestamp) -> Result<Vec<Found>> {
     let folder = place.join("locks");
     let ids = ids_in(&folder).map_err(|error| other_io("list", &folder, error))?;
-    // Nearly always there is none, and no key needs to be looked at.
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let view = View {
-        folder: folder.clone(),
-        inner: session::files(place)?,
-    };
-    let opened = session::over(Arc::new(view))
-        .and_then(|closed| closed.open(&Credentials::Masterkey(key.clone())))
-        .map_err(|error| translate(place, &error))?;
     let mut found = Vec::new();
     for id in ids {
-        let name = id.to_hex();
-        let written = opened.cat_file(FileType::Snapshot, &name).ok();
+        let name = id.to_hex().to_string();
+        if lock(&HELD).contains(&name) {
+            continue;
+        }
+        let path = folder.join(&name);
+        let written = fs::read(&path).ok();
+        let written = written.and_then(|sealed| sealed::open(key, &sealed));
         let written = written.and_then(|json| serde_json::from_slice::<Written>(&json).ok());
-        let path = folder.join(name);
         match written {
-            Some(written) => found.push(written.found(now)),
+            Some(written) => found.push(written.found(path, now)),
             // It went meanwhile, or nobody can tell what it is.
-            None => found.extend(unreadable(&path, now)),
+            None => found.extend(unreadable(path, now)),
         }
     }
     found.sort_by_key(|found| found.lock.since);
     Ok(found)
 }
 
+/// Removes locks of processes of this host that are no more: they hold up nobody.
+pub(super) fn sweep(place: &Path, key: &MasterKey) -> Result<()> {
+    for found in find(place, key, wall_now())? {
+        if found.is_dead {
+            drop(fs::remove_file(found.path));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a lock of this process; says where it is. It is there as a whole or not at all.
+pub(super) fn write(place: &Path, key: &MasterKey, right: Right) -> Result<PathBuf> {
+    let written = Written {
+        time: wall_now(),
+        exclusive: right == Right::Exclusive,
+        hostname: hostname(),
+        username: OURSELVES.to_owned(),
+        pid: process::id(),
+        uid: Uid::current().as_raw(),
+        gid: getgid().as_raw(),
+    };
+    let json = serde_json::to_vec(&written).map_err(|error| RepositoryError::Other {
+        what: "could not write a lock".to_owned(),
+        source: Some(Box::new(error)),
+    })?;
+    let sealed = sealed::seal(key, &json)?;
+    let name = hex(&Sha256::digest(&sealed));
+    let folder = place.join("locks");
+    let path = folder.join(&name);
+    let unfinished = folder.join(format!("{name}-tmp-"));
+    // Noted first: no thread of ours may take it for another's.
+    lock(&HELD).insert(name);
+    let put = put(&folder, &unfinished, &path, &sealed);
+    if let Err(error) = put {
+        drop(fs::remove_file(&unfinished));
+        forget(&path);
+        return Err(other_io("write a lock into", &folder, error));
+    }
+    Ok(path)
+}
+
+fn put(folder: &Path, unfinished: &Path, path: &Path, sealed: &[u8]) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(unfinished)?;
+    file.write_all(sealed)?;
+    fs::rename(unfinished, path)
+}
+
+/// Removes a lock of this process.
+pub(super) fn remove(path: &Path) {
+    drop(fs::remove_file(path));
+    forget(path);
+}
+
+fn forget(path: &Path) {
+    if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+        lock(&HELD).remove(name);
+    }
+}
+
 impl Written {
-    fn found(self, now: Timestamp) -> Found {
+    fn found(self, path: PathBuf, now: Timestamp) -> Found {
         let kind = if self.exclusive { ", alone" } else { "" };
+        let is_dead = self.hostname == hostname() && is_over(self.pid);
         Found {
             lock: ForeignLock {
                 by: format!(
-                    "restic, process {} of {} on {}{kind}, since {}",
+                    "process {} of {} on {}{kind}, since {}",
                     self.pid, self.username, self.hostname, self.time
                 ),
                 since: self.time,
-                stale: is_stale(self.time, now),
+                stale: is_dead || is_stale(self.time, now),
+                exclusive: self.exclusive,
             },
-            exclusive: self.exclusive,
+            path,
+            is_dead,
         }
     }
 }
 
+/// Whether no process of this host has that number, or one that has taken none of these locks: this one.
+fn is_over(pid: u32) -> bool {
+    if pid == process::id() {
+        return true;
+    }
+    let Ok(pid) = i32::try_from(pid) else {
+        return true;
+    };
+    0 < pid && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+}
+
+fn hostname() -> String {
+    gethostname().map_or_else(
+        |_| String::new(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// One that cannot be read is taken for the worst, as old as its file.
-fn unreadable(path: &Path, now: Timestamp) -> Option<Found> {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+fn unreadable(path: PathBuf, now: Timestamp) -> Option<Found> {
+    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
     let since = Timestamp::try_from(modified.ok()?).ok()?;
     Some(Found {
         lock: ForeignLock {
             by: format!("a program that has left {}", path.display()),
             since,
             stale: is_stale(since, now),
+            exclusive: true,
         },
-        exclusive: true,
+        path,
+        is_dead: false,
     })
 }
 
@@ -144,68 +238,4 @@ fn ids_in(folder: &Path) -> io::Result<Vec<Id>> {
         ids.extend(Id::parse_some(&name.to_string_lossy(), FileType::Snapshot));
     }
     Ok(ids)
-}
-
-/// The repository as if its locks were its snapshots: the library decrypts what it has a kind for.
-#[derive(Debug)]
-struct View {
-    folder: PathBuf,
-    inner: LocalBackend,
-}
-
-impl ReadBackend for View {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        if kind != FileType::Snapshot {
-            return self.inner.list_with_size(kind);
-        }
-        let ids = ids_in(&self.folder).map_err(|error| failed("could not list locks", error))?;
-        Ok(ids.into_iter().map(|id| (id, 0)).collect())
-    }
-
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        if kind != FileType::Snapshot {
-            return self.inner.read_full(kind, id);
-        }
-        let read = fs::read(self.folder.join(id.to_hex()));
-        read.map(Bytes::from)
-            .map_err(|error| failed("could not read a lock", error))
-    }
-
-    fn read_partial(
-        &self,
-        kind: FileType,
-        id: &Id,
-        cacheable: bool,
-        offset: u32,
-        length: u32,
-    ) -> RusticResult<Bytes> {
-        self.inner.read_partial(kind, id, cacheable, offset, length)
-    }
-
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.inner.warmup_path(kind, id)
-    }
-}
-
-/// Nothing is written by way of it.
-impl WriteBackend for View {
-    fn write_bytes(&self, _: FileType, _: &Id, _: bool, _: BytesList) -> RusticResult<()> {
-        Err(read_only())
-    }
-
-    fn remove(&self, _: FileType, _: &Id, _: bool) -> RusticResult<()> {
-        Err(read_only())
-    }
-}
-
-fn read_only() -> Box<RusticError> {
-    RusticError::new(ErrorKind::Other, "locks are only read")
-}
-
-fn failed(what: &str, error: io::Error) -> Box<RusticError> {
-    RusticError::with_source(ErrorKind::Backend, what, error)
 }

@@ -6,6 +6,7 @@ mod directories;
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustic_core::{
@@ -18,7 +19,7 @@ use self::directories::{Directories, Directory};
 use super::{
     error::{damaged, other, other_io},
     gate::Operation,
-    place::Held,
+    holding::Entered,
     session, snapshots,
 };
 use crate::{
@@ -31,7 +32,7 @@ pub(super) struct Reader {
     repository: Repository<IndexedFullStatus>,
     directories: Directories,
     place: PathBuf,
-    _held: Option<Held>,
+    _held: Option<Entered>,
 }
 
 impl Reader {
@@ -39,11 +40,14 @@ impl Reader {
         place: &Path,
         key: &MasterKey,
         snapshot: &SnapshotId,
-        held: Option<Held>,
+        held: Option<Entered>,
+        operation: &Arc<Operation>,
     ) -> Result<Self> {
-        let operation = Operation::new(place, &CancellationToken::new());
-        let opened = session::open(place, key, &operation)?;
-        let found = snapshots::find(&opened, snapshot, &operation)?;
+        if let Some(held) = &held {
+            held.guard(operation);
+        }
+        let opened = session::open(place, key, operation)?;
+        let found = snapshots::find(&opened, snapshot, operation)?;
         let repository = opened
             .to_indexed()
             .map_err(|error| operation.explain(&error))?;

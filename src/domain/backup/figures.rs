@@ -49,6 +49,9 @@ pub struct BackupFigures {
     pub verified_at: Option<Timestamp>,
     pub retention_frozen: bool,
     pub free_bytes: i64,
+    /// Where the passwords in force are read from.
+    pub password_source: String,
+    pub archive_password_source: String,
     pub checked_at: Timestamp,
 }
 

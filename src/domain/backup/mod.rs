@@ -5,6 +5,7 @@ pub mod manifest;
 pub mod point;
 pub mod policy;
 pub mod retention;
+pub mod verdict;
 
 use std::{fmt, str::FromStr};
 

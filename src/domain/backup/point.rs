@@ -149,6 +149,9 @@ pub struct Evidence {
     pub finding: Finding,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Uuid>,
+    /// Which repository it is of, where it is of no point: `primary`, or none for that, or `archive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// `tasks/{task}/runs/{run}`.
     pub run: String,
     pub at: Timestamp,
@@ -156,4 +159,11 @@ pub struct Evidence {
     pub files: i64,
     pub bytes: i64,
     pub message: String,
+}
+
+impl Evidence {
+    /// The repository that it is of, where it is of no point.
+    pub fn repository(&self) -> &str {
+        self.place.as_deref().unwrap_or("primary")
+    }
 }

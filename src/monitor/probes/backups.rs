@@ -93,7 +93,8 @@ impl BackupsProbe {
                 && policy.is_scheduled()
             {
                 any_full = true;
-                if self.0.slots_since(policy, policy.created_at, 1)? {
+                let never = report.never.contains(&policy.resource_name());
+                if never && self.0.slots_since(policy, policy.created_at, 1)? {
                     was_due = was_due.into_iter().chain([policy.created_at]).min();
                 }
             }
@@ -115,7 +116,7 @@ impl BackupsProbe {
                 now,
             );
         }
-        tell_age(&report.figures, was_due, &mut told);
+        tell_age(report, was_due, &mut told);
         let mut failing = self.0.store().tasks_failing(FAILING_READ).await?;
         let own = |task: &Task| {
             let mut policies = report.policies.iter();
@@ -204,7 +205,11 @@ impl BackupsProbe {
         let structure = store.evidence_newest(Level::Structure, None).await?;
         told.failed("backups/structure", structure);
         // That something else was read back does not mend a part that is damaged.
-        told.failed("backups/read", store.evidence_newest_part().await?);
+        told.failed("backups/read", store.evidence_newest_part("primary").await?);
+        if report.archive_reads.is_some() {
+            let part = store.evidence_newest_part("archive").await?;
+            told.failed("backups/archive", part);
+        }
         for policy in policies.filter(|policy| policy.kind == PolicyKind::Full) {
             for level in [Level::Drill, Level::Database] {
                 let last = store
@@ -243,20 +248,36 @@ impl BackupsProbe {
                 drilled,
             );
         }
-        let covered = report
-            .reads
-            .iter()
-            .filter(|(_, at)| now.duration_since(*at) <= COVERAGE)
-            .count();
-        if COVERAGE < now.duration_since(first) && covered < PARTS as usize {
-            told.tell(
-                ProblemKind::BackupCoverage,
-                "backups".to_owned(),
-                format!("{covered} of {PARTS} parts of the repository were read within 35 days"),
-                now,
-            );
+        tell_coverage("backups", "the repository", &report.reads, first, told);
+        let archived = store.points_oldest_of(PolicyKind::Archive).await?;
+        if let (Some(reads), Some(archived)) = (&report.archive_reads, archived) {
+            let subject = "backups/archive";
+            tell_coverage(subject, "the archive", reads, archived.created_at, told);
         }
         Ok(())
+    }
+}
+
+/// `since`: when what is to be read was first there.
+fn tell_coverage(
+    subject: &str,
+    what: &str,
+    reads: &[(u32, Timestamp)],
+    since: Timestamp,
+    told: &mut Told,
+) {
+    let now = told.now;
+    let recent = reads
+        .iter()
+        .filter(|(_, at)| now.duration_since(*at) <= COVERAGE);
+    let covered = recent.count();
+    if COVERAGE < now.duration_since(since) && covered < PARTS as usize {
+        told.tell(
+            ProblemKind::BackupCoverage,
+            subject.to_owned(),
+            format!("{covered} of {PARTS} parts of {what} were read within 35 days"),
+            now,
+        );
     }
 }
 
@@ -293,35 +314,33 @@ fn tell_space(policy: &Policy, good: &[&RestorePoint], free: Free, told: &mut To
     }
 }
 
-/// `was_due`: since when a full backup was to be made, where one was due.
-fn tell_age(figures: &BackupFigures, was_due: Option<Timestamp>, told: &mut Told) {
-    let now = told.now;
-    match figures.last_success {
-        // Where none was due yet, nothing has gone wrong.
-        None => {
-            let Some(since) = was_due else { return };
-            told.tell(
-                ProblemKind::BackupNever,
-                "backups".to_owned(),
-                "there is no good backup yet: nothing could be restored".to_owned(),
-                since,
-            );
-        }
-        Some(at) => {
-            let age = now.duration_since(at);
-            let severity = match () {
-                () if TOO_OLD < age => Severity::Critical,
-                () if OLD < age => Severity::Warning,
-                () => return,
-            };
-            let message = format!(
-                "the newest good backup is as of {at}, {} hours ago",
-                age.as_hours()
-            );
-            let problem = Problem::new(ProblemKind::BackupStale, "backups", message, at);
-            told.problems.push(problem.severity(severity));
-        }
+/// `was_due`: since when a full backup was to be made of what never had one, where one was due.
+fn tell_age(report: &BackupsReport, was_due: Option<Timestamp>, told: &mut Told) {
+    let newest = report.newest.as_ref().map(|point| point.frozen_at);
+    // Where none was due yet, nothing has gone wrong.
+    if let Some(since) = was_due {
+        let what = match newest {
+            None => "there is no good backup yet: nothing could be restored".to_owned(),
+            Some(_) => format!(
+                "there is no good backup yet of {}: nothing of that could be restored",
+                report.never.join(", ")
+            ),
+        };
+        told.tell(ProblemKind::BackupNever, "backups".to_owned(), what, since);
     }
+    let Some(at) = newest else { return };
+    let age = told.now.duration_since(at);
+    let severity = match () {
+        () if TOO_OLD < age => Severity::Critical,
+        () if OLD < age => Severity::Warning,
+        () => return,
+    };
+    let message = format!(
+        "the newest good backup is as of {at}, {} hours ago",
+        age.as_hours()
+    );
+    let problem = Problem::new(ProblemKind::BackupStale, "backups", message, at);
+    told.problems.push(problem.severity(severity));
 }
 
 /// `failing` are the tasks of policies whose runs fail: one whose retry has succeeded since is none of them.

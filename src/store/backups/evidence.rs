@@ -11,6 +11,9 @@ use crate::{
     store::{Page, PageOf, Store, Tx, convert},
 };
 
+/// Readings of parts among which the newest of one repository is looked for.
+const PARTS_LOOKED_AT: i64 = 100;
+
 #[derive(FromQueryResult)]
 struct ReadRow {
     part: i64,
@@ -70,18 +73,25 @@ impl Store {
         row.map(|row| convert::read(&row.body)).transpose()
     }
 
-    /// The newest evidence of the reading of a part of the repository, which is of no single point.
-    pub async fn evidence_newest_part(&self) -> Result<Option<Evidence>> {
+    /// The newest evidence of the reading of a part of a repository, which is of no single point.
+    pub async fn evidence_newest_part(&self, repository: &str) -> Result<Option<Evidence>> {
         let select = self
             .sql("SELECT body FROM backup_evidence WHERE point IS NULL AND level = ")
             .bind(Level::Read.as_str())
             .push(" ORDER BY ");
         let select = self
             .believed_first(select, "at")
-            .push(", at DESC, id DESC LIMIT 1")
+            .push(", at DESC, id DESC LIMIT ")
+            .bind(PARTS_LOOKED_AT)
             .done();
-        let row: Option<Body> = self.one(select).await?;
-        row.map(|row| convert::read(&row.body)).transpose()
+        let rows: Vec<Body> = self.all(select).await?;
+        let mut read = rows.iter().map(|row| convert::read::<Evidence>(&row.body));
+        read.find(|evidence| {
+            evidence
+                .as_ref()
+                .map_or(true, |evidence| evidence.repository() == repository)
+        })
+        .transpose()
     }
 
     /// When each of `parts` parts of a repository was last read, by its number from 1.

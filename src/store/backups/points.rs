@@ -90,10 +90,21 @@ impl Store {
             .await
     }
 
-    /// The newest full backup that a drill restored, files and database; where there is one, of those that hold the
-    /// server's own database.
+    /// The newest point of a kind that is there, whatever is known of it.
+    pub async fn points_newest_of_kind(&self, kind: PolicyKind) -> Result<Option<RestorePoint>> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE kind = ")
+            .bind(kind.as_str())
+            .push(" AND removed_at IS NULL ORDER BY frozen_at DESC LIMIT 1")
+            .done();
+        self.first(select).await
+    }
+
+    /// The newest full backup that is good and that a drill restored, files and database; where there is one, of those
+    /// that hold the server's own database. One in which something is missing is none: what is missing is not restorable.
     pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
         let select = "SELECT body FROM restore_points WHERE removed_at IS NULL AND drilled_at IS NOT NULL \
+                      AND verified_at IS NOT NULL AND damaged_at IS NULL AND state = 'complete' \
                       AND kind = 'full' ORDER BY own_database DESC, ";
         let select = self.believed_first(self.sql(select), "frozen_at");
         self.first(select.push(", frozen_at DESC LIMIT 1").done())
@@ -122,6 +133,15 @@ impl Store {
         read(self.all(select).await?)
     }
 
+    /// Points that were removed, the newest first; at most 10,000.
+    pub async fn points_removed(&self) -> Result<Vec<RestorePoint>> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE removed_at IS NOT NULL ORDER BY removed_at DESC LIMIT ")
+            .bind(LOOKED_AT)
+            .done();
+        read(self.all(select).await?)
+    }
+
     /// The newest points that are there, of a policy, newest first; at most 10,000.
     pub async fn points_of(&self, policy: &str) -> Result<Vec<RestorePoint>> {
         self.points_newest_of(policy, LOOKED_AT).await
@@ -139,6 +159,16 @@ impl Store {
             .bind(limit)
             .done();
         read(self.all(select).await?)
+    }
+
+    /// The oldest point of a kind that is there.
+    pub async fn points_oldest_of(&self, kind: PolicyKind) -> Result<Option<RestorePoint>> {
+        let select = self
+            .sql("SELECT body FROM restore_points WHERE kind = ")
+            .bind(kind.as_str())
+            .push(" AND removed_at IS NULL ORDER BY frozen_at, id LIMIT 1")
+            .done();
+        self.first(select).await
     }
 
     /// When the oldest point that is there was frozen.

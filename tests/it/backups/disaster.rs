@@ -20,12 +20,12 @@ on_both!(
 );
 
 /// What was saved before the machine was lost: the repository, and the copy of its password that was kept elsewhere.
-struct Saved {
+pub(super) struct Saved {
     files: tempfile::TempDir,
 }
 
 impl Saved {
-    fn of(site: &Site) -> Self {
+    pub(super) fn of(site: &Site) -> Self {
         let files = tempfile::tempdir().unwrap();
         copy(
             &site.data().join("backups/repository"),
@@ -39,15 +39,15 @@ impl Saved {
         Self { files }
     }
 
-    fn repository(&self) -> PathBuf {
+    pub(super) fn repository(&self) -> PathBuf {
         self.files.path().join("repository")
     }
 
-    fn password(&self) -> PathBuf {
+    pub(super) fn password(&self) -> PathBuf {
         self.files.path().join("password")
     }
 
-    fn restore(&self, data: &Path, database: &str, more: &[&str]) -> Output {
+    pub(super) fn restore(&self, data: &Path, database: &str, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
         command
             .arg("restore")

@@ -55,8 +55,8 @@ async fn what_an_attempt_stored_before_it_broke_off_is_taken_by_the_next(databas
             serde_json::from_str(&restic.must(&["snapshots", "--json"])).unwrap();
         assert_eq!(
             snapshots.as_array().unwrap().len(),
-            2,
-            "data and manifest, once: {snapshots}"
+            3,
+            "data, manifest and verdict, once: {snapshots}"
         );
         restic.finds_it_sound();
     }
@@ -286,10 +286,13 @@ async fn a_lock_of_another_program_is_waited_for(database: Database) {
     let vault = Vault::of(&server, &site);
     vault.back_up("daily-full").await;
     let Some(restic) = vault.restic() else { return };
-    // It holds its lock for as long as its standard input is open.
+    // It is alone there, and waits for what nobody writes.
+    let endless = vault.repository().join("index").join("ab".repeat(32));
+    nix::unistd::mkfifo(&endless, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut other = restic
-        .command(&["backup", "--stdin", "--stdin-filename", "slow"])
-        .stdin(std::process::Stdio::piped())
+        .command(&["check"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let locks = vault.repository().join("locks");
@@ -306,10 +309,10 @@ async fn a_lock_of_another_program_is_waited_for(database: Database) {
         "{waiting:?}"
     );
 
-    let mut input = other.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, b"slow").unwrap();
-    drop(input);
-    assert!(other.wait().unwrap().success());
+    // Its lock is that of a process that is no more.
+    other.kill().unwrap();
+    other.wait().unwrap();
+    std::fs::remove_file(endless).unwrap();
     server.advance(61);
     let run = server.ended(&run.name).await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");

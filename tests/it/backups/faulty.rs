@@ -148,6 +148,11 @@ impl Repository for Around {
         self.real.open(snapshot)
     }
 
+    fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
+        self.script.meet("read", &CancellationToken::new())?;
+        self.real.open_anew(snapshot)
+    }
+
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {
         self.script.meet("check", &hand.cancel)?;
         self.real.check(read, hand)
@@ -179,6 +184,10 @@ impl Repository for Around {
     fn usage(&self) -> Result<Usage> {
         self.script.meet("usage", &CancellationToken::new())?;
         self.real.usage()
+    }
+
+    fn claim(&self) -> Result<Box<dyn Any + Send + Sync>> {
+        self.real.claim()
     }
 
     fn foreign_locks(&self, now: Timestamp) -> Result<Vec<ForeignLock>> {

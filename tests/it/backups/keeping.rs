@@ -11,6 +11,7 @@ use crate::support::{Database, Server, Site, on_both, refused, skip};
 on_both!(
     what_no_rule_keeps_goes_and_what_is_pinned_stays,
     much_that_would_go_must_be_confirmed,
+    three_of_eight_are_much_and_the_one_that_each_new_point_pushes_out_is_not,
     an_outage_deletes_nothing,
     an_export_is_made_rotated_and_verified,
     an_archive_is_a_copy_with_a_password_of_its_own,
@@ -155,6 +156,45 @@ async fn much_that_would_go_must_be_confirmed(database: Database) {
     let run = apply(&server, true).await.unwrap();
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     assert_eq!(vault.points().await.len(), 3, "the last 3 good stay");
+    server.stop().await;
+}
+
+async fn three_of_eight_are_much_and_the_one_that_each_new_point_pushes_out_is_not(
+    database: Database,
+) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    quiet(&server).await;
+    let vault = Vault::of(&server, &site);
+    backed_up(&vault, 8).await;
+    keep(&vault, "pre-deployment", 5).await;
+    assert!(vault.plan_retention().await.needs_confirmation);
+    let (code, reason, _) = refused(apply(&server, false).await);
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::FailedPrecondition, "NEEDS_CONFIRMATION")
+    );
+    apply(&server, true).await.unwrap();
+    assert_eq!(vault.points().await.len(), 5);
+    // Three new ones push out three.
+    backed_up(&vault, 3).await;
+    let plan = vault.plan_retention().await;
+    assert_eq!(
+        (plan.remove_count, plan.needs_confirmation),
+        (3, false),
+        "{plan:?}"
+    );
+    apply(&server, false).await.unwrap();
+    assert_eq!(vault.points().await.len(), 5);
+    // And no more than that.
+    backed_up(&vault, 1).await;
+    keep(&vault, "pre-deployment", 3).await;
+    let plan = vault.plan_retention().await;
+    assert_eq!(
+        (plan.remove_count, plan.needs_confirmation),
+        (3, true),
+        "{plan:?}"
+    );
     server.stop().await;
 }
 

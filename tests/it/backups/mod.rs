@@ -1,15 +1,20 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod archives;
 mod disaster;
 mod dumps;
 mod engine;
 mod faults;
 mod faulty;
 mod keeping;
+mod landed;
+mod neighbours;
+mod passwords;
 mod policies;
 pub(crate) mod restic;
 mod running;
 mod sources;
 pub(crate) mod vault;
+mod verdicts;
 mod verifying;
 mod watching;

@@ -284,7 +284,7 @@ async fn every_part_of_the_repository_is_read_in_turn(database: Database) {
 }
 
 /// Changes a byte in the middle of the largest pack, and says which one that is.
-fn flip(repository: &Path) -> PathBuf {
+pub(super) fn flip(repository: &Path) -> PathBuf {
     let largest = largest(repository);
     flip_in(&largest);
     largest
@@ -304,7 +304,7 @@ fn largest(repository: &Path) -> PathBuf {
 }
 
 /// Changes that byte, or changes it back.
-fn flip_in(pack: &Path) {
+pub(super) fn flip_in(pack: &Path) {
     let mut bytes = fs::read(pack).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

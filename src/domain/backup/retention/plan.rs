@@ -12,9 +12,8 @@ use crate::domain::backup::PointState;
 const FLOOR: usize = 3;
 /// How long what is not good is kept for someone to look at.
 const LOOK_AT_IT: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// A plan that would remove more than this share needs confirmation, where it is more than a few.
+/// A plan that would remove more than this share needs confirmation.
 const SHARE: (usize, usize) = (3, 10);
-const FEW: usize = 3;
 
 /// An instant that is noted is later than now by so much at the most.
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
@@ -60,17 +59,20 @@ pub struct Decision {
 pub struct Plan {
     /// Newest first.
     pub decisions: Vec<Decision>,
+    /// Good points that were made since points were last removed: each may push one out.
+    pub new: usize,
 }
 
 impl Plan {
-    /// Whether so much would go that someone must confirm it: over 30 %, and more than a few.
+    /// Whether so much would go that someone must confirm it: over 30 %, however few that are, but for the one that each
+    /// new good point pushes out.
     pub fn needs_confirmation(&self) -> bool {
         let gone = self
             .decisions
             .iter()
             .filter(|decision| !decision.keep)
             .count();
-        FEW < gone && SHARE.0 * self.decisions.len() < SHARE.1 * gone
+        self.new.max(1) < gone && SHARE.0 * self.decisions.len() < SHARE.1 * gone
     }
 }
 
@@ -141,7 +143,7 @@ pub fn plan(
     let mut decisions: Vec<Decision> = ahead.collect();
     decisions.sort_by_key(|one| std::cmp::Reverse((one.frozen_at, one.id)));
     decisions.extend(judged.into_iter().map(decide));
-    Plan { decisions }
+    Plan { decisions, new: 0 }
 }
 
 /// Whether an instant was noted by a clock that is ahead of this one by more than clocks of replicas may be.

@@ -247,6 +247,31 @@ fn what_is_frozen_stays_and_says_why() {
 }
 
 #[test]
+fn over_thirty_percent_of_any_number_is_confirmed_but_for_what_new_ones_push_out() {
+    let now = at("2026-06-01T00:00:00Z");
+    for (points, last, confirmed) in [
+        (4, 3, false),
+        (5, 3, true),
+        (6, 4, true),
+        (10, 7, false),
+        (10, 6, true),
+        (40, 30, false),
+    ] {
+        let points = daily_points(points, "2026-01-01T02:00:00Z");
+        let mut plan = plan(
+            &points,
+            &Retention::last(last),
+            now,
+            &TimeZone::UTC,
+            &Freeze::No,
+        );
+        assert_eq!(plan.needs_confirmation(), confirmed, "{points:?} {last}");
+        plan.new = points.len() - last as usize;
+        assert!(!plan.needs_confirmation(), "each new one pushes one out");
+    }
+}
+
+#[test]
 fn rules_that_keep_nothing_and_numbers_out_of_bounds_are_refused() {
     let field = |retention: Retention| match retention.check() {
         Err(Error::Invalid { field, .. }) => field,

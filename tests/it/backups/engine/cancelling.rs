@@ -186,5 +186,6 @@ fn what_is_stopped_before_it_begins_does_nothing() {
     let entry = reader.entry(&"/files/a".into()).unwrap().unwrap();
     let read = reader.read(&entry, &mut Vec::new(), &hand.cancel);
     assert!(matches!(read, Err(RepositoryError::Cancelled)), "{read:?}");
+    drop(reader);
     stage.is_sound();
 }

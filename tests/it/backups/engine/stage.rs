@@ -105,9 +105,21 @@ impl Stage {
         Restic::at(&self.place(), PASSWORD)
     }
 
+    /// Waits for what was told to stop, and still holds its lock.
+    fn is_left(&self) {
+        let since = Stopwatch::start();
+        let locks = self.place().join("locks");
+        while since.elapsed() < Duration::from_secs(5)
+            && fs::read_dir(&locks).is_ok_and(|mut locks| locks.next().is_some())
+        {
+            std::thread::yield_now();
+        }
+    }
+
     /// restic finds nothing wrong in the repository.
     #[track_caller]
     pub(super) fn is_sound(&self) {
+        self.is_left();
         if let Some(restic) = self.restic() {
             restic.finds_it_sound();
         }
@@ -116,6 +128,7 @@ impl Stage {
     /// restic brings back of a snapshot what is in the source now, below `/files`.
     #[track_caller]
     pub(super) fn comes_back(&self, snapshot: &SnapshotId) {
+        self.is_left();
         let Some(restic) = self.restic() else { return };
         restic.finds_it_sound();
         let restored = restic.restore(&snapshot.0);

@@ -77,6 +77,11 @@ pub(crate) enum BackupCommand {
         /// The restore point.
         point: PointName,
     },
+    /// Removes a restore point of a policy that was deleted. No retention lets those go.
+    #[command(
+        after_help = "Example:\n  bellctl backup remove 01977c5e --confirm --reason 'the intranet is gone'"
+    )]
+    Remove(RemovePointArgs),
     /// Figures over all backups.
     #[command(
         after_help = "Examples:\n  bellctl backup stats\n  bellctl backup stats --output json | jq .statistics.lastSuccessHoursAgo"
@@ -232,6 +237,19 @@ pub(crate) struct ApplyRetentionArgs {
     pub(crate) confirm: bool,
     #[command(flatten)]
     pub(crate) wait: WaitFlag,
+}
+
+/// Flags of `backup remove`.
+#[derive(Args, Debug)]
+pub(crate) struct RemovePointArgs {
+    /// The restore point.
+    pub(crate) point: PointName,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// It cannot be brought back.
+    #[arg(long)]
+    pub(crate) confirm: bool,
 }
 
 /// Flags of `backup evidence`.

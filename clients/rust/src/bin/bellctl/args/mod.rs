@@ -19,8 +19,8 @@ use clap_complete::Shell;
 pub(crate) use self::{
     backup::{
         ApplyRetentionArgs, BackupCommand, EvidenceArgs, KeepArgs, ListPointsArgs,
-        PlanRetentionArgs, PointName, PolicyCommand, PolicyFields, PolicyName, RestoreArgs,
-        RunBackupArgs, VerifyArgs, WaitFlag,
+        PlanRetentionArgs, PointName, PolicyCommand, PolicyFields, PolicyName, RemovePointArgs,
+        RestoreArgs, RunBackupArgs, VerifyArgs, WaitFlag,
     },
     document::{
         DocumentArgs, DocumentCommand, DownloadArgs, ExportArgs, FormName, ImportArgs,

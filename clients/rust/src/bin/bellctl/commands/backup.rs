@@ -40,6 +40,7 @@ pub(super) async fn run(session: &Session, command: &BackupCommand) -> Result<Ex
         BackupCommand::ApplyRetention(args) => backup_keep::apply(session, args).await,
         BackupCommand::Pin { point, reason } => pin(session, point, Some(reason)).await,
         BackupCommand::Unpin { point } => pin(session, point, None).await,
+        BackupCommand::Remove(args) => backup_keep::remove(session, args).await,
         BackupCommand::Stats => backup_show::statistics(session).await,
         BackupCommand::Evidence(args) => backup_show::evidence(session, args).await,
         BackupCommand::Sources => backup_show::sources(session).await,

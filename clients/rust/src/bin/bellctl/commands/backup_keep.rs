@@ -1,13 +1,16 @@
-//! `bellctl backup plan-retention` and `apply-retention`.
+//! `bellctl backup plan-retention`, `apply-retention` and `remove`.
 
 use watchbell_client::{
     call::request_id,
-    pb::{ApplyRetentionRequest, PlanRetentionRequest},
+    pb::{ApplyRetentionRequest, PlanRetentionRequest, RemoveRestorePointRequest},
 };
 
 use crate::{
-    args::{ApplyRetentionArgs, Format, PlanRetentionArgs},
-    commands::{backup::begun, backup_policy::retention},
+    args::{ApplyRetentionArgs, Format, PlanRetentionArgs, RemovePointArgs},
+    commands::{
+        backup::{begun, resolved},
+        backup_policy::retention,
+    },
     exit::Exit,
     failure::Failure,
     name::short,
@@ -82,4 +85,26 @@ pub(super) async fn apply(session: &Session, args: &ApplyRetentionArgs) -> Resul
         })
         .await?;
     begun(session, &response.run.unwrap_or_default(), args.wait.wait).await
+}
+
+pub(super) async fn remove(session: &Session, args: &RemovePointArgs) -> Result<Exit, Failure> {
+    let request = RemoveRestorePointRequest {
+        name: resolved(session, &args.point).await?,
+        confirm: args.confirm,
+        reason: args.reason.clone(),
+        request_id: request_id(),
+    };
+    let response = session
+        .ask(request, async |request| {
+            session.client.backups().remove_restore_point(request).await
+        })
+        .await?;
+    if session.output.format == Format::Json {
+        session.output.json(&response)?;
+    } else {
+        let point = response.restore_point.unwrap_or_default();
+        let name = crate::text::plain(&point.name);
+        session.output.line(&format!("removed {name}"))?;
+    }
+    Ok(Exit::Good)
 }

@@ -18,6 +18,7 @@ use crate::{
     output::Tint,
     session::{LARGEST_PAGE, Session, pages, tell_more},
     table::{Field, Table},
+    text::plain,
     time::{Clock, show_length},
 };
 
@@ -363,6 +364,13 @@ fn figures_table(clock: &Clock, figures: &BackupStatistics) -> Table {
         format!("{:.0} %", figures.read_coverage_percent),
     );
     list.entry("free there", bytes(figures.free_bytes));
+    list.entry("password from", plain(&figures.password_source));
+    if !figures.archive_password_source.is_empty() {
+        list.entry(
+            "archive's password from",
+            plain(&figures.archive_password_source),
+        );
+    }
     if figures.retention_frozen {
         list.entry(
             "retention",

@@ -1,0 +1,195 @@
+//! Snapshots that belong to no restore point: of runs that ended in between, of attempts that failed, and markers of
+//! what is gone. Only those of this cluster: a repository may be another's, too.
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    full::{MANIFEST_TAG, TAG},
+    marker::{Marker, word_of},
+    repository::{Snapshot, SnapshotId},
+    verdicts::{VERDICT, verdict_in},
+};
+use crate::domain::backup::point::RestorePoint;
+
+/// How old what nothing speaks for must be.
+const OLD: SignedDuration = SignedDuration::from_hours(24);
+
+/// Ids of the snapshots that belong to none of the points that are `there`, and may go.
+pub(super) fn leftovers(
+    snapshots: &[Snapshot],
+    there: &[RestorePoint],
+    cluster: &str,
+    now: Timestamp,
+) -> Vec<SnapshotId> {
+    let known: HashSet<&str> = there
+        .iter()
+        .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
+        .collect();
+    let ours = |snapshot: &Snapshot| is_ours(snapshot, snapshots, cluster);
+    let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
+    // Manifests that nothing has verified, and that no point is made of.
+    let failed: HashSet<&SnapshotId> = snapshots
+        .iter()
+        .filter(|one| ours(one) && is_old(one) && is_manifest(one))
+        .filter(|one| !known.contains(one.id.0.as_str()) && is_unverified(one, snapshots))
+        .map(|one| &one.id)
+        .collect();
+    let is_described = |data: &Snapshot| {
+        snapshots
+            .iter()
+            .filter(|one| is_manifest(one) && !failed.contains(&one.id))
+            .any(|one| word_of(&one.tags, "snapshot") == Some(data.id.0.as_str()))
+    };
+    let goes = |one: &&Snapshot| {
+        if !ours(one) || known.contains(one.id.0.as_str()) {
+            return false;
+        }
+        match Marker::of(one) {
+            Some(marker) => is_idle(&marker, snapshots),
+            // A manifest is what points are rebuilt from.
+            None if is_manifest(one) => failed.contains(&one.id),
+            None => is_old(one) && !is_described(one),
+        }
+    };
+    snapshots
+        .iter()
+        .filter(goes)
+        .map(|one| one.id.clone())
+        .collect()
+}
+
+/// Whether a manifest was made by a server that marks what it has verified, and bears no such mark.
+pub(super) fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
+    let point = word_of(&manifest.tags, "point").and_then(|point| point.parse().ok());
+    word_of(&manifest.tags, "cluster").is_some()
+        && point.is_none_or(|point| verdict_in(snapshots, point).is_none())
+}
+
+pub(super) fn is_manifest(snapshot: &Snapshot) -> bool {
+    snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
+}
+
+/// Whether a snapshot is this cluster's. One that says of no cluster, as a server of an older version has made it, is
+/// unless another cluster's are there besides.
+fn is_ours(snapshot: &Snapshot, snapshots: &[Snapshot], cluster: &str) -> bool {
+    let others = |one: &Snapshot| word_of(&one.tags, "cluster").is_some_and(|of| of != cluster);
+    let ours = snapshot.tags.iter().any(|tag| tag == TAG);
+    ours && match word_of(&snapshot.tags, "cluster") {
+        Some(of) => of == cluster,
+        None => !snapshots.iter().any(others),
+    }
+}
+
+/// Whether a marker speaks of nothing that is there, or a newer one of its kind speaks for it. Of an unknown kind, which
+/// a newer server may have brought, only the former is looked at.
+fn is_idle(marker: &Marker, snapshots: &[Snapshot]) -> bool {
+    let point = marker.point.to_string();
+    let speaks = snapshots
+        .iter()
+        .any(|one| is_manifest(one) && word_of(&one.tags, "point") == Some(point.as_str()));
+    if !speaks {
+        return true;
+    }
+    marker.kind == VERDICT
+        && Marker::newest(snapshots, VERDICT, marker.point)
+            .is_some_and(|newest| newest.snapshot != marker.snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const OURS: &str = "ours";
+
+    /// A snapshot of an old day, whose id is this byte.
+    fn snapshot(id: u8, tags: &[&str]) -> Snapshot {
+        Snapshot {
+            id: SnapshotId(format!("{id:02x}").repeat(32)),
+            time: "2026-03-01T12:00:00Z".parse().unwrap(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            hostname: TAG.to_owned(),
+        }
+    }
+
+    fn data(id: u8, cluster: Option<&str>) -> Snapshot {
+        let cluster = cluster.map(|cluster| format!("cluster={cluster}"));
+        snapshot(
+            id,
+            &["watchbell", cluster.as_deref().unwrap_or("policy=daily")],
+        )
+    }
+
+    fn manifest(id: u8, of: u8, cluster: Option<&str>) -> Snapshot {
+        let mut manifest = data(id, cluster);
+        manifest.tags.push("manifest".to_owned());
+        manifest.tags.push(format!("point={}", point(of)));
+        let data = format!("{of:02x}").repeat(32);
+        manifest.tags.push(format!("snapshot={data}"));
+        manifest
+    }
+
+    fn point(of: u8) -> Uuid {
+        Uuid::from_u128(of.into())
+    }
+
+    fn verdict(id: u8, of: u8) -> Snapshot {
+        let mut verdict = data(id, Some(OURS));
+        for tag in ["marker", "kind=verdict", "sound=verified", "names=0"] {
+            verdict.tags.push(tag.to_owned());
+        }
+        verdict
+            .tags
+            .push(format!("marker={}", Uuid::from_u128(id.into())));
+        verdict.tags.push(format!("point={}", point(of)));
+        verdict
+    }
+
+    fn gone(snapshots: &[Snapshot], now: &str) -> Vec<u8> {
+        let gone = leftovers(snapshots, &[], OURS, now.parse().unwrap());
+        gone.iter()
+            .map(|id| u8::from_str_radix(&id.0[..2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_failed_goes_after_a_day_and_what_was_verified_stays() {
+        let snapshots = [
+            data(1, Some(OURS)),
+            manifest(2, 1, Some(OURS)),
+            data(3, Some(OURS)),
+            manifest(4, 3, Some(OURS)),
+            verdict(5, 3),
+            data(6, Some(OURS)),
+        ];
+        assert_eq!(gone(&snapshots, "2026-03-02T12:00:01Z"), [1, 2, 6]);
+        assert!(gone(&snapshots, "2026-03-02T11:59:59Z").is_empty());
+    }
+
+    #[test]
+    fn what_is_of_another_cluster_or_of_an_older_server_beside_one_stays() {
+        let old = [data(1, None), data(2, None), manifest(3, 2, None)];
+        assert_eq!(gone(&old, "2026-04-01T00:00:00Z"), [1]);
+        let mut beside = old.to_vec();
+        beside.push(data(4, Some("theirs")));
+        beside.push(data(5, Some("theirs")));
+        beside.push(manifest(6, 5, Some("theirs")));
+        beside.push(snapshot(7, &["of-someone"]));
+        assert!(gone(&beside, "2026-04-01T00:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn a_marker_goes_with_what_it_speaks_of_or_once_a_newer_one_is_there() {
+        let snapshots = [
+            data(1, Some(OURS)),
+            manifest(2, 1, Some(OURS)),
+            verdict(3, 1),
+            verdict(4, 1),
+            verdict(5, 9),
+        ];
+        assert_eq!(gone(&snapshots, "2026-03-01T12:00:01Z"), [3, 5]);
+    }
+}

@@ -1,0 +1,458 @@
+//! A lock of ours in a repository, from before an operation until after it: written, looked at again after a moment,
+//! renewed, and given up where another is alone there. By it restic keeps away from what we do, and we from it.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError, Weak,
+        atomic::Ordering,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustic_core::repofile::MasterKey;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Rustic,
+    error::other,
+    gate::{Operation, lock},
+    locks,
+    place::{Held, Right, hold},
+    quiet::lower_priority,
+};
+use crate::{
+    backup::repository::{RepositoryError, Result},
+    clock::{Stopwatch, wall_now},
+};
+
+/// How long the end of a lock is waited for, which a disk may hold up.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How a lock is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// After it has been written, it is looked whether another has written one at the same time.
+    pub settles_in: Duration,
+    /// It is written anew so often.
+    pub renewed_every: Duration,
+    /// Not renewed for so long, it is as good as none: others take it for a dead process's soon.
+    pub lost_after: Duration,
+}
+
+impl Default for Pace {
+    /// restic's own.
+    fn default() -> Self {
+        Self {
+            settles_in: Duration::from_millis(200),
+            renewed_every: Duration::from_secs(5 * 60),
+            lost_after: Duration::from_secs(22 * 60),
+        }
+    }
+}
+
+/// The right to do something in a repository: among the processes of this host, and among all who use it.
+#[derive(Debug)]
+pub(super) struct Entered {
+    /// Given up before the other.
+    holding: Option<Arc<Holding>>,
+    _held: Held,
+}
+
+impl Entered {
+    /// Ends an operation with its lock.
+    pub(super) fn guard(&self, operation: &Operation) {
+        if let Some(holding) = &self.holding {
+            operation.holds(holding);
+        }
+    }
+}
+
+/// A lock that is in the repository for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Holding {
+    shared: Arc<Shared>,
+    /// Told when its thread has removed it.
+    ended: Mutex<Receiver<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: PathBuf,
+    key: Key,
+    right: Right,
+    pace: Pace,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Shows nothing of itself.
+struct Key(MasterKey);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Where it is at present.
+    path: PathBuf,
+    renewed: (Stopwatch, Timestamp),
+    /// Whether it was looked at again.
+    settled: bool,
+    /// Whoever held it has gone.
+    over: bool,
+    /// Why it is worth nothing any more.
+    lost: Option<Lost>,
+}
+
+#[derive(Clone, Debug)]
+enum Lost {
+    /// Another is alone there.
+    GivenWay(String),
+    NotRenewed(String),
+}
+
+impl Rustic {
+    /// Takes the right to do something. A repository that cannot be written is read without a lock.
+    pub(super) fn enter(&self, right: Right, cancel: &CancellationToken) -> Result<Entered> {
+        if cancel.is_cancelled() {
+            return Err(RepositoryError::Cancelled);
+        }
+        let held = hold(&self.place, right, cancel)?;
+        let holding = match right {
+            Right::Shared => self.share()?,
+            Right::Exclusive => Some(Arc::new(self.take(right, Some(cancel))?)),
+        };
+        Ok(Entered {
+            holding,
+            _held: held,
+        })
+    }
+
+    /// The lock that all of this process share who read or store; none where none can be written.
+    pub(super) fn share(&self) -> Result<Option<Arc<Holding>>> {
+        let mut shared = lock(&self.sharing);
+        if let Some(there) = shared.upgrade().filter(|there| there.trouble().is_none()) {
+            return Ok(Some(there));
+        }
+        match self.take(Right::Shared, None) {
+            Ok(taken) => {
+                let taken = Arc::new(taken);
+                *shared = Arc::downgrade(&taken);
+                Ok(Some(taken))
+            }
+            Err(error) if is_read_only(&error) => {
+                if !self.told_read_only.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "{} cannot be written, so that it is read without a lock: see that nobody prunes it meanwhile",
+                        self.place.display()
+                    );
+                }
+                *shared = Weak::new();
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a lock. Who removes waits until it has settled; who adds and reads is stopped where it does not.
+    fn take(&self, right: Right, wait: Option<&CancellationToken>) -> Result<Holding> {
+        locks::sweep(&self.place, &self.key)?;
+        self.expect_no_lock(right)?;
+        let path = locks::write(&self.place, &self.key, right)?;
+        let shared = Arc::new(Shared {
+            place: self.place.clone(),
+            key: Key(self.key.clone()),
+            right,
+            pace: self.pace,
+            state: Mutex::new(State {
+                path: path.clone(),
+                renewed: (Stopwatch::start(), wall_now()),
+                settled: false,
+                over: false,
+                lost: None,
+            }),
+            changed: Condvar::new(),
+        });
+        let (end, ended) = mpsc::sync_channel(1);
+        let (kept, rustic) = (Arc::clone(&shared), self.clone());
+        let started = thread::Builder::new()
+            .name("backup-lock".to_owned())
+            .spawn(move || kept.keep(&rustic, end));
+        if let Err(error) = started {
+            locks::remove(&path);
+            return Err(other(format!("could not start a thread: {error}")));
+        }
+        let holding = Holding {
+            shared,
+            ended: Mutex::new(ended),
+        };
+        if let Some(cancel) = wait {
+            holding.settle(cancel)?;
+        }
+        Ok(holding)
+    }
+}
+
+impl Holding {
+    /// Why it is worth nothing any more, where it is not.
+    pub(super) fn trouble(&self) -> Option<RepositoryError> {
+        let place = self.shared.place.display().to_string();
+        Some(match self.shared.lost()? {
+            Lost::GivenWay(by) => RepositoryError::Locked { place, by },
+            Lost::NotRenewed(why) => other(format!("the lock in {place} is lost: {why}")),
+        })
+    }
+
+    /// Waits until it is known that it holds.
+    ///
+    /// # Errors
+    /// Where it does not, or it is to stop.
+    pub(super) fn settle(&self, cancel: &CancellationToken) -> Result<()> {
+        let mut state = lock(&self.shared.state);
+        while !state.settled && state.lost.is_none() {
+            if cancel.is_cancelled() {
+                return Err(RepositoryError::Cancelled);
+            }
+            state = self.shared.wait(state, Duration::from_millis(20));
+        }
+        drop(state);
+        self.trouble().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        lock(&self.shared.state).over = true;
+        self.shared.changed.notify_all();
+        // Whoever comes next should not meet it; a disk that hangs holds up nobody for long.
+        let _ = lock(&self.ended).recv_timeout(ENDS_WITHIN);
+    }
+}
+
+impl Shared {
+    fn keep(&self, rustic: &Rustic, end: SyncSender<()>) {
+        lower_priority();
+        self.settle(rustic);
+        while self.pause() {
+            self.renew();
+        }
+        let path = lock(&self.state).path.clone();
+        locks::remove(&path);
+        // Nobody may be waiting any more.
+        let _ = end.send(());
+    }
+
+    /// Looks again, after a moment.
+    fn settle(&self, rustic: &Rustic) {
+        let since = Stopwatch::start();
+        let mut state = lock(&self.state);
+        loop {
+            let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) else {
+                break;
+            };
+            if state.over || left.is_zero() {
+                break;
+            }
+            state = self.wait(state, left);
+        }
+        if state.over {
+            return;
+        }
+        drop(state);
+        let alone = rustic.expect_no_lock(self.right);
+        let mut state = lock(&self.state);
+        match alone {
+            Ok(()) => state.settled = true,
+            Err(error) => {
+                let by = match error {
+                    RepositoryError::Locked { by, .. } => Lost::GivenWay(by),
+                    error => Lost::NotRenewed(error.to_string()),
+                };
+                state.lost = Some(by);
+                locks::remove(&state.path);
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is time to renew it; says whether it is, and not that it is over.
+    fn pause(&self) -> bool {
+        let since = Stopwatch::start();
+        let mut state = lock(&self.state);
+        loop {
+            if state.over {
+                return false;
+            }
+            let left = self.pace.renewed_every.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            state = self.wait(state, left);
+        }
+    }
+
+    /// Writes a new one, and removes the old. What fails is tried again the next time.
+    fn renew(&self) {
+        if self.lost().is_some() {
+            return;
+        }
+        let old = lock(&self.state).path.clone();
+        if let Ok(false) = fs::exists(&old) {
+            let why = "another has removed it".to_owned();
+            lock(&self.state).lost = Some(Lost::NotRenewed(why));
+            return;
+        }
+        match locks::write(&self.place, &self.key.0, self.right) {
+            Ok(path) => {
+                let mut state = lock(&self.state);
+                state.path = path;
+                state.renewed = (Stopwatch::start(), wall_now());
+                drop(state);
+                locks::remove(&old);
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not renew the lock in {}",
+                self.place.display()
+            ),
+        }
+    }
+
+    /// Why it is worth nothing any more. Once it was not renewed for too long, also by the clock of a machine that has
+    /// slept meanwhile, renewing it mends nothing: others may have removed what relied on it.
+    fn lost(&self) -> Option<Lost> {
+        let mut state = lock(&self.state);
+        if state.lost.is_none() {
+            let (watch, at) = &state.renewed;
+            let slept = wall_now().duration_since(*at);
+            let for_long = self.pace.lost_after <= watch.elapsed()
+                || (slept.is_positive() && self.pace.lost_after <= slept.unsigned_abs());
+            if for_long {
+                let why = format!(
+                    "it could not be renewed for {} minutes",
+                    self.pace.lost_after.as_secs() / 60
+                );
+                state.lost = Some(Lost::NotRenewed(why));
+            }
+        }
+        state.lost.clone()
+    }
+
+    fn wait<'a>(
+        &self,
+        state: std::sync::MutexGuard<'a, State>,
+        at_most: Duration,
+    ) -> std::sync::MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, at_most);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// That a lock cannot be written where all else can be read.
+fn is_read_only(error: &RepositoryError) -> bool {
+    let RepositoryError::Other { source, .. } = error else {
+        return false;
+    };
+    let source = source
+        .as_ref()
+        .and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustic_core::{BytesList, FileType, Id, WriteBackend as _};
+
+    use super::*;
+    use crate::backup::rustic::{key, session};
+
+    fn count(place: &Path) -> usize {
+        fs::read_dir(place.join("locks")).map_or(0, Iterator::count)
+    }
+
+    fn stage(pace: Pace) -> (tempfile::TempDir, Rustic) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("repository");
+        let key = key::create(&place, "password".to_owned()).unwrap();
+        let mut rustic = Rustic::with_key(&place, key);
+        rustic.pace = pace;
+        (folder, rustic)
+    }
+
+    const QUICK: Pace = Pace {
+        settles_in: Duration::from_millis(1),
+        renewed_every: Duration::from_millis(5),
+        lost_after: Duration::from_secs(3600),
+    };
+
+    #[test]
+    fn a_lock_is_shared_renewed_by_a_new_file_and_gone_with_its_last_holder() {
+        let (_folder, rustic) = stage(QUICK);
+        let one = rustic.share().unwrap().unwrap();
+        let other = rustic.share().unwrap().unwrap();
+        assert!(Arc::ptr_eq(&one, &other));
+        one.settle(&CancellationToken::new()).unwrap();
+        let first = lock(&one.shared.state).path.clone();
+        while lock(&one.shared.state).path == first {
+            thread::yield_now();
+        }
+        drop(one);
+        assert_eq!(count(&rustic.place), 1);
+        assert!(other.trouble().is_none());
+        drop(other);
+        assert_eq!(count(&rustic.place), 0);
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_renewed_is_lost_and_so_is_one_that_was_removed() {
+        let (_folder, rustic) = stage(Pace {
+            lost_after: Duration::from_millis(50),
+            ..QUICK
+        });
+        let holding = rustic.share().unwrap().unwrap();
+        let locks = rustic.place.join("locks");
+        fs::rename(&locks, rustic.place.join("away")).unwrap();
+        fs::write(&locks, "no directory").unwrap();
+        while holding.trouble().is_none() {
+            thread::yield_now();
+        }
+        let why = holding.trouble().unwrap().to_string();
+        assert!(why.contains("is lost"), "{why}");
+
+        // What goes by it makes no snapshot any more.
+        let operation = Operation::new(&rustic.place, &CancellationToken::new());
+        operation.holds(&holding);
+        let (_, gate) = session::closed(&rustic.place, &operation).unwrap();
+        let content = BytesList::from(vec![1]);
+        let id = Id::default();
+        let written = gate.write_bytes(FileType::Snapshot, &id, false, content);
+        let refused = operation.explain(&written.unwrap_err()).to_string();
+        assert!(refused.contains("is lost"), "{refused}");
+
+        let (_folder, rustic) = stage(QUICK);
+        let holding = rustic.share().unwrap().unwrap();
+        holding.settle(&CancellationToken::new()).unwrap();
+        fs::remove_dir_all(rustic.place.join("locks")).unwrap();
+        while holding.trouble().is_none() {
+            thread::yield_now();
+        }
+        let why = holding.trouble().unwrap().to_string();
+        assert!(why.contains("another has removed it"), "{why}");
+    }
+}

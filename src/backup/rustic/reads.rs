@@ -1,0 +1,75 @@
+//! What an operation has read of packs: how far each, and how many bytes that is.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustic_core::Id;
+use rustix::fs::{Advice, fadvise};
+use tokio_util::sync::CancellationToken;
+
+use super::gate::lock;
+
+/// What was read of packs.
+pub(super) struct Reads {
+    /// How far each was read.
+    packs: Mutex<HashMap<Id, u64>>,
+    bytes: AtomicU64,
+    cancel: CancellationToken,
+    tell: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Reads {
+    /// One that tells how many bytes it is so far.
+    pub(super) fn that_tell(
+        cancel: &CancellationToken,
+        tell: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            packs: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            cancel: cancel.clone(),
+            tell: Box::new(tell),
+        }
+    }
+
+    /// Before something of a pack is read: what is looked at for damage comes from the disk, and not from what the system
+    /// remembers of it.
+    pub(super) fn begin(&self, id: &Id, file: impl FnOnce() -> PathBuf) {
+        if !lock(&self.packs).contains_key(id) {
+            // Where that cannot be had, it is read as ever.
+            let _ = forget_cached(&file());
+        }
+    }
+
+    pub(super) fn add(&self, id: &Id, offset: u32, length: u32) {
+        let length = u64::from(length);
+        let upto = u64::from(offset) + length;
+        let mut packs = lock(&self.packs);
+        let furthest = packs.entry(*id).or_default();
+        *furthest = upto.max(*furthest);
+        drop(packs);
+        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
+        // Who has stopped it may have left.
+        if !self.cancel.is_cancelled() {
+            (self.tell)(before + length);
+        }
+    }
+
+    /// How far each was read, once.
+    pub(super) fn take(&self) -> HashMap<Id, u64> {
+        std::mem::take(&mut *lock(&self.packs))
+    }
+}
+
+/// Has the system forget what it holds of a file, which is on the disk by then.
+fn forget_cached(path: &Path) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
+}

@@ -1,0 +1,319 @@
+//! What is found of restore points: evidence and the point's row in the database, and the verdict beside its manifest
+//! in the repository, so that a machine that has nothing else chooses by it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    Backups,
+    full::{signed, snapshot_id},
+    marker::{self, Mark, Marker},
+    places::Place,
+    repository::{Repository, Snapshot},
+    verify::Found,
+    work::{Job, blocking, is_damage, is_stopped},
+};
+use crate::{
+    clock::Stopwatch,
+    domain::backup::{
+        Finding, Level, PointState, PolicyKind,
+        manifest::FileError,
+        point::{Evidence, RestorePoint},
+        verdict::{Sound, Verdict},
+    },
+    store::Tx,
+};
+
+/// The kind of marker that a verdict is.
+pub(super) const VERDICT: &str = "verdict";
+
+/// The verdict that stands beside a manifest: how sound the point is, and how much was found missing or damaged.
+pub(super) fn verdict_in(snapshots: &[Snapshot], point: Uuid) -> Option<(Marker, Sound, u64)> {
+    let marker = Marker::newest(snapshots, VERDICT, point)?;
+    let sound = Sound::parse(marker.word("sound")?)?;
+    let count = marker.word("names").and_then(|count| count.parse().ok());
+    Some((marker, sound, count.unwrap_or(0)))
+}
+
+/// The id that a point has in the manifest that it was made by: a copy has the original's.
+fn named_in_manifest(point: &RestorePoint) -> Uuid {
+    match point.kind {
+        PolicyKind::Archive => point.source_point.unwrap_or(point.id),
+        PolicyKind::Full | PolicyKind::Export => point.id,
+    }
+}
+
+/// The repository that points of a kind lie in; none for files.
+fn place_of(kind: PolicyKind) -> Option<Place> {
+    match kind {
+        PolicyKind::Full => Some(Place::Primary),
+        PolicyKind::Archive => Some(Place::Archive),
+        PolicyKind::Export => None,
+    }
+}
+
+/// Evidence of what was found, of no point.
+fn evidence(job: &Job, tx: &Tx, watch: &Stopwatch, found: &Found) -> Evidence {
+    Evidence {
+        id: Uuid::now_v7(),
+        level: found.level,
+        finding: found.finding,
+        point: None,
+        place: None,
+        run: job.name(),
+        at: tx.now(),
+        took_ms: i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX),
+        files: signed(found.files),
+        bytes: signed(found.bytes),
+        message: said(found),
+    }
+}
+
+/// As much of its message as evidence keeps.
+fn said(found: &Found) -> String {
+    found.message.chars().take(4000).collect()
+}
+
+impl Backups {
+    /// Writes evidence, and what it changes of its point; where that is found damaged by it, or whole again, also the
+    /// verdict in the repository.
+    pub(super) async fn witness(
+        &self,
+        job: &Job,
+        point: Option<Uuid>,
+        watch: &Stopwatch,
+        found: &Found,
+        change: impl Fn(&mut RestorePoint),
+    ) -> anyhow::Result<()> {
+        self.witness_names(job, point, watch, found, Vec::new(), change)
+            .await
+    }
+
+    /// Writes evidence of a repository as a whole. Where it is found damaged in a way that was not known, no point of it
+    /// counts as restored by a drill any more: each may refer to what is damaged.
+    pub(super) async fn witness_place(
+        &self,
+        job: &Job,
+        place: Place,
+        watch: &Stopwatch,
+        found: &Found,
+    ) -> anyhow::Result<()> {
+        let before = match found.level {
+            Level::Structure => self.store().evidence_newest(Level::Structure, None).await?,
+            _ => self.store().evidence_newest_part(place.as_str()).await?,
+        };
+        let is_news = found.finding == Finding::Failed
+            && before.is_none_or(|before| {
+                before.finding != Finding::Failed || before.message != said(found)
+            });
+        let mut tx = job.begin().await?;
+        let mut evidence = evidence(job, &tx, watch, found);
+        evidence.place = Some(place.as_str().to_owned());
+        tx.evidence_insert(&evidence).await?;
+        if is_news {
+            self.withdraw(job, &mut tx, place, None).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes back that points of a repository were restored by a drill, but for one. The next verification reads all of
+    /// the newest of them, and drills it again.
+    async fn withdraw(
+        &self,
+        job: &Job,
+        tx: &mut Tx,
+        place: Place,
+        but: Option<Uuid>,
+    ) -> anyhow::Result<()> {
+        let there = self.store().points_there().await?;
+        let of_place = |point: &&RestorePoint| {
+            place_of(point.kind) == Some(place) && point.drilled_at.is_some()
+        };
+        let mut count = 0;
+        for point in there.iter().filter(of_place) {
+            if Some(point.id) == but {
+                continue;
+            }
+            let mut point = tx.point_locked(point.id).await?;
+            point.drilled_at = None;
+            tx.point_put(&point).await?;
+            count += 1;
+        }
+        if 0 < count {
+            job.log(format!(
+                "{count} restore points count as restorable no more until they were read and drilled again: what is \
+                 damaged may be theirs, too"
+            ));
+        }
+        Ok(())
+    }
+
+    /// As [`Self::witness`], with the names of all that was found damaged.
+    pub(super) async fn witness_names(
+        &self,
+        job: &Job,
+        point: Option<Uuid>,
+        watch: &Stopwatch,
+        found: &Found,
+        names: Vec<FileError>,
+        change: impl Fn(&mut RestorePoint),
+    ) -> anyhow::Result<()> {
+        let mut tx = job.begin().await?;
+        let evidence = Evidence {
+            point,
+            ..evidence(job, &tx, watch, found)
+        };
+        tx.evidence_insert(&evidence).await?;
+        let mut changed = None;
+        if let Some(id) = point {
+            match tx.point_locked(id).await {
+                Ok(mut point) => {
+                    let was_damaged = point.damage.is_some();
+                    change(&mut point);
+                    tx.point_put(&point).await?;
+                    let place = place_of(point.kind);
+                    if let Some(place) = place.filter(|_| !was_damaged && point.damage.is_some()) {
+                        self.withdraw(job, &mut tx, place, Some(point.id)).await?;
+                    }
+                    if was_damaged || point.damage.is_some() {
+                        changed = Some(point);
+                    }
+                }
+                // It is written with the rest of what is being made.
+                Err(crate::error::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tx.commit().await?;
+        let Some(point) = changed else { return Ok(()) };
+        let (sound, message) = match (&point.damage, point.state) {
+            (Some(damage), _) => (Sound::Damaged, damage.what.clone()),
+            (None, PointState::Complete) => (Sound::Verified, found.message.clone()),
+            (None, PointState::Partial) => (Sound::Partial, found.message.clone()),
+        };
+        let told = self.tell_verdict(job, &point, sound, message, names).await;
+        match told {
+            Err(error) if is_stopped(&error) => Err(error),
+            // The database knows it; that the repository does not is for whoever has nothing else.
+            Err(error) => {
+                job.log(format!(
+                    "what was found of {} could not be written into the repository beside it: {error:#}",
+                    point.resource_name()
+                ));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes a verdict beside the manifest of a point, unless the newest there says the same.
+    ///
+    /// # Errors
+    /// Where the repository cannot be read or written.
+    pub(super) async fn tell_verdict(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        sound: Sound,
+        message: String,
+        names: Vec<FileError>,
+    ) -> anyhow::Result<()> {
+        let Some(place) = place_of(point.kind) else {
+            return Ok(());
+        };
+        let repository = self.repository(place, job.cancel()).await?;
+        let verdict = Verdict {
+            sound,
+            at: self.clock().now(),
+            run: job.name(),
+            message,
+            names,
+        };
+        let (id, frozen_at) = (named_in_manifest(point), point.frozen_at);
+        let cluster = self.settings().cluster.clone();
+        let staging = self.settings().config.staging.clone();
+        job.step("verdict", 0, move |hand| {
+            let count = verdict.names.len() as u64;
+            let there = verdict_in(&repository.snapshots()?, id);
+            if there.is_some_and(|(_, known, named)| known == sound && named == count) {
+                return Ok(());
+            }
+            let mark = Mark {
+                kind: VERDICT,
+                point: id,
+                frozen_at,
+                cluster: &cluster,
+                words: vec![
+                    ("sound", sound.as_str().to_owned()),
+                    ("names", count.to_string()),
+                ],
+            };
+            marker::write(&*repository, &mark, &verdict, &staging, hand)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Marks a new point as one that was read back: what has no such mark is what a failed run has left.
+    ///
+    /// # Errors
+    /// Where the repository cannot be read or written; the point does not count then.
+    pub(super) async fn tell_verified(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<()> {
+        let (of, id) = (repository.clone(), named_in_manifest(point));
+        let there = job
+            .step("verdict", 0, move |_| Ok(verdict_in(&of.snapshots()?, id)))
+            .await?;
+        let sound = match point.state {
+            PointState::Complete => Sound::Verified,
+            PointState::Partial => Sound::Partial,
+        };
+        // What is missing by a look at all of it was told with its names.
+        if there.is_some_and(|(_, known, _)| known == sound) {
+            return Ok(());
+        }
+        let message = "manifest and dumps were read back".to_owned();
+        self.tell_verdict(job, point, sound, message, Vec::new())
+            .await
+    }
+
+    /// Forgets what a run has stored of which it is known that it does not come back, or that nothing describes. Where
+    /// that cannot be done now, a cleanup does it: nothing has marked it as verified.
+    pub(super) async fn forget_failed(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        snapshots: &[&str],
+    ) {
+        let ids: Vec<_> = snapshots
+            .iter()
+            .filter(|id| !id.is_empty())
+            .map(|id| snapshot_id(id))
+            .collect();
+        let of = repository.clone();
+        let forgotten = blocking("forget", move || of.forget(&ids)).await;
+        match forgotten {
+            Ok(Ok(())) => job.log("what this attempt has stored does not count, and was forgotten"),
+            Ok(Err(error)) => job.log(format!(
+                "what this attempt has stored does not count; a cleanup forgets it: {error}"
+            )),
+            Err(error) => job.log(format!("{error:#}")),
+        }
+    }
+}
+
+/// That what was stored proved to be something else, wherever in the chain that stands.
+pub(super) fn is_bad(error: &anyhow::Error) -> bool {
+    is_damage(error) || error.is::<Differs>()
+}
+
+/// That what comes back is not what was stored.
+#[derive(Debug, thiserror::Error)]
+#[error("what was stored is not what comes back: {0}; no restore point was made of it")]
+pub(super) struct Differs(pub(super) String);

@@ -1,0 +1,69 @@
+//! `watchbell backup rotate-password`: another password for the repository of backups, or for the archive.
+
+use anyhow::{Context as _, bail};
+use watchbell::{
+    backup::{repository::RepositoryError, rustic::Rustic},
+    config::{Config, SecretSource, replace},
+};
+
+use super::{Failed, RotatePassword, commands};
+
+pub(super) fn rotate(args: &RotatePassword) -> Result<(), Failed> {
+    let config = Config::load(&args.common.flags()).map_err(Failed::Configuration)?;
+    let (line, others) = rotated(&config, args)?;
+    commands::say(&line)?;
+    if 0 < others {
+        commands::remark(&format!(
+            "{others} further keys open the repository: `restic key list` shows them"
+        ));
+    }
+    commands::remark(&format!(
+        "a running server takes it with its next run; keep a copy of it elsewhere, and remove {}",
+        args.to.display()
+    ));
+    Ok(())
+}
+
+/// What is to be told, and how many further keys there are.
+fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, usize)> {
+    let backups = &config.backups;
+    let (place, source) = match (args.archive, &backups.archive) {
+        (false, _) => (&backups.repository, &backups.password),
+        (true, Some(archive)) => (&archive.repository, &archive.password),
+        (true, None) => bail!("the configuration has no second location, [backups.archive]"),
+    };
+    let Some(in_force) = &source.file else {
+        bail!(
+            "the password comes from a variable of the environment, which cannot be rewritten from here: name a file in \
+             the configuration, or use `restic key passwd`"
+        );
+    };
+    let new = SecretSource {
+        file: Some(args.to.clone()),
+        env: None,
+    };
+    let (old, new) = (source.read()?, new.read()?);
+    if old.expose() == new.expose() {
+        bail!(
+            "{} holds the password that is in force already",
+            args.to.display()
+        );
+    }
+    let switch = || {
+        let line = format!("{}\n", new.expose());
+        replace(in_force, &line).map_err(|error| RepositoryError::Other {
+            what: format!(
+                "{error:#}; the repository opens by the old password as before, and by the new one, too"
+            ),
+            source: None,
+        })
+    };
+    let rotated = Rustic::rotate(place, old.expose(), new.expose(), switch)
+        .with_context(|| format!("could not rotate the password of {}", place.display()))?;
+    let line = format!(
+        "{} opens by the new password, which is in {}; the old one opens it no more\n",
+        place.display(),
+        in_force.display()
+    );
+    Ok((line, rotated.others))
+}

@@ -1,0 +1,71 @@
+//! Another password for a repository that goes on.
+
+use watchbell::backup::{repository::RepositoryError, rustic::Rustic};
+
+use super::stage::{PASSWORD, Stage, helpers, never};
+use crate::backups::restic::Restic;
+
+fn opens(stage: &Stage, password: &str) -> bool {
+    match Rustic::open(&stage.place(), password, &helpers(), &never()) {
+        Ok(_) => true,
+        Err(RepositoryError::WrongPassword { .. }) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_new_password_opens_it_and_the_old_one_no_more() {
+    let stage = Stage::new();
+    stage.write("file", "content");
+    let archived = stage.archive();
+    let both = || {
+        assert!(opens(&stage, PASSWORD) && opens(&stage, "another"));
+        Ok(())
+    };
+    let rotated = Rustic::rotate(&stage.place(), PASSWORD, "another", both).unwrap();
+    assert_eq!(rotated.others, 0);
+    assert!(opens(&stage, "another") && !opens(&stage, PASSWORD));
+    // Who has it open goes on.
+    assert_eq!(stage.read(&archived.snapshot, "/files/file"), b"content");
+    stage.archive();
+    if let Some(restic) = Restic::at(&stage.place(), "another") {
+        restic.finds_it_sound();
+    }
+}
+
+#[test]
+fn where_it_ends_in_between_both_open_it_and_it_is_done_again() {
+    let stage = Stage::new();
+    let fails = || {
+        Err(RepositoryError::Other {
+            what: "the file cannot be written".to_owned(),
+            source: None,
+        })
+    };
+    let place = stage.place();
+    Rustic::rotate(&place, PASSWORD, "another", fails).unwrap_err();
+    assert!(opens(&stage, PASSWORD) && opens(&stage, "another"));
+    let rotated = Rustic::rotate(&place, PASSWORD, "another", || Ok(())).unwrap();
+    assert_eq!(rotated.others, 0, "no key was added twice");
+    assert!(!opens(&stage, PASSWORD));
+    let wrong = Rustic::rotate(&place, PASSWORD, "third", || Ok(())).unwrap_err();
+    assert!(
+        matches!(wrong, RepositoryError::WrongPassword { .. }),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn while_somebody_is_at_work_it_is_refused() {
+    let stage = Stage::new();
+    stage.write("file", "content");
+    let archived = stage.archive();
+    let reader = stage.reader(&archived.snapshot);
+    let refused = Rustic::rotate(&stage.place(), PASSWORD, "another", || Ok(()));
+    assert!(
+        matches!(refused, Err(RepositoryError::Locked { .. })),
+        "{refused:?}"
+    );
+    drop(reader);
+    assert!(!opens(&stage, "another"));
+}

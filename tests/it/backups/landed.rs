@@ -1,0 +1,88 @@
+//! What earlier versions have left on the disk is opened, verified and restored.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use watchbell_client::pb;
+
+use super::{disaster::Saved, restic::Restic, vault::Vault};
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Site, on_both, repository::PASSWORD},
+};
+
+on_both!(a_repository_of_a_landed_version_is_restored_and_gone_on_with,);
+
+/// Each landed version, on SQLite and on PostgreSQL.
+const LANDED: [(&str, &[u8], &[u8]); 1] = [(
+    "de1dc59",
+    include_bytes!("../../fixtures/de1dc59/sqlite.tar.zst"),
+    include_bytes!("../../fixtures/de1dc59/postgresql.tar.zst"),
+)];
+
+fn unpack(packed: &[u8], into: &Path) {
+    let unpacked = zstd::stream::read::Decoder::new(packed).unwrap();
+    tar::Archive::new(unpacked).unpack(into).unwrap();
+    fs::set_permissions(into, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+async fn a_repository_of_a_landed_version_is_restored_and_gone_on_with(database: Database) {
+    for (version, sqlite, postgresql) in LANDED {
+        let packed = match database.is_postgresql() {
+            true => postgresql,
+            false => sqlite,
+        };
+        let left = Site::new(Database::sqlite());
+        unpack(packed, left.data());
+        let saved = Saved::of(&left);
+        let next = Site::bare(database.empty().await);
+        let url = next.database.url();
+        let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert_eq!(listed.lines().count(), 2, "{version}: {listed}");
+
+        let done = saved.restore(next.data(), &url, &[]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{version}: {said}{told}");
+        assert!(said.contains("2 documents, 2 contents"), "{said}");
+        let own = next.data().join("backups/repository");
+        fs::rename(saved.repository(), &own).unwrap();
+        next.clock.set(watchbell::clock::wall_now());
+        verified_and_gone_on_with(&next, 2).await;
+        if let Some(restic) = Restic::at(&own, PASSWORD) {
+            restic.finds_it_sound();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_of_a_landed_version_is_served() {
+    for (_, sqlite, _) in LANDED {
+        let site = Site::bare(Database::sqlite());
+        unpack(sqlite, site.data());
+        site.clock.set(watchbell::clock::wall_now());
+        verified_and_gone_on_with(&site, 2).await;
+    }
+}
+
+/// Both points are read, file by file; the newer is drilled; and a further one refers to what is there.
+async fn verified_and_gone_on_with(site: &Site, points: usize) {
+    let server = site.start().await;
+    let resume = pb::ResumeAllRequest::default();
+    server.client.scheduler().resume_all(resume).await.unwrap();
+    let vault = Vault::of(&server, site);
+    let there = vault.points().await;
+    assert_eq!(there.len(), points, "{there:?}");
+    for point in &there {
+        let read = vault.verify(&point.name, pb::VerificationLevel::Read).await;
+        assert_eq!(read.state(), pb::RunState::Succeeded, "{read:?}");
+    }
+    let drill = vault.drill().await;
+    assert_eq!(drill.state(), pb::RunState::Succeeded, "{drill:?}");
+    vault.document("SOP-3", &bytes(9000, 3)).await;
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    let drill = vault.drill().await;
+    assert_eq!(drill.state(), pb::RunState::Succeeded, "{drill:?}");
+    server.stop().await;
+}

@@ -1,0 +1,124 @@
+//! The password of the repository, while the server lives.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+
+use watchbell_client::pb;
+
+use super::{restic::Restic, vault::Vault};
+use crate::support::{Database, Site, on_both, repository::PASSWORD, until};
+
+on_both!(
+    a_password_that_was_overwritten_is_told_at_once,
+    a_password_is_rotated_beside_the_server,
+    a_password_that_opens_nothing_is_moved_aside_and_the_one_in_force_is_told,
+);
+
+fn secret(path: &Path, password: &str) {
+    fs::write(path, format!("{password}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn a_password_that_was_overwritten_is_told_at_once(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let password = site.data().join("backups/password");
+    secret(&password, "another horse");
+
+    let run = vault.begin("daily-full").await.unwrap();
+    let waiting = vault.settled(&run.name).await;
+    assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
+    assert!(
+        waiting
+            .message
+            .contains("the password does not open the repository"),
+        "{waiting:?}"
+    );
+    let problem = server.problem("backup.unready").await;
+    assert!(problem.message.contains("password"), "{problem:?}");
+
+    fs::remove_file(&password).unwrap();
+    let lost = vault.begin("pre-deployment").await.unwrap();
+    let lost = vault.settled(&lost.name).await;
+    assert_ne!(lost.state(), pb::RunState::Succeeded, "{lost:?}");
+
+    secret(&password, PASSWORD);
+    server.advance(61);
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    until("the problem to be gone", async || {
+        let problems = server.status().await.problems;
+        let gone = problems
+            .iter()
+            .all(|problem| problem.r#type != "backup.unready");
+        gone.then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+async fn a_password_is_rotated_beside_the_server(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let new = site.data().join("new-password");
+    secret(&new, "battery staple");
+    let rotate = || {
+        Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["backup", "rotate-password", "--to"])
+            .arg(&new)
+            .args(["--data".as_ref(), site.data().as_os_str()])
+            .output()
+            .unwrap()
+    };
+    let done = rotate();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{told}");
+    let password = site.data().join("backups/password");
+    assert_eq!(fs::read_to_string(&password).unwrap(), "battery staple\n");
+    let mode = fs::metadata(&password).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    if let Some(restic) = vault.restic() {
+        restic.finds_it_sound();
+        let old = Restic::at(&vault.repository(), PASSWORD).unwrap();
+        assert!(!old.run(&["snapshots"]).status.success());
+    }
+    let again = rotate();
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(told.contains("in force already"), "{told}");
+    server.stop().await;
+}
+
+async fn a_password_that_opens_nothing_is_moved_aside_and_the_one_in_force_is_told(
+    database: Database,
+) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let named = elsewhere.path().join("password");
+    secret(&named, PASSWORD);
+    let toml = format!("[backups]\npassword = {{ file = {:?} }}\n", named.display());
+    let site = Site::configured(database, &toml).with_repository();
+    let own = site.data().join("backups/password");
+    secret(&own, "of no repository");
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    until("it to be moved aside", async || {
+        (!own.exists()).then_some(())
+    })
+    .await;
+    let left = fs::read_dir(site.data().join("backups")).unwrap();
+    let left: Vec<String> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("password.unused-"))
+        .collect();
+    assert_eq!(left.len(), 1);
+    let figures = vault.statistics().await;
+    assert_eq!(figures.password_source, named.display().to_string());
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    server.stop().await;
+}

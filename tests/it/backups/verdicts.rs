@@ -1,0 +1,167 @@
+//! What is found of restore points after they were made stands in the repository, and a new machine goes by it.
+
+use std::{fs, sync::Arc};
+
+use watchbell_client::pb;
+
+use super::{
+    disaster::Saved,
+    faulty::{Fault, Faulty},
+    vault::Vault,
+    verifying::flip,
+};
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Site, on_both},
+};
+
+on_both!(
+    what_a_failed_backup_has_left_is_not_what_a_restore_takes,
+    a_point_that_was_found_damaged_is_not_what_a_restore_takes_and_stays_so,
+    what_is_not_all_there_is_no_point_that_can_be_restored,
+    damage_that_points_share_withdraws_what_was_drilled_before,
+);
+
+fn id(point: &pb::RestorePoint) -> String {
+    point.name["restorePoints/".len()..].to_owned()
+}
+
+async fn what_a_failed_backup_has_left_is_not_what_a_restore_takes(database: Database) {
+    let mut site = Site::new(database).with_repository();
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let good = vault.newest().await;
+    server.advance(60);
+    faults.will("usage", Fault::Fail("the disk went away"));
+    let run = vault.begin("pre-deployment").await.unwrap();
+    let waiting = vault.settled(&run.name).await;
+    assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
+    // The process is killed there, and the machine with it.
+    let saved = Saved::of(&site);
+    server.stop().await;
+
+    let next = Site::bare(site.database.empty().await);
+    let url = next.database.url();
+    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(lines[0].ends_with("never verified"), "{listed}");
+    assert!(lines[1].ends_with("verified") && lines[1].contains(&id(&good)));
+
+    let done = saved.restore(next.data(), &url, &[]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}{told}");
+    assert!(said.contains(&format!("restored {}", id(&good))), "{said}");
+    assert!(told.contains("was never verified"), "{told}");
+    assert!(
+        said.contains("1 restore points that the database did not know"),
+        "the leftover is none: {said}"
+    );
+}
+
+async fn a_point_that_was_found_damaged_is_not_what_a_restore_takes_and_stays_so(
+    database: Database,
+) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    server.advance(60);
+    vault.document("SOP-2", &bytes(1_500_000, 2)).await;
+    vault.back_up("daily-full").await;
+    let second = vault.newest().await;
+    flip(&vault.repository());
+    let read = vault
+        .verify(&second.name, pb::VerificationLevel::Read)
+        .await;
+    assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
+    // Nothing of the next is whole where it shares what is damaged; all names of that stand beside it.
+    let partial = vault.back_up("daily-full").await;
+    assert_eq!(partial.outcome(), pb::RunOutcome::Partial, "{partial:?}");
+    let third = vault.newest().await;
+    let saved = Saved::of(&site);
+    server.stop().await;
+
+    let next = Site::bare(site.database.empty().await);
+    let url = next.database.url();
+    let done = saved.restore(next.data(), &url, &[]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}{told}");
+    assert!(said.contains(&format!("restored {}", id(&first))), "{said}");
+    assert!(
+        told.contains(&format!("{} as of", id(&second))) && told.contains("was found damaged"),
+        "{told}"
+    );
+    fs::rename(saved.repository(), next.data().join("backups/repository")).unwrap();
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let vault = Vault::of(&server, &next);
+    let (known, _) = vault.point(&second.name).await;
+    assert!(known.damage_time.is_some(), "{known:?}");
+    assert!(known.damage.contains("/content/"), "{known:?}");
+    let (known, _) = vault.point(&third.name).await;
+    assert_eq!(known.state(), pb::RestorePointState::Partial, "{known:?}");
+    assert!(known.missing[0].path.contains("/content/"), "{known:?}");
+    server.stop().await;
+}
+
+async fn what_is_not_all_there_is_no_point_that_can_be_restored(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(5000, 1)).await;
+    fs::remove_dir_all(site.data().join("contents")).unwrap();
+    fs::create_dir(site.data().join("contents")).unwrap();
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
+    let point = vault.newest().await;
+
+    vault
+        .verify(&point.name, pb::VerificationLevel::Unspecified)
+        .await;
+
+    let (point, _) = vault.point(&point.name).await;
+    assert!(point.drill_time.is_some(), "{point:?}");
+    let figures = vault.statistics().await;
+    assert_eq!(figures.restorable_as_of_time, None, "{figures:?}");
+    assert_eq!(figures.measured_rpo, None, "{figures:?}");
+    server.stop().await;
+}
+
+async fn damage_that_points_share_withdraws_what_was_drilled_before(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(1_500_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    server.advance(60);
+    vault.back_up("daily-full").await;
+    let second = vault.newest().await;
+    vault.drill().await;
+    let figures = vault.statistics().await;
+    assert_eq!(figures.restorable_as_of_time, second.freeze_time);
+    flip(&vault.repository());
+
+    let read = vault.verify(&first.name, pb::VerificationLevel::Read).await;
+
+    assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
+    let figures = vault.statistics().await;
+    assert_eq!(figures.restorable_as_of_time, None, "{figures:?}");
+    // The next verification reads all of it, and finds it damaged, too.
+    let run = server.trigger("verify-backups").await;
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
+    let (second, _) = vault.point(&second.name).await;
+    assert!(second.damage_time.is_some(), "{second:?}");
+    server.stop().await;
+}
