@@ -10,6 +10,8 @@ mod house;
 mod loops;
 mod readiness;
 mod restore;
+mod restore_paths;
+mod restore_settle;
 mod rooms;
 mod serve;
 mod standing;
@@ -19,5 +21,6 @@ pub use self::{
     check::{check, misfits},
     data::DataDir,
     restore::{Account, Wish, open_offline, restore},
+    restore_paths::restore_paths,
     serve::{Ports, location, serve},
 };

@@ -10,6 +10,7 @@ use super::{
     Backups, Made, export_run,
     full::{MANIFEST_TAG, TAG, signed, snapshot_id},
     keeping::PolicyPlan,
+    pairs,
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
     staging,
@@ -190,10 +191,12 @@ impl Backups {
     ) -> anyhow::Result<Vec<SnapshotId>> {
         let mut left = Vec::new();
         for snapshot in snapshots {
-            let tagged = |name: &str| snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name));
-            let (Some(point), Some(data)) = (tagged("point="), tagged("snapshot=")) else {
+            let Some(point) = pairs::tag(snapshot, "point=") else {
                 continue;
             };
+            // In a copy it has an id of its own.
+            let data = pairs::data_of(snapshot, snapshots);
+            let data = data.map_or("", |data| data.id.0.as_str());
             let Ok(point) = point.parse::<uuid::Uuid>() else {
                 continue;
             };
@@ -292,7 +295,8 @@ impl Backups {
             tx.evidence_prune(before).await?;
             tx.commit().await?;
         }
-        Ok(staged + databases)
+        let restores = self.sweep_restores(job, &alive).await?;
+        Ok(staged + databases + restores)
     }
 }
 
@@ -311,10 +315,7 @@ fn orphans(
         let ours = snapshot.tags.iter().any(|tag| tag == TAG);
         // A manifest is never one: it is what points are rebuilt from.
         let manifest = snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG);
-        let described = snapshots.iter().any(|other| {
-            let of = format!("snapshot={}", snapshot.id.0);
-            other.tags.contains(&of)
-        });
+        let described = pairs::is_described(snapshot, snapshots);
         ours && !manifest
             && !described
             && !known.contains(snapshot.id.0.as_str())

@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use super::{
     Backups,
+    found::{LOGGED, of_files},
     full::{signed, snapshot_id},
     read_back,
     repository::{Progress, Repository},
-    verify::LOGGED,
-    work::Job,
+    work::{Job, is_damage},
 };
-use crate::domain::backup::{
-    Finding, PointState, PolicyKind,
-    manifest::FileError,
-    point::{MISSING_SHOWN, RestorePoint},
+use crate::{
+    clock::Stopwatch,
+    domain::backup::{
+        Finding, Level, PointState, PolicyKind,
+        manifest::{FileError, SnapshotPath},
+        point::{MISSING_SHOWN, RestorePoint},
+    },
 };
 
 /// Damaged points among which one is looked for that lies in the first repository.
 const LOOKED_AT: i64 = 100;
+/// Older points that are looked at for what a new one has lost, the newest first, and files that are asked for of each.
+const OTHERS: usize = 50;
+const ASKED: usize = 100;
 
 impl Backups {
     /// Whether the repository was found damaged, and not whole since.
@@ -48,6 +54,63 @@ impl Backups {
                 format!("{} is damaged as before", point.resource_name())
             }
         }))
+    }
+
+    /// What is damaged in a new point it shares with older ones, which are no better: they count for nothing from now on.
+    async fn look_at_others(
+        &self,
+        job: &Job,
+        new: &RestorePoint,
+        repository: &Arc<dyn Repository>,
+        damaged: &[FileError],
+    ) -> anyhow::Result<()> {
+        let paths: Vec<SnapshotPath> = damaged
+            .iter()
+            .take(ASKED)
+            .map(|error| error.path.clone())
+            .collect();
+        let there = self.store().points_there().await?;
+        let good = there.into_iter().filter(|point| {
+            point.kind == PolicyKind::Full && point.damage.is_none() && point.id != new.id
+        });
+        for point in good.take(OTHERS) {
+            let watch = Stopwatch::start();
+            let (of, wanted, paths) = (repository.clone(), point.clone(), paths.clone());
+            let read = job
+                .step("older points", 0, move |hand| {
+                    let manifest = read_back::manifest_of(&*of, &wanted)?;
+                    let reader = of.open(&snapshot_id(&wanted.snapshot))?;
+                    let (mut done, mut differing) = (Progress::default(), Vec::new());
+                    for file in &manifest.files {
+                        if paths.contains(&file.path) {
+                            let sink = &mut std::io::sink();
+                            let what = read_back::differs(&*reader, file, sink, hand, &mut done)?;
+                            differing.extend(what);
+                        }
+                    }
+                    Ok((differing, done))
+                })
+                .await;
+            let (differing, done) = match read {
+                Err(error) if is_damage(&error) => {
+                    (vec![format!("{error:#}")], Progress::default())
+                }
+                read => read?,
+            };
+            if differing.is_empty() {
+                continue;
+            }
+            let what = format!(
+                "files of {} that a newer backup shares",
+                point.resource_name()
+            );
+            let found = of_files(job, Level::Read, &differing, done, &what);
+            let now = self.clock().now();
+            let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
+            self.witness(job, Some(point.id), &watch, &found, mark)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Where damage is known, a new point may refer to it, as what is stored already is not stored again: every file of
@@ -83,6 +146,8 @@ impl Backups {
         if damaged.is_empty() {
             return Ok(point);
         }
+        self.look_at_others(job, &point, repository, &damaged)
+            .await?;
         for one in damaged.iter().take(LOGGED) {
             job.log(format!("damaged in the repository: {}", one.message));
         }

@@ -15,9 +15,11 @@ mod drill;
 mod dump;
 pub mod export;
 mod export_run;
+mod found;
 mod full;
 mod keeping;
 mod offline;
+mod pairs;
 mod places;
 mod policies;
 mod read_back;
@@ -25,6 +27,7 @@ mod readiness;
 mod report;
 pub mod repository;
 mod restore_files;
+mod restore_place;
 mod restore_plan;
 mod restore_run;
 pub mod rustic;
@@ -46,7 +49,7 @@ pub use self::{
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},
     report::{BackupsReport, COVERAGE, Free, PolicyReport},
-    restore_files::Restored,
+    restore_files::{Restored, Tally},
     restore_plan::{Planned, RestoreWish},
     verify::PARTS,
     work::{Job, Lasting, Step, Work, is_stopped},

@@ -1,13 +1,16 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod alone;
 mod disaster;
 mod dumps;
 mod engine;
 mod faults;
 mod faulty;
 mod keeping;
+mod likeness;
 mod policies;
 pub(crate) mod restic;
+mod restores;
 mod running;
 mod sources;
 pub(crate) mod vault;
