@@ -7,6 +7,7 @@
 //! runs on threads of its own (`work`), and programs that are started can be ended (`child`).
 
 mod archive_run;
+mod browse;
 pub mod child;
 mod cleanup;
 mod described;
@@ -43,6 +44,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context as _, bail};
 
 pub use self::{
+    browse::Read as ReadEntry,
     keeping::PolicyPlan,
     offline::{Found as OfflineFound, Offline, load as load_dump, refuse_tables},
     places::{Directories, OpenRepository, make_password},

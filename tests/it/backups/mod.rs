@@ -1,6 +1,7 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
 mod alone;
+mod browsing;
 mod disaster;
 mod dumps;
 mod engine;
