@@ -1,5 +1,5 @@
-//! `BackupService`: a line for each call; what they do is in `backup_policies`, `backup_points`, `backup_restores` and
-//! `watch_backup`.
+//! `BackupService`: a line for each call; what they do is in `backup_policies`, `backup_points`, `backup_entries`,
+//! `backup_restores` and `watch_backup`.
 
 use tonic::{Request, Response};
 
@@ -9,6 +9,21 @@ use crate::pb::{self, backup_service_server::BackupService};
 #[tonic::async_trait]
 impl BackupService for Api {
     type WatchBackupStream = Feed<pb::WatchBackupResponse>;
+    type ReadRestorePointFileStream = Feed<pb::ReadRestorePointFileResponse>;
+
+    async fn list_restore_point_entries(
+        &self,
+        request: Request<pb::ListRestorePointEntriesRequest>,
+    ) -> Reply<pb::ListRestorePointEntriesResponse> {
+        self.answer_list_entries(request.into_inner()).await
+    }
+
+    async fn read_restore_point_file(
+        &self,
+        request: Request<pb::ReadRestorePointFileRequest>,
+    ) -> Reply<Self::ReadRestorePointFileStream> {
+        self.answer_read_file(request).await
+    }
 
     async fn get_backup_statistics(
         &self,

@@ -95,9 +95,10 @@ where
 /// A watch's messages are small and many, and compressed one by one: that costs more than it saves. What is in
 /// documents mostly is compressed already.
 fn is_sent_plain(path: &str) -> bool {
-    path.rsplit('/')
-        .next()
-        .is_some_and(|name| name.starts_with("Watch") || name == "DownloadContent")
+    path.rsplit('/').next().is_some_and(|name| {
+        let is_of_bytes = matches!(name, "DownloadContent" | "ReadRestorePointFile");
+        name.starts_with("Watch") || is_of_bytes
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! how it looks.
 
 pub mod auth;
+mod backup_entries;
 mod backup_names;
 mod backup_points;
 mod backup_policies;

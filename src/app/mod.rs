@@ -11,6 +11,8 @@ mod house;
 mod loops;
 mod readiness;
 mod restore;
+mod restore_paths;
+mod restore_settle;
 mod rooms;
 mod serve;
 mod standing;
@@ -20,5 +22,6 @@ pub use self::{
     check::{check, misfits},
     data::DataDir,
     restore::{Account, Wish, open_offline, restore},
+    restore_paths::restore_paths,
     serve::{Ports, location, serve},
 };

@@ -10,27 +10,19 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    DataDir, Ports,
+    Ports,
     candidates::{objection, of_cluster},
-    serve::{location, offline_engine},
+    restore_paths::tell_missing,
+    restore_settle::settle,
 };
 use crate::{
-    backup::{
-        Offline, OfflineFound, OfflineStanding, load_dump, refuse_tables, repository::Progress,
-    },
+    backup::{Offline, OfflineFound, load_dump, refuse_tables, repository::Progress},
     config::{Config, DatabaseUrl, trust},
-    domain::{
-        Caller,
-        backup::{manifest::Manifest, point::RestorePoint},
-    },
-    store::Store,
+    domain::backup::manifest::Manifest,
 };
 
 /// While it stands in a data directory, no server starts on that.
 pub(super) const UNFINISHED: &str = "restore-unfinished";
-const PRINCIPAL: &str = "watchbell restore";
-const WHY: &str =
-    "restored from a backup: the original may still live; see that it does not, then resume";
 
 /// What is to be restored.
 #[derive(Clone, Debug)]
@@ -41,6 +33,8 @@ pub struct Wish {
     pub point: Option<String>,
     /// The beginning of a cluster's id; none where the repository is of one alone.
     pub cluster: Option<String>,
+    /// Beginnings of paths of which files alone come back, without an instance; none for an instance.
+    pub paths: Vec<String>,
 }
 
 /// What came back.
@@ -59,8 +53,9 @@ pub struct Account {
     /// Restore points that the database did not know, and those that are not in the repository any more.
     pub points_found: usize,
     pub points_gone: usize,
-    /// Files that did not come back whole, and why.
-    pub failed: Vec<String>,
+    /// What of the files is not as it was, line by line, and how much that is.
+    pub lacks: Vec<String>,
+    pub lacking: u64,
     /// What is to be told: where sources lie, what the configuration needs.
     pub remarks: Vec<String>,
 }
@@ -116,7 +111,7 @@ pub async fn restore(
     let manifest = Arc::new(manifest);
     let staging = data.join("restored");
     let restored = offline
-        .restore(manifest.clone(), &staging, told)
+        .restore(manifest.clone(), Vec::new(), &staging, told)
         .await
         .with_context(advice)?;
     let mut account = Account {
@@ -124,16 +119,18 @@ pub async fn restore(
         frozen_at: manifest.frozen_at.to_string(),
         files: restored.files,
         bytes: restored.bytes,
-        failed: restored.failed,
+        lacks: restored.lines().collect(),
+        lacking: restored.lacking(),
         remarks,
         ..Account::default()
     };
-    account.remarks.extend(restored.left_out);
+    account.lacking += tell_missing(&manifest, &[], &mut account.remarks);
     let from = staging.join(dump.path.to_text().trim_start_matches('/'));
-    if !from.is_file() {
+    let is_there = from.symlink_metadata().is_ok_and(|there| there.is_file());
+    if !is_there {
         bail!(
             "the dump of the database did not come back: {}; {}",
-            account.failed.join("; "),
+            restored.shortfall().unwrap_or_default(),
             advice()
         );
     }
@@ -144,13 +141,16 @@ pub async fn restore(
             account.rows = dump.tables.values().sum();
         }
         DatabaseUrl::Postgres(url) => {
-            account.rows = load_dump(url, &dump, &from, ports.program.clone())
-                .await
-                .with_context(advice)?;
+            account.rows = {
+                let pg_bin = config.backups.pg_bin.clone();
+                load_dump(url, &dump, &from, pg_bin, ports.program.clone())
+                    .await
+                    .with_context(advice)?
+            };
         }
     }
     put_in_place(data, &staging, &mut account)?;
-    offline.keep_password(&data.join("backups/password")).ok();
+    keep_password(config, &offline, &mut account);
     settle(config, ports, &offline, &found, &mut account)
         .await
         .with_context(advice)?;
@@ -171,6 +171,23 @@ pub async fn restore(
     fs::remove_file(&unfinished)
         .with_context(|| format!("could not remove {}", unfinished.display()))?;
     Ok(account)
+}
+
+/// Where the server that is started next looks for it.
+fn keep_password(config: &Config, offline: &Offline, account: &mut Account) {
+    match &config.backups.password.file {
+        Some(file) => {
+            if let Err(error) = offline.keep_password(file) {
+                account.remarks.push(format!(
+                    "the repository's password was not kept: {error:#}; the server opens the repository once it stands there"
+                ));
+            }
+        }
+        None => account.remarks.push(
+            "the repository's password is taken from the environment, as backups.password says: the server needs it there"
+                .to_owned(),
+        ),
+    }
 }
 
 async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
@@ -201,7 +218,7 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
 }
 
 /// The point that is meant: the newest complete one that holds the server's own database, or the one that was named.
-async fn choose(
+pub(super) async fn choose(
     offline: &Offline,
     found: &[OfflineFound],
     wish: &Wish,
@@ -231,13 +248,14 @@ async fn choose(
             .sources
             .iter()
             .any(|source| source.name == "database");
-        if named.is_some() && !has_database {
+        if named.is_some() && !has_database && wish.paths.is_empty() {
             bail!(
                 "restore point {} holds no database of the server: name another",
                 one.id
             );
         }
-        if has_database && (named.is_some() || manifest.errors.is_empty()) {
+        let fits = has_database || !wish.paths.is_empty();
+        if fits && (named.is_some() || manifest.errors.is_empty()) {
             return Ok((one.clone(), manifest));
         }
     }
@@ -253,7 +271,7 @@ async fn choose(
     }
 }
 
-fn unreadable(found: &OfflineFound, error: &anyhow::Error) -> String {
+pub(super) fn unreadable(found: &OfflineFound, error: &anyhow::Error) -> String {
     format!(
         "restore point {} as of {} cannot be read, and is left out: {error:#}",
         found.id, found.frozen_at
@@ -286,14 +304,15 @@ fn own_dump<'a>(
 /// Contents go where the server has them; what the configuration named besides stays apart.
 fn put_in_place(data: &Path, staging: &Path, account: &mut Account) -> anyhow::Result<()> {
     let content = staging.join("content");
-    if content.is_dir() {
+    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|there| there.is_dir());
+    if is_directory(&content) {
         let place = data.join("contents");
         fs::rename(&content, &place)
             .with_context(|| format!("could not put {} in place", place.display()))?;
     }
     drop(fs::remove_dir_all(staging.join("database")));
     let sources = staging.join("sources");
-    if sources.is_dir() {
+    if is_directory(&sources) {
         account.remarks.push(format!(
             "further sources were restored into {}",
             sources.display()
@@ -301,72 +320,5 @@ fn put_in_place(data: &Path, staging: &Path, account: &mut Account) -> anyhow::R
     } else {
         drop(fs::remove_dir_all(staging));
     }
-    Ok(())
-}
-
-/// Puts right what the database says of a past that has gone on without it.
-async fn settle(
-    config: &Config,
-    ports: &Ports,
-    offline: &Offline,
-    found: &[OfflineFound],
-    account: &mut Account,
-) -> anyhow::Result<()> {
-    let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
-    let data = DataDir::open_unfinished(&config.data, exclusive)?;
-    let store = Store::open(&location(config), ports.clock.clone()).await?;
-    data.belong_to(&store.cluster_id().await?)?;
-    let mut tx = store.begin().await?;
-    tx.forget_original().await?;
-    tx.commit().await?;
-    let known = store.points_there().await?;
-    for one in found {
-        // What a failed run has left is no point.
-        if one.standing == OfflineStanding::Unverified
-            || known.iter().any(|point| point.id == one.id)
-            || store.point(one.id).await.is_ok()
-        {
-            continue;
-        }
-        let mut point = match offline.manifest(one).await {
-            Ok((_, point)) => point,
-            Err(error) => {
-                let remark = unreadable(one, &error);
-                if !account.remarks.contains(&remark) {
-                    account.remarks.push(remark);
-                }
-                continue;
-            }
-        };
-        // Whoever made it is another instance's run; it is verified again before it counts.
-        point.run.clear();
-        put(&store, &point).await?;
-        account.points_found += 1;
-    }
-    for mut point in known {
-        let is_full = point.kind == crate::domain::backup::PolicyKind::Full;
-        if is_full && !found.iter().any(|one| one.id == point.id) {
-            point.removed_at = Some(ports.clock.now());
-            point.remove_reason =
-                "it is not in the repository that the instance was restored from".to_owned();
-            put(&store, &point).await?;
-            account.points_gone += 1;
-        }
-    }
-    let engine = offline_engine(config, ports, store.clone());
-    let who = Caller {
-        principal: PRINCIPAL.to_owned(),
-    };
-    let settled = engine.settle_restored(&who, WHY).await?;
-    account.runs = settled.runs;
-    account.tasks = settled.tasks;
-    store.close().await;
-    Ok(())
-}
-
-async fn put(store: &Store, point: &RestorePoint) -> anyhow::Result<()> {
-    let mut tx = store.begin().await?;
-    tx.point_put(point).await?;
-    tx.commit().await?;
     Ok(())
 }

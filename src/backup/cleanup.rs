@@ -10,7 +10,7 @@ use super::{
     Backups, Made, export_run,
     full::{signed, snapshot_id},
     keeping::{PolicyPlan, thinned_key},
-    leftovers::leftovers,
+    leftovers::{leftovers, of_removed},
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
     staging,
@@ -191,15 +191,8 @@ impl Backups {
         snapshots: &[Snapshot],
         there: &[RestorePoint],
     ) -> anyhow::Result<Vec<SnapshotId>> {
-        let both = |point: &RestorePoint| {
-            [point.snapshot.clone(), point.manifest_snapshot.clone()].map(SnapshotId)
-        };
-        let known: HashSet<SnapshotId> = there.iter().flat_map(both).collect();
         let removed = self.store().points_removed().await?;
-        let mut left: HashSet<SnapshotId> = removed.iter().flat_map(both).collect();
-        left.retain(|id| !known.contains(id));
-        let here = snapshots.iter().map(|snapshot| snapshot.id.clone());
-        Ok(here.filter(|id| left.contains(id)).collect())
+        Ok(of_removed(snapshots, there, &removed))
     }
 
     async fn note_usage(&self, job: &Job, repository: &Arc<dyn Repository>) -> anyhow::Result<()> {
@@ -281,7 +274,8 @@ impl Backups {
             tx.evidence_prune(before).await?;
             tx.commit().await?;
         }
-        Ok(staged + databases)
+        let restores = self.sweep_restores(job, &alive).await?;
+        Ok(staged + databases + restores)
     }
 }
 

@@ -3,17 +3,29 @@
 use std::sync::Arc;
 
 use super::{
-    Backups, full::signed, places::Place, read_back, repository::Repository, verify::LOGGED,
-    work::Job,
+    Backups,
+    found::{LOGGED, of_files},
+    full::{signed, snapshot_id},
+    places::Place,
+    read_back,
+    repository::{Progress, Repository},
+    work::{Job, is_damage},
 };
-use crate::domain::backup::{
-    Finding, PointState, PolicyKind,
-    point::{MISSING_SHOWN, RestorePoint},
-    verdict::Sound,
+use crate::{
+    clock::Stopwatch,
+    domain::backup::{
+        Finding, Level, PointState, PolicyKind,
+        manifest::{FileError, SnapshotPath},
+        point::{MISSING_SHOWN, RestorePoint},
+        verdict::Sound,
+    },
 };
 
 /// Damaged points among which one is looked for that lies in the first repository.
 const LOOKED_AT: i64 = 100;
+/// Older points that are looked at for what a new one has lost, the newest first, and files that are asked for of each.
+const OTHERS: usize = 50;
+const ASKED: usize = 100;
 
 impl Backups {
     /// Whether the repository was found damaged, and not whole since.
@@ -56,6 +68,69 @@ impl Backups {
         }))
     }
 
+    /// What is damaged in a new point it shares with older ones, which are no better: they count for nothing from now on.
+    async fn look_at_others(
+        &self,
+        job: &Job,
+        new: &RestorePoint,
+        repository: &Arc<dyn Repository>,
+        damaged: &[FileError],
+    ) -> anyhow::Result<()> {
+        let paths: Vec<SnapshotPath> = damaged
+            .iter()
+            .take(ASKED)
+            .map(|error| error.path.clone())
+            .collect();
+        let there = self.store().points_there().await?;
+        let good = there.into_iter().filter(|point| {
+            point.kind == PolicyKind::Full && point.damage.is_none() && point.id != new.id
+        });
+        for point in good.take(OTHERS) {
+            let watch = Stopwatch::start();
+            let (of, wanted, paths) = (repository.clone(), point.clone(), paths.clone());
+            let read = job
+                .step("older points", 0, move |hand| {
+                    let manifest = read_back::manifest_of(&*of, &wanted)?;
+                    let reader = of.open(&snapshot_id(&wanted.snapshot))?;
+                    let (mut done, mut differing) = (Progress::default(), Vec::new());
+                    for file in &manifest.files {
+                        if paths.contains(&file.path) {
+                            let sink = &mut std::io::sink();
+                            let what = read_back::differs(&*reader, file, sink, hand, &mut done)?;
+                            differing.extend(what.map(|message| FileError {
+                                path: file.path.clone(),
+                                message,
+                            }));
+                        }
+                    }
+                    Ok((differing, done))
+                })
+                .await;
+            let (names, done) = match read {
+                Err(error) if is_damage(&error) => {
+                    let (path, message) = ("/".into(), format!("{error:#}"));
+                    (vec![FileError { path, message }], Progress::default())
+                }
+                read => read?,
+            };
+            if names.is_empty() {
+                continue;
+            }
+            let differing = names.iter().map(|name| name.message.clone());
+            let differing: Vec<String> = differing.collect();
+            let what = format!(
+                "files of {} that a newer backup shares",
+                point.resource_name()
+            );
+            let found = of_files(job, Level::Read, &differing, done, &what);
+            let now = self.clock().now();
+            let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
+            self.witness_names(job, Some(point.id), &watch, &found, names, mark)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Where damage is known, a new point may refer to it, as what is stored already is not stored again: every file of
     /// it is read, and what does not come back is missing in it. Damage that is of older points alone keeps no new one
     /// from being good.
@@ -78,6 +153,8 @@ impl Backups {
         if damaged.is_empty() {
             return Ok(point);
         }
+        self.look_at_others(job, &point, repository, &damaged)
+            .await?;
         for one in damaged.iter().take(LOGGED) {
             job.log(format!("damaged in the repository: {}", one.message));
         }

@@ -1,26 +1,127 @@
 //! Drills: dumps and samples restored and hashed, and databases restored into scratch ones and counted.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    io::Errno,
+};
 
 use super::{
     Backups,
+    child::Stopped,
+    found::{Found, LOGGED, of_files},
     full::{signed, snapshot_id},
-    read_back,
-    repository::{Progress, Repository},
+    read_back::{self, Hashing},
+    repository::{Hand, Progress, Repository},
+    restore_files::{Beneath, Restored, Wanted, fresh, parts, restore},
     samples::samples,
     scratch::{self, Scratch},
     staging::Staging,
-    verify::{Found, of_files},
     work::{Job, blocking, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, figures::DrillSpeed, manifest::Manifest, point::RestorePoint,
+        Finding, Level,
+        figures::DrillSpeed,
+        manifest::{FileRecord, Manifest, SnapshotPath},
+        point::RestorePoint,
     },
 };
+
+/// Directories and links that a drill restores besides its files.
+const OTHERS: u64 = 20_000;
+
+/// What a restore of samples came to.
+struct Rehearsed {
+    manifest: Manifest,
+    restored: Restored,
+    /// What did not come back as it was.
+    differing: Vec<String>,
+    /// Dumps by the number of their source, and where each lies.
+    dumps: Vec<(usize, PathBuf)>,
+}
+
+/// Restores dumps and samples into a directory, as any restore does, and compares what lies there then.
+fn rehearse(
+    repository: &dyn Repository,
+    point: &RestorePoint,
+    into: &Path,
+    hand: &Hand,
+) -> anyhow::Result<Rehearsed> {
+    let manifest = read_back::manifest_of(repository, point)?;
+    let reader = repository.open(&snapshot_id(&point.snapshot))?;
+    let files = samples(&manifest, point.id);
+    let sample: HashSet<&SnapshotPath> = files.iter().map(|file| &file.path).collect();
+    let beneath = fresh(into)?;
+    let wanted = Wanted::Sample(&sample, OTHERS);
+    let restored = restore(&*reader, &manifest, wanted, &beneath, hand)?;
+    let told = restored.damaged.lines.iter().chain(&restored.refused.lines);
+    let mut differing: Vec<String> = told.cloned().collect();
+    // What is known not to be there need not be looked for.
+    if differing.is_empty() {
+        for file in files {
+            differing.extend(differs_on_disk(&beneath, file, hand)?);
+        }
+    }
+    let mut dumps = Vec::new();
+    for (number, source) in manifest.sources.iter().enumerate() {
+        if let Some(dump) = &source.dump {
+            let relative = OsStr::from_bytes(dump.path.as_bytes());
+            let relative = Path::new(relative);
+            let relative = relative.strip_prefix("/").unwrap_or(relative);
+            dumps.push((number, into.join(relative)));
+        }
+    }
+    Ok(Rehearsed {
+        manifest,
+        restored,
+        differing,
+        dumps,
+    })
+}
+
+/// How a file that was restored differs from what it was, read from where it lies.
+fn differs_on_disk(
+    beneath: &Beneath,
+    file: &FileRecord,
+    hand: &Hand,
+) -> anyhow::Result<Option<String>> {
+    if hand.cancel.is_cancelled() {
+        return Err(Stopped.into());
+    }
+    let about = || format!("could not read what was restored of {}", file.path);
+    let parts = parts(&file.path).unwrap_or_default();
+    let Some((name, above)) = parts.split_last() else {
+        return Ok(Some(format!("{} is no path", file.path)));
+    };
+    let directory = beneath.open(above).with_context(about)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match openat(&directory, *name, flags, Mode::empty()) {
+        Ok(opened) => opened,
+        Err(Errno::NOENT) => return Ok(Some(format!("{} did not come back", file.path))),
+        Err(error) => return Err(error).with_context(about),
+    };
+    let mut hashed = Hashing::new(io::sink());
+    io::copy(&mut File::from(opened), &mut hashed).with_context(about)?;
+    let (_, sha256, bytes) = hashed.into_all();
+    Ok((bytes != file.size || sha256 != file.sha256).then(|| {
+        format!(
+            "{} has {bytes} bytes and the SHA-256 {sha256} where it was restored; it had {} and {}",
+            file.path, file.size, file.sha256
+        )
+    }))
+}
 
 impl Backups {
     /// L2 and L3: dump and samples restored and hashed; the database restored into a scratch one, and counted.
@@ -52,47 +153,13 @@ impl Backups {
     ) -> anyhow::Result<Vec<Found>> {
         let watch = Stopwatch::start();
         let (of, wanted, into) = (repository.clone(), point.clone(), staging.path().to_owned());
+        let total = point.dump_bytes.max(0).unsigned_abs();
         let restored = job
-            .step(
-                "drill",
-                point.dump_bytes.max(0).unsigned_abs(),
-                move |hand| {
-                    let manifest = read_back::manifest_of(&*of, &wanted)?;
-                    let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                    let (mut done, mut differing, mut dumps) =
-                        (Progress::default(), Vec::new(), Vec::new());
-                    for file in samples(&manifest, wanted.id) {
-                        let dump = manifest.sources.iter().position(|source| {
-                            source
-                                .dump
-                                .as_ref()
-                                .is_some_and(|dump| dump.path == file.path)
-                        });
-                        let what = match dump {
-                            None => read_back::differs(
-                                &*reader,
-                                file,
-                                &mut std::io::sink(),
-                                hand,
-                                &mut done,
-                            )?,
-                            Some(source) => {
-                                let path = into.join(format!("dump-{source}"));
-                                let mut restored =
-                                    std::fs::File::create_new(&path).with_context(|| {
-                                        format!("could not write {}", path.display())
-                                    })?;
-                                dumps.push((source, path));
-                                read_back::differs(&*reader, file, &mut restored, hand, &mut done)?
-                            }
-                        };
-                        differing.extend(what);
-                    }
-                    Ok((manifest, differing, done, dumps))
-                },
-            )
+            .step("drill", total, move |hand| {
+                rehearse(&*of, &wanted, &into, hand)
+            })
             .await;
-        let (manifest, differing, done, dumps) = match restored {
+        let rehearsed = match restored {
             Err(error) if !is_stopped(&error) => {
                 let found = Found {
                     level: Level::Drill,
@@ -114,14 +181,37 @@ impl Backups {
             }
             restored => restored?,
         };
+        let Rehearsed {
+            manifest,
+            restored,
+            differing,
+            dumps,
+        } = rehearsed;
+        let done = Progress {
+            files: restored.files,
+            bytes: restored.bytes,
+        };
         let mut all = Vec::new();
         let what = format!("dumps and samples of {}", point.resource_name());
-        let found = of_files(job, Level::Drill, &differing, done, &what);
+        let mut found = of_files(job, Level::Drill, &differing, done, &what);
         let passed = found.finding == Finding::Passed;
+        for line in restored.unset.lines.iter().take(LOGGED) {
+            job.log(format!("not set: {line}"));
+        }
+        if let Some(line) = restored.unset.lines.first() {
+            // A restore by whoever has the right brings it back: no fault of the point.
+            found.message.push_str(&format!(
+                "; {} came back but for what the server's user could not set, such as {line}",
+                restored.unset.count
+            ));
+        }
+        let damaged = !restored.damaged.is_empty();
         let now = self.clock().now();
-        let mark = |point: &mut RestorePoint| match passed {
-            true => point.found_whole_in_part(now),
-            false => point.found_damaged(now, &found.message),
+        let mark = |point: &mut RestorePoint| match (passed, damaged) {
+            (true, _) => point.found_whole_in_part(now),
+            (false, true) => point.found_damaged(now, &found.message),
+            // It could not be made where it was tried, which says nothing of what is stored.
+            (false, false) => point.found_by_drill(false, now),
         };
         self.witness(job, Some(point.id), &watch, &found, mark)
             .await?;

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     export::{self, Exported},
+    found::Found,
     full::{signed, snapshot_id},
     places::{Place, free_bytes},
     read_back,
-    verify::Found,
     work::{Job, is_damage},
 };
 use crate::{

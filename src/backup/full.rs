@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     described::{errors_of, point_of},
+    pairs::time_beside,
     places::{Place, free_bytes},
     read_back::{self, ReadBack},
     repository::{Archived, Job as Archive, Parent, Repository, SnapshotId, Source},
@@ -209,7 +210,8 @@ impl Backups {
                 };
                 let sha256 = read_back::write_manifest(&file, &manifest)?;
                 let archive = Archive {
-                    time: prepared.frozen_at,
+                    // `restic restore latest` is to bring back the data.
+                    time: time_beside(prepared.frozen_at),
                     hostname: TAG.to_owned(),
                     tags: vec![
                         TAG.to_owned(),

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    full::{MANIFEST_TAG, TAG},
+    full::TAG,
     marker::{Marker, word_of},
+    pairs::{data_of, describes, is_manifest},
     repository::{Snapshot, SnapshotId},
     verdicts::{VERDICT, verdict_in},
 };
@@ -40,7 +41,7 @@ pub(super) fn leftovers(
         snapshots
             .iter()
             .filter(|one| is_manifest(one) && !failed.contains(&one.id))
-            .any(|one| word_of(&one.tags, "snapshot") == Some(data.id.0.as_str()))
+            .any(|one| describes(one, data))
     };
     let goes = |one: &&Snapshot| {
         if !ours(one) || known.contains(one.id.0.as_str()) {
@@ -67,8 +68,32 @@ pub(super) fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool
         && point.is_none_or(|point| verdict_in(snapshots, point).is_none())
 }
 
-pub(super) fn is_manifest(snapshot: &Snapshot) -> bool {
-    snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
+/// Snapshots of points that are written down as removed: by their ids, and, as in a copy they have others, by the point
+/// that a manifest names.
+pub(super) fn of_removed(
+    snapshots: &[Snapshot],
+    there: &[RestorePoint],
+    removed: &[RestorePoint],
+) -> Vec<SnapshotId> {
+    let both = |point: &RestorePoint| {
+        [point.snapshot.clone(), point.manifest_snapshot.clone()].map(SnapshotId)
+    };
+    let known: HashSet<SnapshotId> = there.iter().flat_map(both).collect();
+    let mut left: HashSet<SnapshotId> = removed.iter().flat_map(both).collect();
+    let gone: HashSet<String> = removed.iter().map(|point| point.id.to_string()).collect();
+    for manifest in snapshots.iter().filter(|one| is_manifest(one)) {
+        let data = data_of(manifest, snapshots).map(|data| data.id.clone());
+        let is_gone = word_of(&manifest.tags, "point").is_some_and(|point| gone.contains(point));
+        let of_another =
+            known.contains(&manifest.id) || data.as_ref().is_some_and(|data| known.contains(data));
+        if is_gone && !of_another {
+            left.insert(manifest.id.clone());
+            left.extend(data);
+        }
+    }
+    left.retain(|id| !known.contains(id));
+    let here = snapshots.iter().map(|snapshot| snapshot.id.clone());
+    here.filter(|id| left.contains(id)).collect()
 }
 
 /// Whether a snapshot is this cluster's. One that says of no cluster, as a server of an older version has made it, is

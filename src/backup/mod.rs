@@ -7,6 +7,7 @@
 //! runs on threads of its own (`work`), and programs that are started can be ended (`child`).
 
 mod archive_run;
+mod browse;
 pub mod child;
 mod cleanup;
 mod described;
@@ -15,11 +16,13 @@ mod drill;
 mod dump;
 pub mod export;
 mod export_run;
+mod found;
 mod full;
 mod keeping;
 mod leftovers;
 mod marker;
 mod offline;
+mod pairs;
 mod passwords;
 mod places;
 mod policies;
@@ -29,6 +32,7 @@ mod removal;
 mod report;
 pub mod repository;
 mod restore_files;
+mod restore_place;
 mod restore_plan;
 mod restore_run;
 pub mod rustic;
@@ -45,6 +49,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context as _, bail};
 
 pub use self::{
+    browse::Read as ReadEntry,
     keeping::PolicyPlan,
     offline::{
         Found as OfflineFound, Offline, Standing as OfflineStanding, load as load_dump,
@@ -54,7 +59,7 @@ pub use self::{
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},
     report::{BackupsReport, COVERAGE, Free, PolicyReport},
-    restore_files::Restored,
+    restore_files::{Restored, Tally},
     restore_plan::{Planned, RestoreWish},
     verify::PARTS,
     work::{Job, Lasting, Step, Work, is_stopped},

@@ -17,12 +17,13 @@ use super::{
     described::{judge, point_of},
     dump::{Programs, Server},
     full::snapshot_id,
-    leftovers::{is_manifest, is_unverified},
+    leftovers::is_unverified,
     marker::{Marker, word_of},
+    pairs,
     places::OpenRepository,
     read_back,
     repository::{Hand, Progress, Repository, SnapshotId},
-    restore_files::{Restored, restore},
+    restore_files::{Restored, Wanted, fresh, restore},
     scratch,
     verdicts::verdict_in,
     work::blocking,
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     config::{Secret, SecretSource},
     domain::backup::{
-        manifest::{DumpRecord, Manifest},
+        manifest::{DumpRecord, Manifest, SnapshotPath},
         point::RestorePoint,
         verdict::{Sound, Verdict},
     },
@@ -54,6 +55,16 @@ pub struct Found {
     pub standing: Standing,
     manifest: SnapshotId,
     verdict: Option<Marker>,
+    /// None where the data is not there, or nobody can say which it is.
+    data: Option<SnapshotId>,
+}
+
+impl Found {
+    /// The snapshots of its data and of its manifest, as this repository has them; none where the data is not there.
+    pub fn ids(&self) -> Option<(&str, &str)> {
+        let data = self.data.as_ref()?;
+        Some((data.0.as_str(), self.manifest.0.as_str()))
+    }
 }
 
 /// What the repository says of a point beside its manifest.
@@ -114,17 +125,16 @@ impl Offline {
     pub async fn points(&self) -> anyhow::Result<Vec<Found>> {
         let of = self.repository.clone();
         let snapshots = blocking("snapshots", move || of.snapshots()).await??;
-        let found = snapshots.iter().filter_map(|snapshot| {
+        let manifests = snapshots.iter().filter(|one| pairs::is_manifest(one));
+        let found = manifests.filter_map(|snapshot| {
             let tag = |name: &str| word_of(&snapshot.tags, name).map(str::to_owned);
-            if !is_manifest(snapshot) {
-                return None;
-            }
             let id = tag("point")?.parse().ok()?;
+            let data = pairs::data_of(snapshot, &snapshots);
             let verdict = verdict_in(&snapshots, id);
             Some(Found {
                 id,
                 policy: tag("policy")?,
-                frozen_at: snapshot.time,
+                frozen_at: data.map_or(snapshot.time, |data| data.time),
                 cluster: tag("cluster"),
                 standing: match &verdict {
                     Some((_, sound, names)) => Standing::Found(*sound, *names),
@@ -133,6 +143,7 @@ impl Offline {
                 },
                 manifest: snapshot.id.clone(),
                 verdict: verdict.map(|(marker, ..)| marker),
+                data: data.map(|data| data.id.clone()),
             })
         });
         let mut found: Vec<Found> = found.collect();
@@ -147,7 +158,15 @@ impl Offline {
     pub async fn manifest(&self, found: &Found) -> anyhow::Result<(Manifest, RestorePoint)> {
         let (of, id) = (self.repository.clone(), found.manifest.clone());
         let read = blocking("manifest", move || read_back::manifest_in(&*of, &id));
-        let (manifest, sha256) = read.await??;
+        let (mut manifest, sha256) = read.await??;
+        let Some(data) = &found.data else {
+            bail!(
+                "its data is not in the repository: snapshot {} was removed, or never copied",
+                manifest.snapshot
+            );
+        };
+        // In a copy it has an id of its own.
+        manifest.snapshot.clone_from(&data.0);
         let mut point = point_of(&manifest, manifest.frozen_at, manifest.frozen_at);
         point.manifest_snapshot.clone_from(&found.manifest.0);
         point.manifest_sha256 = sha256;
@@ -172,13 +191,15 @@ impl Offline {
         Ok(Some(read.await??))
     }
 
-    /// Restores everything of a point below a new directory; `told` hears how far it is.
+    /// Restores what begins with one of `paths`, or everything, of a point below a new directory; `told` hears how far
+    /// it is.
     ///
     /// # Errors
     /// What is not about single files: those are in the answer.
     pub async fn restore(
         &self,
         manifest: Arc<Manifest>,
+        paths: Vec<SnapshotPath>,
         directory: &Path,
         told: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> anyhow::Result<Restored> {
@@ -189,17 +210,31 @@ impl Offline {
         };
         blocking("restore", move || {
             let reader = of.open(&snapshot_id(&manifest.snapshot))?;
-            restore(&*reader, &manifest, &[], &directory, &hand)
+            let into = fresh(&directory)?;
+            let wanted = Wanted::Beginning(&paths);
+            restore(&*reader, &manifest, wanted, &into, &hand)
         })
         .await?
     }
 
-    /// Keeps the password where a server looks for it.
+    /// Keeps the password in a file, where there is none. One that says the same stays as it is.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written, or holds another.
     pub fn keep_password(&self, file: &Path) -> anyhow::Result<()> {
         let about = || format!("could not write {}", file.display());
+        let line = format!("{}\n", self.password.expose());
+        match fs::read_to_string(file) {
+            Ok(there) if there.trim() == line.trim() => return Ok(()),
+            Ok(_) => bail!(
+                "{} holds another password than the one that opened the repository",
+                file.display()
+            ),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("could not read {}", file.display()));
+            }
+            Err(_) => {}
+        }
         if let Some(parent) = file.parent() {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -213,8 +248,8 @@ impl Offline {
             .mode(0o600)
             .open(file)
             .with_context(about)?;
-        let line = format!("{}\n", self.password.expose());
-        std::io::Write::write_all(&mut written, line.as_bytes()).with_context(about)
+        std::io::Write::write_all(&mut written, line.as_bytes()).with_context(about)?;
+        written.sync_all().with_context(about)
     }
 }
 
@@ -235,7 +270,8 @@ pub async fn refuse_tables(url: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Loads a dump into an empty PostgreSQL database, and compares it with what the manifest says; says how many rows.
+/// Loads a dump into an empty PostgreSQL database by the client programs in `pg_bin`, or those that fit its server, and
+/// compares it with what the manifest says; says how many rows. Where the load fails, the database is as empty as before.
 ///
 /// # Errors
 /// What differs, or stands in the way.
@@ -243,12 +279,14 @@ pub async fn load(
     url: &str,
     dump: &DumpRecord,
     file: &Path,
+    pg_bin: Option<PathBuf>,
     program: PathBuf,
 ) -> anyhow::Result<i64> {
     let server = Server::of_url(url, None)?;
+    let version = server.version().await?;
     let (target, from) = (server.clone(), file.to_owned());
     blocking("load", move || {
-        let programs = Programs::find(None, &program)?;
+        let programs = Programs::all(pg_bin.as_deref(), &program, version)?;
         let beside = tempdir_beside(&from)?;
         let hand = Hand {
             cancel: CancellationToken::new(),

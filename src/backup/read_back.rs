@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     full::{MANIFEST_PATH, snapshot_id},
-    repository::{Hand, Parent, Progress, Repository, SnapshotId, SnapshotReader},
+    repository::{Hand, Parent, Progress, Repository, RepositoryError, SnapshotId, SnapshotReader},
 };
 use crate::domain::backup::{
     manifest::{FileError, FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
@@ -174,8 +174,12 @@ pub(super) fn differs(
     hand: &Hand,
     done: &mut Progress,
 ) -> anyhow::Result<Option<String>> {
-    let Some(entry) = reader.entry(&wanted.path)? else {
-        return Ok(Some(format!("{} is not there", wanted.path)));
+    let entry = match reader.entry(&wanted.path) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Ok(Some(format!("{} is not there", wanted.path))),
+        // The directory that it is in.
+        Err(RepositoryError::Damaged { what }) => return Ok(Some(named(&wanted.path, &what))),
+        Err(error) => return Err(error.into()),
     };
     let mut hashed = Hashing::new(Told {
         into,
@@ -184,7 +188,7 @@ pub(super) fn differs(
     });
     match reader.read(&entry, &mut hashed, &hand.cancel) {
         Ok(()) => {}
-        Err(super::repository::RepositoryError::Damaged { what }) => {
+        Err(RepositoryError::Damaged { what }) => {
             return Ok(Some(named(&wanted.path, &what)));
         }
         Err(error) => return Err(error.into()),

@@ -150,6 +150,20 @@ pub struct Entry {
     pub mtime: i64,
     /// Unix permissions.
     pub mode: u32,
+    /// User and group; none for what was on no disk.
+    pub owner: Option<(u32, u32)>,
+    /// Device and inode of a file that has several names.
+    pub shared: Option<(u64, u64)>,
+    /// Extended attributes, ACLs among them.
+    pub attributes: Vec<(String, Vec<u8>)>,
+}
+
+/// What a walk through a snapshot meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Met {
+    Entry(Entry),
+    /// A directory that cannot be read, and why: nothing that is in it is met.
+    Damaged(SnapshotPath, String),
 }
 
 /// How much of the data is read by a check.
@@ -170,6 +184,8 @@ pub enum ReadData {
 pub struct Checked {
     /// Empty where all is well; at most 1,000 are told.
     pub damage: Vec<String>,
+    /// Whether what is damaged are lists of directories alone: all data that was to be read was, and is whole.
+    pub only_trees: bool,
     pub packs_read: u64,
     pub bytes_read: u64,
     /// Packs that the index knows, and their bytes.
@@ -270,11 +286,29 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
 
 /// Reads one snapshot.
 pub trait SnapshotReader: Send + Sync {
-    /// Every entry, directories before what is in them. `each` may stop it by an error.
-    fn entries(&self, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()>;
+    /// Every entry, directories before what is in them, and each directory that cannot be read. `each` may stop it by
+    /// an error.
+    fn walk(&self, each: &mut dyn FnMut(Met) -> Result<()>) -> Result<()>;
+
+    /// As [`Self::walk`]; the first directory that cannot be read is an error.
+    fn entries(&self, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        self.walk(&mut |met| match met {
+            Met::Entry(entry) => each(entry),
+            Met::Damaged(_, what) => Err(RepositoryError::Damaged { what }),
+        })
+    }
 
     /// One entry by its path; none where there is none.
     fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>>;
+
+    /// What is in a directory, by name: at most `most`, of which the first comes after `after`; none where there is no
+    /// such directory.
+    fn children(
+        &self,
+        path: &SnapshotPath,
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>>;
 
     /// Writes a file's bytes, in pieces. Damage in it is an error of this file alone.
     fn read(&self, file: &Entry, into: &mut dyn Write, cancel: &CancellationToken) -> Result<()>;

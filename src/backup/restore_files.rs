@@ -1,57 +1,45 @@
-//! Files of a snapshot into a new directory, each hashed against the manifest. A damaged one is named, and the others
-//! come back.
+//! Entries of a snapshot into a new directory: files hashed against the manifest, with all that they are besides;
+//! links last, and never followed. What is damaged, or cannot be made here, is named, and everything else comes back.
+
+mod beneath;
+mod files;
+mod marks;
+mod sparse;
+mod tally;
 
 use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    fs::{self, File},
-    io::{BufWriter, Write as _},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    },
-    path::{Component, Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::{Duration, SystemTime},
+    collections::{HashMap, HashSet},
+    os::fd::AsFd as _,
+    path::Path,
 };
 
 use anyhow::{Context as _, bail};
+use rustix::fs::{AtFlags, linkat, symlinkat};
 
+pub(super) use self::beneath::{Beneath, parts};
+use self::files::{Files, Task, is_of_one};
+pub use self::tally::{Restored, Tally};
 use super::{
-    read_back::{Hashing, named},
-    repository::{Entry, EntryKind, Hand, Progress, RepositoryError, SnapshotReader},
+    read_back::named,
+    repository::{Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
     restore_plan::{is_chosen, is_occupied},
 };
 use crate::domain::backup::manifest::{FileRecord, Manifest, SnapshotPath};
 
-/// Threads that restore files.
-const THREADS: usize = 4;
-
-/// What a restore came to.
-#[derive(Debug, Default)]
-pub struct Restored {
-    pub files: u64,
-    pub bytes: u64,
-    /// Files that did not come back whole, and why.
-    pub failed: Vec<String>,
-    /// Links and so on that were left out, and why.
-    pub left_out: Vec<String>,
+/// What of a snapshot is to come back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// What begins with one of these; everything where there are none.
+    Beginning(&'a [SnapshotPath]),
+    /// These files, and of directories and links so many.
+    Sample(&'a HashSet<&'a SnapshotPath>, u64),
 }
 
-/// Restores what begins with one of `paths`, or everything, below a new directory.
+/// Opens a new directory, or an empty one, for a restore.
 ///
 /// # Errors
-/// What is not about single files: those are in the answer.
-pub(super) fn restore(
-    reader: &dyn SnapshotReader,
-    manifest: &Manifest,
-    paths: &[SnapshotPath],
-    directory: &Path,
-    hand: &Hand,
-) -> anyhow::Result<Restored> {
+/// Where it holds anything, or cannot be made.
+pub(super) fn fresh(directory: &Path) -> anyhow::Result<Beneath> {
     if is_occupied(directory) {
         bail!(
             "{} is there and not empty: a restore never writes over anything",
@@ -59,183 +47,341 @@ pub(super) fn restore(
         );
     }
     make_directory(directory)?;
-    let records: HashMap<&SnapshotPath, &FileRecord> = manifest
-        .files
-        .iter()
-        .filter(|file| is_chosen(paths, file))
-        .map(|file| (&file.path, file))
-        .collect();
-    let mut restored = Restored::default();
-    let mut files = Vec::new();
-    let mut directories = Vec::new();
-    reader.entries(&mut |entry: Entry| {
-        if hand.cancel.is_cancelled() {
-            return Err(RepositoryError::Cancelled);
-        }
-        let wanted = paths.is_empty()
-            || paths
-                .iter()
-                .any(|path| entry.path.as_bytes().starts_with(path.as_bytes()));
-        match entry.kind {
-            EntryKind::File => match records.get(&entry.path) {
-                Some(record) => files.push((entry, *record)),
-                None if wanted => restored
-                    .left_out
-                    .push(format!("{}: it is not in the manifest", entry.path)),
-                None => {}
-            },
-            EntryKind::Directory if wanted => directories.push(entry),
-            EntryKind::Link(_) if wanted => restored
-                .left_out
-                .push(format!("{}: a link, and a restore makes none", entry.path)),
-            EntryKind::Special if wanted => restored
-                .left_out
-                .push(format!("{}: a device, socket or fifo", entry.path)),
-            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special => {}
-        }
-        Ok(())
-    })?;
-    if files.len() < records.len() {
-        let there: std::collections::HashSet<&SnapshotPath> =
-            files.iter().map(|(entry, _)| &entry.path).collect();
-        for path in records.keys().filter(|path| !there.contains(*path)) {
-            restored.failed.push(format!(
-                "{path}: it is in the manifest, and not in the snapshot"
-            ));
-        }
-    }
-    for entry in &directories {
-        make_directory(&below(directory, &entry.path)?)?;
-    }
-    let (bytes, count) = (AtomicU64::new(0), AtomicU64::new(0));
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    let broken: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some((entry, record)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if hand.cancel.is_cancelled() || lock(&broken).is_some() {
-                        return;
-                    }
-                    match restore_file(reader, entry, record, directory, hand) {
-                        Ok(None) => {
-                            let files = count.fetch_add(1, Ordering::Relaxed) + 1;
-                            let bytes =
-                                bytes.fetch_add(record.size, Ordering::Relaxed) + record.size;
-                            (hand.progress)(Progress { files, bytes });
-                        }
-                        Ok(Some(why)) => lock(&failed).push(why),
-                        Err(error) => {
-                            lock(&broken).get_or_insert(error);
-                        }
-                    }
-                }
-            });
-        }
+    Beneath::at(directory).with_context(|| format!("could not open {}", directory.display()))
+}
+
+/// Restores what is wanted beneath a directory that is empty.
+///
+/// # Errors
+/// What is not about single entries: those are in the answer.
+pub(super) fn restore(
+    reader: &dyn SnapshotReader,
+    manifest: &Manifest,
+    wanted: Wanted<'_>,
+    into: &Beneath,
+    hand: &Hand,
+) -> anyhow::Result<Restored> {
+    let mut walk = Walk {
+        wanted,
+        records: manifest
+            .files
+            .iter()
+            .filter(|file| wanted.has_file(file))
+            .map(|file| (&file.path, file))
+            .collect(),
+        own: own_roots(manifest),
+        into,
+        restored: Restored::default(),
+        directories: Vec::new(),
+        links: Vec::new(),
+        first_names: HashMap::new(),
+        more_names: Vec::new(),
+        lost: Vec::new(),
+    };
+    let files = Files::new(reader, into, hand);
+    let walked = files.attend(|send| {
+        reader.walk(&mut |met| {
+            if hand.cancel.is_cancelled() {
+                return Err(RepositoryError::Cancelled);
+            }
+            walk.meet(met, send)
+        })
     });
     if hand.cancel.is_cancelled() {
         return Err(RepositoryError::Cancelled.into());
     }
-    if let Some(error) = lock(&broken).take() {
-        return Err(error);
+    files.broken()?;
+    walked?;
+    walk.name_lost();
+    walk.join_names(&files)?;
+    walk.make_links()?;
+    walk.finish_directories();
+    files.broken()?;
+    let mut restored = walk.restored;
+    files.add_to(&mut restored);
+    for tally in [
+        &mut restored.damaged,
+        &mut restored.refused,
+        &mut restored.unset,
+    ] {
+        tally.lines.sort();
     }
-    for entry in directories.iter().rev() {
-        let path = below(directory, &entry.path)?;
-        drop(fs::set_permissions(
-            &path,
-            fs::Permissions::from_mode((entry.mode & 0o777) | 0o700),
-        ));
-    }
-    restored.failed.append(&mut lock(&failed));
-    restored.failed.sort();
-    restored.files = count.into_inner();
-    restored.bytes = bytes.into_inner();
     Ok(restored)
 }
 
-/// Restores one file; says why it did not come back whole, where it did not. What is not whole is removed.
-fn restore_file(
-    reader: &dyn SnapshotReader,
-    entry: &Entry,
-    record: &FileRecord,
-    directory: &Path,
-    hand: &Hand,
-) -> anyhow::Result<Option<String>> {
-    let path = below(directory, &entry.path)?;
-    if let Some(parent) = path.parent() {
-        make_directory(parent)?;
-    }
-    let about = || format!("could not write {}", path.display());
-    // New: neither over anything, nor through a link.
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(about)?;
-    let mut hashed = Hashing::new(BufWriter::with_capacity(256 << 10, file));
-    let read = reader.read(entry, &mut hashed, &hand.cancel);
-    let (mut writer, sha256, bytes) = hashed.into_all();
-    let why = match read {
-        Ok(()) if bytes == record.size && sha256 == record.sha256 => None,
-        Ok(()) => Some(format!(
-            "{}: {bytes} bytes with the SHA-256 {sha256} came back; {} with {} were stored",
-            entry.path, record.size, record.sha256
-        )),
-        Err(RepositoryError::Damaged { what }) => Some(named(&entry.path, &what)),
-        Err(error) => {
-            drop(fs::remove_file(&path));
-            return Err(error.into());
+impl Wanted<'_> {
+    fn has_file(&self, file: &FileRecord) -> bool {
+        match self {
+            Self::Beginning(paths) => is_chosen(paths, &file.path),
+            Self::Sample(files, _) => files.contains(&file.path),
         }
-    };
-    if why.is_some() {
-        drop(fs::remove_file(&path));
-        return Ok(why);
     }
-    writer.flush().with_context(about)?;
-    let file = writer
-        .into_inner()
-        .map_err(|error| error.into_error())
-        .with_context(about)?;
-    finish(&file, entry).with_context(about)?;
-    Ok(None)
+
+    /// `taken`: directories and links of the sample so far.
+    fn has(&self, path: &SnapshotPath, taken: u64) -> bool {
+        match self {
+            Self::Beginning(paths) => is_chosen(paths, path),
+            Self::Sample(_, most) => taken < *most,
+        }
+    }
 }
 
-fn finish(file: &File, entry: &Entry) -> std::io::Result<()> {
-    let nanos = u64::try_from(entry.mtime).unwrap_or(0);
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos))?;
-    // What was set-uid is not made so again by a restore.
-    file.set_permissions(fs::Permissions::from_mode(entry.mode & 0o777))
+/// What is the server's own in a snapshot: whoever restores it is its owner.
+pub(super) fn own_roots(manifest: &Manifest) -> Vec<SnapshotPath> {
+    let own = manifest.sources.iter().filter(|one| one.kind != "paths");
+    let mut roots: Vec<SnapshotPath> = own.clone().map(|one| one.root.clone()).collect();
+    let dumps = own.filter_map(|one| one.dump.as_ref());
+    roots.extend(dumps.map(|dump| dump.path.clone()));
+    roots
 }
 
-/// Where a path of a snapshot comes to lie.
-///
-/// # Errors
-/// Where it would leave the directory.
-fn below(directory: &Path, path: &SnapshotPath) -> anyhow::Result<PathBuf> {
-    let relative = Path::new(OsStr::from_bytes(path.as_bytes()));
-    let mut to = directory.to_owned();
-    for part in relative.components() {
-        match part {
-            Component::RootDir => {}
-            Component::Normal(part) => to.push(part),
-            Component::ParentDir | Component::CurDir | Component::Prefix(_) => {
-                bail!("{path} leads out of the directory: the snapshot is not to be trusted")
+/// What the walk through a snapshot has met, and is done about it afterwards.
+struct Walk<'a> {
+    wanted: Wanted<'a>,
+    /// Files that are wanted and were not met yet.
+    records: HashMap<&'a SnapshotPath, &'a FileRecord>,
+    own: Vec<SnapshotPath>,
+    into: &'a Beneath,
+    restored: Restored,
+    directories: Vec<Entry>,
+    links: Vec<Entry>,
+    /// Files of several names, by what tells them apart.
+    first_names: HashMap<Shared<'a>, SnapshotPath>,
+    more_names: Vec<(Task<'a>, SnapshotPath)>,
+    /// Directories that cannot be read, and why.
+    lost: Vec<(SnapshotPath, String)>,
+}
+
+/// Device, inode and SHA-256: a number that was given anew is no other name of the same file.
+type Shared<'a> = (u64, u64, &'a str);
+
+impl<'a> Walk<'a> {
+    fn meet(
+        &mut self,
+        met: Met,
+        send: &mut dyn FnMut(Task<'a>) -> Result<(), RepositoryError>,
+    ) -> Result<(), RepositoryError> {
+        let entry = match met {
+            Met::Damaged(path, what) => {
+                self.lost.push((path, what));
+                return Ok(());
+            }
+            Met::Entry(entry) => entry,
+        };
+        let taken = self.restored.directories + self.links.len() as u64;
+        let wanted = self.wanted.has(&entry.path, taken);
+        match entry.kind {
+            EntryKind::File => match self.records.remove(&entry.path) {
+                Some(record) => return self.meet_file(entry, record, send),
+                None if wanted && matches!(self.wanted, Wanted::Beginning(_)) => {
+                    let line = format!("{}: it is not in the manifest", entry.path);
+                    self.restored.left_out.add(line);
+                }
+                None => {}
+            },
+            EntryKind::Directory if wanted => self.make_directory(entry)?,
+            EntryKind::Link(_) if wanted => self.links.push(entry),
+            EntryKind::Special if wanted => self.make_special(&entry),
+            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special => {}
+        }
+        Ok(())
+    }
+
+    fn meet_file(
+        &mut self,
+        entry: Entry,
+        record: &'a FileRecord,
+        send: &mut dyn FnMut(Task<'a>) -> Result<(), RepositoryError>,
+    ) -> Result<(), RepositoryError> {
+        let task = Task {
+            owned: self.is_owned(&entry.path),
+            entry,
+            record,
+        };
+        if let Some((device, inode)) = task.entry.shared {
+            let key = (device, inode, record.sha256.as_str());
+            match self.first_names.get(&key) {
+                Some(first) => {
+                    self.more_names.push((task, first.clone()));
+                    return Ok(());
+                }
+                None => drop(self.first_names.insert(key, task.entry.path.clone())),
+            }
+        }
+        send(task)
+    }
+
+    fn is_owned(&self, path: &SnapshotPath) -> bool {
+        !self.own.iter().any(|root| root.contains(path))
+    }
+
+    fn make_directory(&mut self, entry: Entry) -> Result<(), RepositoryError> {
+        let Some(parts) = parts(&entry.path) else {
+            self.restored.refused.add(leads_out(&entry.path));
+            return Ok(());
+        };
+        match self.into.make(&parts) {
+            Ok(_) => {
+                self.restored.directories += 1;
+                self.directories.push(entry);
+            }
+            Err(error) if is_of_one(&error) => {
+                self.restored
+                    .refused
+                    .add(format!("{}: {error}", entry.path));
+            }
+            Err(error) => return Err(not_made(&entry.path, error)),
+        }
+        Ok(())
+    }
+
+    /// What stands for a device, or for a program that listens, is made anew by whoever needs it.
+    fn make_special(&mut self, entry: &Entry) {
+        let line = format!("{}: a device, socket or fifo", entry.path);
+        self.restored.left_out.add(line);
+    }
+
+    /// Names what was not met: below a directory that cannot be read, that one stands for all in it.
+    fn name_lost(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        let numbers: HashMap<&[u8], usize> = lost
+            .iter()
+            .enumerate()
+            .map(|(number, (directory, _))| (directory.as_bytes(), number))
+            .collect();
+        let mut counts = vec![0_u64; lost.len()];
+        let mut missing: Vec<&SnapshotPath> = self.records.keys().copied().collect();
+        missing.sort();
+        for path in missing {
+            let bytes = path.as_bytes();
+            let ends = (0..bytes.len()).filter(|at| bytes[*at] == b'/');
+            let mut above = ends.filter_map(|end| numbers.get(&bytes[..end]));
+            match above.next() {
+                Some(number) => counts[*number] += 1,
+                None => self.restored.damaged.add(format!(
+                    "{path}: it is in the manifest, and not in the snapshot"
+                )),
+            }
+        }
+        for ((path, what), count) in lost.iter().zip(counts) {
+            let is_wanted = match self.wanted {
+                Wanted::Beginning(paths) => {
+                    is_chosen(paths, path) || paths.iter().any(|wanted| path.contains(wanted))
+                }
+                Wanted::Sample(..) => true,
+            };
+            if !is_wanted {
+                continue;
+            }
+            let what = named(path, what);
+            let line = format!("{what}: the directory is lost, and {count} files in it");
+            self.restored.damaged.add(line);
+            self.restored.damaged.count += count.saturating_sub(1);
+        }
+    }
+
+    /// Further names of files that are there by their first one.
+    fn join_names(&mut self, files: &Files<'_>) -> anyhow::Result<()> {
+        for (task, first) in std::mem::take(&mut self.more_names) {
+            if !self.join(&task.entry.path, &first) {
+                // As a file of its own it has all that it had but this.
+                let path = task.entry.path.clone();
+                files.restore(task);
+                let line = format!("{path}: it was the same file as {first}, and is its copy now");
+                self.restored.unset.add(line);
+                continue;
+            }
+            files.count_one(task.record);
+        }
+        files.broken()
+    }
+
+    fn join(&self, path: &SnapshotPath, first: &SnapshotPath) -> bool {
+        let (Some(to), Some(from)) = (parts(path), parts(first)) else {
+            return false;
+        };
+        let (Some((to, above_to)), Some((from, above_from))) = (to.split_last(), from.split_last())
+        else {
+            return false;
+        };
+        let (Ok(above_to), Ok(above_from)) = (self.into.make(above_to), self.into.open(above_from))
+        else {
+            return false;
+        };
+        linkat(above_from, *from, above_to, *to, AtFlags::empty()).is_ok()
+    }
+
+    fn make_links(&mut self) -> anyhow::Result<()> {
+        for entry in std::mem::take(&mut self.links) {
+            let owned = self.is_owned(&entry.path);
+            match make_link(self.into, &entry, owned) {
+                Ok(lacks) => {
+                    self.restored.links += 1;
+                    if let Some(lacks) = lacks {
+                        let line = format!("{}: {lacks}", entry.path);
+                        self.restored.unset.add(line);
+                    }
+                }
+                Err(error) if is_of_one(&error) => {
+                    self.restored
+                        .refused
+                        .add(format!("{}: {error}", entry.path));
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("could not make {}", entry.path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The deepest first: a directory's time is that of what is made in it, and what may not be written to is done.
+    fn finish_directories(&mut self) {
+        for entry in self.directories.iter().rev() {
+            let owned = self.is_owned(&entry.path);
+            let parts = parts(&entry.path).unwrap_or_default();
+            let lacks = match self.into.open(&parts) {
+                Ok(directory) => marks::set(directory.as_fd(), entry, owned),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(lacks) = lacks {
+                self.restored.unset.add(format!("{}: {lacks}", entry.path));
             }
         }
     }
-    Ok(to)
+}
+
+fn make_link(into: &Beneath, entry: &Entry, owned: bool) -> std::io::Result<Option<String>> {
+    let EntryKind::Link(target) = &entry.kind else {
+        return Ok(None);
+    };
+    let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    let parts = parts(&entry.path).ok_or_else(invalid)?;
+    let (name, above) = parts.split_last().ok_or_else(invalid)?;
+    let directory = into.make(above)?;
+    symlinkat(target.as_slice(), &directory, *name)?;
+    Ok(marks::set_of_link(directory.as_fd(), name, entry, owned))
+}
+
+fn leads_out(path: &SnapshotPath) -> String {
+    format!("{path} leads out of the directory: the snapshot is not to be trusted")
+}
+
+fn not_made(path: &SnapshotPath, error: std::io::Error) -> RepositoryError {
+    RepositoryError::Other {
+        what: format!("could not make {path}"),
+        source: Some(Box::new(error)),
+    }
 }
 
 pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .with_context(|| format!("could not make {}", path.display()))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::{
         backup::{
             PolicyKind,
             figures::DrillSpeed,
-            manifest::{FileRecord, Manifest, SnapshotPath},
+            manifest::{Manifest, SnapshotPath},
             point::RestorePoint,
         },
     },
@@ -101,7 +101,10 @@ impl Backups {
         let paths = read_paths(&wish.paths)?;
         check_database(&wish.new_database, self.store().kind())?;
         let manifest = self.manifest_for(&point).await?;
-        let chosen = manifest.files.iter().filter(|file| is_chosen(&paths, file));
+        let chosen = manifest
+            .files
+            .iter()
+            .filter(|file| is_chosen(&paths, &file.path));
         let (files, bytes) = chosen.fold((0_i64, 0_u64), |(files, bytes), file| {
             (files + 1, bytes + file.size)
         });
@@ -274,11 +277,11 @@ impl Backups {
 }
 
 /// Whether a path is among those that are wanted.
-pub(super) fn is_chosen(paths: &[SnapshotPath], file: &FileRecord) -> bool {
+pub(super) fn is_chosen(paths: &[SnapshotPath], path: &SnapshotPath) -> bool {
     paths.is_empty()
         || paths
             .iter()
-            .any(|path| file.path.as_bytes().starts_with(path.as_bytes()))
+            .any(|begin| path.as_bytes().starts_with(begin.as_bytes()))
 }
 
 /// What is where a restore is to be.

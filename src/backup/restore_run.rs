@@ -1,23 +1,19 @@
 //! A restore by its plan: files into a new directory, and the database into a new one where that was asked for.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use jiff::SignedDuration;
 
 use super::{
     Backups, Made,
+    found::Found,
     full::{signed, snapshot_id},
     places::Place,
     read_back,
-    restore_files::{make_directory, restore},
-    restore_plan::{RestorePlan, is_occupied},
+    restore_files::{Wanted, restore},
+    restore_place::Unfinished,
+    restore_plan::{RestorePlan, is_chosen, is_occupied},
     scratch,
-    verify::Found,
-    work::{Job, Lasting, asked, blocking, remove_beside},
+    work::{Job, Lasting, asked, blocking, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
@@ -27,15 +23,14 @@ use crate::{
 
 /// How long a run's plan is noted: longer than its attempts.
 const NOTED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Failures that the log tells, and that the message names.
-const LOGGED: usize = 1000;
-const NAMED: usize = 5;
+/// Lines that the log tells.
+const LOGGED: usize = 4000;
 
 impl Backups {
     /// Restores by a plan, which is used up by it.
     ///
     /// # Errors
-    /// What stands in the way; where files failed, all others were restored.
+    /// What stands in the way; what of it could not come back is said by the answer, and everything else is there.
     pub async fn run_restore(&self, job: &Job, plan_hash: &str) -> anyhow::Result<Made> {
         let plan = self.taken_plan(job, plan_hash).await?;
         let point = self.point_there(&plan).await?;
@@ -54,83 +49,118 @@ impl Backups {
                 "the repository can be opened; nothing was restored",
             ));
         }
+        self.sweep_restores(job, &self.store().runs_under_way().await?)
+            .await?;
         let watch = Stopwatch::start();
-        let unfinished = Unfinished::of(&plan.directory, job).await?;
-        let into = unfinished.path.clone();
+        let (roots, to) = (
+            self.settings().config.restore_roots.clone(),
+            plan.directory.clone(),
+        );
+        let run = job.run();
+        let unfinished = blocking("restore", move || Unfinished::make(&roots, &to, run)).await??;
+        let into = unfinished.open()?;
         let (of, wanted, chosen) = (repository.clone(), point.clone(), plan.clone());
         let total = point.source_bytes.max(0).unsigned_abs();
-        let (manifest, restored) = job
+        let restored = job
             .step("restore", total, move |hand| {
                 let manifest = read_back::manifest_of(&*of, &wanted)?;
                 let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                let restored = restore(&*reader, &manifest, &chosen.paths, &into, hand)?;
+                let wanted = Wanted::Beginning(&chosen.paths);
+                let restored = restore(&*reader, &manifest, wanted, &into, hand)?;
                 Ok((manifest, restored))
             })
-            .await?;
-        for line in restored
-            .failed
-            .iter()
-            .chain(&restored.left_out)
-            .take(LOGGED)
-        {
+            .await;
+        let (manifest, restored) = match restored {
+            // Its manifest, or what leads to all of it.
+            Err(error) if is_damage(&error) => {
+                self.note_damage(job, &point, &watch, format!("{error:#}"), (0, 0))
+                    .await?;
+                return Err(error);
+            }
+            restored => restored?,
+        };
+        for line in restored.lines().take(LOGGED) {
             job.log(line);
         }
-        unfinished.finish(&plan.directory).await?;
+        job.step("sync", 0, move |_| unfinished.finish()).await?;
         let mut message = format!(
             "{} files, {} bytes restored into {}",
             restored.files,
             restored.bytes,
             plan.directory.display()
         );
-        if !plan.new_database.is_empty() && restored.failed.is_empty() {
-            let rows = job
-                .wait(
-                    "database",
-                    scratch::load_new(self, job, &manifest, &plan.directory, &plan.new_database),
-                )
-                .await?;
-            message.push_str(&format!(
-                "; {rows} rows into database {}",
-                plan.new_database
-            ));
+        let mut shortfalls = Vec::new();
+        if !plan.new_database.is_empty() {
+            let load = scratch::load_new(self, job, &manifest, &plan.directory, &plan.new_database);
+            match job.wait("database", load).await {
+                Ok(rows) => message.push_str(&format!(
+                    "; {rows} rows into database {}",
+                    plan.new_database
+                )),
+                Err(error) if is_stopped(&error) => return Err(error),
+                Err(error) => shortfalls.push(format!(
+                    "the database {} was not made: {error:#}",
+                    plan.new_database
+                )),
+            }
         }
         if !restored.left_out.is_empty() {
             message.push_str(&format!(
-                "; {} links or special files were left out",
-                restored.left_out.len()
+                "; {} devices, sockets or the like were left out",
+                restored.left_out.count
+            ));
+        }
+        shortfalls.extend(restored.shortfall());
+        let lacking = manifest
+            .errors
+            .iter()
+            .filter(|error| is_chosen(&plan.paths, &error.path))
+            .count();
+        if 0 < lacking {
+            shortfalls.push(format!(
+                "{lacking} files were never in the restore point: see {}",
+                point.resource_name()
             ));
         }
         let mut tx = job.begin().await?;
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
-        if !restored.failed.is_empty() {
-            let named: Vec<&str> = restored
-                .failed
-                .iter()
-                .take(NAMED)
-                .map(String::as_str)
-                .collect();
-            let why = format!(
-                "{message}; {} files did not come back whole: {}",
-                restored.failed.len(),
-                named.join("; ")
-            );
-            let found = Found {
-                level: Level::Read,
-                finding: Finding::Failed,
-                message: why.clone(),
-                files: restored.files,
-                bytes: restored.bytes,
-            };
-            let now = self.clock().now();
-            let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
-            self.witness(job, Some(point.id), &watch, &found, mark)
+        if !restored.damaged.is_empty() {
+            let told = restored.shortfall().unwrap_or_default();
+            self.note_damage(job, &point, &watch, told, (restored.files, restored.bytes))
                 .await?;
-            return Err(Lasting(why).into());
         }
-        Ok(Made::worked(message)
+        let made = match shortfalls.is_empty() {
+            true => Made::worked(message),
+            false => Made::partial(format!("{message}; {}", shortfalls.join("; "))),
+        };
+        let lacks = restored.damaged.count + restored.refused.count;
+        Ok(made
             .count("files_restored", signed(restored.files))
-            .count("bytes_restored", signed(restored.bytes)))
+            .count("bytes_restored", signed(restored.bytes))
+            .count("files_not_restored", signed(lacks))
+            .count("attributes_not_set", signed(restored.unset.count)))
+    }
+
+    /// Notes that not all of a point came back.
+    async fn note_damage(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        watch: &Stopwatch,
+        message: String,
+        (files, bytes): (u64, u64),
+    ) -> anyhow::Result<()> {
+        let found = Found {
+            level: Level::Read,
+            finding: Finding::Failed,
+            message,
+            files,
+            bytes,
+        };
+        let now = self.clock().now();
+        let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
+        self.witness(job, Some(point.id), watch, &found, mark).await
     }
 
     async fn point_there(&self, plan: &RestorePlan) -> anyhow::Result<RestorePoint> {
@@ -169,54 +199,5 @@ impl Backups {
         tx.restore_plan_keep(&key, now + NOTED_FOR, &plan).await?;
         tx.commit().await?;
         Ok(plan)
-    }
-}
-
-/// Where a run restores to until it is over, beside where it is to be: that is there as a whole, or not at all.
-struct Unfinished {
-    path: PathBuf,
-}
-
-impl Unfinished {
-    /// Its name holds the run, so that what an earlier attempt has left there is the run's own, and goes.
-    async fn of(directory: &Path, job: &Job) -> anyhow::Result<Self> {
-        let name = directory.file_name().unwrap_or_default().to_string_lossy();
-        let path = directory.with_file_name(format!(".{name}.{}.unfinished", job.run()));
-        let (clear, parent) = (path.clone(), directory.parent().map(Path::to_owned));
-        let made = blocking("restore", move || {
-            match fs::remove_dir_all(&clear) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| format!("could not remove {}", clear.display()));
-                }
-                _ => {}
-            }
-            parent.as_deref().map_or(Ok(()), make_directory)
-        });
-        made.await??;
-        Ok(Self { path })
-    }
-
-    /// Gives it its name. An empty directory of that name may be there; one that is not stays what it is.
-    async fn finish(mut self, directory: &Path) -> anyhow::Result<()> {
-        let (from, to) = (self.path.clone(), directory.to_owned());
-        let renamed = blocking("restore", move || fs::rename(from, to)).await?;
-        renamed.with_context(|| {
-            format!(
-                "what was restored could not become {}: a restore never writes over anything",
-                directory.display()
-            )
-        })?;
-        self.path.clear();
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Where it has its name, it is whole.
-        if !self.path.as_os_str().is_empty() {
-            remove_beside(std::mem::take(&mut self.path));
-        }
     }
 }

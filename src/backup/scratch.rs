@@ -29,6 +29,8 @@ pub(super) enum Scratch {
     Failed(String),
 }
 
+/// What `pg_restore` says of a dump that a newer `pg_dump` has made.
+const TOO_NEW: &str = "unsupported version";
 /// Differences that are named.
 const NAMED: usize = 5;
 
@@ -85,9 +87,7 @@ async fn try_postgres(
     let server = Server::of_url(url, None)?;
     let name = scratch_name(&backups.settings().cluster, job.run());
     let admin = server.connect().await?;
-    // Of an earlier attempt.
-    admin.drop_database(&name).await?;
-    match admin.create_database(&name).await {
+    match make_anew(&admin, &name).await {
         Err(Error::Denied(why)) => {
             admin.close().await;
             return Ok(Scratch::NotPossible(format!(
@@ -125,13 +125,14 @@ async fn restore_and_judge(
 
 /// Loads a dump into an empty database.
 async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> anyhow::Result<()> {
-    let programs = Programs::find(
-        backups.settings().config.pg_bin.as_deref(),
-        &backups.settings().program,
+    let settings = backups.settings();
+    let programs = Programs::all(
+        settings.config.pg_bin.as_deref(),
+        &settings.program,
+        target.version().await?,
     )?;
     let (target, file) = (target.clone(), file.to_owned());
-    let staging = backups
-        .settings()
+    let staging = settings
         .config
         .staging
         .join(format!("{}{PASSWORD}", job.run()));
@@ -147,33 +148,42 @@ async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> any
     .await
 }
 
+/// All of it or nothing, by the programs that fit the server best. A dump may have been made by newer ones, which alone
+/// can read it.
 pub(super) fn pg_restore(
-    programs: &Programs,
+    programs: &[Programs],
     target: &Server,
     file: &Path,
     staging: &Path,
     hand: &Hand,
 ) -> anyhow::Result<()> {
     let passfile = super::dump::passfile(target, staging)?;
-    let mut order = programs.order("pg_restore", &passfile);
-    order
-        .args([
-            "--exit-on-error",
-            "--no-owner",
-            "--no-privileges",
-            "--no-password",
-        ])
-        .args([format!("--dbname={}", target.url())])
-        .args([file.as_os_str().to_owned()]);
-    let ended = programs.run(order, &mut std::io::sink(), &hand.cancel)?;
-    if !ended.status.success() {
-        bail!(
-            "pg_restore failed ({}): {}",
-            ended.status,
-            ended.complaint.trim()
-        );
+    let mut complaint = "there is no pg_restore here: install PostgreSQL's client programs (Debian: postgresql-client), \
+                         or say where they are by backups.pg_bin"
+        .to_owned();
+    for programs in programs {
+        let mut order = programs.order("pg_restore", &passfile);
+        order
+            .args([
+                "--single-transaction",
+                "--exit-on-error",
+                "--no-owner",
+                "--no-privileges",
+                "--no-password",
+            ])
+            .args([format!("--dbname={}", target.url())])
+            .args([file.as_os_str().to_owned()]);
+        let ended = programs.run(order, &mut std::io::sink(), &hand.cancel)?;
+        if ended.status.success() {
+            return Ok(());
+        }
+        let said = ended.complaint.trim();
+        complaint = format!("pg_restore failed ({}): {said}", ended.status);
+        if !said.contains(TOO_NEW) {
+            break;
+        }
     }
-    Ok(())
+    bail!(complaint)
 }
 
 pub(super) fn judge(dump: &DumpRecord, facts: &DumpFacts, orphans: &Orphans) -> Scratch {
@@ -233,25 +243,40 @@ pub(super) async fn load_new(
     let relative = dump.path.to_text();
     let file = directory.join(relative.trim_start_matches('/'));
     let admin = server.connect().await?;
-    let made = admin.create_database(name).await;
+    // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
+    // can.
+    let scratch = scratch_name(&backups.settings().cluster, job.run());
+    let made = make_anew(&admin, &scratch).await;
     if let Err(error) = made {
         admin.close().await;
         return Err(error.into());
     }
-    let tried = restore_and_judge(backups, job, &server.with_database(name), dump, &file).await;
+    let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, &file).await;
     let rows = match tried {
-        Ok(Scratch::Same(rows)) => Ok(rows),
+        Ok(Scratch::Same(rows)) => {
+            let renamed = admin.rename_database(&scratch, name).await;
+            renamed.map(|()| rows).map_err(Into::into)
+        }
         Ok(Scratch::Failed(why) | Scratch::NotPossible(why)) => {
             Err(anyhow::anyhow!("database {name}: {why}"))
         }
         Err(error) => Err(error),
     };
-    if rows.is_err() {
-        // Half of it is nobody's.
-        admin.drop_database(name).await?;
+    if rows.is_err()
+        && let Err(error) = admin.drop_database(&scratch).await
+    {
+        job.log(format!(
+            "database {scratch} could not be dropped; a cleanup will: {error}"
+        ));
     }
     admin.close().await;
     rows
+}
+
+/// Of an earlier attempt one may be there.
+async fn make_anew(admin: &Elsewhere, name: &str) -> Result<()> {
+    admin.drop_database(name).await?;
+    admin.create_database(name).await
 }
 
 /// Whether there is such a database beside the server's own.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::work::{blocking, remove_beside};
+use super::work::{blocking, remove_beside, remove_tree};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.
@@ -44,20 +44,14 @@ impl Staging {
     /// Where it cannot be removed.
     pub(super) fn clear(root: &Path, run: RunId) -> anyhow::Result<()> {
         let path = root.join(run.to_string());
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| {
-                    format!("could not clear the staging directory {}", path.display())
-                })
-            }
-            _ => Ok(()),
-        }
+        remove_tree(&path)
+            .with_context(|| format!("could not clear the staging directory {}", path.display()))
     }
 
     /// Removes it. Where it is dropped instead, that is done beside.
     pub(super) async fn remove(mut self) {
         let path = std::mem::take(&mut self.path);
-        let removed = blocking("unstage", move || fs::remove_dir_all(&path)).await;
+        let removed = blocking("unstage", move || remove_tree(&path)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "could not remove a staging directory; a cleanup will");
         }
@@ -106,7 +100,7 @@ pub(super) fn sweep(
             continue;
         }
         if !dry_run {
-            fs::remove_dir_all(entry.path())
+            remove_tree(&entry.path())
                 .with_context(|| format!("could not remove {}", entry.path().display()))?;
         }
         swept += 1;

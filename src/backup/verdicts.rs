@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{
     Backups,
+    found::Found,
     full::{signed, snapshot_id},
     marker::{self, Mark, Marker},
     places::Place,
     repository::{Repository, Snapshot},
-    verify::Found,
     work::{Job, blocking, is_damage, is_stopped},
 };
 use crate::{
@@ -91,13 +91,15 @@ impl Backups {
     }
 
     /// Writes evidence of a repository as a whole. Where it is found damaged in a way that was not known, no point of it
-    /// counts as restored by a drill any more: each may refer to what is damaged.
+    /// counts as restored by a drill any more: each may refer to what is damaged. `damage` is that part of the message
+    /// which says what is: what is read besides differs from day to day.
     pub(super) async fn witness_place(
         &self,
         job: &Job,
         place: Place,
         watch: &Stopwatch,
         found: &Found,
+        damage: &str,
     ) -> anyhow::Result<()> {
         let before = match found.level {
             Level::Structure => self.store().evidence_newest(Level::Structure, None).await?,
@@ -105,7 +107,7 @@ impl Backups {
         };
         let is_news = found.finding == Finding::Failed
             && before.is_none_or(|before| {
-                before.finding != Finding::Failed || before.message != said(found)
+                before.finding != Finding::Failed || !before.message.contains(damage)
             });
         let mut tx = job.begin().await?;
         let mut evidence = evidence(job, &tx, watch, found);

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
+    found::{Found, of_check, of_files},
     places::Place,
     read_back,
-    repository::{Checked, Progress, ReadData, Repository},
+    repository::{Progress, ReadData, Repository},
     work::{Job, Lasting, is_damage, is_stopped},
 };
 use crate::{
@@ -22,19 +23,8 @@ use crate::{
 
 /// Parts that the data of a repository is read in, one a day: every pack is read every 28 days.
 pub const PARTS: u32 = 28;
-/// Damage that the log tells, and that evidence names.
-pub(super) const LOGGED: usize = 100;
-const NAMED: usize = 5;
-
-/// What a verification has found, besides its evidence.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) level: Level,
-    pub(super) finding: Finding,
-    pub(super) message: String,
-    pub(super) files: u64,
-    pub(super) bytes: u64,
-}
+/// Parts that are read in one go, where one after the other is damaged.
+const PARTS_AT_MOST: usize = 4;
 
 impl Backups {
     /// What `verify-backups` does by its schedule: reads the next part, and drills the newest good point where that was
@@ -49,7 +39,7 @@ impl Backups {
                 "the repository can be opened; nothing was read",
             ));
         }
-        let mut failed = Vec::new();
+        let (mut failed, mut untried) = (Vec::new(), false);
         let read = self
             .read_next_part(job, &repository, Place::Primary)
             .await?;
@@ -77,6 +67,7 @@ impl Backups {
             let levels = [Level::Drill, Level::Database];
             for found in self.drill(job, &repository, point, &levels).await? {
                 said.push(found.message.clone());
+                untried |= found.finding == Finding::NotPossible;
                 failed.extend((found.finding == Finding::Failed).then_some(found.message));
             }
         }
@@ -93,10 +84,12 @@ impl Backups {
                 newest.frozen_at
             ));
         }
-        if failed.is_empty() {
-            return Ok(Made::worked(said.join("; ")));
+        match (failed.is_empty(), untried) {
+            (true, false) => Ok(Made::worked(said.join("; "))),
+            // What was not tried did not pass.
+            (true, true) => Ok(Made::partial(said.join("; "))),
+            (false, _) => Err(Lasting(failed.join("; ")).into()),
         }
-        Err(Lasting(failed.join("; ")).into())
     }
 
     /// The newest good point of the server's own database, and that of each policy. Where there is none, the newest
@@ -161,9 +154,11 @@ impl Backups {
         found.extend(self.drill(job, &repository, &point, levels).await?);
         let said: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
         let said = said.join("; ");
-        match found.iter().any(|found| found.finding == Finding::Failed) {
-            true => Err(Lasting(said).into()),
-            false => Ok(Made::worked(said)),
+        let any = |finding| found.iter().any(|found| found.finding == finding);
+        match (any(Finding::Failed), any(Finding::NotPossible)) {
+            (true, _) => Err(Lasting(said).into()),
+            (false, true) => Ok(Made::partial(said)),
+            (false, false) => Ok(Made::worked(said)),
         }
     }
 
@@ -203,14 +198,15 @@ impl Backups {
             true => self.witness(job, point, &watch, &found, |_| {}).await?,
             // What is damaged may be of others.
             false => {
-                self.witness_place(job, Place::Primary, &watch, &found)
+                self.witness_place(job, Place::Primary, &watch, &found, &found.message)
                     .await?
             }
         }
         Ok(sound)
     }
 
-    /// L1: the part that was not read for the longest.
+    /// L1: the part that was not read for the longest; where that is damaged, others as well: it is the first again
+    /// tomorrow, and must not keep them from being read.
     async fn read_next_part(
         &self,
         job: &Job,
@@ -218,23 +214,44 @@ impl Backups {
         place: Place,
     ) -> anyhow::Result<Found> {
         let reads = self.store().reads(place.as_str(), PARTS).await?;
-        let never = (1..=PARTS).find(|part| !reads.iter().any(|(read, _)| read == part));
-        let part = never.or(reads.first().map(|(part, _)| *part)).unwrap_or(1);
+        let never = (1..=PARTS).filter(|part| !reads.iter().any(|(read, _)| read == part));
+        let oldest_first = never.chain(reads.iter().map(|(part, _)| *part));
         let watch = Stopwatch::start();
-        let of = repository.clone();
-        let checked = job
-            .step("read", 0, move |hand| {
-                Ok(of.check(ReadData::Part { part, of: PARTS }, hand)?)
-            })
-            .await?;
-        let of = match place {
+        let data = match place {
             Place::Primary => "the data",
             Place::Archive => "the archive's data",
         };
-        let what = format!("part {part} of {PARTS} of {of}");
-        let found = of_check(job, Level::Read, &checked, &what);
-        self.witness_place(job, place, &watch, &found).await?;
-        if found.finding == Finding::Passed {
+        let mut all: Option<Found> = None;
+        let (mut damage, mut whole) = (Vec::new(), Vec::new());
+        for part in oldest_first.take(PARTS_AT_MOST) {
+            let of = repository.clone();
+            let checked = job
+                .step("read", 0, move |hand| {
+                    Ok(of.check(ReadData::Part { part, of: PARTS }, hand)?)
+                })
+                .await?;
+            let what = format!("part {part} of {PARTS} of {data}");
+            let found = of_check(job, Level::Read, &checked, &what);
+            if found.finding == Finding::Failed {
+                damage.push(found.message.clone());
+            }
+            let is_whole = found.finding == Finding::Passed || checked.only_trees;
+            // One evidence: the newest says whether damage is known.
+            all = Some(match all {
+                None => found,
+                Some(before) => before.and(found),
+            });
+            if is_whole {
+                whole.push(part);
+                break;
+            }
+        }
+        let Some(found) = all else {
+            bail!("there is no part to read");
+        };
+        self.witness_place(job, place, &watch, &found, &damage.join("; "))
+            .await?;
+        for part in whole {
             let mut tx = job.begin().await?;
             tx.read_note(place.as_str(), part, PARTS).await?;
             tx.commit().await?;
@@ -308,56 +325,5 @@ impl Backups {
         self.witness_names(job, Some(point.id), &watch, &found, names, mark)
             .await?;
         Ok(found)
-    }
-}
-
-fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -> Found {
-    for damage in checked.damage.iter().take(LOGGED) {
-        job.log(format!("damaged: {damage}"));
-    }
-    let named: Vec<&str> = checked
-        .damage
-        .iter()
-        .take(NAMED)
-        .map(String::as_str)
-        .collect();
-    Found {
-        level,
-        finding: match checked.damage.is_empty() {
-            true => Finding::Passed,
-            false => Finding::Failed,
-        },
-        message: match checked.damage.len() {
-            0 => format!("{what} is whole"),
-            count => format!("{what} is damaged in {count} places: {}", named.join("; ")),
-        },
-        files: checked.packs_read,
-        bytes: checked.bytes_read,
-    }
-}
-
-pub(super) fn of_files(
-    job: &Job,
-    level: Level,
-    differing: &[String],
-    done: Progress,
-    what: &str,
-) -> Found {
-    for one in differing.iter().take(LOGGED) {
-        job.log(format!("damaged: {one}"));
-    }
-    let named: Vec<&str> = differing.iter().take(NAMED).map(String::as_str).collect();
-    Found {
-        level,
-        finding: match differing.is_empty() {
-            true => Finding::Passed,
-            false => Finding::Failed,
-        },
-        message: match differing.len() {
-            0 => format!("{what}: {} files are as they were", done.files),
-            count => format!("{what}: {count} differ: {}", named.join("; ")),
-        },
-        files: done.files,
-        bytes: done.bytes,
     }
 }

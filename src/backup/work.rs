@@ -267,12 +267,39 @@ pub(super) async fn asked<T: Send + 'static>(
     host::ask(question, move || work(&path)).await
 }
 
+/// Removes a folder with all that is in it, also where it came back with permissions that keep its owner from that.
+/// That it is not there is no error. Blocks.
+///
+/// # Errors
+/// Where something of it stays.
+pub(super) fn remove_tree(folder: &Path) -> std::io::Result<()> {
+    let gone = |removed: std::io::Result<()>| match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    match gone(std::fs::remove_dir_all(folder)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        removed => return removed,
+    }
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&next, mode)?;
+        for entry in std::fs::read_dir(&next)? {
+            let entry = entry?;
+            // A link is none of these.
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    gone(std::fs::remove_dir_all(folder))
+}
+
 /// Removes a folder beside everything else, where nobody waits for it.
 pub(super) fn remove_beside(folder: PathBuf) {
     let remove = move || {
-        if let Err(error) = std::fs::remove_dir_all(&folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove_tree(&folder) {
             tracing::warn!(%error, "could not remove {}; a cleanup will", folder.display());
         }
     };

@@ -18,6 +18,7 @@ Examples:
   watchbell config --config watchbell.toml               what is in force, and from where
   watchbell config --check --config watchbell.toml       in a CI: 0 it fits, 3 it does not
   watchbell restore --repository /mnt/vault/repository --password-file /root/password --data /var/lib/watchbell
+  watchbell restore --repository /mnt/vault/repository --password-file /root/password --path /sources/www/srv/a --to a
   watchbell drain --at-most 2h && systemctl restart watchbell
   watchbell backup rotate-password --to /root/new-password
   watchbell export verify watchbell-20260302T120000Z.tar.zst
@@ -25,7 +26,7 @@ Examples:
 
 Exit codes: 0 good, 1 failed (the message says why), 2 wrong usage,
 3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings,
-6 something that was restored or verified is damaged, 124 something still runs after a
+6 something that was restored or verified is damaged or not all that it was, 124 something still runs after a
 drain, 130 a drain was interrupted.";
 
 /// Runs an organisation's scheduled work, and never shows green for something that did not happen.
@@ -112,6 +113,13 @@ struct Restore {
     /// Show the restore points that are there: id, instant, policy, cluster, and what was found of it. And end.
     #[arg(long)]
     list: bool,
+    /// Restore only what begins with this path, such as /sources/www/srv/index.html, into --to: no instance is made.
+    /// May be given several times.
+    #[arg(long, value_name = "PATH", requires = "to", conflicts_with = "list")]
+    path: Vec<String>,
+    /// The new directory for --path.
+    #[arg(long, value_name = "DIR", requires = "path")]
+    to: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }

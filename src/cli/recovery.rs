@@ -26,6 +26,7 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
         password: args.password_file,
         point: Some(args.point),
         cluster: args.cluster,
+        paths: args.path,
     };
     let ports = commands::ports();
     commands::runtime()?.block_on(async {
@@ -33,8 +34,12 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
             let offline = app::open_offline(&wish, &ports).await?;
             for found in offline.points().await? {
                 let cluster = found.cluster.as_deref().unwrap_or("-");
+                let lacks = match found.ids() {
+                    Some(_) => "",
+                    None => ", its data is not there",
+                };
                 let line = format!(
-                    "{}  {}  {}  {cluster}  {}\n",
+                    "{}  {}  {}  {cluster}  {}{lacks}\n",
                     found.id, found.frozen_at, found.policy, found.standing
                 );
                 commands::say(&line)?;
@@ -52,22 +57,47 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
                 ));
             }
         };
-        let account = app::restore(&config, &ports, &wish, Arc::new(progress)).await?;
-        tell(&account, &config)?;
-        match account.failed.is_empty() {
-            true => Ok(()),
-            false => Err(Failed::Damaged),
+        let told = Arc::new(progress);
+        let account = match &args.to {
+            Some(into) => {
+                let account = app::restore_paths(&ports, &wish, into, told).await?;
+                tell_lacks(&account);
+                commands::say(&format!(
+                    "restored from {} as of {}: {} files, {} bytes into {}\n",
+                    account.point,
+                    account.frozen_at,
+                    account.files,
+                    account.bytes,
+                    into.display()
+                ))?;
+                account
+            }
+            None => {
+                let account = app::restore(&config, &ports, &wish, told).await?;
+                tell(&account, &config)?;
+                account
+            }
+        };
+        match account.lacking {
+            0 => Ok(()),
+            lacking => {
+                commands::remark(&format!(
+                    "PARTIAL: {lacking} files are not, or not in all, what they were: see above"
+                ));
+                Err(Failed::Damaged)
+            }
         }
     })
 }
 
+fn tell_lacks(account: &Account) {
+    for line in account.lacks.iter().chain(&account.remarks) {
+        commands::remark(line);
+    }
+}
+
 fn tell(account: &Account, config: &Config) -> Result<(), Failed> {
-    for failed in &account.failed {
-        commands::remark(&format!("damaged: {failed}"));
-    }
-    for remark in &account.remarks {
-        commands::remark(remark);
-    }
+    tell_lacks(account);
     commands::say(&format!(
         "restored {} as of {}: {} files, {} bytes; {} rows, {} documents, {} contents\n\
          {} runs that were under way are abandoned; the ledgers of {} tasks are closed up to now\n\

@@ -9,6 +9,7 @@ pub enum Thing {
     BackupPolicy,
     RestorePoint,
     GoodRestorePoint,
+    RestorePointEntry,
     Database,
 }
 
@@ -22,6 +23,7 @@ impl Thing {
             Self::BackupPolicy => "backup policy",
             Self::RestorePoint => "restore point",
             Self::GoodRestorePoint => "good restore point",
+            Self::RestorePointEntry => "entry of the restore point",
             Self::Database => "database",
         }
     }
@@ -34,6 +36,7 @@ impl Thing {
             Self::Document => Reason::DocumentNotFound,
             Self::BackupPolicy => Reason::BackupPolicyNotFound,
             Self::RestorePoint | Self::GoodRestorePoint => Reason::RestorePointNotFound,
+            Self::RestorePointEntry => Reason::RestorePointEntryNotFound,
             // The server names it itself.
             Self::Database => Reason::Internal,
         }
@@ -46,9 +49,11 @@ impl Thing {
             Self::BackupPolicy => Reason::BackupPolicyExists,
             // Nobody but the server names runs and restore points.
             Self::Database => Reason::DatabaseExists,
-            Self::Task | Self::Run | Self::RestorePoint | Self::GoodRestorePoint => {
-                Reason::TaskExists
-            }
+            Self::Task
+            | Self::Run
+            | Self::RestorePoint
+            | Self::GoodRestorePoint
+            | Self::RestorePointEntry => Reason::TaskExists,
         }
     }
 }
@@ -102,6 +107,8 @@ reasons! {
         "No backup policy has this name; `near_names` are some that are close.";
     RestorePointNotFound = "RESTORE_POINT_NOT_FOUND" in NOT_FOUND,
         "No restore point has this name, or none that is good where the latest was asked for.";
+    RestorePointEntryNotFound = "RESTORE_POINT_ENTRY_NOT_FOUND" in NOT_FOUND,
+        "The restore point has no such directory, or no such file: `ListRestorePointEntries` tells what there is.";
     TaskExists = "TASK_EXISTS" in ALREADY_EXISTS,
         "A task has this name: take another, or update that one.";
     DocumentExists = "DOCUMENT_EXISTS" in ALREADY_EXISTS,

@@ -2,10 +2,13 @@
 
 use super::time::{span, stamp, stamp_of};
 use crate::{
-    backup::{BackupFigures, PolicyState, Standing},
+    backup::{
+        BackupFigures, PolicyState, Standing,
+        repository::{Entry, EntryKind},
+    },
     domain::backup::{
         Finding, Level, PointState, PolicyKind,
-        manifest::FileError,
+        manifest::{FileError, SnapshotPath},
         point::{Evidence, Phase, Pin, RestorePoint},
     },
     error::{Error, Result},
@@ -33,6 +36,27 @@ pub(in crate::api) fn backup_kind_from(kind: i32) -> Option<PolicyKind> {
         pb::BackupKind::Full => Some(PolicyKind::Full),
         pb::BackupKind::Export => Some(PolicyKind::Export),
         pb::BackupKind::Archive => Some(PolicyKind::Archive),
+    }
+}
+
+pub(in crate::api) fn restore_point_entry(entry: &Entry) -> pb::RestorePointEntry {
+    use pb::RestorePointEntryKind as Kind;
+    let (kind, target) = match &entry.kind {
+        EntryKind::File => (Kind::File, String::new()),
+        EntryKind::Directory => (Kind::Directory, String::new()),
+        EntryKind::Link(target) => (Kind::Link, SnapshotPath(target.clone()).to_text()),
+        EntryKind::Special => (Kind::Special, String::new()),
+    };
+    let changed = jiff::Timestamp::from_nanosecond(entry.mtime.into()).ok();
+    pb::RestorePointEntry {
+        path: entry.path.to_text(),
+        kind: kind.into(),
+        size_bytes: i64::try_from(entry.size).unwrap_or(i64::MAX),
+        modify_time: stamp_of(changed),
+        mode: entry.mode,
+        uid: entry.owner.map(|(user, _)| user),
+        gid: entry.owner.map(|(_, group)| group),
+        link_target: target,
     }
 }
 

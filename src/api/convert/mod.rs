@@ -12,7 +12,7 @@ pub(super) mod values;
 pub(super) use self::{
     backup::{
         backup_evidence, backup_kind_from, backup_policy, backup_statistics, level_from,
-        restore_point, restore_point_basic,
+        restore_point, restore_point_basic, restore_point_entry,
     },
     document::{content, document, document_basic, document_status_from, history_entry},
     retention::{retention, retention_message, retention_plans},

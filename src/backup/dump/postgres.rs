@@ -38,14 +38,35 @@ pub(in crate::backup) struct Programs {
 }
 
 impl Programs {
-    /// Those of the configuration, or else the newest that is installed; started by the server's own `program`.
+    /// Those of the configuration, or else those that fit a server of this major version; started by the server's own
+    /// `program`.
     ///
     /// # Errors
     /// Where there are none.
     pub(in crate::backup) fn find(
         configured: Option<&Path>,
         program: &Path,
+        server: u32,
     ) -> anyhow::Result<Self> {
+        let mut found = Self::all(configured, program, server)?;
+        match found.is_empty() {
+            false => Ok(found.remove(0)),
+            true => bail!(
+                "pg_dump and pg_restore are not here: install PostgreSQL's client programs (Debian: \
+                 postgresql-client), or say where they are by backups.pg_bin"
+            ),
+        }
+    }
+
+    /// Those of the configuration, or else all that are here, those first that fit the server best.
+    ///
+    /// # Errors
+    /// Where those of the configuration are not there.
+    pub(in crate::backup) fn all(
+        configured: Option<&Path>,
+        program: &Path,
+        server: u32,
+    ) -> anyhow::Result<Vec<Self>> {
         let launchers = child::launchers(program);
         let there = |directory: &Path| {
             ["pg_dump", "pg_restore"]
@@ -59,37 +80,28 @@ impl Programs {
                     directory.display()
                 );
             }
-            return Ok(Self {
+            return Ok(vec![Self {
                 directory: directory.to_owned(),
                 launchers,
-            });
+            }]);
         }
-        let mut found: Vec<(u32, PathBuf)> = Vec::new();
+        let mut versions: Vec<(u32, PathBuf)> = Vec::new();
         for entry in fs::read_dir(DEBIAN).into_iter().flatten().flatten() {
-            let version = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok());
-            let directory = entry.path().join("bin");
-            if let Some(version) = version.filter(|_| there(&directory)) {
-                found.push((version, directory));
-            }
+            let name = entry.file_name();
+            let version = name.to_str().and_then(|name| name.parse().ok());
+            versions.extend(version.map(|version| (version, entry.path().join("bin"))));
         }
-        found.sort();
-        let newest = found.pop().map(|(_, directory)| directory);
+        versions.sort_by_key(|(version, _)| fit(*version, server));
         let others = ["/usr/bin", "/usr/local/bin"].map(PathBuf::from);
-        let found = newest
-            .into_iter()
+        let directories = versions.into_iter().map(|(_, directory)| directory);
+        Ok(directories
             .chain(others)
-            .find(|directory| there(directory));
-        let directory = found.context(
-            "pg_dump and pg_restore are not here: install PostgreSQL's client programs (Debian: postgresql-client), or \
-             say where they are by backups.pg_bin",
-        )?;
-        Ok(Self {
-            directory,
-            launchers,
-        })
+            .filter(|directory| there(directory))
+            .map(|directory| Self {
+                directory,
+                launchers: launchers.clone(),
+            })
+            .collect())
     }
 
     /// A program, with nothing of the environment but where its password is.
@@ -138,6 +150,12 @@ impl Programs {
     }
 }
 
+/// What orders client programs by how they fit a server: its own version, then the nearest newer one, as newer ones say
+/// what it does not know; then older ones, which refuse it.
+fn fit(client: u32, server: u32) -> (bool, u32) {
+    (client < server, client.abs_diff(server))
+}
+
 fn major(text: &str) -> Option<u32> {
     text.split('.').next()?.parse().ok()
 }
@@ -149,9 +167,11 @@ pub(super) async fn dump(
     server: &Server,
     file: &Path,
 ) -> anyhow::Result<Raw> {
+    let settings = backups.settings();
     let programs = Programs::find(
-        backups.settings().config.pg_bin.as_deref(),
-        &backups.settings().program,
+        settings.config.pg_bin.as_deref(),
+        &settings.program,
+        server.version().await?,
     )?;
     let frozen = server.connect().await?.freeze().await?;
     let facts = frozen.facts().await?;
@@ -275,5 +295,22 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.into.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_of_the_servers_own_version_is_taken_then_the_nearest_newer_one() {
+        let ordered = |server: u32| {
+            let mut clients = vec![13, 15, 16, 17, 18];
+            clients.sort_by_key(|client| fit(*client, server));
+            clients
+        };
+        assert_eq!(ordered(15), [15, 16, 17, 18, 13]);
+        assert_eq!(ordered(14), [15, 16, 17, 18, 13]);
+        assert_eq!(ordered(19), [18, 17, 16, 15, 13]);
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::store::Elsewhere;
 
@@ -28,10 +28,11 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Of a URL that may hold a password; `password` goes before it.
+    /// Of a URL that may hold a password, before the host or as a parameter; `password` goes before both. What is left
+    /// stands in the arguments of programs.
     ///
     /// # Errors
-    /// Where it is none; what it holds is not shown.
+    /// Where it is none, or holds a secret that goes by nothing but arguments; what it holds is not shown.
     pub(in crate::backup) fn of_url(url: &str, password: Option<String>) -> anyhow::Result<Self> {
         let wrong = "expected postgres://user@host/database";
         let (scheme, rest) = url.split_once("://").context(wrong)?;
@@ -48,9 +49,11 @@ impl Server {
             None => (user, None),
         };
         let user = user.map_or_else(String::new, |user| format!("{user}@"));
+        let (tail, parameter) = without_secrets(tail).context(wrong)?;
         Ok(Self {
             url: format!("{scheme}://{user}{host}{tail}"),
-            password: password.or(own),
+            // A parameter goes before what stands before the host, for the driver and for PostgreSQL's programs.
+            password: password.or(parameter).or(own),
         })
     }
 
@@ -91,6 +94,17 @@ impl Server {
         }
     }
 
+    /// Its major version.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached.
+    pub(in crate::backup) async fn version(&self) -> anyhow::Result<u32> {
+        let database = self.connect().await?;
+        let version = database.major_version().await;
+        database.close().await;
+        Ok(version?)
+    }
+
     /// # Errors
     /// Where the server cannot be reached.
     pub(in crate::backup) async fn connect(&self) -> anyhow::Result<Elsewhere> {
@@ -114,6 +128,32 @@ pub(in crate::backup) fn passfile(server: &Server, directory: &Path) -> anyhow::
         writeln!(file, "*:*:*:*:{password}").with_context(about)?;
     }
     Ok(path)
+}
+
+/// What follows the host, without the parameter that is a password; and that.
+fn without_secrets(tail: &str) -> anyhow::Result<(String, Option<String>)> {
+    let Some((path, query)) = tail.split_once('?') else {
+        return Ok((tail.to_owned(), None));
+    };
+    let mut password = None;
+    let mut kept = Vec::new();
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let name = decoded(name).context("a parameter's name cannot be read")?;
+        match name.as_str() {
+            "password" => {
+                password = Some(decoded(value).context("the parameter password cannot be read")?);
+            }
+            "sslpassword" => bail!(
+                "the parameter sslpassword would stand in the arguments of programs: use a key without a password, \
+                 which only the server's user can read"
+            ),
+            _ => kept.push(parameter),
+        }
+    }
+    let kept = kept.join("&");
+    let question = if kept.is_empty() { "" } else { "?" };
+    Ok((format!("{path}{question}{kept}"), password))
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -165,6 +205,25 @@ mod tests {
         assert!(!format!("{server:?}").contains("rd"), "{server:?}");
         let plain = Server::of_url("postgres://ada@db/edms", Some("x y".into())).unwrap();
         assert_eq!(plain.whole(), "postgres://ada:x%20y@db/edms");
+        for (given, left) in [
+            (
+                "postgres://ada@db/edms?password=p%3Aw",
+                "postgres://ada@db/edms",
+            ),
+            (
+                "postgres://ada:other@db/edms?sslmode=require&password=p%3Aw&options=x",
+                "postgres://ada@db/edms?sslmode=require&options=x",
+            ),
+            ("postgres://ada@db?pass%77ord=p%3Aw", "postgres://ada@db"),
+        ] {
+            let server = Server::of_url(given, None).unwrap();
+            assert_eq!(server.url, left);
+            assert_eq!(server.password.as_deref(), Some("p:w"), "{given}");
+        }
+        let refused = Server::of_url("postgres://db/edms?sslpassword=hidden", None);
+        let refused = format!("{:#}", refused.unwrap_err());
+        assert!(refused.contains("sslpassword"), "{refused}");
+        assert!(!refused.contains("hidden"), "{refused}");
         assert_eq!(
             Server::of_url("postgres://db", None)
                 .unwrap()

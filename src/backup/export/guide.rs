@@ -14,6 +14,10 @@ pub(super) fn guide(manifest: &Manifest, file: &str) -> String {
          sha256sum -c {file}.sha256\n\
          mkdir restored && tar --zstd -xf {file} -C restored\n\
          cd restored && sha256sum --quiet -c SHA256SUMS\n\
+         ```\n\n\
+         Owners, permissions and extended attributes of further sources come back to root alone, by\n\n\
+         ```sh\n\
+         tar --zstd -xpf {file} -C restored --numeric-owner --xattrs --xattrs-include='*'\n\
          ```\n\n",
         manifest.version, manifest.cluster, manifest.frozen_at
     );

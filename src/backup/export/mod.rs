@@ -4,6 +4,7 @@
 //! lies its own checksum. It is written under another name, synced, read again whole, and only then gets its own.
 
 mod guide;
+mod members;
 mod read;
 mod write;
 
@@ -40,7 +41,7 @@ fn member(path: &SnapshotPath) -> Vec<u8> {
         .as_bytes()
         .strip_prefix(b"/")
         .unwrap_or(path.as_bytes());
-    match relative.starts_with(b"database/") {
+    match relative == b"database" || relative.starts_with(b"database/") {
         true => relative.to_vec(),
         false => [b"files/", relative].concat(),
     }

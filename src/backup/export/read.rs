@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use tar::EntryType;
 use tokio_util::sync::CancellationToken;
 
 use super::{GUIDE, MANIFEST, SUMS, member};
@@ -26,6 +27,8 @@ const TOLD: usize = 1000;
 pub struct Verified {
     pub files: u64,
     pub bytes: u64,
+    /// Directories and symbolic links.
+    pub others: u64,
     /// As of when its data is.
     pub frozen_at: Option<jiff::Timestamp>,
     /// Empty where all is well.
@@ -69,10 +72,19 @@ pub fn verify(file: &Path) -> anyhow::Result<Verified> {
 
 /// # Errors
 /// The first that is wrong.
-pub(super) fn verify_with(file: &Path, cancel: &CancellationToken) -> anyhow::Result<()> {
-    match unpack(file, cancel)?.findings.first() {
-        None => Ok(()),
+pub(super) fn verify_with(
+    file: &Path,
+    others: u64,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    let verified = unpack(file, cancel)?;
+    match verified.findings.first() {
         Some(finding) => bail!("{finding}"),
+        None if verified.others == others => Ok(()),
+        None => bail!(
+            "{} directories and links are in it, and {others} were written",
+            verified.others
+        ),
     }
 }
 
@@ -81,7 +93,7 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
     let decoder = zstd::Decoder::new(BufReader::with_capacity(256 << 10, file))?;
     let mut tar = tar::Archive::new(decoder);
     let mut verified = Verified::default();
-    let mut wanted: Option<HashMap<Vec<u8>, FileRecord>> = None;
+    let mut wanted: Option<Wanted> = None;
     let mut described = Described::default();
     for entry in tar.entries().context("it is no archive of tar and zstd")? {
         if cancel.is_cancelled() {
@@ -90,9 +102,24 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
         let mut entry = entry.context("it is cut off, or damaged")?;
         let name = entry.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&name).escape_debug().to_string();
-        if !entry.header().entry_type().is_file() {
-            verified.find(format!("{shown} is no file"));
-            continue;
+        match (entry.header().entry_type(), &mut wanted) {
+            (EntryType::Regular, _) => {}
+            (EntryType::Directory | EntryType::Symlink, Some(_)) => {
+                verified.others += 1;
+                continue;
+            }
+            (EntryType::Link, Some(wanted)) => {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                verified.files += 1;
+                if let Err(what) = is_other_name(wanted, &name, &target) {
+                    verified.find(format!("{shown} {what}"));
+                }
+                continue;
+            }
+            _ => {
+                verified.find(format!("{shown} is no file, directory or link"));
+                continue;
+            }
         }
         let size = entry.size();
         match (name.as_slice(), &mut wanted) {
@@ -102,17 +129,22 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
                 described.manifest = Some(sha256);
                 verified.frozen_at = Some(manifest.frozen_at);
                 let records = manifest.files.into_iter();
-                wanted = Some(records.map(|file| (member(&file.path), file)).collect());
+                wanted = Some(
+                    records
+                        .map(|file| (member(&file.path), (file, State::Missing)))
+                        .collect(),
+                );
             }
             (b"SHA256SUMS", Some(_)) if described.sums.is_none() => {
                 described.sums = Some(small(&mut entry, size)?);
             }
             (_, None) => bail!("{shown} comes before {MANIFEST}"),
             (name, Some(wanted)) => {
-                let Some(record) = wanted.remove(name) else {
+                let Some((record, state @ State::Missing)) = wanted.get_mut(name) else {
                     verified.find(format!("{shown} is not in the manifest, or there twice"));
                     continue;
                 };
+                *state = State::There;
                 if size != record.size {
                     verified.find(format!(
                         "{shown} has {size} bytes; the manifest says {}",
@@ -135,7 +167,10 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
     let Some(left) = wanted else {
         bail!("{MANIFEST} is not in it")
     };
-    for name in left.into_keys() {
+    let missing = left
+        .into_iter()
+        .filter(|(_, (_, state))| *state == State::Missing);
+    for (name, _) in missing {
         verified.find(format!(
             "{} is missing",
             String::from_utf8_lossy(&name).escape_debug()
@@ -143,6 +178,33 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
     }
     described.compare(&mut verified);
     Ok(verified)
+}
+
+/// Files of the manifest by their members' names.
+type Wanted = HashMap<Vec<u8>, (FileRecord, State)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Missing,
+    There,
+}
+
+/// That a member is a further name of a file that came before it, which is to have the same content.
+fn is_other_name(wanted: &mut Wanted, name: &[u8], target: &[u8]) -> Result<(), String> {
+    let Some((first, State::There)) = wanted.get(target) else {
+        return Err("is a further name of what did not come before it".to_owned());
+    };
+    let (size, sha256) = (first.size, first.sha256.clone());
+    match wanted.get_mut(name) {
+        Some((record, state @ State::Missing)) => {
+            *state = State::There;
+            match (record.size, &record.sha256) == (size, &sha256) {
+                true => Ok(()),
+                false => Err("is another name of a file with another content".to_owned()),
+            }
+        }
+        _ => Err("is not in the manifest, or there twice".to_owned()),
+    }
 }
 
 impl Verified {

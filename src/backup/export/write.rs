@@ -1,26 +1,24 @@
 //! Writing an export: everything is hashed on its way, and compared with the manifest.
 
 use std::{
-    ffi::OsStr,
     fs::{self, File},
-    io::{self, BufWriter, Read as _, Write as _},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    },
+    io::{self, BufWriter, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    thread,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use super::{ENDING, GUIDE, MANIFEST, SUMS, guide::guide, member, read::verify_with, sum_line};
+use super::{
+    ENDING, GUIDE, MANIFEST, SUMS, guide::guide, member, members::Members, read::verify_with,
+    sum_line,
+};
 use crate::{
     backup::{
-        read_back::{Hashing, differs},
-        repository::{Hand, Progress, RepositoryError, SnapshotReader},
+        read_back::Hashing,
+        repository::{Hand, SnapshotReader},
     },
-    domain::backup::manifest::{FileRecord, Manifest},
+    domain::backup::manifest::Manifest,
 };
 
 /// Speed before size: what is in the repository is there for the long run.
@@ -52,9 +50,9 @@ pub fn write(
         .with_context(|| format!("could not make {}", directory.display()))?;
     let name = free_name(directory, manifest)?;
     let partial = Partial(directory.join(format!("{name}.partial")));
-    let (sha256, bytes) = pack(&partial.0, &name, reader, manifest, hand)
+    let (sha256, bytes, others) = pack(&partial.0, &name, reader, manifest, hand)
         .with_context(|| format!("could not write the export {name}"))?;
-    verify_with(&partial.0, &hand.cancel)
+    verify_with(&partial.0, others, &hand.cancel)
         .context("the export that was written does not read well")?;
     let sidecar = directory.join(format!("{name}.sha256"));
     let about = || format!("could not finish the export {name}");
@@ -106,7 +104,7 @@ fn pack(
     reader: &dyn SnapshotReader,
     manifest: &Manifest,
     hand: &Hand,
-) -> anyhow::Result<(String, u64)> {
+) -> anyhow::Result<(String, u64, u64)> {
     drop(fs::remove_file(path));
     let file = fs::OpenOptions::new()
         .write(true)
@@ -129,57 +127,15 @@ fn pack(
         let mut header = header(bytes.len() as u64, at);
         tar.append_data(&mut header, name, bytes.as_slice())?;
     }
-    let mut done = Progress::default();
-    for file in &manifest.files {
-        append(&mut tar, reader, file, hand, &mut done)?;
-    }
+    let others = Members::new(&mut tar, reader, manifest, hand).append_all()?;
     let (buffered, sha256, bytes) = tar.into_inner()?.finish()?.into_all();
     let file = buffered.into_inner().map_err(|error| error.into_error())?;
     file.sync_all()?;
-    Ok((sha256, bytes))
+    Ok((sha256, bytes, others))
 }
 
-/// What is read comes through a pipe, as the archive wants to read and the snapshot to write.
-fn append(
-    tar: &mut tar::Builder<impl io::Write>,
-    reader: &dyn SnapshotReader,
-    file: &FileRecord,
-    hand: &Hand,
-    done: &mut Progress,
-) -> anyhow::Result<()> {
-    if hand.cancel.is_cancelled() {
-        return Err(RepositoryError::Cancelled.into());
-    }
-    let member = member(&file.path);
-    let mut header = header(file.size, file.mtime / 1_000_000_000);
-    let (from, mut to) = io::pipe()?;
-    let before = *done;
-    let (appended, read) = thread::scope(|scope| {
-        let read = scope.spawn(move || {
-            let mut done = before;
-            let differs = differs(reader, file, &mut to, hand, &mut done);
-            drop(to);
-            (differs, done)
-        });
-        // Not more than the header says, whatever comes; and all of it is taken, or the other end would wait.
-        let mut limited = from.take(file.size);
-        let name = Path::new(OsStr::from_bytes(&member));
-        let appended = tar.append_data(&mut header, name, &mut limited);
-        let rest = io::copy(&mut limited.into_inner(), &mut io::sink());
-        (appended.and(rest.map(drop)), read.join())
-    });
-    let Ok((differs, now)) = read else {
-        bail!("the thread that reads {} panicked", file.path);
-    };
-    *done = now;
-    if let Some(what) = differs? {
-        return Err(RepositoryError::Damaged { what }.into());
-    }
-    appended?;
-    Ok(())
-}
-
-fn header(size: u64, at: i64) -> tar::Header {
+/// Of what is the server's own: for whoever unpacks it.
+pub(super) fn header(size: u64, at: i64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_size(size);
     header.set_mode(0o600);

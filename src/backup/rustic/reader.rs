@@ -15,7 +15,7 @@ use rustic_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::directories::{Directories, Directory};
+use self::directories::{Directories, Directory, Known};
 use super::{
     error::{damaged, other, other_io},
     gate::Operation,
@@ -23,7 +23,9 @@ use super::{
     session, snapshots,
 };
 use crate::{
-    backup::repository::{Entry, EntryKind, RepositoryError, Result, SnapshotId, SnapshotReader},
+    backup::repository::{
+        Entry, EntryKind, Met, RepositoryError, Result, SnapshotId, SnapshotReader,
+    },
     domain::backup::manifest::SnapshotPath,
 };
 
@@ -69,18 +71,24 @@ impl Reader {
         })
     }
 
-    fn walk(
+    /// All that is in a directory. One that is damaged is told, and what is beside it comes all the same.
+    fn walk_in(
         &self,
-        directory: &Directory,
+        tree: TreeId,
         path: &SnapshotPath,
-        each: &mut dyn FnMut(Entry) -> Result<()>,
+        each: &mut dyn FnMut(Met) -> Result<()>,
     ) -> Result<()> {
+        let directory = match self.directory(tree, path) {
+            Err(RepositoryError::Damaged { what }) => {
+                return each(Met::Damaged(path.clone(), what));
+            }
+            directory => directory?,
+        };
         for known in &directory.entries {
             let path = path.join(&known.name);
-            each(known.entry(&path))?;
+            each(Met::Entry(known.entry(&path)))?;
             if let Some(subtree) = known.subtree {
-                let below = self.directory(subtree, &path)?;
-                self.walk(&below, &path, each)?;
+                self.walk_in(subtree, &path, each)?;
             }
         }
         Ok(())
@@ -88,10 +96,8 @@ impl Reader {
 }
 
 impl SnapshotReader for Reader {
-    fn entries(&self, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
-        let root = SnapshotPath(Vec::new());
-        let directory = self.directory(self.directories.root, &root)?;
-        self.walk(&directory, &root, each)
+    fn walk(&self, each: &mut dyn FnMut(Met) -> Result<()>) -> Result<()> {
+        self.walk_in(self.directories.root, &SnapshotPath(Vec::new()), each)
     }
 
     fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>> {
@@ -99,6 +105,25 @@ impl SnapshotReader for Reader {
             .directories
             .find(path, |tree, path| self.directory(tree, path))?;
         Ok(found.map(|known| known.entry(path)))
+    }
+
+    fn children(
+        &self,
+        path: &SnapshotPath,
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>> {
+        let read = |tree, path: &SnapshotPath| self.directory(tree, path);
+        let Some(directory) = self.directories.at(path, read)? else {
+            return Ok(None);
+        };
+        let is_after = |known: &&Known| after.is_none_or(|after| after < known.name.as_slice());
+        let entries = directory.entries.iter().filter(is_after).take(most);
+        Ok(Some(
+            entries
+                .map(|known| known.entry(&path.join(&known.name)))
+                .collect(),
+        ))
     }
 
     fn read(&self, file: &Entry, into: &mut dyn Write, cancel: &CancellationToken) -> Result<()> {

@@ -94,6 +94,12 @@ impl SnapshotPath {
         &self.0
     }
 
+    /// Whether a path is this one, or leads from here on.
+    pub fn contains(&self, path: &Self) -> bool {
+        let rest = path.0.strip_prefix(self.0.as_slice());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    }
+
     /// What is called `name` in it.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {

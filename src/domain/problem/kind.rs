@@ -13,6 +13,7 @@ text_enum! {
         BackupFailed = "backup.failed",
         BackupNever = "backup.never",
         BackupNoneEnabled = "backup.none_enabled",
+        BackupNotDrilled = "backup.not_drilled",
         BackupOverdue = "backup.overdue",
         BackupPartial = "backup.partial",
         BackupRetentionFrozen = "backup.retention_frozen",
@@ -104,6 +105,10 @@ impl ProblemKind {
             Self::BackupNoneEnabled => (
                 Warning,
                 "enable one, such as by `bellctl backup policy enable daily-full`",
+            ),
+            Self::BackupNotDrilled => (
+                Warning,
+                "let the server's role make databases (ALTER ROLE … CREATEDB), and drill by `bellctl backup drill --wait`",
             ),
             Self::BackupOverdue => (
                 Critical,

@@ -215,6 +215,7 @@ impl BackupsProbe {
                 let last = store
                     .evidence_newest(level, Some(policy.id.as_str()))
                     .await?;
+                told.untried(&policy.resource_name(), last.as_ref());
                 told.failed(&policy.resource_name(), last);
             }
         }
@@ -372,6 +373,16 @@ impl Told {
         if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
             let kind = ProblemKind::BackupVerificationFailed;
             self.tell(kind, subject.to_owned(), last.message, last.at);
+        }
+    }
+
+    /// A database that was never restored is none that can be.
+    fn untried(&mut self, subject: &str, last: Option<&Evidence>) {
+        let untried = last.filter(|last| last.finding == Finding::NotPossible);
+        if let Some(last) = untried.filter(|last| last.level == Level::Database) {
+            let message = format!("the last drill has restored no database: {}", last.message);
+            let kind = ProblemKind::BackupNotDrilled;
+            self.tell(kind, subject.to_owned(), message, last.at);
         }
     }
 

@@ -178,6 +178,42 @@ impl Elsewhere {
         }
     }
 
+    /// PostgreSQL: gives a database another name.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] where there is one of that name.
+    pub async fn rename_database(&self, from: &str, to: &str) -> Result<()> {
+        let rename = format!("ALTER DATABASE {} RENAME TO {}", quoted(from), quoted(to));
+        match self.db.execute_unprepared(&rename).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.to_string().contains("already exists") => {
+                Err(Error::AlreadyExists {
+                    what: Thing::Database,
+                    id: to.to_owned(),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// PostgreSQL: the major version of the server.
+    pub async fn major_version(&self) -> Result<u32> {
+        let select = Sql::new(
+            self.db.get_database_backend(),
+            "SELECT current_setting('server_version_num') AS text",
+        )
+        .done();
+        let row = self.db.query_one_raw(select).await?;
+        let text = match &row {
+            Some(row) => Text::from_query_result(row, "")?.text,
+            None => String::new(),
+        };
+        let number: u32 = text
+            .parse()
+            .map_err(|_| Error::internal(format!("the server's version is {text:?}")))?;
+        Ok(number / 10_000)
+    }
+
     /// PostgreSQL: drops a database where it is there, whoever is connected to it.
     pub async fn drop_database(&self, name: &str) -> Result<()> {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name));

@@ -34,6 +34,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Plans that were noted for runs, by `run:{uuid}`; also of runs that have ended. At most 1,000.
+    pub async fn restore_plans_of_runs<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
+        let select = self
+            .sql("SELECT token_hash, body FROM restore_plans WHERE token_hash LIKE 'run:%'")
+            .done();
+        let rows: Vec<Noted> = self.all(select).await?;
+        rows.into_iter()
+            .map(|row| Ok((row.token_hash, convert::read(&row.body)?)))
+            .collect()
+    }
+}
+
+/// A plan with its key.
+#[derive(Debug, sea_orm::FromQueryResult)]
+struct Noted {
+    token_hash: String,
+    body: String,
+}
+
 impl Tx {
     /// Keeps a plan, and forgets those that are over.
     ///

@@ -1,6 +1,8 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod alone;
 mod archives;
+mod browsing;
 mod disaster;
 mod dumps;
 mod engine;
@@ -8,10 +10,12 @@ mod faults;
 mod faulty;
 mod keeping;
 mod landed;
+mod likeness;
 mod neighbours;
 mod passwords;
 mod policies;
 pub(crate) mod restic;
+mod restores;
 mod running;
 mod sources;
 pub(crate) mod vault;

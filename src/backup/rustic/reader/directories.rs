@@ -13,12 +13,14 @@ use rustic_core::{
 
 use super::super::{gate::lock, source::node::unix_permissions};
 use crate::{
-    backup::repository::{Entry, EntryKind, Result},
+    backup::repository::{Entry, EntryKind, RepositoryError, Result},
     domain::backup::manifest::SnapshotPath,
 };
 
 /// Entries, and pieces of files, that are kept: some hundred bytes each.
 const WEIGHT_AT_MOST: usize = 60_000;
+/// Directories that are known not to be readable.
+const DAMAGED_AT_MOST: usize = 1000;
 
 /// A directory, its entries by their names.
 pub(super) struct Directory {
@@ -33,6 +35,9 @@ pub(super) struct Known {
     size: u64,
     mtime: i64,
     mode: u32,
+    owner: Option<(u32, u32)>,
+    shared: Option<(u64, u64)>,
+    attributes: Vec<(String, Vec<u8>)>,
     content: Vec<DataId>,
     pub(super) subtree: Option<TreeId>,
 }
@@ -52,6 +57,8 @@ pub(super) struct Directories {
 #[derive(Default)]
 struct Kept {
     directories: HashMap<TreeId, (Arc<Directory>, u64)>,
+    /// Why some cannot be read: each file that is in one asks for it.
+    damaged: HashMap<TreeId, String>,
     weight: usize,
     uses: u64,
 }
@@ -94,6 +101,23 @@ impl Directories {
         Ok(None)
     }
 
+    /// The directory at a path; none where there is none.
+    pub(super) fn at(
+        &self,
+        path: &SnapshotPath,
+        read: impl Fn(TreeId, &SnapshotPath) -> Result<Directory>,
+    ) -> Result<Option<Arc<Directory>>> {
+        if path.as_bytes().iter().all(|byte| *byte == b'/') {
+            let root = SnapshotPath(Vec::new());
+            return self.directory(self.root, &root, &read).map(Some);
+        }
+        let found = self.find(path, &read)?;
+        let Some(tree) = found.and_then(|found| found.subtree) else {
+            return Ok(None);
+        };
+        self.directory(tree, path, &read).map(Some)
+    }
+
     /// Read without the lock held: others go on meanwhile, and the same one twice does no harm.
     fn directory(
         &self,
@@ -102,20 +126,35 @@ impl Directories {
         read: &impl Fn(TreeId, &SnapshotPath) -> Result<Directory>,
     ) -> Result<Arc<Directory>> {
         if let Some(kept) = lock(&self.kept).get(&tree) {
-            return Ok(kept);
+            return kept;
         }
-        let directory = Arc::new(read(tree, path)?);
+        let directory = match read(tree, path) {
+            Err(RepositoryError::Damaged { what }) => {
+                lock(&self.kept).put_damaged(tree, &what);
+                return Err(RepositoryError::Damaged { what });
+            }
+            read => Arc::new(read?),
+        };
         lock(&self.kept).put(tree, &directory);
         Ok(directory)
     }
 }
 
 impl Kept {
-    fn get(&mut self, tree: &TreeId) -> Option<Arc<Directory>> {
+    fn get(&mut self, tree: &TreeId) -> Option<Result<Arc<Directory>>> {
+        if let Some(what) = self.damaged.get(tree) {
+            return Some(Err(RepositoryError::Damaged { what: what.clone() }));
+        }
         self.uses += 1;
         let (directory, used) = self.directories.get_mut(tree)?;
         *used = self.uses;
-        Some(Arc::clone(directory))
+        Some(Ok(Arc::clone(directory)))
+    }
+
+    fn put_damaged(&mut self, tree: TreeId, what: &str) {
+        if self.damaged.len() < DAMAGED_AT_MOST {
+            self.damaged.insert(tree, what.to_owned());
+        }
     }
 
     /// The one that was not used for longest goes first; the newest stays, however large it is.
@@ -147,7 +186,7 @@ impl Directory {
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         let weight = entries
             .iter()
-            .map(|known| 1 + known.content.len() / 8)
+            .map(|known| 1 + known.content.len() / 8 + known.attributes.len())
             .sum();
         Some(Self { entries, weight })
     }
@@ -192,6 +231,15 @@ impl Known {
             size: node.meta.size,
             mtime: i64::try_from(mtime).unwrap_or_default(),
             mode: unix_permissions(node.meta.mode.unwrap_or_default()),
+            owner: node.meta.uid.zip(node.meta.gid),
+            shared: (node.meta.links > 1 && node.meta.device_id != 0)
+                .then_some((node.meta.device_id, node.meta.inode)),
+            attributes: node
+                .meta
+                .extended_attributes
+                .into_iter()
+                .map(|one| (one.name, one.value.unwrap_or_default()))
+                .collect(),
             content: node.content.unwrap_or_default(),
             subtree: node.subtree,
         }
@@ -208,6 +256,9 @@ impl Known {
             size: self.size,
             mtime: self.mtime,
             mode: self.mode,
+            owner: self.owner,
+            shared: self.shared,
+            attributes: self.attributes.clone(),
         }
     }
 }

@@ -48,11 +48,7 @@ pub(crate) struct StepBar {
 impl StepBar {
     pub(crate) fn new(name: &str) -> Self {
         Self {
-            bar: bar(
-                name,
-                0,
-                "{msg} [{bar:30}] {bytes} of {total_bytes}, {elapsed}",
-            ),
+            bar: bar(name, 0, steps_template(0)),
             name: name.to_owned(),
             told: std::cell::RefCell::default(),
         }
@@ -69,8 +65,12 @@ impl StepBar {
             (phase, _) => phase,
         };
         let unsigned = |count: i64| u64::try_from(count).unwrap_or_default();
+        let total = unsigned(progress.total_bytes);
+        if let Ok(style) = ProgressStyle::with_template(steps_template(total)) {
+            self.bar.set_style(style);
+        }
         self.bar
-            .set_length(unsigned(progress.total_bytes.max(progress.done_bytes)));
+            .set_length(total.max(unsigned(progress.done_bytes)));
         self.bar.set_position(unsigned(progress.done_bytes));
         let files = match progress.done_files {
             0 => String::new(),
@@ -92,6 +92,14 @@ impl StepBar {
 
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Of a step whose end is not known no bar is drawn: one of 0 bytes would be full before it has begun.
+fn steps_template(total: u64) -> &'static str {
+    match total {
+        0 => "{msg} {bytes}, {elapsed}",
+        _ => "{msg} [{bar:30}] {bytes} of {total_bytes}, {elapsed}",
     }
 }
 
@@ -119,6 +127,22 @@ fn bar(text: &str, length: u64, template: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
+    // A bar of nothing would be full before anything is known.
+    if length == 0 {
+        bar.unset_length();
+    }
     bar.set_message(plain(text));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_drawn_only_where_the_end_is_known() {
+        assert!(!steps_template(0).contains("{bar"));
+        assert!(!steps_template(0).contains("{total_bytes}"));
+        assert!(steps_template(1).contains("{bar"));
+    }
 }

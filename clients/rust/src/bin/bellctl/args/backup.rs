@@ -41,6 +41,16 @@ pub(crate) enum BackupCommand {
         /// The restore point.
         point: PointName,
     },
+    /// Lists what is in a directory of a restore point.
+    #[command(
+        after_help = "Examples:\n  bellctl backup ls latest\n  bellctl backup ls latest /sources/www/srv/www --all"
+    )]
+    Ls(LsArgs),
+    /// Reads one file of a restore point: onto standard output, or into a file.
+    #[command(
+        after_help = "Dumps of databases, and what else may hold secrets, come back by `bellctl backup restore` alone.\n\nExamples:\n  bellctl backup cat latest /sources/www/srv/www/index.html\n  bellctl backup cat 01977c5e /sources/www/srv/www/logo.png --file logo.png"
+    )]
+    Cat(CatArgs),
     /// Verifies a restore point.
     #[command(
         after_help = "Examples:\n  bellctl backup verify latest --wait\n  bellctl backup verify 01977c5e --level read --wait"
@@ -176,6 +186,33 @@ pub(crate) struct ListPointsArgs {
     pub(crate) removed: bool,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+/// Flags of `backup ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    /// The restore point.
+    pub(crate) point: PointName,
+    /// The directory, such as /sources/www. Default: the uppermost.
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) path: String,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+/// Flags of `backup cat`.
+#[derive(Args, Debug)]
+pub(crate) struct CatArgs {
+    /// The restore point.
+    pub(crate) point: PointName,
+    /// The file, as `backup ls` shows it.
+    pub(crate) path: String,
+    /// Where to write it. Default: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<std::path::PathBuf>,
+    /// Overwrite the file where it is there.
+    #[arg(long, requires = "file")]
+    pub(crate) force: bool,
 }
 
 /// Flags of `backup verify`.

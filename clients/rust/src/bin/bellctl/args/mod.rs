@@ -18,7 +18,7 @@ use clap_complete::Shell;
 
 pub(crate) use self::{
     backup::{
-        ApplyRetentionArgs, BackupCommand, EvidenceArgs, KeepArgs, ListPointsArgs,
+        ApplyRetentionArgs, BackupCommand, CatArgs, EvidenceArgs, KeepArgs, ListPointsArgs, LsArgs,
         PlanRetentionArgs, PointName, PolicyCommand, PolicyFields, PolicyName, RemovePointArgs,
         RestoreArgs, RunBackupArgs, VerifyArgs, WaitFlag,
     },

@@ -11,7 +11,9 @@ use watchbell_client::{
 
 use crate::{
     args::{BackupCommand, Format, PointName, RunBackupArgs, VerifyArgs, WaitFlag},
-    commands::{backup_keep, backup_policy, backup_restore, backup_show, run_view::one_line},
+    commands::{
+        backup_files, backup_keep, backup_policy, backup_restore, backup_show, run_view::one_line,
+    },
     exit::Exit,
     failure::Failure,
     name::{RunName, short, short_run},
@@ -30,6 +32,8 @@ pub(super) async fn run(session: &Session, command: &BackupCommand) -> Result<Ex
         BackupCommand::Watch { run } => watch(session, run.as_ref()).await,
         BackupCommand::List(args) => backup_show::list(session, args).await,
         BackupCommand::Show { point } => backup_show::show(session, point).await,
+        BackupCommand::Ls(args) => backup_files::ls(session, args).await,
+        BackupCommand::Cat(args) => backup_files::cat(session, args).await,
         BackupCommand::Verify(args) => verify(session, args).await,
         BackupCommand::Drill(wait) => {
             let latest = PointName("latest".to_owned());

@@ -3,6 +3,7 @@
 
 mod agenda;
 mod backup;
+mod backup_files;
 mod backup_keep;
 mod backup_policy;
 mod backup_restore;

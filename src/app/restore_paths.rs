@@ -1,0 +1,91 @@
+//! Single files of a restore point, without an instance and its server: people need one file far more often than a
+//! machine.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    Ports,
+    candidates::of_cluster,
+    restore::{Account, Wish, choose, open_offline},
+};
+use crate::{
+    backup::repository::Progress,
+    domain::backup::{
+        manifest::{FileError, Manifest, SnapshotPath},
+        point::MISSING_SHOWN,
+    },
+};
+
+/// Restores what begins with one of the wish's paths into a new directory, and nothing else.
+///
+/// # Errors
+/// What stands in the way; [`Account::lacks`] says what is not as it was.
+pub async fn restore_paths(
+    ports: &Ports,
+    wish: &Wish,
+    into: &Path,
+    told: Arc<dyn Fn(Progress) + Send + Sync>,
+) -> anyhow::Result<Account> {
+    let paths: Option<Vec<SnapshotPath>> = wish
+        .paths
+        .iter()
+        .map(|path| SnapshotPath::from_text(path).filter(|_| path.starts_with('/')))
+        .collect();
+    let paths = paths.context(
+        "--path: expected the beginning of a path in the restore point, such as /sources/www/srv/index.html",
+    )?;
+    let offline = open_offline(wish, ports).await?;
+    let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
+    let mut remarks = Vec::new();
+    let (chosen, manifest) = choose(&offline, &found, wish, &mut remarks).await?;
+    let begins = |path: &SnapshotPath| {
+        paths
+            .iter()
+            .any(|begin| path.as_bytes().starts_with(begin.as_bytes()))
+    };
+    if !manifest.files.iter().any(|file| begins(&file.path)) {
+        bail!(
+            "no file of restore point {} begins with {}",
+            chosen.id,
+            wish.paths.join(" or ")
+        );
+    }
+    let missing = tell_missing(&manifest, &paths, &mut remarks);
+    let manifest = Arc::new(manifest);
+    let restored = offline.restore(manifest.clone(), paths, into, told).await?;
+    let synced = std::fs::File::open(into).and_then(|into| Ok(rustix::fs::syncfs(into)?));
+    synced.with_context(|| format!("could not sync {}", into.display()))?;
+    Ok(Account {
+        point: chosen.id.to_string(),
+        frozen_at: manifest.frozen_at.to_string(),
+        files: restored.files,
+        bytes: restored.bytes,
+        lacks: restored.lines().collect(),
+        lacking: restored.lacking() + missing,
+        remarks,
+        ..Account::default()
+    })
+}
+
+/// What was never in the point; says how much that is.
+pub(super) fn tell_missing(
+    manifest: &Manifest,
+    paths: &[SnapshotPath],
+    remarks: &mut Vec<String>,
+) -> u64 {
+    let wanted = |error: &&FileError| {
+        let begins = |path: &SnapshotPath| error.path.as_bytes().starts_with(path.as_bytes());
+        paths.is_empty() || paths.iter().any(begins)
+    };
+    let missing: Vec<&FileError> = manifest.errors.iter().filter(wanted).collect();
+    let named = missing.iter().take(MISSING_SHOWN);
+    remarks.extend(named.map(|error| {
+        format!(
+            "never in the restore point: {}: {}",
+            error.path, error.message
+        )
+    }));
+    missing.len() as u64
+}

@@ -1,0 +1,105 @@
+//! What a look at stored data has found, in words.
+
+use super::{
+    repository::{Checked, Progress},
+    work::Job,
+};
+use crate::domain::backup::{Finding, Level};
+
+/// Damage that the log tells, and that evidence names.
+pub(super) const LOGGED: usize = 100;
+const NAMED: usize = 3;
+/// Characters of one thing that is named.
+const SHORT: usize = 200;
+
+/// What a verification has found, besides its evidence.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) level: Level,
+    pub(super) finding: Finding,
+    pub(super) message: String,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+impl Found {
+    /// Both in one: what one of them has found wrong is wrong.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            level: self.level,
+            finding: match self.finding {
+                Finding::Passed => other.finding,
+                finding => finding,
+            },
+            message: format!("{}; {}", self.message, other.message),
+            files: self.files + other.files,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -> Found {
+    for damage in checked.damage.iter().take(LOGGED) {
+        job.log(format!("damaged: {damage}"));
+    }
+    let named: Vec<String> = checked.damage.iter().take(NAMED).map(short).collect();
+    Found {
+        level,
+        finding: match checked.damage.is_empty() {
+            true => Finding::Passed,
+            false => Finding::Failed,
+        },
+        message: match checked.damage.len() {
+            0 => format!("{what} is whole"),
+            count => format!("{what} is damaged in {count} places: {}", named.join("; ")),
+        },
+        files: checked.packs_read,
+        bytes: checked.bytes_read,
+    }
+}
+
+pub(super) fn of_files(
+    job: &Job,
+    level: Level,
+    differing: &[String],
+    done: Progress,
+    what: &str,
+) -> Found {
+    for one in differing.iter().take(LOGGED) {
+        job.log(format!("damaged: {one}"));
+    }
+    let named: Vec<String> = differing.iter().take(NAMED).map(short).collect();
+    Found {
+        level,
+        finding: match differing.is_empty() {
+            true => Finding::Passed,
+            false => Finding::Failed,
+        },
+        message: match differing.len() {
+            0 => format!("{what}: {} files are as they were", done.files),
+            count => format!("{what}: {count} differ: {}", named.join("; ")),
+        },
+        files: done.files,
+        bytes: done.bytes,
+    }
+}
+
+/// The beginning of what a library says of some damage: the log has all of it, and whoever watches one line.
+fn short(text: &String) -> String {
+    match text.char_indices().nth(SHORT) {
+        None => text.clone(),
+        Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_text_are_cut_where_people_read_them_first() {
+        let page = "ä".repeat(5000);
+        assert_eq!(short(&page).chars().count(), SHORT + 1);
+        assert_eq!(short(&"brief".to_owned()), "brief");
+    }
+}

@@ -1,0 +1,152 @@
+//! What an entry is besides its content: owner, extended attributes, permissions, times. Set by the rights that there
+//! are; what could not be set is said.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+
+use rustix::{
+    fs::{
+        AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown,
+        fgetxattr, fsetxattr, fstat, futimens, lgetxattr, lsetxattr, statat, utimensat,
+    },
+    io::Errno,
+};
+
+use crate::backup::repository::Entry;
+
+const NANOS: i64 = 1_000_000_000;
+/// Set-uid and set-gid.
+const OF_ITS_OWNER: u32 = 0o6000;
+/// Seconds that a file system may round a time by, as FAT does.
+const GRAIN: u64 = 2;
+
+/// Sets everything of a file or directory that is open; says what could not be set. Without `owned` it stays whoever's
+/// it is.
+pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Option<String> {
+    let mut lacks = Vec::new();
+    let wanted = entry.owner.filter(|_| owned);
+    let has_owner = match (wanted, fstat(file)) {
+        (None, _) => entry.owner.is_none(),
+        (Some(owner), Ok(stat)) if owner == (stat.st_uid, stat.st_gid) => true,
+        (Some((uid, gid)), _) => {
+            let group = Some(Gid::from_raw(gid));
+            let set = fchown(file, Some(Uid::from_raw(uid)), group);
+            if let Err(error) = set {
+                // A group of one's own may be set by anyone.
+                let _ = fchown(file, None, group);
+                lacks.push(format!("owner {uid}:{gid} ({error})"));
+            }
+            set.is_ok()
+        }
+    };
+    for (name, value) in &entry.attributes {
+        let name = name.as_str();
+        if let Err(error) = fsetxattr(file, name, value, XattrFlags::empty()) {
+            let mut there = Vec::with_capacity(value.len() + 1);
+            let same = fgetxattr(file, name, rustix::buffer::spare_capacity(&mut there)).is_ok();
+            if !(same && there == *value) {
+                lacks.push(attribute(name, error));
+            }
+        }
+    }
+    // Set-uid is the right to be its owner: it would be another's.
+    let mode = match has_owner {
+        true => entry.mode & 0o7777,
+        false => entry.mode & 0o7777 & !OF_ITS_OWNER,
+    };
+    if let Err(error) = fchmod(file, Mode::from_raw_mode(mode)) {
+        lacks.push(format!("permissions {mode:o} ({error})"));
+    }
+    if let Err(error) = futimens(file, &times(entry)) {
+        lacks.push(format!("time ({error})"));
+    }
+    // What was accepted and not done is no better.
+    match fstat(file) {
+        Ok(stat) => lacks.extend(differs(&stat, entry, owned, &lacks)),
+        Err(error) => lacks.push(format!("could not look at it ({error})")),
+    }
+    said(lacks)
+}
+
+/// Sets everything of a link that can be set of one, and never follows it.
+pub(super) fn set_of_link(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    entry: &Entry,
+    owned: bool,
+) -> Option<String> {
+    let mut lacks = Vec::new();
+    if let Some((uid, gid)) = entry.owner.filter(|_| owned) {
+        let is = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| (uid, gid) == (stat.st_uid, stat.st_gid));
+        let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        if !is && let Err(error) = chownat(directory, name, user, group, flags) {
+            lacks.push(format!("owner {uid}:{gid} ({error})"));
+        }
+    }
+    let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    for (name, value) in &entry.attributes {
+        let name = name.as_str();
+        if let Err(error) = lsetxattr(path.as_slice(), name, value, XattrFlags::empty()) {
+            let mut there = Vec::with_capacity(value.len() + 1);
+            let spare = rustix::buffer::spare_capacity(&mut there);
+            let same = lgetxattr(path.as_slice(), name, spare).is_ok();
+            if !(same && there == *value) {
+                lacks.push(attribute(name, error));
+            }
+        }
+    }
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    if let Err(error) = utimensat(directory, name, &times(entry), flags) {
+        lacks.push(format!("time ({error})"));
+    }
+    said(lacks)
+}
+
+fn differs(stat: &Stat, entry: &Entry, owned: bool, lacks: &[String]) -> Vec<String> {
+    let told = |what: &str| lacks.iter().any(|lack| lack.starts_with(what));
+    let mut more = Vec::new();
+    if let Some((uid, gid)) = entry.owner.filter(|_| owned)
+        && (stat.st_uid, stat.st_gid) != (uid, gid)
+        && !told("owner")
+    {
+        more.push(format!(
+            "owner {uid}:{gid} (it is {}:{})",
+            stat.st_uid, stat.st_gid
+        ));
+    }
+    // Of what stays the server's own, set-uid is not wanted either.
+    let wanted = match owned {
+        true => entry.mode & 0o7777,
+        false => entry.mode & 0o7777 & !OF_ITS_OWNER,
+    };
+    let is = stat.st_mode & 0o7777;
+    if is != wanted && !told("permissions") {
+        more.push(format!("permissions {wanted:o} (they are {is:o})"));
+    }
+    let seconds = entry.mtime.div_euclid(NANOS);
+    if GRAIN < stat.st_mtime.abs_diff(seconds) && !told("time") {
+        more.push("time (the file system has no such)".to_owned());
+    }
+    more
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let time = Timespec {
+        tv_sec: entry.mtime.div_euclid(NANOS),
+        tv_nsec: entry.mtime.rem_euclid(NANOS),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+fn attribute(name: &str, error: Errno) -> String {
+    format!("attribute {} ({error})", name.escape_debug())
+}
+
+fn said(lacks: Vec<String>) -> Option<String> {
+    (!lacks.is_empty()).then(|| lacks.join(", "))
+}

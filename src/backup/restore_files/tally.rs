@@ -1,0 +1,96 @@
+//! What a restore came to: how much is back, and by name what is not, or not as it was.
+
+/// Lines of each kind that are kept.
+const KEPT: usize = 1000;
+/// Lines of each kind that a message names.
+const NAMED: usize = 3;
+
+/// So many of something, and the first of them by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub count: u64,
+    /// At most 1,000.
+    pub lines: Vec<String>,
+}
+
+/// What a restore came to.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    pub files: u64,
+    pub bytes: u64,
+    pub directories: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// What is not in the repository as it was stored.
+    pub damaged: Tally,
+    /// What could not be made here, such as for the length of its name.
+    pub refused: Tally,
+    /// What came back, but for its owner, an attribute, or the like.
+    pub unset: Tally,
+    /// What is made anew by whoever needs it: devices and sockets.
+    pub left_out: Tally,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, line: impl Into<String>) {
+        self.count += 1;
+        if self.lines.len() < KEPT {
+            self.lines.push(line.into());
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The first few, and how many more there are.
+    fn named(&self) -> String {
+        let named: Vec<&str> = self.lines.iter().take(NAMED).map(String::as_str).collect();
+        let more = self.count.saturating_sub(named.len() as u64);
+        match more {
+            0 => named.join("; "),
+            more => format!("{}; and {more} more", named.join("; ")),
+        }
+    }
+}
+
+impl Restored {
+    /// What is not as it was, in one line; none where all is.
+    pub fn shortfall(&self) -> Option<String> {
+        let kinds = [
+            (&self.damaged, "did not come back whole"),
+            (&self.refused, "could not be made here"),
+            (&self.unset, "came back, but not all that they were"),
+        ];
+        let said: Vec<String> = kinds
+            .into_iter()
+            .filter(|(tally, _)| !tally.is_empty())
+            .map(|(tally, what)| format!("{} {what}: {}", tally.count, tally.named()))
+            .collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// How much is not as it was.
+    pub fn lacking(&self) -> u64 {
+        self.damaged.count + self.refused.count + self.unset.count
+    }
+
+    /// Everything that is to be told, line by line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let kinds = [
+            ("damaged", &self.damaged),
+            ("not made", &self.refused),
+            ("not set", &self.unset),
+            ("left out", &self.left_out),
+        ];
+        kinds.into_iter().flat_map(|(kind, tally)| {
+            let more = tally.count.saturating_sub(tally.lines.len() as u64);
+            let more = (0 < more).then(|| format!("{kind}: and {more} more"));
+            let lines = tally
+                .lines
+                .iter()
+                .map(move |line| format!("{kind}: {line}"));
+            lines.chain(more)
+        })
+    }
+}
