@@ -10,7 +10,7 @@ use super::{
     Backups, Made, export_run,
     full::{signed, snapshot_id},
     keeping::{PolicyPlan, thinned_key},
-    leftovers::{leftovers, of_removed},
+    leftovers::{leftovers, markers_of, of_removed},
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
     staging,
@@ -152,7 +152,7 @@ impl Backups {
                 .filter(|point| !gone.iter().any(|(gone, _)| gone.id == point.id))
                 .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
                 .collect();
-            let forget: Vec<SnapshotId> = gone
+            let mut forget: HashSet<SnapshotId> = gone
                 .iter()
                 .flat_map(|(point, _)| [&point.manifest_snapshot, &point.snapshot])
                 .filter(|id| !stay.contains(id.as_str()))
@@ -160,6 +160,8 @@ impl Backups {
                 .filter(|id| snapshots.iter().any(|snapshot| snapshot.id == *id))
                 .chain(orphans)
                 .collect();
+            forget.extend(markers_of(&snapshots, &forget));
+            let forget: Vec<SnapshotId> = forget.into_iter().collect();
             let of = repository.clone();
             job.step("forget", 0, move |_| Ok(of.forget(&forget)?))
                 .await?;

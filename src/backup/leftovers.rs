@@ -61,6 +61,35 @@ pub(super) fn leftovers(
         .collect()
 }
 
+/// Markers that speak of points whose manifests are all `gone`.
+pub(super) fn markers_of(snapshots: &[Snapshot], gone: &HashSet<SnapshotId>) -> Vec<SnapshotId> {
+    let stay = |one: &&Snapshot| !gone.contains(&one.id);
+    let described: HashSet<&str> = snapshots
+        .iter()
+        .filter(stay)
+        .filter(|one| is_manifest(one))
+        .filter_map(|one| word_of(&one.tags, "point"))
+        .collect();
+    let of_gone = |one: &&Snapshot| {
+        let marker = Marker::of(one);
+        marker.is_some_and(|marker| !described.contains(marker.point.to_string().as_str()))
+    };
+    let gone_point = |one: &&Snapshot| {
+        let point = word_of(&one.tags, "point");
+        let mut manifests = snapshots
+            .iter()
+            .filter(|other| gone.contains(&other.id) && is_manifest(other));
+        manifests.any(|other| word_of(&other.tags, "point") == point)
+    };
+    snapshots
+        .iter()
+        .filter(stay)
+        .filter(of_gone)
+        .filter(gone_point)
+        .map(|one| one.id.clone())
+        .collect()
+}
+
 /// Whether a manifest was made by a server that marks what it has verified, and bears no such mark.
 pub(super) fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
     let point = word_of(&manifest.tags, "point").and_then(|point| point.parse().ok());
@@ -204,6 +233,21 @@ mod tests {
         beside.push(manifest(6, 5, Some("theirs")));
         beside.push(snapshot(7, &["of-someone"]));
         assert!(gone(&beside, "2026-04-01T00:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn markers_go_with_the_last_manifest_that_they_speak_of() {
+        let snapshots = [
+            data(1, Some(OURS)),
+            manifest(2, 1, Some(OURS)),
+            verdict(3, 1),
+            manifest(4, 9, Some(OURS)),
+            verdict(5, 9),
+        ];
+        let gone = |byte: u8| SnapshotId(format!("{byte:02x}").repeat(32));
+        let marked = markers_of(&snapshots, &HashSet::from([gone(1), gone(2)]));
+        assert_eq!(marked, [gone(3)]);
+        assert!(markers_of(&snapshots, &HashSet::new()).is_empty());
     }
 
     #[test]

@@ -297,6 +297,15 @@ async fn obey_signals(stop: CancellationToken, cut: CancellationToken) {
     }
 }
 
+/// Has this process go on where its terminal goes, and where restic asks by a SIGHUP whether it lives, as `restic unlock`
+/// does of whoever holds a lock.
+pub(super) fn outlive_hangups(runtime: &tokio::runtime::Runtime) {
+    let _entered = runtime.enter();
+    if let Err(error) = signal(SignalKind::hangup()) {
+        warn!(%error, "a SIGHUP would end this process");
+    }
+}
+
 /// Signals that mean "read your files again" to other servers, and would end this one without stopping in order.
 async fn pass_over_signals() {
     let kinds = [
@@ -312,7 +321,8 @@ async fn pass_over_signals() {
         while heard.recv().await.is_some() {
             warn!(
                 "{name}: there is nothing to reload while the server runs; it goes on. \
-                 A changed configuration is read by a restart: SIGTERM stops it in order"
+                 A changed configuration is read by a restart: SIGTERM stops it in order. \
+                 `restic unlock` asks by a SIGHUP whether it lives"
             );
         }
     });

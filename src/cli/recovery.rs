@@ -29,7 +29,9 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
         paths: args.path,
     };
     let ports = commands::ports();
-    commands::runtime()?.block_on(async {
+    let runtime = commands::runtime()?;
+    commands::outlive_hangups(&runtime);
+    runtime.block_on(async {
         if args.list {
             let offline = app::open_offline(&wish, &ports).await?;
             for found in offline.points().await? {

@@ -10,6 +10,7 @@ use super::{Failed, RotatePassword, commands};
 
 pub(super) fn rotate(args: &RotatePassword) -> Result<(), Failed> {
     let config = Config::load(&args.common.flags()).map_err(Failed::Configuration)?;
+    commands::outlive_hangups(&commands::runtime()?);
     let (line, others) = rotated(&config, args)?;
     commands::say(&line)?;
     if 0 < others {

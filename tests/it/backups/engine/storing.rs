@@ -66,5 +66,6 @@ fn what_is_stored_comes_back() {
         assert_eq!((entry.size, entry.mtime), (file.size, file.mtime));
     }
     assert_eq!(reader.entry(&"/files/none".into()).unwrap(), None);
+    drop(reader);
     stage.comes_back(&archived.snapshot);
 }

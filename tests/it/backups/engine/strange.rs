@@ -48,6 +48,7 @@ fn names_are_kept_byte_for_byte() {
         let entry = reader.entry(&path).unwrap().unwrap();
         assert_eq!(content(&*reader, &entry).unwrap(), name);
     }
+    drop(reader);
     stage.comes_back(&archived.snapshot);
     let again = stage.archive_after(&archived);
     assert_eq!(
@@ -90,6 +91,7 @@ fn links_are_stored_as_links_and_never_followed() {
     let reader = stage.reader(&archived.snapshot);
     let entry = reader.entry(&"/files/odd".into()).unwrap().unwrap();
     assert_eq!(entry.kind, EntryKind::Link(odd.to_vec()));
+    drop(reader);
     stage.is_sound();
 }
 
