@@ -1,13 +1,19 @@
 //! `backup-cleanup`: forgets points that retention lets go, prunes in two phases, rotates exports, and sweeps what
 //! killed runs have left. The plan with its reasons is always stored, in the run's log.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::bail;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Backups, Made, export_run,
+    Backups, Made,
+    accept::ACCEPTED_TAG,
+    export_run,
     full::{MANIFEST_TAG, TAG, signed, snapshot_id},
     keeping::PolicyPlan,
     places::Place,
@@ -26,6 +32,9 @@ const PRUNE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long points that were removed, and evidence, are remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// Since when each policy's retention is frozen, by the policy's id.
+pub(super) const FROZEN_KEY: &str = "backup_retention_frozen";
+pub(super) type FrozenSince = BTreeMap<String, Timestamp>;
 /// Decisions that the log tells.
 const LOGGED: usize = 2000;
 
@@ -39,6 +48,7 @@ impl Backups {
             .await?;
         let plans = self.plan_retention(None, None).await?;
         tell(job, &plans);
+        self.note_frozen(job, &plans).await?;
         // What nobody has confirmed stays; what goes by other policies goes all the same.
         let (wait, go): (Vec<&PolicyPlan>, Vec<&PolicyPlan>) = plans
             .iter()
@@ -219,6 +229,26 @@ impl Backups {
         Ok(left)
     }
 
+    /// Since when each policy's retention is frozen, so that whoever looks knows for how long.
+    async fn note_frozen(&self, job: &Job, plans: &[PolicyPlan]) -> anyhow::Result<()> {
+        if job.dry_run() {
+            return Ok(());
+        }
+        let mut tx = job.begin().await?;
+        let before: FrozenSince = self.store().value(FROZEN_KEY).await?.unwrap_or_default();
+        let frozen = plans.iter().filter(|plan| plan.frozen.is_some());
+        let since = frozen.map(|plan| {
+            let known = before.get(&plan.policy).copied();
+            (plan.policy.clone(), known.unwrap_or(tx.now()))
+        });
+        let since: FrozenSince = since.collect();
+        if since != before {
+            tx.set_value(FROZEN_KEY, &since).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     async fn note_usage(&self, job: &Job, repository: &Arc<dyn Repository>) -> anyhow::Result<()> {
         let of = repository.clone();
         let usage = job.step("usage", 0, move |_| Ok(of.usage()?)).await?;
@@ -297,11 +327,7 @@ impl Backups {
 }
 
 /// Snapshots of this server's that belong to no point, and are older than a day: of runs that ended in between.
-fn orphans(
-    snapshots: &[Snapshot],
-    there: &[RestorePoint],
-    now: jiff::Timestamp,
-) -> Vec<SnapshotId> {
+fn orphans(snapshots: &[Snapshot], there: &[RestorePoint], now: Timestamp) -> Vec<SnapshotId> {
     let known: HashSet<&str> = there
         .iter()
         .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
@@ -309,8 +335,12 @@ fn orphans(
     let old = SignedDuration::from_hours(24);
     let orphan = |snapshot: &&Snapshot| {
         let ours = snapshot.tags.iter().any(|tag| tag == TAG);
-        // A manifest is never one: it is what points are rebuilt from.
-        let manifest = snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG);
+        // What is about another snapshot is never one: points are rebuilt from it.
+        let about_another = [MANIFEST_TAG, ACCEPTED_TAG];
+        let manifest = snapshot
+            .tags
+            .iter()
+            .any(|tag| about_another.contains(&tag.as_str()));
         let described = snapshots.iter().any(|other| {
             let of = format!("snapshot={}", snapshot.id.0);
             other.tags.contains(&of)

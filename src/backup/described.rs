@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::backup::{
     PointState, PolicyKind,
+    loss::SourceFigures,
     manifest::{FileError, FileRecord, Manifest, SnapshotPath},
     point::{MISSING_SHOWN, RestorePoint},
     policy::OWN_DATABASE,
@@ -54,6 +55,14 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
         phases: Vec::new(),
         missing: missing.collect(),
         missing_count: signed(manifest.errors.len() as u64),
+        sources: manifest
+            .sources
+            .iter()
+            .filter(|source| !source.skipped)
+            .map(SourceFigures::of)
+            .collect(),
+        losses: manifest.losses.clone(),
+        accepted: None,
         pin: None,
         source_point: None,
         removed_at: None,
@@ -65,6 +74,7 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
 /// is not what it was. Content is stored under its hash, so each of its files proves itself.
 pub(super) fn errors_of(prepared: &Prepared, archived: &Archived) -> Vec<FileError> {
     let mut errors = archived.errors.clone();
+    errors.extend_from_slice(prepared.unmet());
     let Some(root) = prepared.content_root() else {
         return errors;
     };

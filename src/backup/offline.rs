@@ -1,6 +1,7 @@
 //! A repository without its server: what is in it, and everything of it brought back.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    accept::{ACCEPTED_TAG, acceptance_in},
     child::Helpers,
     described::point_of,
     dump::{Programs, Server},
@@ -46,6 +48,8 @@ pub struct Found {
     pub policy: String,
     pub frozen_at: Timestamp,
     manifest: SnapshotId,
+    /// What says that it was accepted.
+    accepted: Option<SnapshotId>,
 }
 
 impl Offline {
@@ -84,6 +88,15 @@ impl Offline {
     pub async fn points(&self) -> anyhow::Result<Vec<Found>> {
         let of = self.repository.clone();
         let snapshots = blocking("snapshots", move || of.snapshots()).await??;
+        let accepted: HashMap<String, SnapshotId> = snapshots
+            .iter()
+            .filter(|snapshot| snapshot.tags.iter().any(|tag| tag == ACCEPTED_TAG))
+            .filter_map(|snapshot| {
+                let mut tags = snapshot.tags.iter();
+                let point = tags.find_map(|tag| tag.strip_prefix("point="))?;
+                Some((point.to_owned(), snapshot.id.clone()))
+            })
+            .collect();
         let found = snapshots.into_iter().filter_map(|snapshot| {
             let tag = |name: &str| {
                 let mut tags = snapshot.tags.iter();
@@ -98,6 +111,7 @@ impl Offline {
                 policy: tag("policy=")?,
                 frozen_at: snapshot.time,
                 manifest: snapshot.id.clone(),
+                accepted: accepted.get(&tag("point=")?).cloned(),
             })
         });
         let mut found: Vec<Found> = found.collect();
@@ -105,17 +119,26 @@ impl Offline {
         Ok(found)
     }
 
-    /// What a point says of itself.
+    /// What a point says of itself; what its sources have lost and was accepted is missing in neither.
     ///
     /// # Errors
     /// Where it cannot be read.
     pub async fn manifest(&self, found: &Found) -> anyhow::Result<(Manifest, RestorePoint)> {
         let (of, id) = (self.repository.clone(), found.manifest.clone());
         let read = blocking("manifest", move || read_back::manifest_in(&*of, &id));
-        let (manifest, sha256) = read.await??;
+        let (mut manifest, sha256) = read.await??;
         let mut point = point_of(&manifest, manifest.frozen_at, manifest.frozen_at);
         point.manifest_snapshot.clone_from(&found.manifest.0);
         point.manifest_sha256 = sha256;
+        if let Some(accepted) = found.accepted.clone() {
+            let (of, id) = (self.repository.clone(), found.id);
+            let read = blocking("acceptance", move || acceptance_in(&*of, &accepted, id));
+            // One that cannot be read accepts nothing.
+            if let Ok(acceptance) = read.await? {
+                point.accept(acceptance);
+                manifest.accept();
+            }
+        }
         Ok((manifest, point))
     }
 

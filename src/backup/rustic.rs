@@ -19,6 +19,7 @@ mod place;
 mod prune;
 mod quiet;
 mod reader;
+mod reads;
 mod session;
 mod snapshots;
 mod source;

@@ -17,11 +17,22 @@ use rustic_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::error::{damaged, disk_error, full, is_full, translate};
+use super::{
+    error::{damaged, disk_error, full, is_full, translate},
+    reads::Reads,
+};
 use crate::backup::repository::{RepositoryError, Result};
 
 /// Whether all is as it should be, asked at the last moment.
-type Condition = Box<dyn Fn() -> Result<()> + Send + Sync>;
+pub(super) type Condition = Box<dyn Fn() -> Result<Commit> + Send + Sync>;
+
+/// What becomes of a snapshot that is about to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    Write,
+    /// It is a part of another that comes: nobody is to see it.
+    Withhold,
+}
 
 /// One call of a caller's: whether it is to stop, what has gone wrong in it, and what it has moved.
 pub(super) struct Operation {
@@ -50,15 +61,6 @@ enum Stage {
     Abandoned,
 }
 
-/// What was read of packs.
-struct Reads {
-    /// How far each was read.
-    packs: Mutex<HashMap<Id, u64>>,
-    bytes: AtomicU64,
-    cancel: CancellationToken,
-    tell: Box<dyn Fn(u64) + Send + Sync>,
-}
-
 impl Operation {
     pub(super) fn new(place: &Path, cancel: &CancellationToken) -> Arc<Self> {
         Arc::new(Self::bare(place, cancel))
@@ -71,12 +73,7 @@ impl Operation {
         tell: impl Fn(u64) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            reads: Some(Reads {
-                cancel: cancel.clone(),
-                packs: Mutex::default(),
-                bytes: AtomicU64::new(0),
-                tell: Box::new(tell),
-            }),
+            reads: Some(Reads::new(cancel, tell)),
             ..Self::bare(place, cancel)
         })
     }
@@ -115,6 +112,12 @@ impl Operation {
     pub(super) fn outcome<T>(&self, result: RusticResult<T>) -> Result<T> {
         self.close();
         result.map_err(|error| self.explain(&error))
+    }
+
+    /// That it is over, and why.
+    pub(super) fn fail(&self, error: &RusticError) -> RepositoryError {
+        self.close();
+        self.explain(error)
     }
 
     pub(super) fn explain(&self, error: &RusticError) -> RepositoryError {
@@ -163,10 +166,7 @@ impl Operation {
 
     /// How far each pack was read.
     pub(super) fn packs_read(&self) -> HashMap<Id, u64> {
-        self.reads
-            .as_ref()
-            .map(|reads| std::mem::take(&mut *lock(&reads.packs)))
-            .unwrap_or_default()
+        self.reads.as_ref().map(Reads::take).unwrap_or_default()
     }
 
     fn may_go_on(&self) -> RusticResult<()> {
@@ -178,41 +178,31 @@ impl Operation {
 
     /// Packs and indexes are written to the end also where it is to stop, so that what was stored can be used; a
     /// snapshot is not.
-    fn may_write(&self, kind: FileType) -> RusticResult<()> {
+    fn may_write(&self, kind: FileType) -> RusticResult<Commit> {
         if self.over.load(Ordering::Relaxed) {
             return Err(stopped("it is over"));
         }
         if kind != FileType::Snapshot {
-            return Ok(());
+            return Ok(Commit::Write);
         }
         self.may_go_on()?;
+        let mut what = Commit::Write;
         if !self.refused()
             && let Some(condition) = self.condition.get()
-            && let Err(why) = condition()
         {
-            self.refuse(why);
+            match condition() {
+                Ok(answer) => what = answer,
+                Err(why) => self.refuse(why),
+            }
         }
         self.may_go_on()?;
         if self.refused() {
             return Err(stopped("no snapshot of what is incomplete"));
         }
-        self.commit().map_err(|_| stopped("it was abandoned"))
-    }
-}
-
-impl Reads {
-    fn add(&self, id: &Id, offset: u32, length: u32) {
-        let length = u64::from(length);
-        let upto = u64::from(offset) + length;
-        let mut packs = lock(&self.packs);
-        let furthest = packs.entry(*id).or_default();
-        *furthest = upto.max(*furthest);
-        drop(packs);
-        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
-        // Who has stopped it may have left.
-        if !self.cancel.is_cancelled() {
-            (self.tell)(before + length);
+        if what == Commit::Write {
+            self.commit().map_err(|_| stopped("it was abandoned"))?;
         }
+        Ok(what)
     }
 }
 
@@ -357,7 +347,10 @@ impl WriteBackend for Gate {
         content: BytesList,
     ) -> RusticResult<()> {
         let operation = &self.operation;
-        operation.may_write(kind)?;
+        if operation.may_write(kind)? == Commit::Withhold {
+            // Another gate writes what refers to all that came by this one.
+            return self.sync();
+        }
         if kind == FileType::Snapshot {
             self.sync()?;
         }

@@ -6,6 +6,7 @@ mod engine;
 mod faults;
 mod faulty;
 mod keeping;
+mod losses;
 mod policies;
 pub(crate) mod restic;
 mod running;

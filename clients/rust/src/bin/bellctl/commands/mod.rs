@@ -4,6 +4,7 @@
 mod agenda;
 mod backup;
 mod backup_keep;
+mod backup_losses;
 mod backup_policy;
 mod backup_restore;
 mod backup_show;
