@@ -156,6 +156,42 @@ impl Api {
         asked.reply(self, done, answer).await
     }
 
+    pub(super) async fn answer_accept_point(
+        &self,
+        request: Request<pb::AcceptRestorePointRequest>,
+    ) -> Reply<pb::AcceptRestorePointResponse> {
+        let asked = Asked::new("AcceptRestorePoint", request, |body| &body.request_id)?;
+        if let Some(answer) = asked.answered(self).await? {
+            return Ok(Response::new(answer));
+        }
+        let body = &asked.body;
+        let id = backup_names::point_id("name", &body.name)?;
+        let reason = names::reason(body.reason.clone())?;
+        if reason.trim().is_empty() {
+            return Err(Error::invalid("reason", "expected why it is as it should be").into());
+        }
+        let point = self.backups.store().point(id).await?;
+        self.backups.expect_losses(&point)?;
+        let answer = |run: &Run| pb::AcceptRestorePointResponse {
+            run: Some(convert::run(run, Vec::new())),
+        };
+        let encode = |run: &Run| answer(run).encode_to_vec();
+        let order = TriggerOrder {
+            parameters: Map::from_iter([
+                ("point".to_owned(), json!(id)),
+                ("accept".to_owned(), json!(true)),
+            ]),
+            reason,
+            ..TriggerOrder::default()
+        };
+        let task: TaskName = VERIFY_TASK.parse()?;
+        let done = self
+            .engine
+            .trigger(&asked.who, &task, order, asked.remember(&encode))
+            .await;
+        asked.reply(self, done, answer).await
+    }
+
     pub(super) async fn answer_verify_point(
         &self,
         request: Request<pb::VerifyRestorePointRequest>,

@@ -112,6 +112,13 @@ impl BackupService for Api {
         self.answer_remove_point(request).await
     }
 
+    async fn accept_restore_point(
+        &self,
+        request: Request<pb::AcceptRestorePointRequest>,
+    ) -> Reply<pb::AcceptRestorePointResponse> {
+        self.answer_accept_point(request).await
+    }
+
     async fn verify_restore_point(
         &self,
         request: Request<pb::VerifyRestorePointRequest>,

@@ -195,7 +195,8 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
     let occupied = match fs::read_dir(data) {
         Ok(mut entries) => {
             trust::check_directory(data, "data directory")?;
-            entries.next().is_some()
+            // A new disk has a lost+found from its making.
+            entries.any(|entry| !entry.is_ok_and(|entry| entry.file_name() == "lost+found"))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => {
@@ -309,6 +310,16 @@ fn put_in_place(data: &Path, staging: &Path, account: &mut Account) -> anyhow::R
         let place = data.join("contents");
         fs::rename(&content, &place)
             .with_context(|| format!("could not put {} in place", place.display()))?;
+    }
+    let configuration = staging.join("configuration");
+    if is_directory(&configuration) {
+        let place = data.join("configuration");
+        fs::rename(&configuration, &place)
+            .with_context(|| format!("could not put {} in place", place.display()))?;
+        account.remarks.push(format!(
+            "the configuration file of then is {}: look through it, and start with it by --config",
+            place.join("watchbell.toml").display()
+        ));
     }
     drop(fs::remove_dir_all(staging.join("database")));
     let sources = staging.join("sources");

@@ -143,6 +143,7 @@ pub async fn serve(
             zone: records::zone(&config.time_zone)?,
             data: config.data.clone(),
             config: config.backups.clone(),
+            file: config.file.clone(),
             postgres: match &config.database {
                 DatabaseUrl::Postgres(url) => Some(url.clone()),
                 DatabaseUrl::Sqlite(_) => None,

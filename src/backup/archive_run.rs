@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
+    accept::ACCEPTED,
     full::snapshot_id,
+    marker::Marker,
     places::Place,
     read_back::{self, ReadBack},
     repository::{ReadData, Repository},
@@ -71,20 +73,28 @@ impl Backups {
             .await?;
         self.refuse_foreign_locks(job, &to).await?;
 
-        let ids = [&point.snapshot, &point.manifest_snapshot].map(|id| snapshot_id(id));
+        let mut ids = [&point.snapshot, &point.manifest_snapshot]
+            .map(|id| snapshot_id(id))
+            .to_vec();
         let (source, target, total) = (
             from.clone(),
             to.clone(),
             point.source_bytes.max(0).unsigned_abs(),
         );
+        let accepted = point.accepted.is_some().then_some(point.id);
         let copied = job
             .step("copy", total, move |hand| {
+                if let Some(accepted) = accepted {
+                    let there = source.snapshots()?;
+                    let marker = Marker::newest(&there, ACCEPTED, accepted);
+                    ids.extend(marker.map(|marker| marker.snapshot));
+                }
                 Ok(source.copy_to(&ids, &*target, hand)?)
             })
             .await?;
-        let [data, manifest] = copied.as_slice() else {
+        let [data, manifest, ..] = copied.as_slice() else {
             bail!(
-                "the copy of {} came to {} snapshots; expected 2",
+                "the copy of {} came to {} snapshots; expected 2 or more",
                 point.resource_name(),
                 copied.len()
             );

@@ -1,10 +1,14 @@
 //! `backup-cleanup`: forgets points that retention lets go, prunes in two phases, rotates exports, and sweeps what
 //! killed runs have left. The plan with its reasons is always stored, in the run's log.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::bail;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Backups, Made, export_run,
@@ -27,6 +31,9 @@ const PRUNE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long points that were removed, and evidence, are remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// Since when each policy's retention is frozen, by the policy's id.
+pub(super) const FROZEN_KEY: &str = "backup_retention_frozen";
+pub(super) type FrozenSince = BTreeMap<String, Timestamp>;
 /// Decisions that the log tells.
 const LOGGED: usize = 2000;
 
@@ -40,6 +47,7 @@ impl Backups {
             .await?;
         let plans = self.plan_retention(None, None).await?;
         tell(job, &plans);
+        self.note_frozen(job, &plans).await?;
         // What nobody has confirmed stays; what goes by other policies goes all the same.
         let (wait, go): (Vec<&PolicyPlan>, Vec<&PolicyPlan>) = plans
             .iter()
@@ -195,6 +203,26 @@ impl Backups {
     ) -> anyhow::Result<Vec<SnapshotId>> {
         let removed = self.store().points_removed().await?;
         Ok(of_removed(snapshots, there, &removed))
+    }
+
+    /// Since when each policy's retention is frozen, so that whoever looks knows for how long.
+    async fn note_frozen(&self, job: &Job, plans: &[PolicyPlan]) -> anyhow::Result<()> {
+        if job.dry_run() {
+            return Ok(());
+        }
+        let mut tx = job.begin().await?;
+        let before: FrozenSince = self.store().value(FROZEN_KEY).await?.unwrap_or_default();
+        let frozen = plans.iter().filter(|plan| plan.frozen.is_some());
+        let since = frozen.map(|plan| {
+            let known = before.get(&plan.policy).copied();
+            (plan.policy.clone(), known.unwrap_or(tx.now()))
+        });
+        let since: FrozenSince = since.collect();
+        if since != before {
+            tx.set_value(FROZEN_KEY, &since).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn note_usage(&self, job: &Job, repository: &Arc<dyn Repository>) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::backup::{
     PointState, PolicyKind,
+    loss::SourceFigures,
     manifest::{FileError, FileRecord, Manifest, SnapshotPath},
     point::{MISSING_SHOWN, RestorePoint},
     policy::OWN_DATABASE,
@@ -55,6 +56,14 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
         phases: Vec::new(),
         missing: missing.collect(),
         missing_count: signed(manifest.errors.len() as u64),
+        sources: manifest
+            .sources
+            .iter()
+            .filter(|source| !source.skipped)
+            .map(SourceFigures::of)
+            .collect(),
+        losses: manifest.losses.clone(),
+        accepted: None,
         pin: None,
         source_point: None,
         removed_at: None,
@@ -66,6 +75,8 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
 pub(super) fn judge(point: &mut RestorePoint, verdict: &Verdict) {
     match verdict.sound {
         Sound::Verified => {}
+        // What its manifest says, unless that was accepted since.
+        Sound::Partial if verdict.names.is_empty() => {}
         Sound::Partial => {
             point.state = PointState::Partial;
             point.missing_count += signed(verdict.names.len() as u64);
@@ -82,6 +93,7 @@ pub(super) fn judge(point: &mut RestorePoint, verdict: &Verdict) {
 /// is not what it was. Content is stored under its hash, so each of its files proves itself.
 pub(super) fn errors_of(prepared: &Prepared, archived: &Archived) -> Vec<FileError> {
     let mut errors = archived.errors.clone();
+    errors.extend_from_slice(prepared.unmet());
     let Some(root) = prepared.content_root() else {
         return errors;
     };

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
+    configuration::leave_out_secrets,
     export::{self, Exported},
     found::Found,
     full::{signed, snapshot_id},
@@ -63,7 +64,8 @@ impl Backups {
         let watch = Stopwatch::start();
         let exported = job
             .step("export", total, move |hand| {
-                let manifest = read_back::manifest_of(&*of, &wanted)?;
+                let mut manifest = read_back::manifest_of(&*of, &wanted)?;
+                leave_out_secrets(&mut manifest);
                 let reader = of.open(&snapshot_id(&wanted.snapshot))?;
                 export::write(&into, &*reader, &manifest, hand)
             })

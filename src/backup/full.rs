@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     described::{errors_of, point_of},
+    losses::Bases,
     pairs::time_beside,
     places::{Place, free_bytes},
     read_back::{self, ReadBack},
@@ -21,6 +22,7 @@ use crate::{
     domain::backup::{
         Finding, Level, PolicyKind,
         figures::RepositoryUsage,
+        loss::Loss,
         manifest::{MANIFEST_FORMAT, Manifest, SnapshotPath},
         point::{Evidence, RestorePoint},
         policy::Policy,
@@ -38,6 +40,8 @@ pub(super) const MANIFEST_PATH: &str = "/manifest.json";
 const SPARE_BYTES: u64 = 64 << 20;
 /// Failures that the log tells.
 const LOGGED: usize = 100;
+/// Special files that its one line about them names.
+const SPECIAL_SHOWN: usize = 10;
 
 impl Backups {
     /// Makes a restore point by a policy.
@@ -92,6 +96,9 @@ impl Backups {
         before: Option<RestorePoint>,
     ) -> anyhow::Result<(RestorePoint, Manifest)> {
         let prepared = self.prepare(job, policy, staging).await?;
+        if let (true, Some(unmet)) = (prepared.sources.is_empty(), prepared.unmet().first()) {
+            bail!("{}: {}", unmet.path, unmet.message);
+        }
         let (archived, parent) = self
             .archive(job, policy, repository, &prepared, before)
             .await?;
@@ -162,7 +169,7 @@ impl Backups {
             parent: None,
         };
         let repository = repository.clone();
-        job.step("archive", total, move |hand| {
+        let stored = job.step("archive", total, move |hand| {
             // What cannot be read of the point before costs time, and nothing else.
             let parent = before.and_then(|point| read_back::parent_of(&*repository, &point).ok());
             let archive = Archive {
@@ -170,8 +177,10 @@ impl Backups {
                 ..archive
             };
             Ok((repository.archive(&archive, hand)?, parent))
-        })
-        .await
+        });
+        let (archived, parent) = stored.await?;
+        tell_special(job, &archived);
+        Ok((archived, parent))
     }
 
     /// Compares references with what was archived, and stores the manifest.
@@ -190,10 +199,14 @@ impl Backups {
         let (policy_id, repository) = (policy.id.to_string(), repository.clone());
         let file = staging.path().join("manifest.json");
         let frozen_at = prepared.frozen_at;
+        let points = self.store().points_of(policy.id.as_str()).await?;
         let added = archived.added_bytes;
         let (manifest, sha256, stored) = job
             .step("manifest", 0, move |hand| {
-                let errors = errors_of(&prepared, &archived);
+                let mut errors = errors_of(&prepared, &archived);
+                let sources = prepared.records(&archived.files);
+                let losses = Bases::new(&*repository, &points).judge(&prepared.judged(&sources))?;
+                errors.extend(losses.iter().filter_map(Loss::error));
                 let manifest = Manifest {
                     format: MANIFEST_FORMAT,
                     point: id,
@@ -204,8 +217,9 @@ impl Backups {
                     version: settings.version,
                     frozen_at: prepared.frozen_at,
                     snapshot: archived.snapshot.0.clone(),
-                    sources: prepared.records(&archived.files),
+                    sources,
                     errors,
+                    losses,
                     files: archived.files,
                 };
                 let sha256 = read_back::write_manifest(&file, &manifest)?;
@@ -242,6 +256,12 @@ impl Backups {
         point.added_bytes = signed(added + stored.added_bytes);
         for error in manifest.errors.iter().take(LOGGED) {
             job.log(format!("not in it: {}: {}", error.path, error.message));
+        }
+        for loss in manifest.losses.iter().filter(|loss| !loss.is_severe()) {
+            job.log(format!(
+                "source {} has shrunk: {}",
+                loss.source, loss.message
+            ));
         }
         Ok((point, manifest))
     }
@@ -367,6 +387,20 @@ impl Backups {
             verified => Ok(Some(verified?)),
         }
     }
+}
+
+/// Nothing is missing where a socket is: it is made by what listens.
+fn tell_special(job: &Job, archived: &Archived) {
+    if archived.special_count == 0 {
+        return;
+    }
+    let named = archived.special.iter().take(SPECIAL_SHOWN);
+    let named: Vec<String> = named.map(ToString::to_string).collect();
+    job.log(format!(
+        "{} devices, sockets and fifos are stored by their names alone, and never read: {}",
+        archived.special_count,
+        named.join(", ")
+    ));
 }
 
 pub(super) fn signed(number: u64) -> i64 {

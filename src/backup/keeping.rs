@@ -121,7 +121,8 @@ impl Backups {
         })
     }
 
-    /// Why nothing of a policy is removed: it has missed two periods, or the last drill failed.
+    /// Why nothing of a policy is removed: a source seems to have lost something, it has missed two periods, or the last
+    /// drill failed.
     pub(super) async fn frozen(
         &self,
         policy: &Policy,
@@ -129,6 +130,16 @@ impl Backups {
     ) -> Result<Option<String>> {
         if points.is_empty() {
             return Ok(None);
+        }
+        if let Some(newest) = points.first()
+            && let Some(loss) = newest.open_losses().first()
+        {
+            return Ok(Some(format!(
+                "source {} seems to have lost something in {}: {}; `bellctl backup accept` takes it as it is",
+                loss.source,
+                newest.resource_name(),
+                loss.message
+            )));
         }
         // What is made of full backups goes by all of them.
         let own = (policy.kind == PolicyKind::Full).then_some(policy.id.as_str());

@@ -6,10 +6,12 @@
 //! tells how all of that is. The repository is behind a port (`repository`, whose adapter is `rustic`); what blocks
 //! runs on threads of its own (`work`), and programs that are started can be ended (`child`).
 
+mod accept;
 mod archive_run;
 mod browse;
 pub mod child;
 mod cleanup;
+mod configuration;
 mod described;
 mod doubt;
 mod drill;
@@ -20,6 +22,7 @@ mod found;
 mod full;
 mod keeping;
 mod leftovers;
+mod losses;
 mod marker;
 mod offline;
 mod pairs;
@@ -93,6 +96,8 @@ pub struct Settings {
     /// The data directory, which all replicas share.
     pub data: PathBuf,
     pub config: BackupsConfig,
+    /// The configuration file that the server was started with.
+    pub file: Option<PathBuf>,
     /// The URL of the server's own database, where that is PostgreSQL.
     pub postgres: Option<String>,
     /// The server's own program, for what is done in a process of its own.

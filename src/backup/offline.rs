@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    accept::ACCEPTED,
     child::Helpers,
     described::{judge, point_of},
     dump::{Programs, Server},
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     config::{Secret, SecretSource},
     domain::backup::{
+        loss::Acceptance,
         manifest::{DumpRecord, Manifest, SnapshotPath},
         point::RestorePoint,
         verdict::{Sound, Verdict},
@@ -55,6 +57,8 @@ pub struct Found {
     pub standing: Standing,
     manifest: SnapshotId,
     verdict: Option<Marker>,
+    /// What says that what its sources have lost is as it should be.
+    accepted: Option<Marker>,
     /// None where the data is not there, or nobody can say which it is.
     data: Option<SnapshotId>,
 }
@@ -142,6 +146,7 @@ impl Offline {
                     None => Standing::Unknown,
                 },
                 manifest: snapshot.id.clone(),
+                accepted: Marker::newest(&snapshots, ACCEPTED, id),
                 verdict: verdict.map(|(marker, ..)| marker),
                 data: data.map(|data| data.id.clone()),
             })
@@ -151,7 +156,7 @@ impl Offline {
         Ok(found)
     }
 
-    /// What a point says of itself.
+    /// What a point says of itself; what its sources have lost and was accepted is missing in neither.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -170,6 +175,15 @@ impl Offline {
         let mut point = point_of(&manifest, manifest.frozen_at, manifest.frozen_at);
         point.manifest_snapshot.clone_from(&found.manifest.0);
         point.manifest_sha256 = sha256;
+        if let Some(marker) = found.accepted.clone() {
+            let of = self.repository.clone();
+            let read = blocking("acceptance", move || marker.read::<Acceptance>(&*of));
+            // One that cannot be read accepts nothing.
+            if let Ok(acceptance) = read.await? {
+                point.accept(acceptance);
+                manifest.accept();
+            }
+        }
         if let Some(verdict) = self.verdict(found).await? {
             judge(&mut point, &verdict);
         }

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Backups, PolicyState, Standing,
+    cleanup::{FROZEN_KEY, FrozenSince},
     places::{Place, free_bytes},
     verify::PARTS,
 };
@@ -72,6 +73,8 @@ pub struct PolicyReport {
     pub points: Vec<RestorePoint>,
     /// Of one that is active: why nothing of it is removed.
     pub frozen: Option<String>,
+    /// Since when that is so, as far as a cleanup has seen it.
+    pub frozen_since: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -255,6 +258,7 @@ impl Backups {
             archive_password_source: self.archive_password_in_force(),
             checked_at: now,
         };
+        let since: FrozenSince = store.value(FROZEN_KEY).await?.unwrap_or_default();
         let mut policies = Vec::with_capacity(standings.len());
         for standing in standings {
             let (mut points, mut frozen) = (Vec::new(), None);
@@ -266,10 +270,15 @@ impl Backups {
                 frozen = self.frozen(policy, &points).await?;
             }
             figures.retention_frozen |= frozen.is_some();
+            let frozen_since = since
+                .get(standing.policy.id.as_str())
+                .copied()
+                .filter(|_| frozen.is_some());
             policies.push(PolicyReport {
                 standing,
                 points,
                 frozen,
+                frozen_since,
             });
         }
         Ok(BackupsReport {

@@ -101,13 +101,14 @@ pub struct Source {
     pub from: PathBuf,
     /// In the snapshot, absolute: `/database/watchbell.db`, `/contents`, `/sources/intranet/srv/www`.
     pub to: SnapshotPath,
-    /// Globs relative to `from`; empty: everything. A directory that no include can reach is not entered.
+    /// Patterns as in a `.gitignore` that lies in `from`; empty: everything. A directory that no include can reach is
+    /// not entered.
     pub include: Vec<String>,
-    /// Globs relative to `from`; over `include`.
+    /// Patterns as in a `.gitignore` that lies in `from`; over `include`.
     pub exclude: Vec<String>,
     /// Whether one unreadable file is the end of all (a dump), or is named in the errors (other files).
     pub all_or_nothing: bool,
-    /// Whether devices, sockets and fifos are named in the errors; they are never read.
+    /// Whether devices, sockets and fifos are told of; they are never read, and nothing is missing where they are.
     pub name_special: bool,
 }
 
@@ -127,6 +128,10 @@ pub struct Archived {
     pub added_bytes: u64,
     /// Directories, links and so on that are in it besides.
     pub others: u64,
+    /// The first hundred of its devices, sockets and fifos, and how many there are, where they are told of: their names
+    /// are in it.
+    pub special: Vec<SnapshotPath>,
+    pub special_count: u64,
 }
 
 /// What an entry of a snapshot is.

@@ -293,10 +293,15 @@ struct There {
     free: i64,
 }
 
+/// Whether it is what a new disk has from its making.
+fn is_of_the_disk(entry: std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.is_ok_and(|entry| entry.file_name() == "lost+found")
+}
+
 /// Whether something is there that a restore might write over. Blocks.
 pub(super) fn is_occupied(directory: &Path) -> bool {
     match std::fs::read_dir(directory) {
-        Ok(mut entries) => entries.next().is_some(),
+        Ok(mut entries) => entries.any(|entry| !is_of_the_disk(entry)),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }

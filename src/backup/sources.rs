@@ -4,25 +4,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use super::{
-    Backups,
+    Backups, configuration,
     dump::{self, Dumped},
+    losses::{Judged, below},
     repository::Source,
     staging::Staging,
     work::{Job, asked},
 };
 use crate::{
-    config::SourceConfig,
+    config::{PathsConfig, SourceConfig},
     domain::backup::{
-        manifest::{FileRecord, SnapshotPath, SourceRecord},
-        policy::Policy,
+        manifest::{FileError, FileRecord, SnapshotPath, SourceRecord},
+        policy::{OWN_DATABASE, Policy},
     },
 };
 
 const CONTENT: &str = "/content";
 /// Below the directory of contents: what is not content yet, or no more.
-const NOT_CONTENT: [&str; 3] = ["incoming", "damaged", "swept"];
+const NOT_CONTENT: [&str; 3] = ["/incoming", "/damaged", "/swept"];
 
 /// Sources that are ready to be archived.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Prepared {
     parts: Vec<Part>,
     references: Vec<(String, u64)>,
     content: bool,
+    /// What sources demand and is not there.
+    unmet: Vec<FileError>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,9 @@ struct Part {
     kind: &'static str,
     root: SnapshotPath,
     dump: Option<Dumped>,
+    /// Of a source of the configuration.
+    judged: Option<Judged>,
+    skipped: bool,
 }
 
 impl Backups {
@@ -71,6 +78,7 @@ impl Backups {
             parts: Vec::new(),
             references: Vec::new(),
             content: false,
+            unmet: Vec::new(),
         };
         // The database first: content is written before what refers to it, so that what is archived later is a
         // superset of what the dump refers to.
@@ -97,6 +105,11 @@ impl Backups {
                 }
             }
         }
+        if let (true, Some(file)) = (prepared.has_own_database(), &self.settings().file) {
+            let configuration = configuration::staged(file, staging.path()).await?;
+            prepared.sources.extend(configuration.sources);
+            prepared.unmet.extend(configuration.missing);
+        }
         if !prepared.content {
             // Without content among the sources, its absence is no fault.
             prepared.references.clear();
@@ -116,35 +129,7 @@ impl Backups {
         })?;
         let root = SnapshotPath::from(format!("/sources/{name}").as_str());
         match config {
-            SourceConfig::Paths {
-                paths,
-                include,
-                exclude,
-            } => {
-                for path in paths {
-                    let is_there = |path: &Path| path.symlink_metadata().is_ok();
-                    let what = format!("source {name:?}: looking at");
-                    if !asked(path, &what, is_there).await? {
-                        anyhow::bail!("source {name:?}: {} is not there", path.display());
-                    }
-                    let mut to = root.0.clone();
-                    to.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
-                    prepared.sources.push(Source {
-                        from: path.clone(),
-                        to: SnapshotPath(to),
-                        include: include.clone(),
-                        exclude: exclude.clone(),
-                        all_or_nothing: false,
-                        name_special: true,
-                    });
-                }
-                prepared.parts.push(Part {
-                    name: name.to_owned(),
-                    kind: "paths",
-                    root,
-                    dump: None,
-                });
-            }
+            SourceConfig::Paths(config) => prepared.add_paths(name, root, config).await?,
             database => {
                 let dumped = job
                     .wait(
@@ -153,6 +138,9 @@ impl Backups {
                     )
                     .await?;
                 prepared.add_dump(name, kind_of(database), root, dumped);
+                if let Some(part) = prepared.parts.last_mut() {
+                    part.judged = Some(Judged::database());
+                }
             }
         }
         Ok(())
@@ -161,13 +149,111 @@ impl Backups {
 
 fn kind_of(source: &SourceConfig) -> &'static str {
     match source {
-        SourceConfig::Paths { .. } => "paths",
+        SourceConfig::Paths(_) => "paths",
         SourceConfig::Sqlite(_) => "sqlite",
         SourceConfig::Postgres { .. } => "postgresql",
     }
 }
 
+/// What a source demands of a path, and is not there.
+fn demand_unmet(path: &Path, config: &PathsConfig) -> Option<String> {
+    if config.must_be_mount && !is_mount(path) {
+        return Some(
+            "no disk is mounted there, as must_be_mount demands: it was not read".to_owned(),
+        );
+    }
+    let sentinel = config.sentinel.as_ref()?;
+    if path.join(sentinel).symlink_metadata().is_ok() {
+        return None;
+    }
+    Some(format!(
+        "{} is not in it, as sentinel demands: it was not read",
+        sentinel.display()
+    ))
+}
+
+/// Whether a file system begins at a path.
+fn is_mount(path: &Path) -> bool {
+    let flags = AtFlags::empty();
+    let found = statx(CWD, path, flags, StatxFlags::BASIC_STATS);
+    if let Ok(found) = &found
+        && found
+            .stx_attributes_mask
+            .contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    }
+    // An old kernel does not tell; it is one then where the device is another than above.
+    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev);
+    let above = path.join("..");
+    matches!((device(path), device(&above)), (Ok(here), Ok(above)) if here != above)
+        || path == Path::new("/")
+}
+
 impl Prepared {
+    async fn add_paths(
+        &mut self,
+        name: &str,
+        root: SnapshotPath,
+        config: &PathsConfig,
+    ) -> anyhow::Result<()> {
+        let judged = Judged::paths(&root, config)?;
+        let mut skipped = false;
+        for path in &config.paths {
+            let what = format!("source {name:?}: looking at");
+            let demands = config.clone();
+            let look = move |path: &Path| {
+                let is_there = path.symlink_metadata().is_ok();
+                is_there.then(|| demand_unmet(path, &demands))
+            };
+            let to = below(&root, path);
+            match asked(path, &what, look).await? {
+                None => anyhow::bail!("source {name:?}: {} is not there", path.display()),
+                Some(Some(message)) => {
+                    skipped = true;
+                    self.unmet.push(FileError { path: to, message });
+                }
+                Some(None) => self.sources.push(Source {
+                    from: path.clone(),
+                    to,
+                    include: config.include.clone(),
+                    exclude: config.exclude.clone(),
+                    all_or_nothing: false,
+                    name_special: true,
+                }),
+            }
+        }
+        self.parts.push(Part {
+            name: name.to_owned(),
+            kind: "paths",
+            root,
+            dump: None,
+            judged: Some(judged),
+            skipped,
+        });
+        Ok(())
+    }
+
+    fn has_own_database(&self) -> bool {
+        self.parts.iter().any(|part| part.name == OWN_DATABASE)
+    }
+
+    /// What sources demand and is not there: they were not read.
+    pub(super) fn unmet(&self) -> &[FileError] {
+        &self.unmet
+    }
+
+    /// Sources of the configuration, and what is in the snapshot of each.
+    pub(super) fn judged<'a>(
+        &'a self,
+        records: &'a [SourceRecord],
+    ) -> Vec<(&'a Judged, &'a SourceRecord)> {
+        let parts = self.parts.iter().zip(records);
+        parts
+            .filter_map(|(part, record)| Some((part.judged.as_ref()?, record)))
+            .collect()
+    }
+
     fn add_dump(&mut self, name: &str, kind: &'static str, root: SnapshotPath, dumped: Dumped) {
         self.sources.push(Source {
             from: dumped.file.clone(),
@@ -182,6 +268,8 @@ impl Prepared {
             kind,
             root,
             dump: Some(dumped),
+            judged: None,
+            skipped: false,
         });
     }
 
@@ -203,6 +291,8 @@ impl Prepared {
             kind: "content",
             root: CONTENT.into(),
             dump: None,
+            judged: None,
+            skipped: false,
         });
     }
 
@@ -224,6 +314,7 @@ impl Prepared {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
             };
             let own = files.iter().filter(below);
+            let judged = part.judged.as_ref();
             let (count, bytes) = own.fold((0, 0), |(count, bytes), file| {
                 (count + 1, bytes + file.size)
             });
@@ -234,6 +325,9 @@ impl Prepared {
                 files: count,
                 bytes,
                 dump: part.dump.as_ref().map(|dump| dump.record.clone()),
+                rules: judged.map_or_else(String::new, |judged| judged.rules().to_owned()),
+                empty: judged.map_or_else(Vec::new, |judged| judged.empty(files)),
+                skipped: part.skipped,
             }
         };
         self.parts.iter().map(record).collect()

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use super::secret::SecretSource;
+use crate::domain::backup::globs::Globs;
 
 const NAME_MAX: usize = 63;
 /// Paths and globs of a source.
@@ -53,6 +54,12 @@ struct RawSource {
     include: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exclude: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    may_be_empty: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    must_be_mount: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentinel: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sqlite: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,17 +101,29 @@ pub struct ArchiveConfig {
 /// Something to back up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceConfig {
-    Paths {
-        paths: Vec<PathBuf>,
-        include: Vec<String>,
-        exclude: Vec<String>,
-    },
+    Paths(PathsConfig),
     Sqlite(PathBuf),
     Postgres {
         /// Without a password, where one is named.
         url: String,
         password: Option<SecretSource>,
     },
+}
+
+/// Files and directories to back up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathsConfig {
+    /// None lies in another.
+    pub paths: Vec<PathBuf>,
+    /// Patterns as in a `.gitignore`.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// Whether a path with no file in it is as it should be.
+    pub may_be_empty: bool,
+    /// Whether each path must be where a disk is mounted.
+    pub must_be_mount: bool,
+    /// What must be in each path: a relative path.
+    pub sentinel: Option<PathBuf>,
 }
 
 impl RawBackups {
@@ -166,7 +185,7 @@ impl RawBackups {
                 .with_context(|| format!("backups.sources.{}", name.escape_debug()))?;
             sources.insert(name.clone(), checked);
         }
-        Ok(BackupsConfig {
+        let checked = BackupsConfig {
             repository,
             password,
             staging: place("staging", &self.staging, own.join("staging"))?,
@@ -178,7 +197,47 @@ impl RawBackups {
             },
             archive,
             sources,
-        })
+        };
+        checked.refuse_places_in_sources()?;
+        Ok(checked)
+    }
+}
+
+impl BackupsConfig {
+    /// A backup that holds itself grows with each that is made.
+    fn refuse_places_in_sources(&self) -> anyhow::Result<()> {
+        let mut places = vec![
+            ("repository", &self.repository),
+            ("staging", &self.staging),
+            ("exports", &self.exports),
+        ];
+        if let Some(archive) = &self.archive {
+            places.push(("archive.repository", &archive.repository));
+        }
+        for (name, source) in &self.sources {
+            let SourceConfig::Paths(source) = source else {
+                continue;
+            };
+            let globs = Globs::new(&source.include, &source.exclude);
+            let globs = globs.map_err(|why| anyhow::anyhow!("backups.sources.{name}: {why}"))?;
+            for path in &source.paths {
+                for (setting, place) in &places {
+                    let Ok(inside) = place.strip_prefix(path) else {
+                        continue;
+                    };
+                    if globs.wants_within(inside) {
+                        bail!(
+                            "backups.sources.{name}: {} holds {}, which is backups.{setting}: a backup would hold what \
+                             backups make; name other paths, or exclude \"/{}/\"",
+                            path.display(),
+                            place.display(),
+                            inside.display()
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -204,8 +263,9 @@ impl RawSource {
             bail!("expected one of paths, sqlite and postgres");
         }
         let globs = self.include.len() + self.exclude.len();
-        if self.paths.is_empty() && 0 < globs {
-            bail!("include and exclude go with paths alone");
+        let of_paths = self.may_be_empty || self.must_be_mount || self.sentinel.is_some();
+        if self.paths.is_empty() && (0 < globs || of_paths) {
+            bail!("include, exclude, may_be_empty, must_be_mount and sentinel go with paths alone");
         }
         if PATHS_MAX < self.paths.len() + globs {
             bail!("expected at most {PATHS_MAX} paths and globs");
@@ -239,16 +299,51 @@ impl RawSource {
                 password,
             });
         }
-        Ok(SourceConfig::Paths {
-            paths: self
-                .paths
-                .iter()
-                .map(|path| absolute("paths", path))
-                .collect::<anyhow::Result<_>>()?,
+        Ok(SourceConfig::Paths(self.check_paths()?))
+    }
+
+    fn check_paths(&self) -> anyhow::Result<PathsConfig> {
+        let paths: Vec<PathBuf> = self
+            .paths
+            .iter()
+            .map(|path| absolute("paths", path))
+            .collect::<anyhow::Result<_>>()?;
+        let mut sorted: Vec<&PathBuf> = paths.iter().collect();
+        sorted.sort();
+        for pair in sorted.windows(2) {
+            if pair[1].starts_with(pair[0]) {
+                bail!(
+                    "paths: {} lies in {}, or is it; expected paths that are apart",
+                    pair[1].display(),
+                    pair[0].display()
+                );
+            }
+        }
+        Globs::new(&self.include, &[]).map_err(|why| anyhow::anyhow!("include: {why}"))?;
+        Globs::new(&[], &self.exclude).map_err(|why| anyhow::anyhow!("exclude: {why}"))?;
+        if let Some(sentinel) = &self.sentinel {
+            let mut parts = sentinel.components();
+            let plain = parts.all(|part| matches!(part, Component::Normal(_)));
+            if sentinel.as_os_str().is_empty() || !plain {
+                bail!(
+                    "sentinel: {} given; expected the name of a file in each of the paths",
+                    sentinel.display()
+                );
+            }
+        }
+        Ok(PathsConfig {
+            paths,
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            may_be_empty: self.may_be_empty,
+            must_be_mount: self.must_be_mount,
+            sentinel: self.sentinel.clone(),
         })
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn one_of(name: &str, source: &SecretSource) -> anyhow::Result<()> {

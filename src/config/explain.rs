@@ -2,9 +2,16 @@
 
 use std::fmt::Write as _;
 
-use figment::{Figment, value::Value};
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+    value::Value,
+};
 
-use super::raw::{self, Flags};
+use super::{
+    raw::{self, Flags},
+    redact::Masker,
+};
 
 /// What names of secrets hold, without their dashes.
 const SECRET_LIKE: [&str; 11] = [
@@ -34,6 +41,86 @@ pub fn explain(flags: &Flags) -> anyhow::Result<String> {
     let all: Value = figment.extract()?;
     lines(&figment, "", &all, &mut text);
     Ok(text)
+}
+
+/// The text of a configuration file without what only its reader is to know, and without its comments, which nobody has
+/// looked through.
+///
+/// # Errors
+/// Where it is not the text of one.
+pub fn without_secrets(text: &str) -> anyhow::Result<String> {
+    let all: Value = Figment::from(Toml::string(text)).extract()?;
+    let mut secrets = Vec::new();
+    collect("", &all, &mut secrets);
+    let masker = Masker::new(secrets.iter().map(String::as_str));
+    let lines = text.lines();
+    let lines = lines.filter(|line| !line.trim_start().starts_with('#'));
+    let mut bare = String::from("# Without secrets and comments.\n");
+    for line in lines {
+        bare.push_str(line);
+        bare.push('\n');
+    }
+    Ok(masker.text(&bare))
+}
+
+/// Texts that [`shown`] hides.
+fn collect(path: &str, value: &Value, secrets: &mut Vec<String>) {
+    match value {
+        Value::Dict(_, dict) => {
+            for (key, value) in dict {
+                collect(&format!("{path}.{key}"), value, secrets);
+            }
+        }
+        Value::Array(_, values) => {
+            let mut hides_next = false;
+            for value in values {
+                let word = value.as_str().unwrap_or_default();
+                if hides_next {
+                    secrets.push(word.to_owned());
+                }
+                hides_next = word.starts_with('-') && !word.contains('=') && is_secret_like(word);
+                collect(path, value, secrets);
+            }
+        }
+        Value::String(_, text) => {
+            let path = path.trim_start_matches('.');
+            if is_hidden(path) {
+                secrets.push(text.clone());
+                // A text of several lines stands there as it is, and not in one piece. What is shorter is no secret, and
+                // would be found everywhere.
+                let lines = text.lines().map(str::trim);
+                secrets.extend(lines.filter(|line| 4 <= line.len()).map(str::to_owned));
+            }
+            if let Some((name, value)) = text.split_once('=')
+                && is_secret_like(name)
+            {
+                secrets.push(value.to_owned());
+            }
+            secrets.extend(password_in(text));
+        }
+        _ => {}
+    }
+}
+
+/// What a URL has between its user and its host, and what it asks for.
+fn password_in(text: &str) -> Vec<String> {
+    let Some((_, rest)) = text.split_once("://") else {
+        return Vec::new();
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut found = Vec::new();
+    if let Some((login, _)) = rest.rsplit_once('@')
+        && let Some((_, password)) = login.split_once(':')
+    {
+        found.push(password.to_owned());
+    }
+    let asked = query.split('&').filter_map(|pair| pair.split_once('='));
+    found.extend(
+        asked
+            .filter(|(name, _)| is_secret_like(name))
+            .map(|(_, value)| value.to_owned()),
+    );
+    found
 }
 
 fn lines(figment: &Figment, path: &str, value: &Value, text: &mut String) {
@@ -68,12 +155,7 @@ fn lines(figment: &Figment, path: &str, value: &Value, text: &mut String) {
 
 fn shown(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
-    let hidden = MASKED.contains(&last)
-        || (path != "secrets"
-            && !path.starts_with("secrets.")
-            && is_secret_like(last)
-            && !path.contains("secret_headers"));
-    if hidden {
+    if is_hidden(path) {
         return "\"***\"".to_owned();
     }
     match value {
@@ -82,6 +164,15 @@ fn shown(path: &str, value: &Value) -> String {
         Value::Array(_, words) if last == "argv" => arguments(words),
         value => serde_json::to_string(value).unwrap_or_else(|_| "?".to_owned()),
     }
+}
+
+fn is_hidden(path: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    MASKED.contains(&last)
+        || (path != "secrets"
+            && !path.starts_with("secrets.")
+            && is_secret_like(last)
+            && !path.contains("secret_headers"))
 }
 
 /// Whether a name speaks of a secret.
@@ -148,6 +239,39 @@ pub(crate) fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_told_without_its_secrets_and_comments() {
+        let file = r#"
+# the old password was hunter2
+database = "postgres://ada:s3cret@db/watchbell?sslpassword=0ther"
+[secrets.mail]
+file = "/etc/watchbell/mail"
+[commands.sync]
+argv = ["/bin/x", "--token", "t0ken", "--password=pa55", "plain"]
+environment = { API_KEY = "k3y", HOME = "/srv" }
+stdin = """
+line one
+line two
+"""
+"#;
+        let told = without_secrets(file).unwrap();
+        for secret in [
+            "hunter2", "s3cret", "0ther", "t0ken", "pa55", "k3y", "line one",
+        ] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
+        for rest in [
+            "ada:***@db",
+            "/etc/watchbell/mail",
+            "plain",
+            "/srv",
+            "[commands.sync]",
+        ] {
+            assert!(told.contains(rest), "{rest}: {told}");
+        }
+        assert!(without_secrets("no = = toml").is_err());
+    }
 
     #[test]
     fn a_secret_among_arguments_is_masked() {

@@ -25,8 +25,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 pub(crate) use self::explain::without_password;
 pub use self::{
     arenas::keep_heaps_few,
-    backups::{ArchiveConfig, BackupsConfig, SourceConfig},
-    explain::explain,
+    backups::{ArchiveConfig, BackupsConfig, PathsConfig, SourceConfig},
+    explain::{explain, without_secrets},
     leftovers::Leftovers,
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{CommandConfig, Flags, HealthThresholds, Threshold},

@@ -34,6 +34,9 @@ pub(super) struct VerifyBackups {
     point: Option<Uuid>,
     #[serde(default)]
     levels: Vec<Level>,
+    /// Accept what its sources have lost, and verify nothing.
+    #[serde(default)]
+    accept: bool,
 }
 
 /// Removes what retention lets go.
@@ -76,6 +79,10 @@ impl Kind for VerifyBackups {
             let what = "expected none without a point";
             return Err(Error::invalid("parameters.levels", what));
         }
+        if self.accept && (self.point.is_none() || !self.levels.is_empty()) {
+            let what = "expected a point beside it, and no levels";
+            return Err(Error::invalid("parameters.accept", what));
+        }
         Ok(())
     }
 
@@ -83,6 +90,7 @@ impl Kind for VerifyBackups {
         let (backups, job) = (env.backups()?, job(&context));
         finished(match self.point {
             None => backups.verify(&job).await,
+            Some(point) if self.accept => backups.accept(&job, point).await,
             Some(point) if self.levels.is_empty() => {
                 let levels = [Level::Drill, Level::Database];
                 backups.verify_point(&job, point, &levels).await

@@ -8,6 +8,7 @@ use crate::{
     },
     domain::backup::{
         Finding, Level, PointState, PolicyKind,
+        loss::{Loss, LossKind},
         manifest::{FileError, SnapshotPath},
         point::{Evidence, Phase, Pin, RestorePoint},
     },
@@ -154,6 +155,27 @@ pub(in crate::api) fn restore_point_basic(point: &RestorePoint) -> pb::RestorePo
             .damage
             .as_ref()
             .map_or_else(String::new, |damage| damage.what.clone()),
+        losses: point.losses.iter().map(loss).collect(),
+        acceptance: point.accepted.as_ref().map(|accepted| pb::LossAcceptance {
+            principal: accepted.principal.clone(),
+            reason: accepted.reason.clone(),
+            time: Some(stamp(accepted.at)),
+        }),
+    }
+}
+
+fn loss(loss: &Loss) -> pb::SourceLoss {
+    let kind = match loss.kind {
+        LossKind::Empty => pb::SourceLossKind::Empty,
+        LossKind::Fallen => pb::SourceLossKind::Fallen,
+        LossKind::LeftOut => pb::SourceLossKind::LeftOut,
+        LossKind::Shrunk => pb::SourceLossKind::Shrunk,
+    };
+    pb::SourceLoss {
+        source: loss.source.clone(),
+        kind: kind.into(),
+        path: loss.path.to_text(),
+        message: loss.message.clone(),
     }
 }
 

@@ -113,7 +113,7 @@ pub(super) async fn other(
             let dumped = postgres::dump(backups, job, &server, &file).await;
             (file, dumped)
         }
-        SourceConfig::Paths { .. } => bail!("source {name:?} is no database"),
+        SourceConfig::Paths(_) => bail!("source {name:?} is no database"),
     };
     let raw = dumped
         .inspect_err(|_| drop(fs::remove_file(&file)))

@@ -71,6 +71,16 @@ pub(super) fn guide(manifest: &Manifest, file: &str) -> String {
              name it by `--database` (PostgreSQL). The original may still live: stop it first.\n",
         );
     }
+    if manifest
+        .files
+        .iter()
+        .any(|file| file.path.as_bytes().starts_with(b"/configuration/"))
+    {
+        text.push_str(
+            "\n`files/configuration/without-secrets.toml` is the server's configuration file of then, without secrets and \
+             comments: put both back by hand.\n",
+        );
+    }
     if !manifest.errors.is_empty() {
         let _ = writeln!(text, "\n## Missing\n");
         for error in manifest.errors.iter().take(1000) {

@@ -4,25 +4,29 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::tz::TimeZone;
 use rustic_core::{
     BackupOptions, IndexedIdsStatus, ParentOptions, Repository, SnapshotGroupCriterion,
-    repofile::SnapshotFile,
+    repofile::{Node, SnapshotFile},
 };
 
 use super::{
     Rustic,
     carry::Carry,
     error::other,
-    gate::Operation,
+    gate::{Commit, Condition, Operation},
     place::Right,
     quiet::quietly,
     session, snapshots,
     source::{
         Sources,
+        again::Again,
         ledger::{Account, Ledger},
     },
 };
@@ -47,10 +51,7 @@ pub(super) fn archive(rustic: &Rustic, job: &Job, hand: &Hand) -> Result<Archive
 fn store(rustic: &Rustic, job: &Job, hand: &Hand, operation: &Arc<Operation>) -> Result<Archived> {
     let ledger = Ledger::new(Arc::clone(operation), hand, job.time);
     let sources = Sources::open(job, Arc::clone(&ledger))?;
-    let opened = session::open(&rustic.place, &rustic.key, operation)?;
-    let indexed = opened
-        .to_indexed_ids()
-        .map_err(|error| operation.explain(&error))?;
+    let indexed = index(rustic, operation)?;
     let carry = Arc::new(Carry::new(
         &rustic.place,
         &rustic.key,
@@ -58,13 +59,24 @@ fn store(rustic: &Rustic, job: &Job, hand: &Hand, operation: &Arc<Operation>) ->
         &hand.cancel,
         Arc::clone(&ledger),
     ));
-    let at_last = Arc::clone(&carry);
-    operation.commit_only_if(Box::new(move || at_last.carry_forward()));
+    let is_part = Arc::new(AtomicBool::new(false));
+    operation.commit_only_if(at_last(&carry, &ledger, &is_part));
     let made = indexed.archive(&options(job), &sources, prepared(job), &paths(job));
-    let made = operation.outcome(made)?;
+    let mut made = made.map_err(|error| operation.fail(&error))?;
+    let mut stored = entries_of(&made);
+    drop(indexed);
+    if ledger.has_late() {
+        is_part.store(true, Ordering::Relaxed);
+        let late = Again::new(ledger.take_late(), Arc::clone(&ledger));
+        let more = read_again(rustic, job, operation, late)?;
+        stored += entries_of(&more);
+        is_part.store(false, Ordering::Relaxed);
+        made = merge(rustic, job, operation, made, more)?;
+    }
+    operation.close();
     let account = ledger.close();
     let carried = carry.take();
-    expect_all(&indexed, &made, &account, carried.len())?;
+    expect_all(rustic, operation, &made, stored, &account, carried.len())?;
     let changed = account
         .read
         .iter()
@@ -79,7 +91,67 @@ fn store(rustic: &Rustic, job: &Job, hand: &Hand, operation: &Arc<Operation>) ->
         errors: account.errors,
         added_bytes: operation.bytes_written.load(Ordering::Relaxed),
         others: account.directories + account.others,
+        special: account.special.paths,
+        special_count: account.special.count,
     })
+}
+
+fn index(rustic: &Rustic, operation: &Arc<Operation>) -> Result<Repository<IndexedIdsStatus>> {
+    session::open(&rustic.place, &rustic.key, operation)?
+        .to_indexed_ids()
+        .map_err(|error| operation.explain(&error))
+}
+
+/// What is asked before a snapshot is written: files that were taken from the parent get their records, and one that is
+/// a part alone is not to be seen.
+fn at_last(carry: &Arc<Carry>, ledger: &Arc<Ledger>, is_part: &Arc<AtomicBool>) -> Condition {
+    let (carry, ledger) = (Arc::clone(carry), Arc::clone(ledger));
+    let is_part = Arc::clone(is_part);
+    Box::new(move || {
+        carry.carry_forward()?;
+        Ok(match is_part.load(Ordering::Relaxed) || ledger.has_late() {
+            true => Commit::Withhold,
+            false => Commit::Write,
+        })
+    })
+}
+
+/// Stores what was changed while it was read as a part of its own.
+fn read_again(
+    rustic: &Rustic,
+    job: &Job,
+    operation: &Arc<Operation>,
+    late: Again,
+) -> Result<SnapshotFile> {
+    let options = BackupOptions::default()
+        .parent_opts(ParentOptions::default().force(true))
+        .no_scan(true);
+    index(rustic, operation)?
+        .archive(&options, &late, prepared(job), &paths(job))
+        .map_err(|error| operation.fail(&error))
+}
+
+/// Writes the snapshot that both parts are.
+fn merge(
+    rustic: &Rustic,
+    job: &Job,
+    operation: &Arc<Operation>,
+    made: SnapshotFile,
+    more: SnapshotFile,
+) -> Result<SnapshotFile> {
+    let merged = SnapshotFile {
+        parent: made.parent,
+        parents: made.parents.clone(),
+        ..prepared(job)
+    };
+    // Directories above what is added have no times; the real ones have.
+    let real_last = |one: &Node, other: &Node| {
+        let is_real = |node: &Node| node.meta.mtime.is_some();
+        is_real(one).cmp(&is_real(other))
+    };
+    index(rustic, operation)?
+        .merge_snapshots(&[made, more], &real_last, merged)
+        .map_err(|error| operation.fail(&error))
 }
 
 fn options(job: &Job) -> BackupOptions {
@@ -116,23 +188,29 @@ fn paths(job: &Job) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Files, links and special files that are in a snapshot.
+fn entries_of(made: &SnapshotFile) -> u64 {
+    made.summary
+        .as_ref()
+        .map_or(0, |summary| summary.total_files_processed)
+}
+
 /// The last look: the library leaves out what it has an error with, and goes on.
 fn expect_all(
-    repository: &Repository<IndexedIdsStatus>,
+    rustic: &Rustic,
+    operation: &Arc<Operation>,
     made: &SnapshotFile,
+    stored: u64,
     account: &Account,
     carried: usize,
 ) -> Result<()> {
-    let stored = made
-        .summary
-        .as_ref()
-        .map_or(0, |summary| summary.total_files_processed);
     // A file whose stored data is damaged is in the snapshot, and has no record.
     let expected = (account.read.len() + carried) as u64 + account.others + account.damaged;
     if stored == expected {
         return Ok(());
     }
-    let _ = repository.delete_snapshots(&[made.id]);
+    let opened = session::open(&rustic.place, &rustic.key, operation)?;
+    let _ = opened.delete_snapshots(&[made.id]);
     Err(other(format!(
         "of {expected} entries {stored} were stored: the snapshot was removed"
     )))

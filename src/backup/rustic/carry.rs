@@ -68,7 +68,7 @@ impl Carry {
             }
         }
         carried.extend(self.read(unknown)?);
-        *lock(&self.carried) = carried;
+        lock(&self.carried).extend(carried);
         Ok(())
     }
 

@@ -25,7 +25,15 @@ use super::{
 use crate::backup::repository::{RepositoryError, Result};
 
 /// Whether all is as it should be, asked at the last moment.
-type Condition = Box<dyn Fn() -> Result<()> + Send + Sync>;
+pub(super) type Condition = Box<dyn Fn() -> Result<Commit> + Send + Sync>;
+
+/// What becomes of a snapshot that is about to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    Write,
+    /// It is a part of another that comes: nobody is to see it.
+    Withhold,
+}
 
 /// One call of a caller's: whether it is to stop, what has gone wrong in it, and what it has moved.
 pub(super) struct Operation {
@@ -120,6 +128,12 @@ impl Operation {
         result.map_err(|error| self.explain(&error))
     }
 
+    /// That it is over, and why.
+    pub(super) fn fail(&self, error: &RusticError) -> RepositoryError {
+        self.close();
+        self.explain(error)
+    }
+
     pub(super) fn explain(&self, error: &RusticError) -> RepositoryError {
         if self.cancelled() {
             return RepositoryError::Cancelled;
@@ -186,12 +200,12 @@ impl Operation {
 
     /// Packs and indexes are written to the end also where it is to stop, so that what was stored can be used; a
     /// snapshot is not.
-    fn may_write(&self, kind: FileType) -> RusticResult<()> {
+    fn may_write(&self, kind: FileType) -> RusticResult<Commit> {
         if self.over.load(Ordering::Relaxed) {
             return Err(stopped("it is over"));
         }
         if kind != FileType::Snapshot {
-            return Ok(());
+            return Ok(Commit::Write);
         }
         self.may_go_on()?;
         if let Some(holding) = self.holding.get().and_then(Weak::upgrade)
@@ -199,17 +213,23 @@ impl Operation {
         {
             self.refuse(why);
         }
+        let mut what = Commit::Write;
         if !self.refused()
             && let Some(condition) = self.condition.get()
-            && let Err(why) = condition()
         {
-            self.refuse(why);
+            match condition() {
+                Ok(answer) => what = answer,
+                Err(why) => self.refuse(why),
+            }
         }
         self.may_go_on()?;
         if self.refused() {
             return Err(stopped("no snapshot of what is incomplete"));
         }
-        self.commit().map_err(|_| stopped("it was abandoned"))
+        if what == Commit::Write {
+            self.commit().map_err(|_| stopped("it was abandoned"))?;
+        }
+        Ok(what)
     }
 }
 
@@ -359,7 +379,10 @@ impl WriteBackend for Gate {
         content: BytesList,
     ) -> RusticResult<()> {
         let operation = &self.operation;
-        operation.may_write(kind)?;
+        if operation.may_write(kind)? == Commit::Withhold {
+            // Another gate writes what refers to all that came by this one.
+            return self.sync();
+        }
         if kind == FileType::Snapshot {
             self.sync()?;
         }

@@ -1,14 +1,19 @@
 //! What an archive reads: files and directories of the disk, in the order of the snapshot, with a record of each file
 //! and of each error. The library leaves out what it cannot read, and says so in a log.
 
+pub(super) mod again;
+mod attributes;
 mod file;
-mod globs;
+mod fill;
 pub(super) mod ledger;
+mod listing;
 pub(super) mod node;
+mod seen;
 mod walk;
 
 use std::{
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -16,11 +21,11 @@ use rustic_core::{ReadSource, RusticResult};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 
 pub(super) use self::file::hex;
-use self::{globs::Globs, ledger::Ledger, walk::Walk};
+use self::{ledger::Ledger, walk::Walk};
 use super::{error::other, gate::lock};
 use crate::{
     backup::repository::{Job, RepositoryError, Result, Source},
-    domain::backup::manifest::SnapshotPath,
+    domain::backup::{globs::Globs, manifest::SnapshotPath},
 };
 
 /// All sources of a job.
@@ -128,6 +133,10 @@ fn names(path: &SnapshotPath) -> impl Iterator<Item = &[u8]> {
     path.as_bytes()
         .split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty())
+}
+
+fn in_snapshot(path: &Path) -> SnapshotPath {
+    SnapshotPath(path.as_os_str().as_bytes().to_vec())
 }
 
 fn unusable(source: &Source, why: String) -> RepositoryError {

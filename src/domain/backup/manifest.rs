@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::loss::Loss;
+
 /// The newest form of a manifest that is understood.
 pub const MANIFEST_FORMAT: u32 = 1;
 
@@ -29,7 +31,18 @@ pub struct Manifest {
     pub sources: Vec<SourceRecord>,
     /// What should be in it and is not.
     pub errors: Vec<FileError>,
+    /// What its sources seem to have lost; the severe ones are among the errors, until they are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     pub files: Vec<FileRecord>,
+}
+
+impl Manifest {
+    /// Takes what was accepted for no loss: what is missing besides stays so.
+    pub fn accept(&mut self) {
+        let lost: Vec<FileError> = self.losses.iter().filter_map(Loss::error).collect();
+        self.errors.retain(|error| !lost.contains(error));
+    }
 }
 
 /// One source, as it was backed up.
@@ -45,6 +58,20 @@ pub struct SourceRecord {
     pub bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<DumpRecord>,
+    /// A fingerprint of what was to be read of it, and of the meaning of its patterns; empty for dumps, and where an
+    /// older server has made it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
+    /// Its paths that no file is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty: Vec<SnapshotPath>,
+    /// Whether some of it was not read, for want of what it demands, such as a disk that is mounted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub skipped: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A database's dump: one file of the snapshot.

@@ -1,6 +1,8 @@
 //! Backups: what policies want, what restore points are, and what is known of them.
 
 pub mod figures;
+pub mod globs;
+pub mod loss;
 pub mod manifest;
 pub mod point;
 pub mod policy;

@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Finding, Level, PointState, PolicyKind, manifest::FileError};
+use super::{
+    Finding, Level, PointState, PolicyKind,
+    loss::{Acceptance, Loss, SourceFigures},
+    manifest::FileError,
+};
 
 /// Missing files that a point names itself; its manifest names all.
 pub const MISSING_SHOWN: usize = 100;
@@ -83,6 +87,15 @@ pub struct RestorePoint {
     pub missing: Vec<FileError>,
     #[serde(default)]
     pub missing_count: i64,
+    /// What each of its sources holds, for later points to be compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceFigures>,
+    /// What its sources seem to have lost; the severe ones are missing, until they are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
+    /// That they have lost nothing that should be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
     /// Where it was made of another point.
@@ -130,6 +143,28 @@ impl RestorePoint {
     /// Notes that a drill has restored its files and its database, or could not.
     pub fn found_by_drill(&mut self, passed: bool, at: Timestamp) {
         self.drilled_at = (passed && self.damage.is_none()).then_some(at);
+    }
+
+    /// What its sources seem to have lost, and nobody has accepted.
+    pub fn open_losses(&self) -> &[Loss] {
+        match self.accepted {
+            None => &self.losses,
+            Some(_) => &[],
+        }
+    }
+
+    /// Notes that what its sources have lost is as it should be. What is missing besides stays so.
+    pub fn accept(&mut self, acceptance: Acceptance) {
+        if self.accepted.is_none() {
+            let lost: Vec<FileError> = self.losses.iter().filter_map(Loss::error).collect();
+            self.missing.retain(|missing| !lost.contains(missing));
+            let lost = i64::try_from(lost.len()).unwrap_or(i64::MAX);
+            self.missing_count = self.missing_count.saturating_sub(lost).max(0);
+            if self.missing_count == 0 {
+                self.state = PointState::Complete;
+            }
+        }
+        self.accepted = Some(acceptance);
     }
 
     /// Whether all is in it, and it has been read back: only such points count.

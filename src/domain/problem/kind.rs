@@ -17,6 +17,7 @@ text_enum! {
         BackupOverdue = "backup.overdue",
         BackupPartial = "backup.partial",
         BackupRetentionFrozen = "backup.retention_frozen",
+        BackupRetentionStuck = "backup.retention_stuck",
         BackupShrunk = "backup.shrunk",
         BackupSpace = "backup.space",
         BackupStale = "backup.stale",
@@ -119,7 +120,14 @@ impl ProblemKind {
                 "see what is missing by `bellctl backup show`, and mend it",
             ),
             Self::BackupRetentionFrozen => (Warning, "mend that; retention goes on by itself"),
-            Self::BackupShrunk => (Warning, "see whether so much was really removed"),
+            Self::BackupRetentionStuck => (
+                Critical,
+                "see why by `bellctl backup plan-retention`, and mend it, or accept what was lost by `bellctl backup accept`",
+            ),
+            Self::BackupShrunk => (
+                Warning,
+                "see whether so much was really removed; if it was, `bellctl backup accept` the restore point",
+            ),
             Self::BackupSpace => (Warning, "make room, or keep less"),
             Self::BackupUnavailable => (
                 Warning,

@@ -32,6 +32,8 @@ const TOO_OLD: SignedDuration = SignedDuration::from_hours(48);
 const DRILL: SignedDuration = SignedDuration::from_hours(24 * 8);
 /// How much smaller a dump or the number of files may be than before.
 const SHRUNK: f64 = 0.7;
+/// For how long retention may be frozen: until then there is room, and from then on nobody has looked.
+const FROZEN: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// Where free space would last for less than this at the pace of the last points, it is told.
 const SPACE_DAYS: f64 = 14.0;
 /// Damaged points that are told, the newest.
@@ -175,15 +177,28 @@ impl BackupsProbe {
         }
         if let [newest, before, ..] = good.as_slice() {
             let shrunk = |now: i64, before: i64| (now as f64) < before as f64 * SHRUNK;
-            if shrunk(newest.dump_bytes, before.dump_bytes) || shrunk(newest.files, before.files) {
+            if shrunk(newest.dump_bytes, before.dump_bytes) {
                 told.tell(
-                    ProblemKind::BackupShrunk, policy.resource_name(),
+                    ProblemKind::BackupShrunk,
+                    policy.resource_name(),
                     format!(
-                        "its newest restore point has {} bytes of dump and {} files; the one before had {} and {}",
-                        newest.dump_bytes, newest.files, before.dump_bytes, before.files
-                    ), newest.frozen_at,
+                        "its newest restore point has {} bytes of dump; the one before had {}",
+                        newest.dump_bytes, before.dump_bytes
+                    ),
+                    newest.frozen_at,
                 );
             }
+        }
+        tell_losses(policy, points, told);
+        if let Some(since) = of.frozen_since
+            && FROZEN < told.now.duration_since(since)
+        {
+            told.tell(
+                ProblemKind::BackupRetentionStuck,
+                policy.resource_name(),
+                format!("nothing of it was removed since {since}, and its place fills up"),
+                since,
+            );
         }
         if let (Some(why), PolicyKind::Full) = (&of.frozen, policy.kind) {
             told.tell(
@@ -278,6 +293,24 @@ fn tell_coverage(
             subject.to_owned(),
             format!("{covered} of {PARTS} parts of {what} were read within 35 days"),
             now,
+        );
+    }
+}
+
+/// What sources have lost, until it is accepted or back: since the oldest point that has lost it.
+fn tell_losses(policy: &Policy, points: &[RestorePoint], told: &mut Told) {
+    let Some(newest) = points.first() else { return };
+    for loss in newest.open_losses() {
+        let same = |point: &&RestorePoint| {
+            let mut losses = point.open_losses().iter();
+            losses.any(|other| (&other.source, other.kind) == (&loss.source, loss.kind))
+        };
+        let since = points.iter().take_while(same).last().unwrap_or(newest);
+        told.tell(
+            ProblemKind::BackupShrunk,
+            format!("{}/sources/{}", policy.resource_name(), loss.source),
+            format!("{}: {}", loss.path, loss.message),
+            since.frozen_at,
         );
     }
 }

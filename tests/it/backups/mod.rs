@@ -11,6 +11,7 @@ mod faulty;
 mod keeping;
 mod landed;
 mod likeness;
+mod losses;
 mod neighbours;
 mod passwords;
 mod policies;

@@ -25,7 +25,10 @@ async fn a_backup_is_made_read_back_and_counted(database: Database) {
     assert!(point.verify_time.is_some());
     assert!(point.drill_time.is_none());
     assert_eq!(point.run, run.name);
-    assert_eq!(point.file_count, 2, "the dump and the content");
+    assert_eq!(
+        point.file_count, 4,
+        "the dump, the content, and the configuration with its secrets and without"
+    );
     let after = vault.statistics().await;
     assert_eq!(after.last_success_hours_ago, Some(0.0));
     assert_eq!((after.jobs_completed_24h, after.jobs_failed_24h), (1, 0));

@@ -8,14 +8,22 @@ use std::sync::{
 
 use jiff::Timestamp;
 
-use super::super::{
-    error::other,
-    gate::{Operation, lock},
+use super::{
+    super::{
+        error::other,
+        gate::{Operation, lock},
+    },
+    file::Late,
 };
 use crate::{
     backup::repository::{Hand, Progress, RepositoryError, Result},
     domain::backup::manifest::{FileError, FileRecord, SnapshotPath},
 };
+
+/// Files that are read once more at the end.
+const LATE_AT_MOST: usize = 10_000;
+/// Special files that are named.
+const SPECIAL_SHOWN: usize = 100;
 
 pub(in super::super) struct Ledger {
     operation: Arc<Operation>,
@@ -35,6 +43,18 @@ pub(in super::super) struct Ledger {
     failed: AtomicU64,
     /// Those of files that are in the snapshot, as they are in the parent.
     damaged: AtomicU64,
+    /// Those that were changed while they were read.
+    late: Mutex<Vec<Late>>,
+    /// Sockets, fifos and devices.
+    special: Mutex<Special>,
+}
+
+/// Entries whose names and kinds are stored, and that are never read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Special {
+    /// The first [`SPECIAL_SHOWN`].
+    pub(in super::super) paths: Vec<SnapshotPath>,
+    pub(in super::super) count: u64,
 }
 
 /// A file that the library has taken from the parent.
@@ -53,6 +73,7 @@ pub(in super::super) struct Account {
     pub(in super::super) directories: u64,
     pub(in super::super) others: u64,
     pub(in super::super) damaged: u64,
+    pub(in super::super) special: Special,
 }
 
 impl Ledger {
@@ -75,6 +96,8 @@ impl Ledger {
             errors: Mutex::default(),
             failed: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            late: Mutex::default(),
+            special: Mutex::default(),
         })
     }
 
@@ -111,6 +134,37 @@ impl Ledger {
         lock(&self.unchanged).push(file);
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.tell();
+    }
+
+    /// Whether one more file may be put off.
+    pub(super) fn has_room(&self) -> bool {
+        lock(&self.late).len() < LATE_AT_MOST
+    }
+
+    /// A file that had been begun is begun once more later.
+    pub(super) fn put_off(&self, late: Late) {
+        self.begun.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.late).push(late);
+    }
+
+    /// Whether files have been put off.
+    pub(in super::super) fn has_late(&self) -> bool {
+        !lock(&self.late).is_empty()
+    }
+
+    /// Files that have been put off, in the order of a snapshot.
+    pub(in super::super) fn take_late(&self) -> Vec<Late> {
+        let mut late = std::mem::take(&mut *lock(&self.late));
+        late.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        late
+    }
+
+    pub(super) fn add_special(&self, path: SnapshotPath) {
+        let mut special = lock(&self.special);
+        special.count += 1;
+        if special.paths.len() < SPECIAL_SHOWN {
+            special.paths.push(path);
+        }
     }
 
     /// A file that had been begun is not in the snapshot.
@@ -154,8 +208,7 @@ impl Ledger {
     /// Where a file was begun of which nothing is known: the library has dropped it.
     pub(in super::super) fn unchanged(&self) -> Result<Vec<Unchanged>> {
         let unchanged = std::mem::take(&mut *lock(&self.unchanged));
-        let known = lock(&self.read).len() + unchanged.len();
-        let known = known as u64 + self.failed.load(Ordering::Relaxed);
+        let known = self.files_done.load(Ordering::Relaxed) + self.failed.load(Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);
         if known != begun {
             return Err(other(format!(
@@ -174,6 +227,7 @@ impl Ledger {
             directories: self.directories.load(Ordering::Relaxed),
             others: self.others.load(Ordering::Relaxed),
             damaged: self.damaged.load(Ordering::Relaxed),
+            special: std::mem::take(&mut *lock(&self.special)),
         }
     }
 }

@@ -21,17 +21,13 @@ const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 
-/// For so long a change may leave a file's times as they are: they are those of the kernel's last tick.
-const TICK: SignedDuration = SignedDuration::from_millis(10);
-
-/// With the time `now`, at which its metadata was asked for. A file that has changed just before could change once more
-/// after it was read, and look the same. Such a one gets a time that it will not have when it is looked at again, so
-/// that it is read again.
-pub(in super::super) fn file(name: &OsStr, stat: &Stat, now: Timestamp) -> Node {
+/// Of a file that is `fresh` it is known that it could change once more after it was read, and look the same. Such a one
+/// gets a time that it will not have when it is looked at again, so that it is read again.
+pub(in super::super) fn file(name: &OsStr, stat: &Stat, fresh: bool) -> Node {
     let mut metadata = metadata(stat);
     metadata.size = size(stat);
     if let Some(changed) = metadata.ctime
-        && now.duration_since(changed) <= TICK
+        && fresh
     {
         let nanosecond = SignedDuration::from_nanos(1);
         metadata.ctime = changed.checked_add(nanosecond).ok();
@@ -50,6 +46,15 @@ pub(super) fn made_up_directory(name: &OsStr, time: Timestamp) -> Node {
         mtime: Some(time),
         atime: Some(time),
         ctime: Some(time),
+        ..Metadata::default()
+    };
+    Node::new_node(name, NodeType::Dir, metadata)
+}
+
+/// A directory above what is added to a snapshot that has it: it has no times, by which the merging knows the real one.
+pub(super) fn directory_above(name: &OsStr) -> Node {
+    let metadata = Metadata {
+        mode: Some(GO_DIRECTORY | 0o755),
         ..Metadata::default()
     };
     Node::new_node(name, NodeType::Dir, metadata)
@@ -83,6 +88,11 @@ pub(super) fn mtime(stat: &Stat) -> i64 {
     stat.st_mtime
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+/// The last change of its content, its names or what is known of it.
+pub(super) fn changed_at(stat: &Stat) -> Option<Timestamp> {
+    instant(stat.st_ctime, stat.st_ctime_nsec)
 }
 
 fn metadata(stat: &Stat) -> Metadata {

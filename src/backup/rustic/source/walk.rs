@@ -4,26 +4,26 @@
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::ffi::{OsStrExt as _, OsStringExt as _},
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     vec,
 };
 
+use jiff::SignedDuration;
 use rustic_core::{ReadSourceEntry, RusticResult, repofile::Node};
-use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
-    io::Errno,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 
 use super::{
     Root,
-    file::{Known, Open},
+    again::can_be_merged,
+    attributes::{self, Of},
+    file::{Known, Open, Place, Subject},
+    in_snapshot,
     ledger::Ledger,
+    listing::{Name, list},
     names, node,
+    seen::{self, Seen, grain_of, grain_of_path},
 };
 use crate::{clock::wall_now, domain::backup::manifest::SnapshotPath};
 
@@ -35,30 +35,44 @@ type Entry = ReadSourceEntry<Open>;
 pub(in super::super) struct Walk {
     roots: vec::IntoIter<Root>,
     root: Option<Root>,
+    place: Option<Arc<Place>>,
     stack: Vec<Frame>,
     ready: VecDeque<Entry>,
     /// The made-up directories that the walk is in.
     above: PathBuf,
+    /// How coarse times are on the device that was last looked at.
+    grain: Option<(u64, SignedDuration)>,
+    /// Whether no name above any source is in the way of [`can_be_merged`].
+    can_be_merged: bool,
     ledger: Arc<Ledger>,
 }
 
 /// A directory that the walk is in.
 struct Frame {
     directory: Arc<OwnedFd>,
-    names: vec::IntoIter<OsString>,
+    names: vec::IntoIter<Name>,
     path: PathBuf,
     relative: PathBuf,
     /// All in it is wanted.
     included: bool,
+    /// Whether its tree can be merged with another.
+    can_be_merged: bool,
     /// Its own entry, as long as nothing in it has been found that is wanted.
     pending: Option<Node>,
 }
 
 impl Walk {
     pub(super) fn new(roots: Vec<Root>, ledger: Arc<Ledger>) -> Self {
+        let can_be_merged = roots
+            .iter()
+            .flat_map(|root| names(&root.source.to))
+            .all(|name| can_be_merged(OsStr::from_bytes(name)));
         Self {
             roots: roots.into_iter(),
             root: None,
+            place: None,
+            grain: None,
+            can_be_merged,
             stack: Vec::new(),
             ready: VecDeque::new(),
             above: PathBuf::from("/"),
@@ -71,6 +85,11 @@ impl Walk {
         self.make_up_directories_above(&path);
         let name = path.file_name().unwrap_or_default().to_owned();
         let stat = root.stat;
+        self.place = Some(Arc::new(Place {
+            from: root.source.from.clone(),
+            to: path.clone(),
+            all_or_nothing: root.source.all_or_nothing,
+        }));
         match root.opened.take() {
             None => {
                 let from = root.source.from.clone().into_os_string();
@@ -80,8 +99,7 @@ impl Walk {
             Some(directory) => {
                 let everything = root.globs.includes_everything();
                 self.root = Some(root);
-                let node = node::directory(&name, &stat);
-                self.enter(directory, path, PathBuf::new(), everything, node);
+                self.enter(directory, &name, path, PathBuf::new(), everything, &stat);
                 // It is there, whatever is wanted of it.
                 self.flush();
             }
@@ -103,24 +121,34 @@ impl Walk {
         self.above = so_far;
     }
 
-    /// Names of what is wanted are read at once: a directory that is changed meanwhile is seen as it was.
+    /// Names of what is wanted are read at once: a directory that is changed meanwhile is seen as it was. What was
+    /// opened says what it is.
     fn enter(
         &mut self,
         directory: OwnedFd,
+        name: &OsStr,
         path: PathBuf,
         relative: PathBuf,
         included: bool,
-        node: Node,
+        listed: &Stat,
     ) {
-        let names = match names_in(&directory) {
+        let stat = fstat(&directory).unwrap_or(*listed);
+        let mut node = node::directory(name, &stat);
+        self.read_attributes(&path, &Of::Open(&directory), &mut node);
+        let names = match list(&directory) {
             Ok(names) => names,
             Err(error) => {
                 self.fail(&path, format!("could not list it: {error}"));
                 Vec::new()
             }
         };
+        let above = self
+            .stack
+            .last()
+            .map_or(self.can_be_merged, |frame| frame.can_be_merged);
         self.stack.push(Frame {
             directory: Arc::new(directory),
+            can_be_merged: above && names.iter().all(|(name, _)| can_be_merged(name)),
             names: names.into_iter(),
             path,
             relative,
@@ -142,22 +170,32 @@ impl Walk {
         }
     }
 
-    fn visit(&mut self, name: &OsStr) {
+    fn visit(&mut self, (name, is_directory): &Name) {
         let (Some(frame), Some(root)) = (self.stack.last(), self.root.as_ref()) else {
             return;
         };
         let directory = Arc::clone(&frame.directory);
         let relative = frame.relative.join(name);
         let path = frame.path.join(name);
-        if root.globs.excludes(&relative) {
+        let look = || statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        let (is_directory, stat) = match is_directory {
+            Some(is_directory) => (*is_directory, None),
+            None => {
+                let found = look();
+                let is_directory = found.as_ref().is_ok_and(is_directory_by);
+                (is_directory, Some(found))
+            }
+        };
+        if root.globs.excludes(&relative, is_directory) {
             return;
         }
-        let included = frame.included || root.globs.includes(&relative);
+        let included = root.globs.includes(&relative, is_directory);
+        let included = included.or(frame.included);
         let may_be_within = included || root.globs.may_include_within(&relative);
         if !may_be_within {
             return;
         }
-        let stat = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match stat.unwrap_or_else(look) {
             Ok(stat) => stat,
             Err(error) => return self.fail(&path, format!("could not look at it: {error}")),
         };
@@ -170,11 +208,11 @@ impl Walk {
             FileType::Symlink => match readlinkat(&directory, name, Vec::new()) {
                 Ok(target) => {
                     let node = node::link(name, &stat, target.as_bytes());
-                    self.add_other(path, node);
+                    self.add_other(path, &directory, name, node);
                 }
                 Err(error) => self.fail(&path, format!("could not read the link: {error}")),
             },
-            _ => self.add_special(path, name, &stat),
+            _ => self.add_special(path, &directory, name, &stat),
         }
     }
 
@@ -194,12 +232,13 @@ impl Walk {
             );
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let node = node::directory(name, stat);
         match openat(directory, name, flags, Mode::empty()) {
-            Ok(opened) => self.enter(opened, path, relative, included, node),
+            Ok(opened) => self.enter(opened, name, path, relative, included, stat),
             Err(error) => {
                 self.fail(&path, format!("could not open it: {error}"));
                 if included {
+                    let mut node = node::directory(name, stat);
+                    self.read_attributes(&path, &Of::Named(directory, name), &mut node);
                     self.flush();
                     self.ledger.add_directory();
                     self.ready.push_back(entry(path, node, None));
@@ -217,38 +256,74 @@ impl Walk {
         stat: &Stat,
     ) {
         self.flush();
+        let Some(place) = self.place.clone() else {
+            return;
+        };
+        let grain = self.grain(stat, directory.as_deref(), &place.from);
+        let mut node = node::file(name, stat, seen::is_fresh(stat, grain, wall_now()));
+        let of = match &directory {
+            Some(directory) => Of::Named(directory, name),
+            None => Of::Path(&place.from),
+        };
+        self.read_attributes(&path, &of, &mut node);
+        let can_be_added = self
+            .stack
+            .last()
+            .map_or(self.can_be_merged, |frame| frame.can_be_merged);
         let open = Open::new(Known {
+            subject: Subject {
+                place,
+                path: path.clone(),
+                can_be_added,
+                ledger: Arc::clone(&self.ledger),
+            },
             directory,
             name: opened_as,
-            path: in_snapshot(&path),
-            size: node::size(stat),
-            mtime: node::mtime(stat),
-            all_or_nothing: self.all_or_nothing(),
-            ledger: Arc::clone(&self.ledger),
+            seen: Seen::of(stat),
+            grain,
         });
-        let node = node::file(name, stat, wall_now());
         self.ready.push_back(entry(path, node, Some(open)));
     }
 
-    fn add_special(&mut self, path: PathBuf, name: &OsStr, stat: &Stat) {
+    /// How coarse the times of a file are, by the device that it is on.
+    fn grain(&mut self, stat: &Stat, directory: Option<&OwnedFd>, from: &Path) -> SignedDuration {
+        if let Some((device, grain)) = self.grain
+            && device == stat.st_dev
+        {
+            return grain;
+        }
+        let grain = match directory {
+            Some(directory) => grain_of(directory),
+            None => grain_of_path(from),
+        };
+        self.grain = Some((stat.st_dev, grain));
+        grain
+    }
+
+    /// What cannot be read of them is missing, and the entry is not.
+    fn read_attributes(&self, path: &Path, of: &Of<'_>, node: &mut Node) {
+        if let Err(why) = attributes::read(of, &mut node.meta) {
+            self.fail(path, why);
+        }
+    }
+
+    fn add_special(&mut self, path: PathBuf, directory: &OwnedFd, name: &OsStr, stat: &Stat) {
         if self
             .root
             .as_ref()
             .is_some_and(|root| root.source.name_special)
         {
-            self.fail(
-                &path,
-                "it is a device, socket or fifo: it is never read".to_owned(),
-            );
+            self.ledger.add_special(in_snapshot(&path));
         }
         if let Some(node) = node::special(name, stat) {
-            self.add_other(path, node);
+            self.add_other(path, directory, name, node);
         }
     }
 
-    fn add_other(&mut self, path: PathBuf, node: Node) {
+    fn add_other(&mut self, path: PathBuf, directory: &OwnedFd, name: &OsStr, mut node: Node) {
         self.flush();
         self.ledger.add_other();
+        self.read_attributes(&path, &Of::Named(directory, name), &mut node);
         self.ready.push_back(entry(path, node, None));
     }
 
@@ -269,8 +344,7 @@ impl Walk {
         let there = rustix::fs::stat(&root.source.from);
         let same =
             there.is_ok_and(|now| (now.st_dev, now.st_ino) == (root.stat.st_dev, root.stat.st_ino));
-        let is_directory = FileType::from_raw_mode(root.stat.st_mode) == FileType::Directory;
-        if !same && is_directory {
+        if !same && is_directory_by(&root.stat) {
             let message = format!(
                 "{} disappeared while it was read",
                 root.source.from.display()
@@ -306,25 +380,12 @@ impl Iterator for Walk {
     }
 }
 
-fn names_in(directory: &OwnedFd) -> Result<Vec<OsString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory.as_fd())? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsString::from_vec(name.to_vec()));
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+fn is_directory_by(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 fn entry(path: PathBuf, node: Node, open: Option<Open>) -> Entry {
     ReadSourceEntry { path, node, open }
-}
-
-fn in_snapshot(path: &Path) -> SnapshotPath {
-    SnapshotPath(path.as_os_str().as_bytes().to_vec())
 }
 
 /// Without slashes that are there twice or at the end.

@@ -50,6 +50,19 @@ fn what_is_included_is_stored_with_the_folders_it_is_in() {
     );
     assert_eq!(stored(&stage, &["b/*.log"], &[]), ["/b", "/b/four.log"]);
     assert_eq!(stored(&stage, &["none"], &[]), [""; 0]);
+    // A pattern without a slash is of names at every depth, as with restic and git.
+    assert_eq!(
+        stored(&stage, &["*.txt"], &[]),
+        stored(&stage, &["**/*.txt"], &[])
+    );
+    assert_eq!(
+        stored(&stage, &[], &["*.log", "deep/"]),
+        ["/a", "/a/one.txt", "/b", "/c", "/c/five"]
+    );
+    assert_eq!(
+        stored(&stage, &[], &["*.log", "!four.log", "/c", "deep"]),
+        ["/a", "/a/one.txt", "/b", "/b/four.log"]
+    );
     assert_eq!(
         stored(&stage, &[], &["b", "**/*.log"]),
         ["/a", "/a/one.txt", "/c", "/c/five"]

@@ -1,6 +1,8 @@
 //! The repository's adapter, against its port: each test that writes ends with restic's word on what was written.
 
+mod attributes;
 mod cancelling;
+mod changing;
 mod checking;
 mod copying;
 mod errors;

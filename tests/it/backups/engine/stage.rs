@@ -91,6 +91,11 @@ impl Stage {
         self.repository.archive(&job, &hand())
     }
 
+    /// Waits until what was written is not written just now.
+    pub(super) fn rest(&self) {
+        settle();
+    }
+
     pub(super) fn reader(&self, snapshot: &SnapshotId) -> Arc<dyn SnapshotReader> {
         self.repository.open(snapshot).unwrap()
     }

@@ -81,6 +81,20 @@ pub(crate) enum BackupCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Accepts what the sources of a restore point have lost: it counts then, and later ones are compared with it.
+    #[command(
+        after_help = "Example:\n  bellctl backup accept 01977c5e --reason 'the old intranet is gone' --wait"
+    )]
+    Accept {
+        /// The restore point.
+        point: PointName,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+        /// Show how far it is until it has ended, and exit with what it became.
+        #[arg(long)]
+        wait: bool,
+    },
     /// Lets a restore point go again.
     #[command(after_help = "Example:\n  bellctl backup unpin 01977c5e")]
     Unpin {

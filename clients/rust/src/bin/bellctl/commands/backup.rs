@@ -12,7 +12,8 @@ use watchbell_client::{
 use crate::{
     args::{BackupCommand, Format, PointName, RunBackupArgs, VerifyArgs, WaitFlag},
     commands::{
-        backup_files, backup_keep, backup_policy, backup_restore, backup_show, run_view::one_line,
+        backup_files, backup_keep, backup_losses, backup_policy, backup_restore, backup_show,
+        run_view::one_line,
     },
     exit::Exit,
     failure::Failure,
@@ -43,6 +44,11 @@ pub(super) async fn run(session: &Session, command: &BackupCommand) -> Result<Ex
         BackupCommand::PlanRetention(args) => backup_keep::plan(session, args).await,
         BackupCommand::ApplyRetention(args) => backup_keep::apply(session, args).await,
         BackupCommand::Pin { point, reason } => pin(session, point, Some(reason)).await,
+        BackupCommand::Accept {
+            point,
+            reason,
+            wait,
+        } => backup_losses::accept(session, point, reason, *wait).await,
         BackupCommand::Unpin { point } => pin(session, point, None).await,
         BackupCommand::Remove(args) => backup_keep::remove(session, args).await,
         BackupCommand::Stats => backup_show::statistics(session).await,

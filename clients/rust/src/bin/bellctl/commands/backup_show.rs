@@ -10,7 +10,7 @@ use watchbell_client::pb::{
 
 use crate::{
     args::{EvidenceArgs, Format, ListPointsArgs, PointName},
-    commands::backup::resolved,
+    commands::{backup::resolved, backup_losses},
     exit::Exit,
     failure::Failure,
     label::label_of,
@@ -148,6 +148,7 @@ pub(super) async fn show(session: &Session, point: &PointName) -> Result<Exit, F
         session.output.line("")?;
         session.output.table(missing)?;
     }
+    backup_losses::show(session, &point)?;
     if !response.evidence.is_empty() {
         session.output.line("")?;
         session
@@ -172,6 +173,7 @@ fn all_of(clock: &Clock, point: &RestorePoint) -> Table {
         let damaged = format!("found {found}: {}", point.damage);
         list.entry("damaged", Field::tinted(&damaged, Tint::Bad));
     }
+    backup_losses::tell(&mut list, point);
     list.entry("run", &point.run);
     list.entry("made of", &point.source_point);
     list.entry("snapshot", &point.snapshot);

@@ -5,6 +5,7 @@ mod agenda;
 mod backup;
 mod backup_files;
 mod backup_keep;
+mod backup_losses;
 mod backup_policy;
 mod backup_restore;
 mod backup_show;

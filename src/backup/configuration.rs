@@ -1,0 +1,111 @@
+//! The configuration file, which a lost machine comes back with: once as it is, and once as it may leave an encrypted
+//! repository, without secrets.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{repository::Source, work::blocking};
+use crate::{
+    config::without_secrets,
+    domain::backup::manifest::{FileError, Manifest, SnapshotPath},
+};
+
+/// Where it lies in a snapshot, as it is.
+const WHOLE: &str = "/configuration/watchbell.toml";
+/// And without secrets.
+const BARE: &str = "/configuration/without-secrets.toml";
+/// More than any has.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// What of the configuration is stored.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) sources: Vec<Source>,
+    pub(super) missing: Vec<FileError>,
+}
+
+/// Copies the file into the staging directory, as it is now.
+pub(super) async fn staged(file: &Path, staging: &Path) -> anyhow::Result<Configuration> {
+    let (file, staging) = (file.to_owned(), staging.to_owned());
+    blocking("configuration", move || stage(&file, &staging)).await
+}
+
+fn stage(file: &Path, staging: &Path) -> Configuration {
+    let mut made = Configuration::default();
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            made.missing.push(FileError {
+                path: WHOLE.into(),
+                message: format!("{error:#}"),
+            });
+            return made;
+        }
+    };
+    // One that cannot be understood by now is stored for the repository alone.
+    let bare = std::str::from_utf8(&text).ok();
+    let bare = bare.and_then(|text| without_secrets(text).ok());
+    for (to, name, text) in [
+        (WHOLE, "watchbell.toml", Some(text.as_slice())),
+        (
+            BARE,
+            "without-secrets.toml",
+            bare.as_deref().map(str::as_bytes),
+        ),
+    ] {
+        let Some(text) = text else { continue };
+        let from = staging.join(name);
+        match write(&from, text) {
+            Ok(()) => made.sources.push(Source {
+                from,
+                to: SnapshotPath::from(to),
+                include: Vec::new(),
+                exclude: Vec::new(),
+                all_or_nothing: true,
+                name_special: true,
+            }),
+            Err(error) => made.missing.push(FileError {
+                path: to.into(),
+                message: format!("{error:#}"),
+            }),
+        }
+    }
+    made
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let about = || format!("could not read the configuration file {}", file.display());
+    let opened = fs::File::open(file).with_context(about)?;
+    let mut text = Vec::new();
+    opened
+        .take(BYTES_MAX + 1)
+        .read_to_end(&mut text)
+        .with_context(about)?;
+    if BYTES_MAX < text.len() as u64 {
+        bail!("{} has more than {BYTES_MAX} bytes", file.display());
+    }
+    Ok(text)
+}
+
+fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let about = || format!("could not write {}", file.display());
+    let mut new = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(about)?;
+    new.write_all(text).with_context(about)
+}
+
+/// Leaves out of a manifest what may not leave the repository in clear.
+pub(super) fn leave_out_secrets(manifest: &mut Manifest) {
+    let whole = SnapshotPath::from(WHOLE);
+    manifest.files.retain(|file| file.path != whole);
+}

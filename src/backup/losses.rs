@@ -1,0 +1,356 @@
+//! Whether a source of the configuration seems to have lost something: what it holds now is compared with the newest
+//! point that is believed of it. The server's own content is none of these: it is judged by what the database refers to.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{read_back, repository::Repository};
+use crate::{
+    config::PathsConfig,
+    domain::backup::{
+        PolicyKind,
+        globs::{Globs, MEANING},
+        loss::{Loss, LossKind, SourceFigures, fall},
+        manifest::{FileRecord, Manifest, SnapshotPath, SourceRecord},
+        point::RestorePoint,
+    },
+};
+
+/// Manifests of points that an older server has made and that say nothing of their sources by themselves.
+const READ_AT_MOST: usize = 3;
+/// Files that are named where rules leave them out.
+const NAMED: usize = 3;
+
+/// What a source is judged by.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Where each of its paths lies in the snapshot; none for a database.
+    pub(super) paths: Vec<SnapshotPath>,
+    pub(super) may_be_empty: bool,
+    globs: Option<Globs>,
+    rules: String,
+}
+
+impl Judged {
+    /// # Errors
+    /// Where a pattern cannot be used.
+    pub(super) fn paths(root: &SnapshotPath, config: &PathsConfig) -> anyhow::Result<Self> {
+        let globs = Globs::new(&config.include, &config.exclude).map_err(anyhow::Error::msg)?;
+        Ok(Self {
+            paths: config.paths.iter().map(|path| below(root, path)).collect(),
+            may_be_empty: config.may_be_empty,
+            globs: Some(globs),
+            rules: fingerprint(config)?,
+        })
+    }
+
+    pub(super) fn database() -> Self {
+        Self {
+            paths: Vec::new(),
+            may_be_empty: false,
+            globs: None,
+            rules: String::new(),
+        }
+    }
+
+    pub(super) fn rules(&self) -> &str {
+        &self.rules
+    }
+
+    /// Its paths that no file is in. `files` are by path.
+    pub(super) fn empty(&self, files: &[FileRecord]) -> Vec<SnapshotPath> {
+        let is_empty = |path: &&SnapshotPath| {
+            let at = files.partition_point(|file| file.path < **path);
+            // What lies beside and sorts before what is in it, such as `www-old` before `www/`, is stepped over.
+            let mut from = files[at..]
+                .iter()
+                .take_while(|file| file.path.as_bytes().starts_with(path.as_bytes()));
+            !from.any(|file| is_in(&file.path, path))
+        };
+        self.paths.iter().filter(is_empty).cloned().collect()
+    }
+
+    fn leaves_out(&self, file: &SnapshotPath) -> bool {
+        let Some(path) = self.paths.iter().find(|path| is_in(file, path)) else {
+            return true;
+        };
+        let rest = file.as_bytes().get(path.as_bytes().len() + 1..);
+        match (rest, &self.globs) {
+            (Some(rest), Some(globs)) => !globs.wants_file(Path::new(OsStr::from_bytes(rest))),
+            _ => false,
+        }
+    }
+}
+
+/// Where a path of the disk lies in a snapshot, below where its source does.
+pub(super) fn below(root: &SnapshotPath, path: &Path) -> SnapshotPath {
+    let mut to = root.0.clone();
+    to.extend_from_slice(path.as_os_str().as_bytes());
+    SnapshotPath(to)
+}
+
+/// What is to be read of a source, and what its patterns mean, as a text that changes with it.
+fn fingerprint(config: &PathsConfig) -> anyhow::Result<String> {
+    let mut paths: Vec<&PathBuf> = config.paths.iter().collect();
+    paths.sort();
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| SnapshotPath(path.as_os_str().as_bytes().to_vec()).to_text())
+        .collect();
+    let text = serde_json::to_vec(&(MEANING, paths, &config.include, &config.exclude))?;
+    let digest = Sha256::digest(&text);
+    Ok(digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn is_in(file: &SnapshotPath, path: &SnapshotPath) -> bool {
+    let rest = file.as_bytes().strip_prefix(path.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Points that new ones are compared with.
+pub(super) struct Bases<'a> {
+    repository: &'a dyn Repository,
+    /// Newest first.
+    points: &'a [RestorePoint],
+    /// Of points that say nothing of their sources.
+    read: Vec<(uuid::Uuid, Manifest)>,
+    left: usize,
+}
+
+/// What is believed of a source.
+struct Base<'a> {
+    point: &'a RestorePoint,
+    figures: SourceFigures,
+}
+
+impl<'a> Bases<'a> {
+    pub(super) fn new(repository: &'a dyn Repository, points: &'a [RestorePoint]) -> Self {
+        Self {
+            repository,
+            points,
+            read: Vec::new(),
+            left: READ_AT_MOST,
+        }
+    }
+
+    /// What sources seem to have lost.
+    ///
+    /// # Errors
+    /// Where the manifest of the point that is compared with cannot be read.
+    pub(super) fn judge(
+        &mut self,
+        sources: &[(&Judged, &SourceRecord)],
+    ) -> anyhow::Result<Vec<Loss>> {
+        let mut losses = Vec::new();
+        for (judged, record) in sources {
+            // That it was not read is missing already.
+            if !record.skipped {
+                self.judge_one(judged, record, &mut losses)?;
+            }
+        }
+        Ok(losses)
+    }
+
+    fn judge_one(
+        &mut self,
+        judged: &Judged,
+        record: &SourceRecord,
+        losses: &mut Vec<Loss>,
+    ) -> anyhow::Result<()> {
+        let now = SourceFigures::of(record);
+        let base = self.base_of(&record.name);
+        let lost = |kind, path: &SnapshotPath, message: String| Loss {
+            source: record.name.clone(),
+            kind,
+            path: path.clone(),
+            message,
+        };
+        let believed = base
+            .as_ref()
+            .map_or(&[][..], |base| base.figures.empty.as_slice());
+        for path in &now.empty {
+            if !judged.may_be_empty && !believed.contains(path) {
+                let message = "there is no file in it: see that its disk is mounted; if that is as it should be, accept \
+                               the restore point, or set may_be_empty"
+                    .to_owned();
+                losses.push(lost(LossKind::Empty, path, message));
+            }
+        }
+        let Some(Base { point, figures }) = base else {
+            return Ok(());
+        };
+        if now.files == 0 {
+            return Ok(());
+        }
+        let mut against = figures;
+        if judged.globs.is_some() && against.rules != now.rules {
+            let left = self.left_out(point, judged, record)?;
+            against.files = against.files.saturating_sub(left.files);
+            against.bytes = against.bytes.saturating_sub(left.bytes);
+            if 0 < left.files {
+                let message = format!(
+                    "{} files that {} has are left out by the rules of the source now, such as {}",
+                    left.files,
+                    point.resource_name(),
+                    left.named.join(", ")
+                );
+                losses.push(lost(LossKind::LeftOut, &record.root, message));
+            }
+        }
+        if let Some(kind) = fall(&now, &against, judged.globs.is_none()) {
+            let message = format!(
+                "it has {} files and {} bytes; {} had {} and {}",
+                now.files,
+                now.bytes,
+                point.resource_name(),
+                against.files,
+                against.bytes
+            );
+            losses.push(lost(kind, &record.root, message));
+        }
+        Ok(())
+    }
+
+    /// The newest point in which a source had lost nothing, or that was accepted.
+    fn base_of(&mut self, name: &str) -> Option<Base<'a>> {
+        let points = self.points;
+        for point in points {
+            let in_doubt = point.open_losses().iter().any(|loss| loss.source == name);
+            if point.kind != PolicyKind::Full || in_doubt {
+                continue;
+            }
+            let own = point.sources.iter().find(|figures| figures.name == name);
+            let figures = match own {
+                Some(figures) => Some(figures.clone()),
+                None if point.sources.is_empty() => self.figures_of_old(point, name),
+                None => None,
+            };
+            if let Some(figures) = figures {
+                return Some(Base { point, figures });
+            }
+        }
+        None
+    }
+
+    /// What a point of an older server holds of a source. Where it is nothing, nobody has looked whether that was right.
+    fn figures_of_old(&mut self, point: &RestorePoint, name: &str) -> Option<SourceFigures> {
+        let manifest = self.manifest(point).ok()?;
+        let record = manifest.sources.iter().find(|source| source.name == name)?;
+        (0 < record.files).then(|| SourceFigures::of(record))
+    }
+
+    fn manifest(&mut self, point: &RestorePoint) -> anyhow::Result<&Manifest> {
+        if let Some(at) = self.read.iter().position(|(id, _)| *id == point.id) {
+            return Ok(&self.read[at].1);
+        }
+        anyhow::ensure!(0 < self.left, "enough manifests were read");
+        self.left -= 1;
+        let manifest = read_back::manifest_of(self.repository, point)?;
+        self.read.push((point.id, manifest));
+        Ok(&self.read[self.read.len() - 1].1)
+    }
+
+    fn left_out(
+        &mut self,
+        point: &RestorePoint,
+        judged: &Judged,
+        record: &SourceRecord,
+    ) -> anyhow::Result<LeftOut> {
+        // One that was read for its figures has been counted; another is read whatever was read before.
+        self.left = self.left.max(1);
+        let manifest = self.manifest(point)?;
+        let mut left = LeftOut::default();
+        let own = manifest
+            .files
+            .iter()
+            .filter(|file| is_in(&file.path, &record.root));
+        for file in own.filter(|file| judged.leaves_out(&file.path)) {
+            left.files += 1;
+            left.bytes += file.size;
+            if left.named.len() < NAMED {
+                left.named.push(file.path.to_text());
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// What rules leave out of what an earlier point has.
+#[derive(Default)]
+struct LeftOut {
+    files: u64,
+    bytes: u64,
+    named: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> FileRecord {
+        FileRecord {
+            path: path.into(),
+            size: 1,
+            mtime: 0,
+            sha256: String::new(),
+        }
+    }
+
+    #[test]
+    fn paths_without_files_are_found_beside_names_that_begin_like_them() {
+        let config = PathsConfig {
+            paths: ["/srv/www", "/srv/x", "/srv/none"]
+                .map(PathBuf::from)
+                .to_vec(),
+            ..PathsConfig::default()
+        };
+        let root = SnapshotPath::from("/sources/a");
+        let judged = Judged::paths(&root, &config).unwrap();
+        let files = [
+            "/sources/a/srv/www-old",
+            "/sources/a/srv/www/b",
+            "/sources/a/srv/x",
+        ];
+        let empty = judged.empty(&files.map(file));
+        assert_eq!(empty, ["/sources/a/srv/none".into()]);
+    }
+
+    #[test]
+    fn rules_leave_out_what_they_exclude_and_what_lies_in_no_path_any_more() {
+        let config = PathsConfig {
+            paths: vec!["/srv/www".into(), "/etc/hosts".into()],
+            exclude: vec!["*.html".to_owned()],
+            ..PathsConfig::default()
+        };
+        let judged = Judged::paths(&"/sources/a".into(), &config).unwrap();
+        for (path, left_out) in [
+            ("/sources/a/srv/www/deep/index.html", true),
+            ("/sources/a/srv/www/deep/index.txt", false),
+            ("/sources/a/etc/hosts", false),
+            ("/sources/a/srv/other/x", true),
+        ] {
+            assert_eq!(judged.leaves_out(&path.into()), left_out, "{path}");
+        }
+    }
+
+    #[test]
+    fn rules_have_a_fingerprint_that_changes_with_them() {
+        let config = |exclude: &[&str]| PathsConfig {
+            exclude: exclude.iter().map(|text| (*text).to_owned()).collect(),
+            ..PathsConfig::default()
+        };
+        let of = |exclude: &[&str]| fingerprint(&config(exclude)).unwrap();
+        assert_eq!(of(&["a"]), of(&["a"]));
+        assert_ne!(of(&["a"]), of(&["b"]));
+        assert_eq!(of(&[]).len(), 16);
+    }
+}
