@@ -16,6 +16,7 @@ mod described;
 mod doubt;
 mod drill;
 mod dump;
+mod earlier_attempt;
 pub mod export;
 mod export_run;
 mod found;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{damaged, disk_error, full, is_full, translate},
+    files::files,
     holding::Holding,
     reads::Reads,
 };
@@ -274,39 +275,6 @@ impl Gate {
             RusticError::with_source(ErrorKind::InputOutput, "could not sync a directory", error)
         })
     }
-
-    /// The library's own list leaves out what it cannot read, and who prunes by such a list destroys.
-    fn files(&self, kind: FileType) -> io::Result<Vec<(Id, u32)>> {
-        let mut found = Vec::new();
-        let top = self.operation.place.join(kind.dirname());
-        let mut folders = vec![top.clone()];
-        while let Some(folder) = folders.pop() {
-            let entries = match fs::read_dir(&folder) {
-                // The library makes directories as it needs them, and so does restic.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && folder == top => continue,
-                entries => entries?,
-            };
-            for entry in entries {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    folders.push(entry.path());
-                    continue;
-                }
-                let Some(id) = Id::parse_some(&entry.file_name().to_string_lossy(), kind) else {
-                    continue;
-                };
-                match entry.metadata() {
-                    Ok(metadata) => {
-                        let size = u32::try_from(metadata.len()).map_err(io::Error::other)?;
-                        found.push((id, size));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(found)
-    }
 }
 
 impl ReadBackend for Gate {
@@ -319,7 +287,7 @@ impl ReadBackend for Gate {
         if kind == FileType::Config {
             return self.inner.list_with_size(kind);
         }
-        self.files(kind).map_err(|error| {
+        files(&self.operation.place, kind).map_err(|error| {
             RusticError::with_source(ErrorKind::Backend, "could not list {kind}", error)
                 .attach_context("kind", kind.dirname())
         })

@@ -1,0 +1,60 @@
+//! What an earlier attempt of the same run has stored in full, where the process ended before it was written down.
+
+use std::sync::Arc;
+
+use super::{
+    Backups, described::point_of, full::MANIFEST_TAG, read_back, repository::Repository,
+    verdicts::is_bad, work::Job,
+};
+use crate::domain::backup::{point::RestorePoint, policy::Policy};
+
+impl Backups {
+    /// A point that an earlier attempt of this run had stored in full, where the process ended before it was written
+    /// down: it is read back like any other.
+    pub(super) async fn left_by_earlier_attempt(
+        &self,
+        job: &Job,
+        policy: &Policy,
+        repository: &Arc<dyn Repository>,
+    ) -> anyhow::Result<Option<RestorePoint>> {
+        if job.attempt() <= 1 {
+            return Ok(None);
+        }
+        let (of, run) = (repository.clone(), format!("run={}", job.run()));
+        let found = job
+            .step("earlier attempt", 0, move |_| {
+                let found = of.snapshots()?.into_iter().find(|snapshot| {
+                    snapshot.tags.contains(&run)
+                        && snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
+                });
+                let Some(found) = found else { return Ok(None) };
+                Ok(Some((
+                    found.id.clone(),
+                    read_back::manifest_in(&*of, &found.id)?,
+                )))
+            })
+            .await?;
+        let Some((id, (manifest, sha256))) = found else {
+            return Ok(None);
+        };
+        if manifest.policy != policy.id.as_str() || self.store().point(manifest.point).await.is_ok()
+        {
+            return Ok(None);
+        }
+        let mut point = point_of(&manifest, manifest.frozen_at, self.clock().now());
+        point.manifest_snapshot = id.0;
+        point.manifest_sha256 = sha256;
+        let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];
+        match self.verify_new(job, point, manifest, repository).await {
+            Err(error) if is_bad(&error) => {
+                job.log(format!(
+                    "what an earlier attempt has stored is of no use: {error:#}"
+                ));
+                let stored = stored.each_ref().map(String::as_str);
+                self.forget_failed(job, repository, &stored).await;
+                Ok(None)
+            }
+            verified => Ok(Some(verified?)),
+        }
+    }
+}
