@@ -1,6 +1,9 @@
 //! A lock of ours in a repository, from before an operation until after it: written, looked at again after a moment,
 //! renewed, and given up where another is alone there. By it restic keeps away from what we do, and we from it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs,
     path::PathBuf,
@@ -371,88 +374,4 @@ fn is_read_only(error: &RepositoryError) -> bool {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use rustic_core::{BytesList, FileType, Id, WriteBackend as _};
-
-    use super::*;
-    use crate::backup::rustic::{key, session};
-
-    fn count(place: &Path) -> usize {
-        fs::read_dir(place.join("locks")).map_or(0, Iterator::count)
-    }
-
-    fn stage(pace: Pace) -> (tempfile::TempDir, Rustic) {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("repository");
-        let key = key::create(&place, "password".to_owned()).unwrap();
-        let mut rustic = Rustic::with_key(&place, key);
-        rustic.pace = pace;
-        (folder, rustic)
-    }
-
-    const QUICK: Pace = Pace {
-        settles_in: Duration::from_millis(1),
-        renewed_every: Duration::from_millis(5),
-        lost_after: Duration::from_secs(3600),
-    };
-
-    #[test]
-    fn a_lock_is_shared_renewed_by_a_new_file_and_gone_with_its_last_holder() {
-        let (_folder, rustic) = stage(QUICK);
-        let one = rustic.share().unwrap().unwrap();
-        let other = rustic.share().unwrap().unwrap();
-        assert!(Arc::ptr_eq(&one, &other));
-        one.settle(&CancellationToken::new()).unwrap();
-        let first = lock(&one.shared.state).path.clone();
-        while lock(&one.shared.state).path == first {
-            thread::yield_now();
-        }
-        drop(one);
-        assert_eq!(count(&rustic.place), 1);
-        assert!(other.trouble().is_none());
-        drop(other);
-        assert_eq!(count(&rustic.place), 0);
-    }
-
-    #[test]
-    fn a_lock_that_cannot_be_renewed_is_lost_and_so_is_one_that_was_removed() {
-        let (_folder, rustic) = stage(Pace {
-            lost_after: Duration::from_millis(50),
-            ..QUICK
-        });
-        let holding = rustic.share().unwrap().unwrap();
-        let locks = rustic.place.join("locks");
-        fs::rename(&locks, rustic.place.join("away")).unwrap();
-        fs::write(&locks, "no directory").unwrap();
-        while holding.trouble().is_none() {
-            thread::yield_now();
-        }
-        let why = holding.trouble().unwrap().to_string();
-        assert!(why.contains("is lost"), "{why}");
-
-        // What goes by it makes no snapshot any more.
-        let operation = Operation::new(&rustic.place, &CancellationToken::new());
-        operation.holds(&holding);
-        let (_, gate) = session::closed(&rustic.place, &operation).unwrap();
-        let content = BytesList::from(vec![1]);
-        let id = Id::default();
-        let written = gate.write_bytes(FileType::Snapshot, &id, false, content);
-        let refused = operation.explain(&written.unwrap_err()).to_string();
-        assert!(refused.contains("is lost"), "{refused}");
-
-        let (_folder, rustic) = stage(QUICK);
-        let holding = rustic.share().unwrap().unwrap();
-        holding.settle(&CancellationToken::new()).unwrap();
-        fs::remove_dir_all(rustic.place.join("locks")).unwrap();
-        while holding.trouble().is_none() {
-            thread::yield_now();
-        }
-        let why = holding.trouble().unwrap().to_string();
-        assert!(why.contains("another has removed it"), "{why}");
-    }
 }

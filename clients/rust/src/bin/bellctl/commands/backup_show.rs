@@ -367,12 +367,8 @@ fn figures_table(clock: &Clock, figures: &BackupStatistics) -> Table {
     );
     list.entry("free there", bytes(figures.free_bytes));
     list.entry("password from", plain(&figures.password_source));
-    if !figures.archive_password_source.is_empty() {
-        list.entry(
-            "archive's password from",
-            plain(&figures.archive_password_source),
-        );
-    }
+    let archive = plain(&figures.archive_password_source);
+    list.entry("archive's password from", archive);
     if figures.retention_frozen {
         list.entry(
             "retention",
