@@ -4,6 +4,7 @@
 //! commands see none.
 
 mod backup;
+mod backup_policy;
 mod document;
 mod document_verbs;
 mod run;
@@ -18,10 +19,11 @@ use clap_complete::Shell;
 
 pub(crate) use self::{
     backup::{
-        ApplyRetentionArgs, BackupCommand, CatArgs, EvidenceArgs, KeepArgs, ListPointsArgs, LsArgs,
-        PlanRetentionArgs, PointName, PolicyCommand, PolicyFields, PolicyName, RemovePointArgs,
-        RestoreArgs, RunBackupArgs, VerifyArgs, WaitFlag,
+        ApplyRetentionArgs, BackupCommand, CatArgs, EvidenceArgs, ListPointsArgs, LsArgs,
+        PlanRetentionArgs, PointName, RemovePointArgs, RestoreArgs, RunBackupArgs, VerifyArgs,
+        WaitFlag,
     },
+    backup_policy::{KeepArgs, PolicyCommand, PolicyFields, PolicyName},
     document::{
         DocumentArgs, DocumentCommand, DownloadArgs, ExportArgs, FormName, ImportArgs,
         ListDocumentsArgs, ShowDocumentArgs, UploadArgs, WatchDocumentsArgs,

@@ -12,8 +12,8 @@ use watchbell_client::{
 use crate::{
     args::{BackupCommand, Format, PointName, RunBackupArgs, VerifyArgs, WaitFlag},
     commands::{
-        backup_files, backup_keep, backup_losses, backup_policy, backup_restore, backup_show,
-        run_view::one_line,
+        backup_evidence, backup_files, backup_keep, backup_losses, backup_policy, backup_restore,
+        backup_show, run_view::one_line,
     },
     exit::Exit,
     failure::Failure,
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, command: &BackupCommand) -> Result<Ex
         BackupCommand::Unpin { point } => pin(session, point, None).await,
         BackupCommand::Remove(args) => backup_keep::remove(session, args).await,
         BackupCommand::Stats => backup_show::statistics(session).await,
-        BackupCommand::Evidence(args) => backup_show::evidence(session, args).await,
+        BackupCommand::Evidence(args) => backup_evidence::evidence(session, args).await,
         BackupCommand::Sources => backup_show::sources(session).await,
         BackupCommand::Policy(command) => backup_policy::run(session, command).await,
     }

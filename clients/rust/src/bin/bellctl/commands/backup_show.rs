@@ -1,15 +1,13 @@
-//! `bellctl backup list`, `show`, `stats`, `evidence` and `sources`.
+//! `bellctl backup list`, `show`, `stats` and `sources`.
 
 use indicatif::HumanBytes;
 use watchbell_client::pb::{
-    BackupEvidence, BackupKind, BackupStatistics, GetBackupStatisticsRequest,
-    GetRestorePointRequest, ListBackupEvidenceRequest, ListBackupSourcesRequest,
-    ListRestorePointsRequest, RestorePoint, RestorePointState, VerificationLevel,
-    VerificationResult,
+    BackupKind, BackupStatistics, GetBackupStatisticsRequest, GetRestorePointRequest,
+    ListBackupSourcesRequest, ListRestorePointsRequest, RestorePoint, RestorePointState,
 };
 
 use crate::{
-    args::{EvidenceArgs, Format, ListPointsArgs, PointName},
+    args::{Format, ListPointsArgs, PointName},
     commands::{backup::resolved, backup_losses},
     exit::Exit,
     failure::Failure,
@@ -201,61 +199,6 @@ fn all_of(clock: &Clock, point: &RestorePoint) -> Table {
         list.entry("removed", Field::tinted(&removed, Tint::Bad));
     }
     list
-}
-
-pub(super) async fn evidence(session: &Session, args: &EvidenceArgs) -> Result<Exit, Failure> {
-    let point = match &args.point {
-        Some(point) => resolved(session, point).await?,
-        None => String::new(),
-    };
-    let first = args.page.page_token.clone();
-    let (evidence, next) = pages(args.page.all, first, async |page_token| {
-        let request = ListBackupEvidenceRequest {
-            page_size: args.page.bite(),
-            page_token,
-            restore_point: point.clone(),
-        };
-        let response = session
-            .ask(request, async |request| {
-                session.client.backups().list_backup_evidence(request).await
-            })
-            .await?;
-        Ok((response.evidence, response.next_page_token))
-    })
-    .await?;
-    if session.output.format == Format::Json {
-        session.output.json_list("evidence", &evidence, &next)?;
-        return Ok(Exit::Good);
-    }
-    if evidence.is_empty() {
-        session.output.line("nothing was verified yet")?;
-    } else {
-        session
-            .output
-            .table(evidence_table(&session.clock, &evidence))?;
-    }
-    tell_more(&next);
-    Ok(Exit::Good)
-}
-
-fn evidence_table(clock: &Clock, evidence: &[BackupEvidence]) -> Table {
-    let mut table = Table::new(&["VERIFIED", "LEVEL", "RESULT", "TOOK", "RUN", "MESSAGE"]);
-    for one in evidence {
-        let tint = match one.result() {
-            VerificationResult::Passed => Tint::Good,
-            VerificationResult::Failed => Tint::Bad,
-            VerificationResult::NotPossible | VerificationResult::Unspecified => Tint::Warning,
-        };
-        table.row([
-            clock.show(one.time.as_ref()).into(),
-            label_of::<VerificationLevel>(one.level).into(),
-            Field::tinted(label_of::<VerificationResult>(one.result), tint),
-            show_length(one.duration.as_ref()).into(),
-            short_run(&one.run).into(),
-            (&one.message).into(),
-        ]);
-    }
-    table
 }
 
 pub(super) async fn sources(session: &Session) -> Result<Exit, Failure> {

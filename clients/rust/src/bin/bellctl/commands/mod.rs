@@ -3,6 +3,7 @@
 
 mod agenda;
 mod backup;
+mod backup_evidence;
 mod backup_files;
 mod backup_keep;
 mod backup_losses;
