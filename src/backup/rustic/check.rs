@@ -20,6 +20,7 @@ use super::{
     gate::Operation,
     place::Right,
     quiet::quietly,
+    reads::forget_cached,
     session,
     source::hex,
 };
@@ -121,6 +122,10 @@ fn read_packs(
         if operation.cancelled() {
             return Err(RepositoryError::Cancelled);
         }
+        let name = id.to_hex();
+        let folder = place.join(FileType::Pack.dirname()).join(&name[..2]);
+        // Where that cannot be had, it is read as ever.
+        let _ = forget_cached(&folder.join(&*name));
         let damage = match files.read_full(FileType::Pack, id) {
             Ok(bytes) if hex(&Sha256::digest(&bytes)) == id.to_hex().as_str() => None,
             Ok(_) => Some(format!(

@@ -69,7 +69,7 @@ impl Reads {
 }
 
 /// Has the system forget what it holds of a file, which is on the disk by then.
-fn forget_cached(path: &Path) -> io::Result<()> {
+pub(super) fn forget_cached(path: &Path) -> io::Result<()> {
     let file = fs::File::open(path)?;
     Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
 }
