@@ -10,7 +10,7 @@ use crate::{
     config::{Config, DatabaseUrl},
     domain::{
         Caller,
-        backup::{PolicyKind, point::RestorePoint},
+        backup::{PointState, PolicyKind, point::RestorePoint},
     },
     store::Store,
 };
@@ -37,7 +37,7 @@ pub(super) async fn settle(
     let known = store.points_there().await?;
     for one in found {
         if let Some(there) = known.iter().find(|point| point.id == one.id) {
-            follow(&store, one, there.clone()).await?;
+            follow(&store, offline, one, there).await?;
             continue;
         }
         // What a failed run has left is no point.
@@ -81,24 +81,44 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// A point that the database knows, in a repository where its snapshots have other ids: that one is a copy.
+/// A point that the database knows: where its snapshots have other ids here, this is a copy; and what was said of it
+/// since, as that it is damaged or was accepted, the database may be too old to know.
 async fn follow(
     store: &Store,
+    offline: &Offline,
     found: &OfflineFound,
-    mut point: RestorePoint,
+    known: &RestorePoint,
 ) -> anyhow::Result<()> {
-    let here = found.ids();
-    let there = (point.snapshot.as_str(), point.manifest_snapshot.as_str());
-    if point.kind != PolicyKind::Full || here.is_none() || here == Some(there) {
+    if known.kind != PolicyKind::Full {
         return Ok(());
     }
-    if let Some((data, manifest)) = here {
+    let mut point = known.clone();
+    let there = (known.snapshot.as_str(), known.manifest_snapshot.as_str());
+    if let Some((data, manifest)) = found.ids().filter(|here| *here != there) {
         point.snapshot = data.to_owned();
         point.manifest_snapshot = manifest.to_owned();
+        // It was read elsewhere, and not here.
+        point.verified_at = None;
+        point.drilled_at = None;
     }
-    // It was read elsewhere, and not here.
-    point.verified_at = None;
-    point.drilled_at = None;
+    if found.was_judged()
+        && let Ok((_, said)) = offline.manifest(found).await
+    {
+        if let Some(acceptance) = said.accepted.filter(|_| known.accepted.is_none()) {
+            point.accept(acceptance);
+        }
+        if let Some(damage) = said.damage.filter(|_| known.damage.is_none()) {
+            point.found_damaged(damage.at, &damage.what);
+        }
+        if said.state == PointState::Partial && point.state == PointState::Complete {
+            point.state = PointState::Partial;
+            point.missing = said.missing;
+            point.missing_count = said.missing_count;
+        }
+    }
+    if point == *known {
+        return Ok(());
+    }
     put(store, &point).await
 }
 

@@ -69,6 +69,13 @@ impl Found {
         let data = self.data.as_ref()?;
         Some((data.0.as_str(), self.manifest.0.as_str()))
     }
+
+    /// Whether the repository says more of it than its manifest, and than that it was verified.
+    pub fn was_judged(&self) -> bool {
+        let is_sound =
+            |of: &Standing| !matches!(of, Standing::Found(Sound::Partial | Sound::Damaged, _));
+        self.accepted.is_some() || !is_sound(&self.standing)
+    }
 }
 
 /// What the repository says of a point beside its manifest.
