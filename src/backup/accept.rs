@@ -74,7 +74,7 @@ impl Backups {
                 cluster: &cluster,
                 words: Vec::new(),
             };
-            Ok(marker::write(&*repository, &mark, &says, &staging, hand)?)
+            marker::write(&*repository, &mark, &says, &staging, hand)
         })
         .await?;
         let mut accepted = point.clone();

@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use watchbell_client::pb::{BackupKind, VerificationLevel};
+use watchbell_client::pb::VerificationLevel;
 
 use super::{
     PageArgs,
     backup_policy::{KeepArgs, PolicyCommand, PolicyName},
 };
-use crate::{label::choice, name::RunName, time::Length};
+use crate::{label::choice, name::RunName};
 
 /// Commands about backups. A restore point is a UUID, the beginning of one, or `latest`: the newest good one.
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     label::label_of,
-    name::{short, short_run},
+    name::short,
     output::Tint,
     session::{LARGEST_PAGE, Session, pages, tell_more},
     table::{Field, Table},
