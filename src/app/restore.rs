@@ -321,7 +321,17 @@ async fn settle(
     tx.commit().await?;
     let known = store.points_there().await?;
     for one in found {
-        if known.iter().any(|point| point.id == one.id) || store.point(one.id).await.is_ok() {
+        if let Ok(known) = store.point(one.id).await {
+            // The database may be older than what was said of the point since.
+            if one.was_accepted()
+                && known.accepted.is_none()
+                && let Ok((_, point)) = offline.manifest(one).await
+                && let Some(acceptance) = point.accepted
+            {
+                let mut known = known;
+                known.accept(acceptance);
+                put(&store, &known).await?;
+            }
             continue;
         }
         let mut point = match offline.manifest(one).await {

@@ -52,6 +52,13 @@ pub struct Found {
     accepted: Option<SnapshotId>,
 }
 
+impl Found {
+    /// Whether something in the repository says that what its sources have lost is as it should be.
+    pub fn was_accepted(&self) -> bool {
+        self.accepted.is_some()
+    }
+}
+
 impl Offline {
     /// Opens a repository that is there.
     ///

@@ -1,5 +1,6 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod configuration;
 mod disaster;
 mod dumps;
 mod engine;
