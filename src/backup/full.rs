@@ -205,7 +205,7 @@ impl Backups {
             .step("manifest", 0, move |hand| {
                 let mut errors = errors_of(&prepared, &archived);
                 let sources = prepared.records(&archived.files);
-                let losses = Bases::new(&*repository, &points).judge(&prepared.judged(&sources))?;
+                let losses = Bases::new(&*repository, &points).judge(&prepared.judged(&sources));
                 errors.extend(losses.iter().filter_map(Loss::error));
                 let manifest = Manifest {
                     format: MANIFEST_FORMAT,

@@ -131,7 +131,9 @@ impl Backups {
         if points.is_empty() {
             return Ok(None);
         }
-        if let Some(newest) = points.first()
+        // What is made of a full backup tells of its losses, and can do nothing about them.
+        if policy.kind == PolicyKind::Full
+            && let Some(newest) = points.first()
             && let Some(loss) = newest.open_losses().first()
         {
             return Ok(Some(format!(

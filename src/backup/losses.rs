@@ -143,29 +143,18 @@ impl<'a> Bases<'a> {
     }
 
     /// What sources seem to have lost.
-    ///
-    /// # Errors
-    /// Where the manifest of the point that is compared with cannot be read.
-    pub(super) fn judge(
-        &mut self,
-        sources: &[(&Judged, &SourceRecord)],
-    ) -> anyhow::Result<Vec<Loss>> {
+    pub(super) fn judge(&mut self, sources: &[(&Judged, &SourceRecord)]) -> Vec<Loss> {
         let mut losses = Vec::new();
         for (judged, record) in sources {
             // That it was not read is missing already.
             if !record.skipped {
-                self.judge_one(judged, record, &mut losses)?;
+                self.judge_one(judged, record, &mut losses);
             }
         }
-        Ok(losses)
+        losses
     }
 
-    fn judge_one(
-        &mut self,
-        judged: &Judged,
-        record: &SourceRecord,
-        losses: &mut Vec<Loss>,
-    ) -> anyhow::Result<()> {
+    fn judge_one(&mut self, judged: &Judged, record: &SourceRecord, losses: &mut Vec<Loss>) {
         let now = SourceFigures::of(record);
         let base = self.base_of(&record.name);
         let lost = |kind, path: &SnapshotPath, message: String| Loss {
@@ -177,34 +166,40 @@ impl<'a> Bases<'a> {
         let believed = base
             .as_ref()
             .map_or(&[][..], |base| base.figures.empty.as_slice());
-        for path in &now.empty {
-            if !judged.may_be_empty && !believed.contains(path) {
-                let message = "there is no file in it: see that its disk is mounted; if that is as it should be, accept \
-                               the restore point, or set may_be_empty"
-                    .to_owned();
-                losses.push(lost(LossKind::Empty, path, message));
-            }
+        let new = now.empty.iter().filter(|path| !believed.contains(path));
+        let new: Vec<&SnapshotPath> = new.filter(|_| !judged.may_be_empty).collect();
+        if let Some(first) = new.first() {
+            let further = match new.len() {
+                1 => String::new(),
+                count => format!(", nor in {} further paths of its source", count - 1),
+            };
+            let message = format!(
+                "there is no file in it{further}: see that its disk is mounted; if that is as it should be, accept the \
+                 restore point, or set may_be_empty"
+            );
+            losses.push(lost(LossKind::Empty, first, message));
         }
         let Some(Base { point, figures }) = base else {
-            return Ok(());
+            return;
         };
         if now.files == 0 {
-            return Ok(());
+            return;
         }
         let mut against = figures;
         if judged.globs.is_some() && against.rules != now.rules {
-            let left = self.left_out(point, judged, record)?;
-            against.files = against.files.saturating_sub(left.files);
-            against.bytes = against.bytes.saturating_sub(left.bytes);
-            if 0 < left.files {
-                let message = format!(
-                    "{} files that {} has are left out by the rules of the source now, such as {}",
-                    left.files,
-                    point.resource_name(),
-                    left.named.join(", ")
-                );
-                losses.push(lost(LossKind::LeftOut, &record.root, message));
-            }
+            let message = match self.left_out(point, judged, record) {
+                Ok(left) => {
+                    against.files = against.files.saturating_sub(left.files);
+                    against.bytes = against.bytes.saturating_sub(left.bytes);
+                    left.message(point)
+                }
+                Err(error) => Some(format!(
+                    "the rules of the source have changed, and what they leave out is not known: {} cannot be read: \
+                     {error:#}",
+                    point.resource_name()
+                )),
+            };
+            losses.extend(message.map(|told| lost(LossKind::LeftOut, &record.root, told)));
         }
         if let Some(kind) = fall(&now, &against, judged.globs.is_none()) {
             let message = format!(
@@ -217,7 +212,6 @@ impl<'a> Bases<'a> {
             );
             losses.push(lost(kind, &record.root, message));
         }
-        Ok(())
     }
 
     /// The newest point in which a source had lost nothing, or that was accepted.
@@ -290,6 +284,20 @@ struct LeftOut {
     files: u64,
     bytes: u64,
     named: Vec<String>,
+}
+
+impl LeftOut {
+    /// Nothing where nothing is.
+    fn message(&self, point: &RestorePoint) -> Option<String> {
+        (0 < self.files).then(|| {
+            format!(
+                "{} files that {} has are left out by the rules of the source now, such as {}",
+                self.files,
+                point.resource_name(),
+                self.named.join(", ")
+            )
+        })
+    }
 }
 
 #[cfg(test)]

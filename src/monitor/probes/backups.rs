@@ -186,7 +186,9 @@ impl BackupsProbe {
                 );
             }
         }
-        tell_losses(policy, points, told);
+        if policy.kind == PolicyKind::Full {
+            tell_losses(policy, points, told);
+        }
         if let Some(since) = of.frozen_since
             && FROZEN < told.now.duration_since(since)
         {

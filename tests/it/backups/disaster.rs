@@ -120,6 +120,14 @@ async fn everything_is_back_after_the_machine_was_lost(database: Database) {
         said.contains("2 restore points that the database did not know"),
         "{said}"
     );
+    // The machine comes back with its configuration.
+    let configuration = data.join("configuration/watchbell.toml");
+    assert!(configuration.is_file(), "{said}");
+    let remarks = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        remarks.contains(&configuration.display().to_string()),
+        "{remarks}"
+    );
     std::fs::rename(saved.repository(), data.join("backups/repository")).unwrap();
 
     // The command reads the machine's clock.

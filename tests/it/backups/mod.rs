@@ -3,6 +3,7 @@
 mod alone;
 mod archives;
 mod browsing;
+mod configuration;
 mod disaster;
 mod dumps;
 mod engine;

@@ -51,7 +51,7 @@ fn a_backup_is_run_shown_verified_and_restored_by_commands() {
         "friday",
         "--plan-only",
     ]);
-    assert_eq!(planned["fileCount"], "1", "{planned}");
+    assert_eq!(planned["fileCount"], "3", "{planned}");
     let restored = server.bellctl(&[
         "backup", "restore", "latest", "--to", "friday", "--yes", "--wait",
     ]);

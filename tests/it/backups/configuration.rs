@@ -1,0 +1,79 @@
+//! The configuration file is in each full backup, so that a lost machine comes back with its commands; in what leaves the
+//! encrypted repository it has no secrets.
+
+use std::{fs, process::Command};
+
+use watchbell_client::pb;
+
+use super::{restic::everything_in, vault::Vault};
+use crate::support::{Database, Site, on_both, skip};
+
+on_both!(
+    the_configuration_is_in_a_backup_and_without_secrets_in_an_export,
+    a_configuration_that_is_gone_makes_a_point_partial,
+);
+
+const FILE: &str = "# by hand: hunter2\n[commands.sync]\nargv = [\"/bin/true\", \"--token\", \"t0ken-of-it\"]\n\
+                    environment = { API_KEY = \"k3y-of-it\" }\n";
+
+async fn the_configuration_is_in_a_backup_and_without_secrets_in_an_export(database: Database) {
+    let site = Site::configured(database, FILE).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let point = vault.newest().await;
+    assert_eq!(point.state(), pb::RestorePointState::Complete, "{point:?}");
+    if let Some(restic) = vault.restic() {
+        let restored = restic.restore(&point.snapshot);
+        let whole = restored.path().join("configuration/watchbell.toml");
+        assert_eq!(fs::read_to_string(whole).unwrap(), FILE);
+    }
+    let run = vault.back_up("weekly-export").await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    let export = vault.newest_of(pb::BackupKind::Export).await;
+    let file = site.data().join("backups/exports").join(&export.file);
+    let unpacked = tempfile::tempdir().unwrap();
+    let unpack = Command::new("tar")
+        .args([
+            "--zstd".as_ref(),
+            "-xf".as_ref(),
+            file.as_os_str(),
+            "-C".as_ref(),
+        ])
+        .arg(unpacked.path())
+        .output();
+    match unpack {
+        Ok(done) if done.status.success() => {
+            let all = everything_in(unpacked.path());
+            let is_configuration = |path: &std::path::Path| {
+                let path = path.to_string_lossy();
+                path.contains("configuration") && path.ends_with(".toml")
+            };
+            let configuration: Vec<_> = all
+                .iter()
+                .filter(|(path, _)| is_configuration(path))
+                .collect();
+            assert_eq!(configuration.len(), 1, "{configuration:?}");
+            let text = String::from_utf8_lossy(configuration[0].1);
+            assert!(text.contains("[commands.sync]"), "{text}");
+            for secret in ["hunter2", "t0ken-of-it", "k3y-of-it"] {
+                assert!(!text.contains(secret), "{text}");
+            }
+        }
+        _ => skip("an export that stock tools unpack", "zstd is not installed"),
+    }
+    server.stop().await;
+}
+
+async fn a_configuration_that_is_gone_makes_a_point_partial(database: Database) {
+    let site = Site::configured(database, FILE).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    fs::remove_file(site.data().join("watchbell.toml")).unwrap();
+    vault.back_up("daily-full").await;
+    let point = vault.newest().await;
+    assert_eq!(point.state(), pb::RestorePointState::Partial, "{point:?}");
+    let missing = &point.missing[0];
+    assert_eq!(missing.path, "/configuration/watchbell.toml");
+    server.stop().await;
+}
