@@ -38,13 +38,13 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a lock is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub(super) struct Pace {
     /// After it has been written, it is looked whether another has written one at the same time.
-    pub settles_in: Duration,
+    pub(super) settles_in: Duration,
     /// It is written anew so often.
-    pub renewed_every: Duration,
+    pub(super) renewed_every: Duration,
     /// Not renewed for so long, it is as good as none: others take it for a dead process's soon.
-    pub lost_after: Duration,
+    pub(super) lost_after: Duration,
 }
 
 impl Default for Pace {
@@ -257,10 +257,7 @@ impl Shared {
     fn settle(&self, rustic: &Rustic) {
         let since = Stopwatch::start();
         let mut state = lock(&self.state);
-        loop {
-            let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) else {
-                break;
-            };
+        while let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) {
             if state.over || left.is_zero() {
                 break;
             }
