@@ -257,10 +257,7 @@ impl Shared {
     fn settle(&self, rustic: &Rustic) {
         let since = Stopwatch::start();
         let mut state = lock(&self.state);
-        loop {
-            let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) else {
-                break;
-            };
+        while let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) {
             if state.over || left.is_zero() {
                 break;
             }
