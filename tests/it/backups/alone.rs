@@ -120,7 +120,10 @@ async fn an_archive_alone_brings_everything_back(database: Database) {
 
     let listed = restore(&elsewhere.repository(), &elsewhere.password(), &["--list"]);
     let listed = said(&listed);
-    assert!(listed.contains("  all\n"), "{listed}");
+    assert!(
+        listed.contains("  all  ") && listed.contains("  verified\n"),
+        "{listed}"
+    );
     let next = Site::bare(site.database.empty().await);
     let data = next.data().display().to_string();
     let url = next.database.url();

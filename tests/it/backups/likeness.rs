@@ -1,4 +1,5 @@
-//! Everything that files are, to be compared: content, links, owners, permissions, times, holes, names of one file.
+//! Everything that files are, to be compared: content, links, owners, permissions, times, holes, attributes, names of one
+//! file.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use nix::{
     },
     unistd::{Gid, Uid, chown},
 };
+use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 
 /// What one entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) struct Likeness {
     content: Vec<u8>,
     /// Whether it takes less room than its content.
     has_holes: bool,
+    /// Extended ones, access lists among them.
+    attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The first path of those that are the same file.
     same_as: PathBuf,
 }
@@ -64,9 +68,26 @@ pub(crate) fn likeness_of(folder: &Path) -> BTreeMap<PathBuf, Likeness> {
             time: (is.mtime(), is.mtime_nsec()),
             has_holes: is.is_file() && is.blocks() * 512 + (1 << 20) < is.len(),
             content,
+            attributes: attributes_of(&path),
             same_as: first.clone(),
         };
         found.insert(relative, likeness);
+    }
+    found
+}
+
+fn attributes_of(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut names = vec![0; 65_536];
+    let count = llistxattr(path, &mut names[..]).unwrap_or(0);
+    let mut found = BTreeMap::new();
+    for name in names[..count].split(|byte| *byte == 0) {
+        if name.is_empty() {
+            continue;
+        }
+        let mut value = vec![0; 65_536];
+        let count = lgetxattr(path, name, &mut value[..]).unwrap();
+        value.truncate(count);
+        found.insert(name.to_vec(), value);
     }
     found
 }
@@ -119,6 +140,18 @@ pub(crate) fn fill(folder: &Path) {
         )
         .unwrap();
     }
+    // Where the disk has such. The list is `user::rw-, user:65534:r--, group::r--, mask::r--, other::---`.
+    let list = [
+        2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 254, 255, 0, 0, 4, 0, 4, 0, 255,
+        255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    ];
+    for (name, attribute, value) in [
+        ("www/02.html", "user.note", &b"\x00\xff odd"[..]),
+        ("www/deep", "user.empty", b""),
+        ("www/03.html", "system.posix_acl_access", &list),
+    ] {
+        let _ = lsetxattr(at(name), attribute, value, XattrFlags::empty());
+    }
     let mode = |name: &str, mode: u32| {
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -163,8 +196,8 @@ pub(crate) fn assert_same(is: &BTreeMap<PathBuf, Likeness>, was: &BTreeMap<PathB
         one.map(|one| {
             let content = one.content.len();
             format!(
-                "{:o} {:?} {:?} {content} bytes, holes {}, same as {:?}",
-                one.mode, one.owner, one.time, one.has_holes, one.same_as
+                "{:o} {:?} {:?} {content} bytes, holes {}, {:?}, same as {:?}",
+                one.mode, one.owner, one.time, one.has_holes, one.attributes, one.same_as
             )
         })
     };
