@@ -9,6 +9,7 @@ mod faults;
 mod faulty;
 mod keeping;
 mod likeness;
+mod loading;
 mod policies;
 pub(crate) mod restic;
 mod restores;
