@@ -85,9 +85,10 @@ pub(super) fn of_files(
 }
 
 /// The beginning of what a library says of some damage: the log has all of it, and whoever watches one line.
-fn short(text: &String) -> String {
+fn short(text: impl AsRef<str>) -> String {
+    let text = text.as_ref();
     match text.char_indices().nth(SHORT) {
-        None => text.clone(),
+        None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
@@ -100,6 +101,6 @@ mod tests {
     fn pages_of_text_are_cut_where_people_read_them_first() {
         let page = "ä".repeat(5000);
         assert_eq!(short(&page).chars().count(), SHORT + 1);
-        assert_eq!(short(&"brief".to_owned()), "brief");
+        assert_eq!(short("brief"), "brief");
     }
 }

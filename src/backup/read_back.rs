@@ -94,10 +94,11 @@ pub(super) fn manifest_of(
 ) -> anyhow::Result<Manifest> {
     let (manifest, sha256) = manifest_in(repository, &snapshot_id(&point.manifest_snapshot))?;
     if !point.manifest_sha256.is_empty() && point.manifest_sha256 != sha256 {
-        bail!(
-            "the manifest of {} is not the one that was stored",
-            point.resource_name()
-        );
+        let name = point.resource_name();
+        return Err(RepositoryError::Damaged {
+            what: format!("the manifest of {name} is not the one that was stored"),
+        }
+        .into());
     }
     Ok(manifest)
 }

@@ -302,3 +302,52 @@ fn a_directory_that_may_not_be_written_to_is_filled_before() {
     assert_eq!(locked.mtime(), 1_000_000_000);
     fs::set_permissions(place.at("locked"), fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+/// Does something as somebody who is not root, and to whom the folder belongs.
+fn as_nobody<T: Send>(place: &Place, work: impl FnOnce() -> T + Send) -> T {
+    if !is_root() {
+        return work();
+    }
+    let nobody = Some(65534);
+    std::os::unix::fs::chown(place.folder.path(), nobody, nobody).unwrap();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // It is this thread's alone, and that of those which it starts.
+            nix::unistd::setfsgid(nix::unistd::Gid::from_raw(65534));
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+            work()
+        });
+        worker.join().unwrap()
+    })
+}
+
+#[test]
+fn what_may_not_be_set_is_named_and_set_uid_is_nobody_elses() {
+    let mut fake = Fake::default();
+    fake.directory("/a", |entry| entry.owner = Some((1234, 4321)));
+    fake.file("/a/program", b"mine", |entry| {
+        entry.mode = 0o6755;
+        entry.owner = Some((1234, 4321));
+    });
+    fake.file("/a/plain", b"yours", |entry| {
+        entry.attributes = vec![("nonsense".to_owned(), b"x".to_vec())];
+    });
+    fake.add("/a/link", EntryKind::Link(b"program".to_vec()), |entry| {
+        entry.owner = Some((1234, 4321));
+    });
+    let place = Place::new();
+    let restored = as_nobody(&place, || place.restore(&fake, &[]));
+    assert_eq!((restored.files, restored.links), (2, 1));
+    assert!(restored.damaged.is_empty() && restored.refused.is_empty());
+    assert_eq!(restored.unset.count, 4, "{restored:?}");
+    let lines = restored.unset.lines.join("\n");
+    for what in [
+        "/a: owner 1234:4321",
+        "permissions 6755",
+        "attribute nonsense",
+    ] {
+        assert!(lines.contains(what), "{what}: {lines}");
+    }
+    let program = fs::metadata(place.at("a/program")).unwrap();
+    assert_eq!(program.mode() & 0o7777, 0o755, "it would be another's");
+}

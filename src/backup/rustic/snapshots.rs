@@ -41,9 +41,10 @@ pub(super) fn find<S: Open>(
     repository.get_file(&parsed).map_err(|error| {
         let disk = disk_error(&error).map(std::io::Error::kind);
         match disk {
-            Some(std::io::ErrorKind::NotFound) => {
-                other(format!("there is no snapshot {}", wanted.0))
-            }
+            // The repository is there: someone has taken this out of it.
+            Some(std::io::ErrorKind::NotFound) => RepositoryError::Damaged {
+                what: format!("there is no snapshot {}", wanted.0),
+            },
             None => RepositoryError::Damaged {
                 what: format!("snapshot {}", wanted.0),
             },

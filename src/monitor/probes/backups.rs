@@ -33,6 +33,8 @@ const DRILL: SignedDuration = SignedDuration::from_hours(24 * 8);
 const SHRUNK: f64 = 0.7;
 /// For how long retention may be frozen: until then there is room, and from then on nobody has looked.
 const FROZEN: SignedDuration = SignedDuration::from_hours(24 * 14);
+/// Characters of what a verification has found that a problem tells.
+const BRIEF: usize = 240;
 /// Damaged points that are told, the newest.
 const DAMAGED_SHOWN: i64 = 5;
 
@@ -238,7 +240,7 @@ impl BackupsProbe {
                 continue;
             };
             let replaced = newest.is_some_and(|newest| point.frozen_at < newest.frozen_at);
-            let message = format!("it does not come back as it was: {}", damage.what);
+            let message = format!("it does not come back as it was: {}", brief(&damage.what));
             let kind = ProblemKind::BackupDamaged;
             let severity = if replaced {
                 Severity::Warning
@@ -324,7 +326,7 @@ impl Told {
     fn failed(&mut self, subject: &str, last: Option<Evidence>) {
         if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
             let kind = ProblemKind::BackupVerificationFailed;
-            self.tell(kind, subject.to_owned(), last.message, last.at);
+            self.tell(kind, subject.to_owned(), brief(&last.message), last.at);
         }
     }
 
@@ -341,5 +343,13 @@ impl Told {
     fn tell(&mut self, kind: ProblemKind, subject: String, message: String, since: Timestamp) {
         self.problems
             .push(Problem::new(kind, subject, message, since));
+    }
+}
+
+/// The beginning of what was found: evidence and log hold all of it, and whoever watches reads one line.
+fn brief(message: &str) -> String {
+    match message.char_indices().nth(BRIEF) {
+        None => message.to_owned(),
+        Some((at, _)) => format!("{}… (`bellctl backup evidence` tells all)", &message[..at]),
     }
 }

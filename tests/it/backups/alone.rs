@@ -23,6 +23,7 @@ on_both!(
     an_archive_alone_brings_everything_back,
     the_password_goes_where_the_configuration_has_it,
     single_files_come_back_without_an_instance,
+    what_may_not_be_set_is_named_and_no_success,
 );
 
 /// Where the archive is, and its password's file.
@@ -228,4 +229,55 @@ async fn single_files_come_back_without_an_instance(database: Database) {
     assert_eq!(done.status.code(), Some(1));
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(said.contains("begins with /sources/all/nowhere"), "{said}");
+}
+
+async fn what_may_not_be_set_is_named_and_no_success(database: Database) {
+    if !nix::unistd::geteuid().is_root() {
+        return crate::support::skip("who is not root restores", "this is not run as root");
+    }
+    let files = tempfile::tempdir().unwrap();
+    fill(files.path());
+    let site = Site::configured(database, &source("all", files.path())).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    back_up_everything(&vault).await;
+    server.stop().await;
+    let own = site.data().join("backups");
+    let into = tempfile::tempdir().unwrap();
+    give(site.data());
+    give(into.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+    command
+        .arg("restore")
+        .args(["--repository".as_ref(), own.join("repository").as_os_str()])
+        .args(["--password-file".as_ref(), own.join("password").as_os_str()])
+        .args(["--path", "/", "--to"])
+        .arg(into.path().join("new"));
+    std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+    std::os::unix::process::CommandExt::gid(&mut command, NOBODY);
+    let done = command.current_dir(into.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(6), "{told}");
+    assert!(told.contains("owner 1234:4321"), "{told}");
+    assert!(told.contains("PARTIAL: "), "{told}");
+    // Everything is there all the same.
+    let restored = restored_at(&into.path().join("new"), "all", files.path());
+    let (is, was) = (likeness_of(&restored), likeness_of(files.path()));
+    assert_eq!(
+        is.keys().collect::<Vec<_>>(),
+        was.keys().collect::<Vec<_>>()
+    );
+    // What is the server's own is whoever's restores it, and nothing to be told of.
+    assert!(!told.contains("/content"), "{told}");
+}
+
+const NOBODY: u32 = 65534;
+
+fn give(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path());
+        }
+    }
 }

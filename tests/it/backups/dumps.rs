@@ -149,27 +149,36 @@ async fn no_password_is_among_the_arguments_or_in_the_environment(database: Data
     fs::write(&password, secret).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let url = site.database.url();
-    site.configure(&format!(
-        "[backups]\npg_bin = {:?}\n[secrets.crm]\nfile = {:?}\n[backups.sources.crm]\npostgres = {url:?}\npassword = {{ secret = \"crm\" }}\n",
-        programs.path().display(),
-        password.display(),
-    ));
+    let apart = format!("postgres = {url:?}\npassword = {{ secret = \"crm\" }}");
+    let inside = format!("postgres = \"{url}?password=s3cret%3Awith%5Call\"");
+    for (name, source) in [("crm", apart), ("erp", inside)] {
+        site.configure(&format!(
+            "[backups]\npg_bin = {:?}\n[secrets.crm]\nfile = {:?}\n[backups.sources.{name}]\n{source}\n",
+            programs.path().display(),
+            password.display(),
+        ));
+        keeps_its_password(&site, programs.path(), name).await;
+    }
+}
+
+async fn keeps_its_password(site: &Site, programs: &Path, source: &str) {
     let server = site.start().await;
-    let vault = Vault::of(&server, &site);
-    vault.create_policy("crm", only("crm")).await.unwrap();
-    let run = vault.begin("crm").await.unwrap();
+    let vault = Vault::of(&server, site);
+    vault.create_policy(source, only(source)).await.unwrap();
+    let run = vault.begin(source).await.unwrap();
     vault.settled(&run.name).await;
-    let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
+    let seen = fs::read_to_string(programs.join("seen")).unwrap();
     assert!(!seen.contains("s3cret"), "{seen}");
     assert!(seen.contains("--no-password"), "{seen}");
-    let pass = fs::read_to_string(programs.path().join("pass")).unwrap();
+    let pass = fs::read_to_string(programs.join("pass")).unwrap();
     assert_eq!(pass, "*:*:*:*:s3cret\\:with\\\\all\n");
     assert_eq!(
-        fs::read_to_string(programs.path().join("mode"))
-            .unwrap()
-            .trim(),
+        fs::read_to_string(programs.join("mode")).unwrap().trim(),
         "600"
     );
+    for name in ["seen", "pass", "mode"] {
+        fs::remove_file(programs.join(name)).unwrap();
+    }
     server.stop().await;
 }
 

@@ -12,6 +12,7 @@ mod faulty;
 mod keeping;
 mod landed;
 mod likeness;
+mod loading;
 mod losses;
 mod neighbours;
 mod passwords;

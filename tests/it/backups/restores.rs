@@ -22,6 +22,7 @@ on_both!(
     what_a_killed_restore_has_left_goes,
     a_restore_follows_no_link_that_was_made_since_its_plan,
     a_restore_of_a_point_with_files_missing_is_partial,
+    a_point_whose_snapshot_was_taken_away_counts_for_nothing,
 );
 
 /// A server with a source of everything, and a policy of it.
@@ -206,6 +207,12 @@ async fn a_directory_that_is_lost_costs_what_is_in_it_and_no_more(database: Data
         assert_eq!(there, count, "{folder}");
     }
 
+    // A drill goes the way of a restore, and meets it, too.
+    let level = pb::VerificationLevel::Drill;
+    let drill = vault.verify(&point.name, level).await;
+    assert_eq!(drill.state(), pb::RunState::Failed, "{drill:?}");
+    assert!(drill.message.contains("/b: "), "{drill:?}");
+
     // Reading goes on: all other data is read, each day another part.
     let before = vault.statistics().await.read_coverage_percent;
     for _ in 1..=10 {
@@ -340,5 +347,31 @@ async fn a_restore_of_a_point_with_files_missing_is_partial(database: Database) 
             .contains("1 files were never in the restore point"),
         "{run:?}"
     );
+    server.stop().await;
+}
+
+async fn a_point_whose_snapshot_was_taken_away_counts_for_nothing(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let point = vault.newest().await;
+    let Some(restic) = vault.restic() else {
+        return server.stop().await;
+    };
+    restic.must(&["forget", &point.snapshot]);
+
+    let drill = vault
+        .verify(&point.name, pb::VerificationLevel::Drill)
+        .await;
+
+    assert_eq!(drill.state(), pb::RunState::Failed, "{drill:?}");
+    assert!(drill.message.contains("there is no snapshot"), "{drill:?}");
+    let (gone, _) = vault.point(&point.name).await;
+    assert!(gone.damage_time.is_some(), "{gone:?}");
+    assert_eq!(vault.statistics().await.last_success_hours_ago, None);
+    server.advance(60);
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
     server.stop().await;
 }

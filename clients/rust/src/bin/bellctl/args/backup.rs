@@ -49,9 +49,10 @@ pub(crate) enum BackupCommand {
         after_help = "Examples:\n  bellctl backup ls latest\n  bellctl backup ls latest /sources/www/srv/www --all"
     )]
     Ls(LsArgs),
-    /// Reads one file of a restore point: onto standard output, or into a file.
+    /// Reads one file of a restore point: onto standard output, or into a file. Dumps of databases, and what else may
+    /// hold secrets, come back by `bellctl backup restore` alone.
     #[command(
-        after_help = "Dumps of databases, and what else may hold secrets, come back by `bellctl backup restore` alone.\n\nExamples:\n  bellctl backup cat latest /sources/www/srv/www/index.html\n  bellctl backup cat 01977c5e /sources/www/srv/www/logo.png --file logo.png"
+        after_help = "Examples:\n  bellctl backup cat latest /sources/www/srv/www/index.html\n  bellctl backup cat 01977c5e /sources/www/srv/www/logo.png --file logo.png"
     )]
     Cat(CatArgs),
     /// Verifies a restore point.
