@@ -83,8 +83,12 @@ impl Fake {
                 files: 0,
                 bytes: 0,
                 dump: None,
+                rules: String::new(),
+                empty: Vec::new(),
+                skipped: false,
             }],
             errors: Vec::new(),
+            losses: Vec::new(),
             files: files.collect(),
         }
     }
