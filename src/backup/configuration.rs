@@ -16,7 +16,9 @@ use crate::{
     domain::backup::manifest::{FileError, Manifest, SnapshotPath},
 };
 
-/// Where it lies in a snapshot, as it is.
+/// Where both forms of it lie in a snapshot.
+pub(super) const ROOT: &str = "/configuration";
+/// As it is.
 const WHOLE: &str = "/configuration/watchbell.toml";
 /// And without secrets.
 const BARE: &str = "/configuration/without-secrets.toml";

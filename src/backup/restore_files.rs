@@ -20,6 +20,7 @@ pub(super) use self::beneath::{Beneath, parts};
 use self::files::{Files, Task, is_of_one};
 pub use self::tally::{Restored, Tally};
 use super::{
+    configuration,
     read_back::named,
     repository::{Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
     restore_plan::{is_chosen, is_occupied},
@@ -132,6 +133,7 @@ pub(super) fn own_roots(manifest: &Manifest) -> Vec<SnapshotPath> {
     let mut roots: Vec<SnapshotPath> = own.clone().map(|one| one.root.clone()).collect();
     let dumps = own.filter_map(|one| one.dump.as_ref());
     roots.extend(dumps.map(|dump| dump.path.clone()));
+    roots.push(configuration::ROOT.into());
     roots
 }
 
