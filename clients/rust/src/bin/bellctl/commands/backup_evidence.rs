@@ -52,7 +52,7 @@ pub(super) async fn evidence(session: &Session, args: &EvidenceArgs) -> Result<E
     Ok(Exit::Good)
 }
 
-fn evidence_table(clock: &Clock, evidence: &[BackupEvidence]) -> Table {
+pub(super) fn evidence_table(clock: &Clock, evidence: &[BackupEvidence]) -> Table {
     let mut table = Table::new(&["VERIFIED", "LEVEL", "RESULT", "TOOK", "RUN", "MESSAGE"]);
     for one in evidence {
         let tint = match one.result() {

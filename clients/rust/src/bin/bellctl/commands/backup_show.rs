@@ -8,7 +8,7 @@ use watchbell_client::pb::{
 
 use crate::{
     args::{Format, ListPointsArgs, PointName},
-    commands::{backup::resolved, backup_losses},
+    commands::{backup::resolved, backup_evidence::evidence_table, backup_losses},
     exit::Exit,
     failure::Failure,
     label::label_of,
