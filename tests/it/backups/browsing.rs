@@ -75,7 +75,13 @@ async fn a_directory_is_listed_by_pages_and_a_file_of_it_read(database: Database
 
     let top = listed(&vault, "", 2).await;
     let top: Vec<&str> = top.iter().map(|entry| entry.path.as_str()).collect();
-    assert_eq!(top, ["/content", "/database", "/sources"]);
+    assert_eq!(top, ["/configuration", "/content", "/database", "/sources"]);
+    let secrets = read(&vault, "/configuration/watchbell.toml").await;
+    assert_eq!(
+        secrets.unwrap_err().code(),
+        Code::InvalidArgument,
+        "it may hold secrets"
+    );
     let root = format!("/sources/all{}", files.path().display());
     let www = listed(&vault, &format!("{root}/www/"), 3).await;
     let names: Vec<&str> = www

@@ -1,5 +1,5 @@
 //! The configuration file is in each full backup, so that a lost machine comes back with its commands; in what leaves the
-//! encrypted repository it has no secrets.
+//! encrypted repository it has no secrets. What it may not name as a source it refuses.
 
 use std::{fs, process::Command};
 
@@ -76,4 +76,33 @@ async fn a_configuration_that_is_gone_makes_a_point_partial(database: Database) 
     let missing = &point.missing[0];
     assert_eq!(missing.path, "/configuration/watchbell.toml");
     server.stop().await;
+}
+
+#[test]
+fn places_of_backups_in_a_source_and_paths_in_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |toml: &str| {
+        let file = folder.path().join("watchbell.toml");
+        fs::write(&file, toml).unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["config", "--check", "--config"])
+            .arg(&file)
+            .args(["--data".as_ref(), folder.path().join("data").as_os_str()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.success(), said)
+    };
+    let inside =
+        "[backups]\nrepository = \"/srv/all/vault\"\n[backups.sources.a]\npaths = [\"/srv/all\"]\n";
+    let (fine, said) = check(inside);
+    assert!(!fine && said.contains("backups.repository"), "{said}");
+    let (fine, said) = check(&format!("{inside}exclude = [\"/vault\"]\n"));
+    assert!(fine, "{said}");
+    let (fine, said) = check("[backups.sources.a]\npaths = [\"/srv/all\", \"/srv/all/some\"]\n");
+    assert!(!fine && said.contains("lies in"), "{said}");
+    let (fine, said) = check("[backups.sources.a]\npaths = [\"/srv/all\"]\nexclude = [\"a{b\"]\n");
+    assert!(!fine && said.contains("a{b"), "{said}");
+    let (fine, said) = check("[backups.sources.a]\nsqlite = \"/srv/a.db\"\nsentinel = \"x\"\n");
+    assert!(!fine && said.contains("paths alone"), "{said}");
 }
