@@ -12,7 +12,7 @@ use crate::{
         RunId, Task, TaskName,
         problem::{Problem, ProblemKind, Severity},
         retry::later,
-        task::{BOUND_MIN, LastRun, Pause, bound},
+        task::{BOUND_MIN, LOOKED_AT_WITHIN, LastRun, Pause, bound},
     },
     error::Result,
     store::{FreshnessCheck, FreshnessRow, Page, TaskFilter, Waiting},
@@ -22,8 +22,6 @@ use crate::{
 const SHOWN: usize = 1000;
 /// Tasks looked at in one go.
 const CHUNK: usize = 500;
-/// How long a task is not looked at, at the most.
-const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long everything may be paused before that is grave.
 const PAUSE_GRAVE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -57,7 +55,7 @@ impl Engine {
         let store = self.store();
         let mut behind = None;
         let mut rows = store
-            .freshness_beyond(now, later(now, LOOK_AGAIN), CHUNK)
+            .freshness_beyond(now, later(now, LOOKED_AT_WITHIN), CHUNK)
             .await?;
         loop {
             if rows.is_empty() {
@@ -94,19 +92,20 @@ impl Engine {
                     }
                     None if stale_at.is_some_and(|at| at <= now) && row.check_at <= now => {}
                     None => {
-                        let next = stale_at.map(|at| at.min(later(now, LOOK_AGAIN)));
+                        let next = stale_at.map(|at| at.min(later(now, LOOKED_AT_WITHIN)));
                         checks.push((row.id, row.check_at, next));
                     }
                 }
+            }
+            // After each portion: of very many tasks a look may be cut off by a stop, and would begin anew.
+            if let Err(error) = self.note_checks(&std::mem::take(&mut checks)).await {
+                // They are looked at once more.
+                warn!(%error, "could not note when tasks have to be looked at next");
             }
         }
         if 0 < more {
             let message = format!("{more} more tasks are stale");
             problems.push(Problem::new(ProblemKind::TaskStale, "tasks", message, now));
-        }
-        if let Err(error) = self.note_checks(&checks).await {
-            // They are looked at once more.
-            warn!(%error, "could not note when tasks have to be looked at next");
         }
         Ok(problems)
     }

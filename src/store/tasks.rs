@@ -1,5 +1,6 @@
 //! Tasks: the row that is written all the time, and with what they are told to do, the whole.
 
+use jiff::Timestamp;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::NotSet, ColumnTrait as _, EntityTrait as _,
     FromQueryResult, IntoActiveModel as _, QueryFilter as _,
@@ -16,7 +17,8 @@ use super::{
 use crate::{
     domain::{
         RunId, Task, TaskId, TaskName,
-        task::{Freshness, Health},
+        retry::later,
+        task::{Freshness, Health, LOOKED_AT_WITHIN},
     },
     error::{Error, Result, Thing},
 };
@@ -271,6 +273,17 @@ fn no_such_task(name: &TaskName, names: Vec<Name>) -> Error {
     }
 }
 
+/// When it has to be looked at whether a task is stale: at once whatever has changed of it; a new one when its first slot
+/// is due, before which it owes nothing.
+fn look_at(task: &Task) -> Timestamp {
+    let is_new = task.version == 1 && task.freshness.owed_slots == 0;
+    let first = task.next_due_at.filter(|_| is_new);
+    let at_most = later(task.updated_at, LOOKED_AT_WITHIN);
+    first.map_or(task.updated_at, |first| {
+        first.clamp(task.updated_at, at_most)
+    })
+}
+
 fn row_of(task: &Task) -> Result<task::Model> {
     Ok(task::Model {
         id: task.id.0,
@@ -303,7 +316,6 @@ fn row_of(task: &Task) -> Result<task::Model> {
         owed_slots: task.freshness.owed_slots,
         owed_at: micros_of(task.freshness.owed_at),
         rules: task.rules,
-        // Whatever has changed of it, it is looked at anew.
-        stale_check_at: task.deleted_at.is_none().then(|| micros(task.updated_at)),
+        stale_check_at: task.deleted_at.is_none().then(|| micros(look_at(task))),
     })
 }

@@ -14,6 +14,9 @@ use crate::domain::{retry::later, schedule::Schedule};
 /// No work is expected sooner after it was due.
 pub const BOUND_MIN: Duration = Duration::from_secs(60);
 
+/// How long nobody looks whether a task is stale, at the most.
+pub const LOOKED_AT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How far clocks of replicas may differ before what they note is not believed.
 pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 

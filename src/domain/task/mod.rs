@@ -18,7 +18,7 @@ pub use self::{
     course::Course,
     facets::{Facets, Lower, fingerprint, work},
     fields::Fields,
-    freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, bound},
+    freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, LOOKED_AT_WITHIN, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
 };
 use super::{
