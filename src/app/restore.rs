@@ -210,10 +210,21 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
         );
     }
     match &config.database {
-        DatabaseUrl::Sqlite(file) if file.exists() => {
-            bail!("{} is there already: name another", file.display())
+        DatabaseUrl::Sqlite(file) => {
+            // What another database has left beside it would be taken for this one's last writes.
+            for end in ["", "-wal", "-shm", "-journal"] {
+                let mut name = file.clone().into_os_string();
+                name.push(end);
+                let path = Path::new(&name);
+                if path.symlink_metadata().is_ok() {
+                    bail!(
+                        "{} is there already: name another, or move it away",
+                        path.display()
+                    );
+                }
+            }
+            Ok(())
         }
-        DatabaseUrl::Sqlite(_) => Ok(()),
         DatabaseUrl::Postgres(url) => refuse_tables(url).await,
     }
 }
@@ -226,6 +237,8 @@ pub(super) async fn choose(
     remarks: &mut Vec<String>,
 ) -> anyhow::Result<(OfflineFound, Manifest)> {
     let named = wish.point.as_deref().filter(|point| *point != "latest");
+    // Points of an older version say in their manifest alone whose they are.
+    let cluster = found.iter().find_map(|one| one.cluster.as_ref());
     for one in found {
         if named.is_some_and(|named| !one.id.to_string().starts_with(named)) {
             continue;
@@ -245,6 +258,17 @@ pub(super) async fn choose(
                 continue;
             }
         };
+        if let Some(cluster) = cluster.filter(|cluster| **cluster != manifest.cluster) {
+            let (id, of) = (one.id, &manifest.cluster);
+            let what = format!("restore point {id} is of {of} and not of {cluster}");
+            if named.is_some() && wish.cluster.is_some() {
+                bail!("{what}");
+            }
+            if named.is_none() {
+                remarks.push(format!("{what}, and is left out"));
+                continue;
+            }
+        }
         let has_database = manifest
             .sources
             .iter()

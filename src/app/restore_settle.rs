@@ -10,7 +10,10 @@ use crate::{
     config::{Config, DatabaseUrl},
     domain::{
         Caller,
-        backup::{PointState, PolicyKind, point::RestorePoint},
+        backup::{
+            PointState, PolicyKind,
+            point::{NOT_FOUND_AT_RESTORE, RestorePoint},
+        },
     },
     store::Store,
 };
@@ -30,7 +33,8 @@ pub(super) async fn settle(
     let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
     let data = DataDir::open_unfinished(&config.data, exclusive)?;
     let store = Store::open(&location(config), ports.clock.clone()).await?;
-    data.belong_to(&store.cluster_id().await?)?;
+    let cluster = store.cluster_id().await?;
+    data.belong_to(&cluster)?;
     let mut tx = store.begin().await?;
     tx.forget_original().await?;
     tx.commit().await?;
@@ -46,6 +50,8 @@ pub(super) async fn settle(
             continue;
         }
         let mut point = match offline.manifest(one).await {
+            // It says of no cluster beside it, and is another server's.
+            Ok((manifest, _)) if manifest.cluster != cluster => continue,
             Ok((_, point)) => point,
             Err(error) => {
                 let remark = unreadable(one, &error);
@@ -64,8 +70,7 @@ pub(super) async fn settle(
         let is_full = point.kind == PolicyKind::Full;
         if is_full && !found.iter().any(|one| one.id == point.id) {
             point.removed_at = Some(ports.clock.now());
-            point.remove_reason =
-                "it is not in the repository that the instance was restored from".to_owned();
+            NOT_FOUND_AT_RESTORE.clone_into(&mut point.remove_reason);
             put(&store, &point).await?;
             account.points_gone += 1;
         }

@@ -21,7 +21,11 @@ use super::{
     work::{Job, is_damage},
 };
 use crate::{
-    domain::backup::{PolicyKind, figures::RepositoryUsage, point::RestorePoint},
+    domain::backup::{
+        PolicyKind,
+        figures::RepositoryUsage,
+        point::{NOT_FOUND_AT_RESTORE, RestorePoint},
+    },
     store::LeaseMode,
 };
 
@@ -201,7 +205,8 @@ impl Backups {
         snapshots: &[Snapshot],
         there: &[RestorePoint],
     ) -> anyhow::Result<Vec<SnapshotId>> {
-        let removed = self.store().points_removed().await?;
+        let mut removed = self.store().points_removed().await?;
+        removed.retain(|point| point.remove_reason != NOT_FOUND_AT_RESTORE);
         Ok(of_removed(snapshots, there, &removed))
     }
 
@@ -304,7 +309,7 @@ impl Backups {
             tx.evidence_prune(before).await?;
             tx.commit().await?;
         }
-        let restores = self.sweep_restores(job, &alive).await?;
+        let restores = self.sweep_restores(job).await?;
         Ok(staged + databases + restores)
     }
 }

@@ -35,7 +35,7 @@ impl Backups {
             return refuse(Reason::Removed, format!("{name} was removed: {why}"));
         }
         if let Ok(policy) = point.policy.parse::<PolicyId>()
-            && tx.policy_locked(&policy).await.is_ok()
+            && is_there(tx.policy_locked(&policy).await)?
         {
             let message = format!(
                 "{name} is of backupPolicies/{policy}, whose retention says what goes: change that, or delete the policy"
@@ -70,5 +70,14 @@ impl Backups {
             }
         }
         Ok(point)
+    }
+}
+
+/// Whether something is there: an error that is not about that is no answer.
+fn is_there<T>(found: Result<T>) -> Result<bool> {
+    match found {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }

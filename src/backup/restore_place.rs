@@ -32,6 +32,8 @@ const NAMED: usize = 40;
 pub(super) struct Unfinished {
     /// What it lies in.
     parent: Arc<OwnedFd>,
+    /// Opened before anything was written in it: a disk that fails meanwhile is told to whoever has it open since then.
+    opened: Option<OwnedFd>,
     /// Whether it is there under its other name.
     is_there: bool,
     name: String,
@@ -46,8 +48,9 @@ impl Unfinished {
     pub(super) fn make(roots: &[PathBuf], directory: &Path, run: RunId) -> anyhow::Result<Self> {
         let parent = parent(roots, directory, true)?;
         let name = unfinished_name(directory, run);
-        let unfinished = Self {
+        let mut unfinished = Self {
             parent: Arc::new(parent),
+            opened: None,
             is_there: true,
             name,
             directory: directory.to_owned(),
@@ -62,6 +65,10 @@ impl Unfinished {
                 )?)
             })
             .with_context(|| format!("could not begin {}", directory.display()))?;
+        let opened = unfinished.descriptor()?;
+        inherit_nothing(&opened)
+            .with_context(|| format!("could not begin {}", directory.display()))?;
+        unfinished.opened = Some(opened);
         Ok(unfinished)
     }
 
@@ -70,10 +77,13 @@ impl Unfinished {
     /// # Errors
     /// Where it is not there any more.
     pub(super) fn open(&self) -> anyhow::Result<Beneath> {
+        self.descriptor().map(Beneath::new)
+    }
+
+    fn descriptor(&self) -> anyhow::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(&*self.parent, self.name.as_str(), flags, Mode::empty());
-        let opened = opened.with_context(|| format!("could not open {}", self.name))?;
-        Ok(Beneath::new(opened))
+        opened.with_context(|| format!("could not open {}", self.name))
     }
 
     /// Gives it its name, once all of it is on the disk. An empty directory of that name may be there; one that is not
@@ -82,9 +92,12 @@ impl Unfinished {
     /// # Errors
     /// Where something of that name is there, or the disk fails.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        let beneath = self.open()?;
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => self.descriptor()?,
+        };
         let about = || format!("could not finish {}", self.directory.display());
-        rustix::fs::syncfs(beneath.root()).with_context(about)?;
+        rustix::fs::syncfs(&opened).with_context(about)?;
         let to = self.directory.file_name().unwrap_or_default();
         let renamed = renameat(&*self.parent, self.name.as_str(), &*self.parent, to);
         renamed.with_context(|| {
@@ -109,6 +122,12 @@ impl Drop for Unfinished {
             return;
         }
         let (parent, name) = (Arc::clone(&self.parent), std::mem::take(&mut self.name));
+        // Aside first: the run's next attempt may begin under that name at once.
+        let aside = aside(&name);
+        let name = match renameat(&*parent, name.as_str(), &*parent, aside.as_str()) {
+            Ok(()) => aside,
+            Err(_) => name,
+        };
         let remove = move || {
             if let Err(error) = remove_tree(&within(&parent, &name)) {
                 tracing::warn!(%error, "could not remove {name}; a cleanup will");
@@ -126,8 +145,10 @@ impl Backups {
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub(super) async fn sweep_restores(&self, job: &Job, alive: &[RunId]) -> anyhow::Result<u64> {
+    pub(super) async fn sweep_restores(&self, job: &Job) -> anyhow::Result<u64> {
         let noted: Vec<(String, RestorePlan)> = self.store().restore_plans_of_runs().await?;
+        // Asked after: whoever has noted one until then was at it, and is still, or has ended.
+        let alive = self.store().runs_under_way().await?;
         let roots = self.settings().config.restore_roots.clone();
         let mut swept = 0;
         for (key, plan) in noted {
@@ -160,6 +181,19 @@ impl Backups {
     }
 }
 
+/// Takes from a directory the access lists that it has from the one above: what is restored into it would have them, too,
+/// and be open to whoever they name.
+fn inherit_nothing(directory: &OwnedFd) -> rustix::io::Result<()> {
+    for name in ["system.posix_acl_default", "system.posix_acl_access"] {
+        match rustix::fs::fremovexattr(directory, name) {
+            // There is none, or the file system knows of none.
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn remove_left(
     roots: &[PathBuf],
     directory: &Path,
@@ -171,15 +205,24 @@ fn remove_left(
         return Ok(false);
     };
     let name = unfinished_name(directory, run);
-    match statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
-        Ok(_) | Err(Errno::NOENT) => return Ok(false),
-        Err(error) => return Err(error.into()),
+    let mut is_any = false;
+    for name in [aside(&name), name] {
+        match statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            Ok(_) | Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        is_any = true;
+        if !dry_run {
+            remove_tree(&within(&parent, &name))?;
+        }
     }
-    if !dry_run {
-        remove_tree(&within(&parent, &name))?;
-    }
-    Ok(true)
+    Ok(is_any)
+}
+
+/// What it is called while it is removed.
+fn aside(name: &str) -> String {
+    format!("{name}.gone")
 }
 
 /// What a directory is to lie in: opened from its root on, through no link.

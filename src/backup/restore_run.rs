@@ -49,8 +49,7 @@ impl Backups {
                 "the repository can be opened; nothing was restored",
             ));
         }
-        self.sweep_restores(job, &self.store().runs_under_way().await?)
-            .await?;
+        self.sweep_restores(job).await?;
         let watch = Stopwatch::start();
         let (roots, to) = (
             self.settings().config.restore_roots.clone(),

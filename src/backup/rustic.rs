@@ -12,6 +12,7 @@ mod carry;
 mod check;
 mod copy;
 mod error;
+mod explained;
 mod files;
 mod gate;
 mod holding;

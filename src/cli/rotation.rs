@@ -1,5 +1,7 @@
 //! `watchbell backup rotate-password`: another password for the repository of backups, or for the archive.
 
+use std::{os::unix::fs::MetadataExt as _, path::Path};
+
 use anyhow::{Context as _, bail};
 use watchbell::{
     backup::{repository::RepositoryError, rustic::Rustic},
@@ -39,6 +41,18 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, us
              the configuration, or use `restic key passwd`"
         );
     };
+    let other = match (args.archive, &backups.archive) {
+        (true, _) => Some(&backups.password),
+        (false, archive) => archive.as_ref().map(|archive| &archive.password),
+    };
+    let other = other.and_then(|other| other.file.as_ref());
+    if other.is_some_and(|other| is_same_file(other, in_force)) {
+        bail!(
+            "{} holds the password of the other location, too, which nothing would open any more: give each a file of its \
+             own first, such as by a copy that the configuration names",
+            in_force.display()
+        );
+    }
     let new = SecretSource {
         file: Some(args.to.clone()),
         env: None,
@@ -67,4 +81,13 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, us
         in_force.display()
     );
     Ok((line, rotated.others))
+}
+
+/// Whether two names lead to one file, by whatever links.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| {
+        let of = std::fs::metadata(path).ok()?;
+        Some((of.dev(), of.ino()))
+    };
+    one == other || id(one).is_some_and(|found| id(other) == Some(found))
 }

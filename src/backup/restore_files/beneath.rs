@@ -44,10 +44,6 @@ impl Beneath {
         Ok(Self::new(root))
     }
 
-    pub(in crate::backup) fn root(&self) -> &OwnedFd {
-        &self.root
-    }
-
     /// Opens a directory.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::{error::Error, io, path::Path};
 
 use rustic_core::RusticError;
+use rustix::io::Errno;
 
 use crate::backup::repository::RepositoryError;
 
@@ -95,13 +96,14 @@ pub(super) fn damaged(place: &Path, what: &str, error: &RusticError) -> Reposito
     }
 }
 
-/// Whether something is missing, cut off or not what was written.
+/// Whether something is missing, cut off, not what was written, or lies where the disk cannot be read any more: one bad
+/// sector is damage of what lies on it. Whether all of the disk is away, `damaged` asks besides.
 pub(super) fn is_damage(error: &RusticError) -> bool {
     disk_error(error).is_none_or(|error| {
         matches!(
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-        )
+        ) || error.raw_os_error() == Some(Errno::IO.raw_os_error())
     })
 }
 

@@ -18,7 +18,7 @@ use rustic_core::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::{damaged, disk_error, full, is_full, translate},
+    error::{disk_error, full, is_full, translate},
     files::files,
     holding::Holding,
     reads::Reads,
@@ -38,14 +38,14 @@ pub(super) enum Commit {
 
 /// One call of a caller's: whether it is to stop, what has gone wrong in it, and what it has moved.
 pub(super) struct Operation {
-    place: PathBuf,
+    pub(super) place: PathBuf,
     cancel: CancellationToken,
     /// Why no snapshot is written: the first reason, which explains the others.
-    refusal: Mutex<Option<RepositoryError>>,
+    pub(super) refusal: Mutex<Option<RepositoryError>>,
     /// Asked once all but the snapshot is written.
     condition: OnceLock<Condition>,
     /// The lock in the repository, without which it is to stop.
-    holding: OnceLock<Weak<Holding>>,
+    pub(super) holding: OnceLock<Weak<Holding>>,
     stage: Mutex<Stage>,
     /// After it the library's threads may still be at work for a moment; they write no more.
     over: AtomicBool,
@@ -135,25 +135,6 @@ impl Operation {
         self.explain(error)
     }
 
-    pub(super) fn explain(&self, error: &RusticError) -> RepositoryError {
-        if self.cancelled() {
-            return RepositoryError::Cancelled;
-        }
-        let refusal = lock(&self.refusal).take();
-        refusal.unwrap_or_else(|| translate(&self.place, error))
-    }
-
-    /// What the caller hears of an error with what is stored.
-    pub(super) fn explain_read(&self, error: &RusticError) -> RepositoryError {
-        if self.cancelled() {
-            return RepositoryError::Cancelled;
-        }
-        if let Some(refusal) = lock(&self.refusal).take() {
-            return refusal;
-        }
-        damaged(&self.place, "what is stored", error)
-    }
-
     /// From now on what it does is to be seen.
     ///
     /// # Errors
@@ -191,12 +172,17 @@ impl Operation {
         if self.cancelled() {
             return Err(stopped("it was asked to stop"));
         }
-        let holding = self.holding.get().and_then(Weak::upgrade);
-        if let Some(why) = holding.and_then(|holding| holding.trouble()) {
-            self.refuse(why);
-            return Err(stopped("its lock is lost"));
+        self.keeps_lock()
+    }
+
+    fn keeps_lock(&self) -> RusticResult<()> {
+        match self.lock_trouble() {
+            None => Ok(()),
+            Some(why) => {
+                self.refuse(why);
+                Err(stopped("its lock is lost"))
+            }
         }
-        Ok(())
     }
 
     /// Packs and indexes are written to the end also where it is to stop, so that what was stored can be used; a
@@ -373,6 +359,8 @@ impl WriteBackend for Gate {
     }
 
     fn remove(&self, kind: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+        // Another may have begun to store what refers to it.
+        self.operation.keeps_lock()?;
         self.inner.remove(kind, id, cacheable)
     }
 }

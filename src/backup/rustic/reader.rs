@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::directories::{Directories, Directory, Known};
 use super::{
-    error::{damaged, other, other_io},
+    error::{other, other_io},
     gate::Operation,
     holding::Entered,
     session, snapshots,
@@ -34,6 +34,7 @@ pub(super) struct Reader {
     repository: Repository<IndexedFullStatus>,
     directories: Directories,
     place: PathBuf,
+    operation: Arc<Operation>,
     _held: Option<Entered>,
 }
 
@@ -57,6 +58,7 @@ impl Reader {
             repository,
             directories: Directories::new(found.tree),
             place: place.to_owned(),
+            operation: Arc::clone(operation),
             _held: held,
         })
     }
@@ -65,7 +67,7 @@ impl Reader {
         let tree = self
             .repository
             .get_tree(&tree)
-            .map_err(|error| damaged(&self.place, &path.to_string(), &error))?;
+            .map_err(|error| self.operation.explain_part(&path.to_string(), &error))?;
         Directory::from_tree(tree).ok_or_else(|| RepositoryError::Damaged {
             what: format!("{path}: a name in it is none"),
         })
@@ -142,7 +144,7 @@ impl SnapshotReader for Reader {
             let bytes = self
                 .repository
                 .get_blob_cached(&blob, BlobType::Data)
-                .map_err(|error| damaged(&self.place, &file.path.to_string(), &error))?;
+                .map_err(|error| self.operation.explain_part(&file.path.to_string(), &error))?;
             into.write_all(&bytes)
                 .map_err(|error| other_io("write what was read from", &self.place, error))?;
         }

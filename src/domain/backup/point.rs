@@ -37,6 +37,11 @@ pub struct Damage {
     pub what: String,
 }
 
+/// Why a point is written down as removed that an instance did not find in the repository that it was restored from. Another
+/// one may hold it: nothing of it is forgotten by that.
+pub const NOT_FOUND_AT_RESTORE: &str =
+    "it is not in the repository that the instance was restored from";
+
 /// A state of the past that can be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestorePoint {

@@ -94,6 +94,40 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
     server.stop().await;
 }
 
+#[test]
+fn a_file_that_both_locations_name_is_not_rotated() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    secret(&path("password"), PASSWORD);
+    secret(&path("new"), "battery staple");
+    fs::hard_link(path("password"), path("same")).unwrap();
+    let toml = format!(
+        "data = {:?}\n[backups]\nrepository = {:?}\npassword = {{ file = {:?} }}\n\
+         [backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
+        path("data"),
+        path("first"),
+        path("password"),
+        path("second"),
+        path("same")
+    );
+    fs::write(path("watchbell.toml"), toml).unwrap();
+    for of in [&[][..], &["--archive"][..]] {
+        let done = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["backup", "rotate-password", "--to"])
+            .arg(path("new"))
+            .arg("--config")
+            .arg(path("watchbell.toml"))
+            .args(of)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success(), "{told}");
+        assert!(told.contains("of the other location, too"), "{told}");
+    }
+    let kept = fs::read_to_string(path("password")).unwrap();
+    assert_eq!(kept, format!("{PASSWORD}\n"));
+}
+
 async fn a_password_that_opens_nothing_is_moved_aside_and_the_one_in_force_is_told(
     database: Database,
 ) {
