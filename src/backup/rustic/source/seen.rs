@@ -51,7 +51,7 @@ impl Seen {
             size: node::size(stat),
             mtime: node::mtime(stat),
             ctime: node::changed_at(stat),
-            links: u64::from(stat.st_nlink),
+            links: stat.st_nlink,
         }
     }
 
@@ -69,7 +69,7 @@ pub(super) fn grain_of(on: impl AsFd) -> SignedDuration {
     let Ok(found) = fstatfs(on) else {
         return COARSE;
     };
-    grain_of_kind(i64::from(found.f_type))
+    grain_of_kind(found.f_type)
 }
 
 pub(super) fn grain_of_path(path: &Path) -> SignedDuration {
