@@ -1,6 +1,6 @@
 //! Our locks, as restic sees them.
 
-use std::fs;
+use std::{fs, io::Write as _};
 
 use watchbell::{
     backup::repository::{Repository as _, RepositoryError},
@@ -9,12 +9,20 @@ use watchbell::{
 
 use super::{
     nobody::as_nobody,
-    stage::{Stage, hand},
+    stage::{Stage, hand, noise},
 };
 use crate::backups::restic::Restic;
 
 fn locks(stage: &Stage) -> usize {
     fs::read_dir(stage.place().join("locks")).unwrap().count()
+}
+
+/// Packs that are there in full.
+fn packs(stage: &Stage) -> usize {
+    let folders = fs::read_dir(stage.place().join("data")).unwrap();
+    let packs = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let names = packs.map(|pack| pack.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| !name.contains("tmp")).count()
 }
 
 #[tokio::test]
@@ -74,28 +82,34 @@ fn a_lock_of_a_process_of_this_host_that_was_killed_holds_up_nobody() {
     let Some(restic) = stage.restic() else { return };
     stage.write("file", "content");
     let archived = stage.archive();
+    let before = packs(&stage);
     let mut killed = restic
         .command(&["backup", "--stdin", "--stdin-filename", "endless"])
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    while locks(&stage) == 0 {
+    let mut input = killed.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || {
+        let block = noise(7, 32 << 20);
+        while input.write_all(&block).is_ok() {}
+    });
+    // It stores only once nobody else's lock has made it give way: of two that begin at once, it may be the one.
+    while packs(&stage) <= before {
         std::thread::yield_now();
     }
-    // Where both have begun at once, restic may be the one that gives way.
     let refused = stage
         .repository
         .forget(std::slice::from_ref(&archived.snapshot));
+    assert!(
+        matches!(refused, Err(RepositoryError::Locked { .. })),
+        "{refused:?}"
+    );
     killed.kill().unwrap();
     killed.wait().unwrap();
-    if let Err(refused) = refused {
-        assert!(
-            matches!(refused, RepositoryError::Locked { .. }),
-            "{refused:?}"
-        );
-        stage.repository.forget(&[archived.snapshot]).unwrap();
-        assert_eq!(locks(&stage), 0, "and it is gone");
-    }
+    feeding.join().unwrap();
+
+    stage.repository.forget(&[archived.snapshot]).unwrap();
+    assert_eq!(locks(&stage), 0, "and it is gone");
 }
 
 #[test]
