@@ -1,7 +1,7 @@
 //! What a look of the auditor knows beforehand, and what it changes.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -27,15 +27,27 @@ pub(super) struct Look {
     pub(super) suspected: BTreeSet<TaskId>,
     pub(super) now: Timestamp,
     pub(super) paused: bool,
-    /// Open problems, and since when.
+    /// Open problems, and since when: as they were when the tick began, and what it has changed.
     pub(super) open: HashMap<(String, String), Timestamp>,
 }
 
 impl Look {
-    /// Whether such a problem of a task was open when the tick began.
-    pub(super) fn is_open(&self, kind: ProblemKind, task: &TaskName) -> bool {
-        let key = (kind.as_str().to_owned(), format!("tasks/{task}"));
-        self.open.contains_key(&key)
+    /// Since when such a problem of a subject is open.
+    pub(super) fn open_since(&self, kind: ProblemKind, subject: &str) -> Option<Timestamp> {
+        let key = (kind.as_str().to_owned(), subject.to_owned());
+        self.open.get(&key).copied()
+    }
+
+    /// Notes what a change has told.
+    pub(super) fn note(&mut self, change: &Change) {
+        let key = |kind: ProblemKind| (kind.as_str().to_owned(), change.subject.clone());
+        for kind in &change.over {
+            self.open.remove(&key(*kind));
+        }
+        for finding in &change.findings {
+            // The onset stays while it lasts.
+            self.open.entry(key(finding.kind)).or_insert(finding.since);
+        }
     }
 
     /// Tasks of which something is told: only a look finds that it is over.
@@ -55,7 +67,7 @@ pub(super) struct Change {
     pub(super) upto: Option<(TaskId, Timestamp)>,
     pub(super) subject: String,
     pub(super) findings: Vec<Finding>,
-    /// Kinds of problems that are over.
+    /// Kinds of problems that are over, before what is found begins.
     pub(super) over: Vec<ProblemKind>,
 }
 
@@ -70,10 +82,7 @@ impl Change {
         unreadable: Option<&str>,
     ) -> Self {
         let subject = format!("tasks/{}", mark.name);
-        let open_since = |kind: ProblemKind| {
-            let key = (kind.as_str().to_owned(), subject.clone());
-            look.open.get(&key).copied()
-        };
+        let open_since = |kind: ProblemKind| look.open_since(kind, &subject);
         let mut findings = audit.findings.clone();
         // What was late and is done since is caught up.
         let caught_up = |since: Timestamp| mark.fresh_at.is_some_and(|at| since <= at);
@@ -83,9 +92,9 @@ impl Change {
         if is_whole && open_since(UNDECIDED).is_some() && !found(UNDECIDED) {
             over.push(UNDECIDED);
         }
+        // What is late since is told anew, with its own onset.
         if let Some(since) = open_since(LATE)
-            && !found(LATE)
-            && (audit.on_time || caught_up(since))
+            && (caught_up(since) || audit.on_time && !found(LATE))
         {
             over.push(LATE);
         }
@@ -109,13 +118,6 @@ impl Change {
         }
     }
 
-    /// Takes back that something is over which was raised since it was read.
-    pub(super) fn retain_over(&mut self, raised: &HashSet<(ProblemKind, String)>) {
-        let subject = &self.subject;
-        self.over
-            .retain(|kind| !raised.contains(&(*kind, subject.clone())));
-    }
-
     pub(super) fn is_nothing(&self) -> bool {
         self.upto.is_none() && self.findings.is_empty() && self.over.is_empty()
     }
@@ -127,5 +129,49 @@ impl Change {
             HOLE => Some(HOLE_STAYS),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TaskId;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_is_late_since_the_work_was_done_is_told_with_its_own_onset() {
+        let mark = Mark {
+            id: TaskId::new(),
+            name: "task".parse().unwrap(),
+            revision: 1,
+            cursor_at: at(40),
+            audited_at: at(40),
+            pause: None,
+            fresh_at: Some(at(20)),
+        };
+        let mut look = Look {
+            suspected: BTreeSet::new(),
+            now: at(50),
+            paused: false,
+            open: HashMap::from([((LATE.as_str().to_owned(), "tasks/task".to_owned()), at(10))]),
+        };
+        let mut audit = Audit::of(&[], at(40), |_| None, Duration::ZERO);
+        audit.findings.push(Finding {
+            kind: LATE,
+            message: String::new(),
+            since: at(30),
+        });
+        let change = Change::of(&mark, &audit, &look, true, None);
+        assert_eq!(change.over, [LATE]);
+        assert_eq!(change.findings[0].since, at(30));
+
+        look.note(&change);
+        assert_eq!(look.open_since(LATE, "tasks/task"), Some(at(30)));
+        audit.findings.clear();
+        let again = Change::of(&mark, &audit, &look, true, None);
+        assert!(again.is_nothing(), "{again:?}");
     }
 }

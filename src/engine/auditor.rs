@@ -3,7 +3,7 @@
 //! scheduler.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     domain::{
         TaskId, TaskName,
         ledger::SlotRow,
-        problem::{Problem, ProblemKind},
+        problem::Problem,
         retry::{earlier, later},
         schedule::Schedule,
     },
@@ -48,8 +48,6 @@ pub struct Auditor {
     suspects: BTreeSet<TaskId>,
     /// Some of them are new.
     look_twice: bool,
-    /// What this tick raised, by kind and subject: a problem that it read before is not over by that.
-    raised: HashSet<(ProblemKind, String)>,
     /// Behind this one the next slice begins; with the first where there is none.
     place: Option<TaskId>,
 }
@@ -60,7 +58,6 @@ impl Auditor {
             engine,
             suspects: BTreeSet::new(),
             look_twice: false,
-            raised: HashSet::new(),
             place: None,
         }
     }
@@ -97,7 +94,6 @@ impl Auditor {
         let store = self.engine.store().clone();
         let suspected = std::mem::take(&mut self.suspects);
         let is_second = std::mem::take(&mut self.look_twice);
-        self.raised.clear();
         let pause = store.global_pause().await?;
         let now = self.engine.clock().now();
         let grace = self.engine.settings().audit_grace;
@@ -108,39 +104,39 @@ impl Auditor {
         let open = open
             .into_iter()
             .map(|problem| ((problem.kind, problem.subject), problem.since));
-        let look = Look {
+        let mut look = Look {
             suspected,
             now,
             paused,
             open: open.collect(),
         };
-        self.audit_all(&Marked::Unaudited, &look).await?;
+        self.audit_all(&Marked::Unaudited, &mut look).await?;
         if !paused {
             let since = Marked::OverdueSince(earlier(now, grace));
             let mut overdue = store.marks(&since, None, SLICE).await?;
             while !overdue.is_empty() {
                 let rest = overdue.split_off(overdue.len().min(CHUNK));
-                self.audit_page(overdue, &look).await?;
+                self.audit_page(overdue, &mut look).await?;
                 overdue = rest;
             }
         }
         let suspected: Vec<TaskId> = look.suspected.iter().copied().collect();
         for ids in suspected.chunks(CHUNK) {
-            self.audit_all(&Marked::Ids(ids), &look).await?;
+            self.audit_all(&Marked::Ids(ids), &mut look).await?;
         }
         let names: BTreeSet<TaskName> = look.names_at_fault().collect();
         let names: Vec<TaskName> = names.into_iter().collect();
         for names in names.chunks(CHUNK) {
-            self.audit_all(&Marked::Names(names), &look).await?;
+            self.audit_all(&Marked::Names(names), &mut look).await?;
         }
         if !is_second {
-            self.audit_slice(&look).await?;
+            self.audit_slice(&mut look).await?;
         }
         Ok(())
     }
 
     /// Audits all of these tasks.
-    async fn audit_all(&mut self, which: &Marked<'_>, look: &Look) -> Result<()> {
+    async fn audit_all(&mut self, which: &Marked<'_>, look: &mut Look) -> Result<()> {
         let mut behind = None;
         loop {
             let marks = self.engine.store().marks(which, behind, CHUNK).await?;
@@ -153,7 +149,7 @@ impl Auditor {
     }
 
     /// Audits the next of all tasks, in their order; behind the last one it begins anew at the next tick.
-    async fn audit_slice(&mut self, look: &Look) -> Result<()> {
+    async fn audit_slice(&mut self, look: &mut Look) -> Result<()> {
         let store = self.engine.store().clone();
         let mut left = SLICE;
         while 0 < left {
@@ -179,7 +175,7 @@ impl Auditor {
         Ok(())
     }
 
-    async fn audit_page(&mut self, marks: Vec<Mark>, look: &Look) -> Result<()> {
+    async fn audit_page(&mut self, marks: Vec<Mark>, look: &mut Look) -> Result<()> {
         let mut left = marks;
         while !left.is_empty() {
             left = self.audit_marks(left, look).await?;
@@ -189,7 +185,7 @@ impl Auditor {
 
     /// Audits what is behind these marks, as far as one read takes it; returns the marks of which there is
     /// more.
-    async fn audit_marks(&mut self, marks: Vec<Mark>, look: &Look) -> Result<Vec<Mark>> {
+    async fn audit_marks(&mut self, marks: Vec<Mark>, look: &mut Look) -> Result<Vec<Mark>> {
         let engine = self.engine.clone();
         let (now, grace) = (engine.clock().now(), engine.settings().audit_grace);
         let of: Vec<_> = marks
@@ -234,9 +230,7 @@ impl Auditor {
                 Some(Err(why)) => Some(why.as_str()),
                 _ => None,
             };
-            let mut change = Change::of(&mark, &audit, look, is_whole, unreadable);
-            change.retain_over(&self.raised);
-            changes.push(change);
+            changes.push(Change::of(&mark, &audit, look, is_whole, unreadable));
             if !is_whole {
                 more.push(Mark {
                     audited_at: audit.upto,
@@ -254,7 +248,8 @@ impl Auditor {
         }
         changes.retain(|change| !change.is_nothing());
         if !changes.is_empty() {
-            self.write(changes, now).await?;
+            self.write(&changes, now).await?;
+            changes.iter().for_each(|change| look.note(change));
         }
         Ok(more)
     }
@@ -264,7 +259,10 @@ impl Auditor {
         let is_undecided = |finding: &Finding| finding.kind == UNDECIDED;
         if audit.findings.iter().any(is_undecided) {
             self.suspects.insert(mark.id);
-            if !look.suspected.contains(&mark.id) && !look.is_open(UNDECIDED, &mark.name) {
+            let is_open = look
+                .open_since(UNDECIDED, &format!("tasks/{}", mark.name))
+                .is_some();
+            if !look.suspected.contains(&mark.id) && !is_open {
                 self.look_twice = true;
                 audit.findings.retain(|finding| !is_undecided(finding));
             }
@@ -299,12 +297,14 @@ impl Auditor {
         Ok(specs.into_iter().filter_map(read).collect())
     }
 
-    async fn write(&mut self, changes: Vec<Change>, now: Timestamp) -> Result<()> {
+    async fn write(&self, changes: &[Change], now: Timestamp) -> Result<()> {
         let mut tx = self.engine.store().begin().await?;
         let marks: Vec<_> = changes.iter().filter_map(|change| change.upto).collect();
         tx.audited(&marks).await?;
-        let mut raised = Vec::new();
         for change in changes {
+            for kind in &change.over {
+                tx.problem_clear(kind.as_str(), &change.subject).await?;
+            }
             for finding in &change.findings {
                 error!(subject = %change.subject, "{}: {}", finding.kind, finding.message);
                 let until = Change::stays(finding.kind).map(|stays| later(now, stays));
@@ -312,14 +312,8 @@ impl Auditor {
                 let problem =
                     Problem::new(finding.kind, change.subject.clone(), message, finding.since);
                 tx.problem_raise(SOURCE, &problem, until).await?;
-                raised.push((finding.kind, change.subject.clone()));
-            }
-            for kind in change.over {
-                tx.problem_clear(kind.as_str(), &change.subject).await?;
             }
         }
-        tx.commit().await?;
-        self.raised.extend(raised);
-        Ok(())
+        tx.commit().await
     }
 }
