@@ -51,7 +51,7 @@ impl Engine {
     }
 
     async fn stale(&self, pause: Option<&Pause>, now: Timestamp) -> Result<Vec<Problem>> {
-        let (mut problems, mut checks, mut more) = (Vec::new(), Vec::new(), 0_usize);
+        let (mut problems, mut more) = (Vec::new(), 0_usize);
         let store = self.store();
         let mut behind = None;
         let mut rows = store
@@ -68,6 +68,7 @@ impl Engine {
                 .map(|row| (row.id, row.name.clone(), row.revision))
                 .collect();
             let told = self.told(&of).await?;
+            let mut checks = Vec::new();
             for row in std::mem::take(&mut rows) {
                 // One that cannot be read is the auditor's to tell.
                 let Some((spec, schedule)) = told.get(&row.id) else {
@@ -98,7 +99,7 @@ impl Engine {
                 }
             }
             // After each portion: of very many tasks a look may be cut off by a stop, and would begin anew.
-            if let Err(error) = self.note_checks(&std::mem::take(&mut checks)).await {
+            if let Err(error) = self.note_checks(&checks).await {
                 // They are looked at once more.
                 warn!(%error, "could not note when tasks have to be looked at next");
             }
