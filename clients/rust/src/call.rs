@@ -101,7 +101,8 @@ pub fn broke_off(status: &Status) -> bool {
 fn transport_failed(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
-        Code::Unknown => status.source().is_some(),
+        // Also one that said that it goes as the call was about to be sent.
+        Code::Unknown | Code::Internal => status.source().is_some(),
         // A connection that reached its age when the call was about to be sent; or the caller's own time is over.
         Code::Cancelled => status.source().is_some() && !is_given_up(status),
         Code::Ok
@@ -115,7 +116,6 @@ fn transport_failed(status: &Status) -> bool {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unimplemented
-        | Code::Internal
         | Code::DataLoss
         | Code::Unauthenticated => false,
     }
@@ -139,14 +139,17 @@ mod tests {
 
     #[test]
     fn a_call_that_was_not_sent_is_sent_again_and_one_that_was_given_up_is_not() {
-        let of = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let mut status = Status::cancelled("operation was canceled");
+        let of = |mut status: Status, source: Box<dyn std::error::Error + Send + Sync>| {
             status.set_source(std::sync::Arc::from(source));
             transport_failed(&status)
         };
-        assert!(of("connection closed".into()));
-        assert!(!of(tonic::TimeoutExpired(()).into()));
+        let cancelled = || Status::cancelled("operation was canceled");
+        assert!(of(cancelled(), "connection closed".into()));
+        assert!(!of(cancelled(), tonic::TimeoutExpired(()).into()));
         assert!(!transport_failed(&Status::cancelled("by the server")));
+        let internal = || Status::internal("h2 protocol error: http2 error");
+        assert!(of(internal(), "it goes away".into()));
+        assert!(!transport_failed(&internal()));
     }
 
     #[tokio::test(start_paused = true)]
