@@ -1,4 +1,4 @@
-//! What the sources of a restore point have lost, and `bellctl backup accept`, which says that it is as it should be.
+//! Losses of a restore point's sources, and `bellctl backup accept`, which says that they are as they should be.
 
 use watchbell_client::{
     call::request_id,
@@ -14,7 +14,7 @@ use crate::{
     table::Table,
 };
 
-/// Says so in a run, and follows that where it is wanted.
+/// Accepts the losses of a restore point by a run, and follows that where it is wanted.
 pub(super) async fn accept(
     session: &Session,
     point: &PointName,
@@ -34,7 +34,7 @@ pub(super) async fn accept(
     begun(session, &response.run.unwrap_or_default(), wait).await
 }
 
-/// What they have lost, where they have.
+/// Shows the losses of a restore point's sources, where there are any.
 pub(super) fn show(session: &Session, point: &RestorePoint) -> Result<(), Failure> {
     if point.losses.is_empty() {
         return Ok(());
@@ -51,7 +51,7 @@ pub(super) fn show(session: &Session, point: &RestorePoint) -> Result<(), Failur
     session.output.table(losses)
 }
 
-/// Who has accepted that, and why.
+/// Tells who has accepted the losses of a restore point, and why.
 pub(super) fn tell(list: &mut Table, point: &RestorePoint) {
     if let Some(accepted) = &point.acceptance {
         let told = format!("by {}: {}", accepted.principal, accepted.reason);
