@@ -156,7 +156,7 @@ impl Rustic {
         snapshot: &SnapshotId,
         operation: Arc<Operation>,
     ) -> Result<Arc<dyn SnapshotReader>> {
-        let held = self.enter(Right::Shared, &CancellationToken::new())?;
+        let held = self.enter(Right::Shared, &operation)?;
         let (rustic, snapshot) = (self.clone(), snapshot.clone());
         let at_work = Arc::clone(&operation);
         let reader = quietly(&operation, move || {
@@ -206,10 +206,8 @@ impl Repository for Rustic {
     }
 
     fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        let never = CancellationToken::new();
-        let held = self.enter(Right::Shared, &never)?;
-        let operation = Operation::new(&self.place, &never);
-        held.guard(&operation);
+        let operation = Operation::new(&self.place, &CancellationToken::new());
+        let held = self.enter(Right::Shared, &operation)?;
         let (rustic, at_work) = (self.clone(), Arc::clone(&operation));
         quietly(&operation, move || {
             let _held = held;

@@ -36,10 +36,9 @@ use crate::{
 };
 
 pub(super) fn archive(rustic: &Rustic, job: &Job, hand: &Hand) -> Result<Archived> {
-    let held = rustic.enter(Right::Shared, &hand.cancel)?;
-    let turn = rustic.turn(&hand.cancel)?;
     let operation = Operation::new(&rustic.place, &hand.cancel);
-    held.guard(&operation);
+    let held = rustic.enter(Right::Shared, &operation)?;
+    let turn = rustic.turn(&hand.cancel)?;
     let (rustic, job, hand) = (rustic.clone(), job.clone(), hand.clone());
     let at_work = Arc::clone(&operation);
     quietly(&operation, move || {

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Rustic,
     error::{is_damage, other, words},
+    files::pack_path,
     gate::Operation,
     place::Right,
     quiet::quietly,
@@ -37,12 +38,11 @@ type Packs = BTreeMap<Id, u32>;
 
 pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Checked> {
     let options = options(read)?;
-    let held = rustic.enter(Right::Shared, &hand.cancel)?;
     let told = Arc::clone(&hand.progress);
     let operation = Operation::that_tells(&rustic.place, &hand.cancel, move |bytes| {
         told(Progress { files: 0, bytes });
     });
-    held.guard(&operation);
+    let held = rustic.enter(Right::Shared, &operation)?;
     let (rustic, at_work) = (rustic.clone(), Arc::clone(&operation));
     let hand = hand.clone();
     quietly(&operation, move || {
@@ -50,17 +50,14 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
         let opened = session::open(&rustic.place, &rustic.key, &at_work)?;
         let looked = patiently(|| look(&opened, options));
         // What the library could not read for that is no damage.
-        if at_work.cancelled() {
-            return Err(RepositoryError::Cancelled);
-        }
-        if let Some(refusal) = at_work.refusal() {
-            return Err(refusal);
+        if let Some(why) = at_work.reason() {
+            return Err(why);
         }
         match looked {
             Ok((packs, results)) => {
                 // Where a tree is lost, the library gives up before it has read any pack.
                 let gave_up = gave_up(&results);
-                let mut checked = found(packs.clone(), results, &at_work);
+                let mut checked = found(&packs, results, &at_work);
                 if gave_up {
                     let before = checked.damage.len();
                     read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
@@ -77,7 +74,7 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
     })
 }
 
-fn found(packs: Packs, results: CheckResults, operation: &Operation) -> Checked {
+fn found(packs: &Packs, results: CheckResults, operation: &Operation) -> Checked {
     let mut checked = Checked {
         damage: damage(results),
         packs: packs.len() as u64,
@@ -86,9 +83,9 @@ fn found(packs: Packs, results: CheckResults, operation: &Operation) -> Checked 
     };
     let read = operation.packs_read();
     for (pack, size) in packs {
-        let size = u64::from(size);
+        let size = u64::from(*size);
         // A pack is read from its beginning to its end where its data is looked at.
-        if read.get(&pack) == Some(&size) {
+        if read.get(pack) == Some(&size) {
             checked.packs_read += 1;
             checked.bytes_read += size;
         }
@@ -123,18 +120,13 @@ fn read_packs(
             return Err(RepositoryError::Cancelled);
         }
         let name = id.to_hex();
-        let folder = place.join(FileType::Pack.dirname()).join(&name[..2]);
+        let name = name.as_str();
         // Where that cannot be had, it is read as ever.
-        let _ = forget_cached(&folder.join(&*name));
+        let _ = forget_cached(&pack_path(place, id));
         let damage = match files.read_full(FileType::Pack, id) {
-            Ok(bytes) if hex(&Sha256::digest(&bytes)) == id.to_hex().as_str() => None,
-            Ok(_) => Some(format!(
-                "pack {} is not what was written",
-                id.to_hex().as_str()
-            )),
-            Err(error) if is_damage(&error) => {
-                Some(format!("pack {}: {}", id.to_hex().as_str(), words(&error)))
-            }
+            Ok(bytes) if hex(&Sha256::digest(&bytes)) == name => None,
+            Ok(_) => Some(format!("pack {name} is not what was written")),
+            Err(error) if is_damage(&error) => Some(format!("pack {name}: {}", words(&error))),
             Err(error) => return Err(operation.explain(&error)),
         };
         checked.packs_read += 1;

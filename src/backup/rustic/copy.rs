@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use rustic_core::{IndexedFullStatus, Repository, repofile::SnapshotFile};
+use rustic_core::{IndexedFullStatus, OpenStatus, Repository, repofile::SnapshotFile};
 
 use super::{
     Rustic, error::other, gate::Operation, place::Right, quiet::quietly, session, snapshots,
@@ -18,18 +18,16 @@ pub(super) fn copy(
     if from.place == to.place {
         return Err(other("a repository is not copied into itself"));
     }
-    let held = (
-        from.enter(Right::Shared, &hand.cancel)?,
-        to.enter(Right::Shared, &hand.cancel)?,
-        to.turn(&hand.cancel)?,
-    );
     let told = Arc::clone(&hand.progress);
     let reading = Operation::that_tells(&from.place, &hand.cancel, move |bytes| {
         told(Progress { files: 0, bytes });
     });
     let writing = Operation::new(&to.place, &hand.cancel);
-    held.0.guard(&reading);
-    held.1.guard(&writing);
+    let held = (
+        from.enter(Right::Shared, &reading)?,
+        to.enter(Right::Shared, &writing)?,
+        to.turn(&hand.cancel)?,
+    );
     let (from, to, ids) = (from.clone(), to.clone(), ids.to_vec());
     let at_work = Arc::clone(&writing);
     quietly(&writing, move || {
@@ -59,28 +57,14 @@ fn copy_missing(
         .iter()
         .filter(|snapshot| find(&there, snapshot).is_none())
         .collect();
-    if !missing.is_empty() {
-        let source = source
-            .to_indexed()
-            .map_err(|error| reading.explain(&error))?;
-        let target = target
-            .to_indexed_ids()
-            .map_err(|error| writing.explain(&error))?;
-        expect_whole(&source, &missing, reading)?;
-        let copied = source.copy(&target, missing.iter().copied());
-        if let Err(error) = copied {
-            writing.close();
-            return Err(if writing.refused() {
-                writing.explain(&error)
-            } else {
-                reading.explain_read(&error)
-            });
-        }
-    }
-    let target = session::open(&to.place, &to.key, writing)?;
-    let there = target
-        .get_all_snapshots()
-        .map_err(|error| writing.explain(&error))?;
+    let there = if missing.is_empty() {
+        there
+    } else {
+        copy_all(source, target, &missing, reading, writing)?;
+        session::open(&to.place, &to.key, writing)?
+            .get_all_snapshots()
+            .map_err(|error| writing.explain(&error))?
+    };
     wanted
         .iter()
         .map(|snapshot| {
@@ -90,6 +74,32 @@ fn copy_missing(
                 .ok_or_else(|| other("a snapshot was copied, and is not there"))
         })
         .collect()
+}
+
+fn copy_all(
+    source: Repository<OpenStatus>,
+    target: Repository<OpenStatus>,
+    missing: &[&SnapshotFile],
+    reading: &Operation,
+    writing: &Operation,
+) -> Result<()> {
+    let source = source
+        .to_indexed()
+        .map_err(|error| reading.explain(&error))?;
+    let target = target
+        .to_indexed_ids()
+        .map_err(|error| writing.explain(&error))?;
+    expect_whole(&source, missing, reading)?;
+    source
+        .copy(&target, missing.iter().copied())
+        .map_err(|error| {
+            writing.close();
+            if writing.refused() {
+                writing.explain(&error)
+            } else {
+                reading.explain_read(&error)
+            }
+        })
 }
 
 /// The snapshot that is a copy of this one.

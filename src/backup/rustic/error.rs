@@ -18,7 +18,7 @@ pub(super) fn translate(place: &Path, error: &RusticError) -> RepositoryError {
     other(words(error))
 }
 
-pub(super) fn full(place: &Path) -> RepositoryError {
+fn full(place: &Path) -> RepositoryError {
     RepositoryError::Full {
         place: place.display().to_string(),
     }
@@ -111,9 +111,17 @@ fn disk_is_full(error: &RusticError) -> bool {
     disk_error(error).is_some_and(is_full)
 }
 
-pub(super) fn is_full(error: &io::Error) -> bool {
+fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// That nothing may be written there, whatever can be read.
+pub(super) fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
 }

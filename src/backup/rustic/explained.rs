@@ -1,34 +1,32 @@
 //! What the caller of an operation hears of an error: the reason, and not what followed from it.
 
-use std::sync::Weak;
-
 use rustic_core::RusticError;
 
 use super::{
     error::{damaged, translate},
-    gate::{Operation, lock},
+    gate::Operation,
 };
 use crate::backup::repository::RepositoryError;
 
 impl Operation {
+    /// Why it ends, whatever the library says: once, where it was refused.
+    pub(super) fn reason(&self) -> Option<RepositoryError> {
+        if self.cancelled() {
+            return Some(RepositoryError::Cancelled);
+        }
+        self.refusal()
+    }
+
     /// Why it was refused, or what the library says.
     pub(super) fn explain(&self, error: &RusticError) -> RepositoryError {
-        if self.cancelled() {
-            return RepositoryError::Cancelled;
-        }
-        let refusal = lock(&self.refusal).take();
-        refusal.unwrap_or_else(|| translate(&self.place, error))
+        self.reason()
+            .unwrap_or_else(|| translate(&self.place, error))
     }
 
     /// What the caller hears of an error with what is stored.
     pub(super) fn explain_read(&self, error: &RusticError) -> RepositoryError {
-        if self.cancelled() {
-            return RepositoryError::Cancelled;
-        }
-        if let Some(refusal) = lock(&self.refusal).take() {
-            return refusal;
-        }
-        damaged(&self.place, "what is stored", error)
+        self.reason()
+            .unwrap_or_else(|| damaged(&self.place, "what is stored", error))
     }
 
     /// What the caller hears of an error with one thing that is stored: damage of that, unless this is to stop or has lost
@@ -42,7 +40,6 @@ impl Operation {
     }
 
     pub(super) fn lock_trouble(&self) -> Option<RepositoryError> {
-        let holding = self.holding.get().and_then(Weak::upgrade);
-        holding.and_then(|holding| holding.trouble())
+        self.held().and_then(|holding| holding.trouble())
     }
 }

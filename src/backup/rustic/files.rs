@@ -1,6 +1,9 @@
 //! The files of a repository, by their names.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rustic_core::{FileType, Id};
 
@@ -35,4 +38,16 @@ pub(super) fn files(place: &Path, kind: FileType) -> io::Result<Vec<(Id, u32)>> 
         }
     }
     Ok(found)
+}
+
+/// Where a pack is.
+pub(super) fn pack_path(place: &Path, id: &Id) -> PathBuf {
+    pack_folder(place, id).join(id.to_hex().as_str())
+}
+
+/// The directory of a pack: one for each two digits that an id may begin with.
+pub(super) fn pack_folder(place: &Path, id: &Id) -> PathBuf {
+    place
+        .join(FileType::Pack.dirname())
+        .join(&id.to_hex().as_str()[..2])
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -18,8 +18,8 @@ use rustic_core::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::{disk_error, full, is_full, translate},
-    files::files,
+    error::translate,
+    files::{files, pack_folder, pack_path},
     holding::Holding,
     reads::Reads,
 };
@@ -41,11 +41,11 @@ pub(super) struct Operation {
     pub(super) place: PathBuf,
     cancel: CancellationToken,
     /// Why no snapshot is written: the first reason, which explains the others.
-    pub(super) refusal: Mutex<Option<RepositoryError>>,
+    refusal: Mutex<Option<RepositoryError>>,
     /// Asked once all but the snapshot is written.
     condition: OnceLock<Condition>,
     /// The lock in the repository, without which it is to stop.
-    pub(super) holding: OnceLock<Weak<Holding>>,
+    holding: OnceLock<Weak<Holding>>,
     stage: Mutex<Stage>,
     /// After it the library's threads may still be at work for a moment; they write no more.
     over: AtomicBool,
@@ -96,6 +96,10 @@ impl Operation {
         }
     }
 
+    pub(super) fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
     pub(super) fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
@@ -117,6 +121,11 @@ impl Operation {
     /// From now on it ends where this lock does.
     pub(super) fn holds(&self, holding: &Arc<Holding>) {
         let _ = self.holding.set(Arc::downgrade(holding));
+    }
+
+    /// The lock that it ends with, where that is there.
+    pub(super) fn held(&self) -> Option<Arc<Holding>> {
+        self.holding.get().and_then(Weak::upgrade)
     }
 
     pub(super) fn commit_only_if(&self, condition: Condition) {
@@ -195,7 +204,7 @@ impl Operation {
             return Ok(Commit::Write);
         }
         self.may_go_on()?;
-        if let Some(holding) = self.holding.get().and_then(Weak::upgrade)
+        if let Some(holding) = self.held()
             && let Err(why) = holding.settle(&self.cancel)
         {
             self.refuse(why);
@@ -242,22 +251,18 @@ impl Gate {
         let place = &self.operation.place;
         match kind {
             FileType::Config => place.clone(),
-            FileType::Pack => place.join(kind.dirname()).join(&id.to_hex()[..2]),
+            FileType::Pack => pack_folder(place, id),
             _ => place.join(kind.dirname()),
         }
     }
 
     /// Names are on the disk before a snapshot refers to what they name, and when its own is told of.
-    fn sync_names(&self) -> io::Result<()> {
-        let folders = std::mem::take(&mut *lock(&self.unsynced));
-        for folder in folders {
-            fs::File::open(folder)?.sync_all()?;
-        }
-        Ok(())
-    }
-
     pub(super) fn sync(&self) -> RusticResult<()> {
-        self.sync_names().map_err(|error| {
+        let folders = std::mem::take(&mut *lock(&self.unsynced));
+        let synced = folders
+            .into_iter()
+            .try_for_each(|folder| fs::File::open(folder).and_then(|folder| folder.sync_all()));
+        synced.map_err(|error| {
             RusticError::with_source(ErrorKind::InputOutput, "could not sync a directory", error)
         })
     }
@@ -304,7 +309,7 @@ impl ReadBackend for Gate {
         if let Some(reads) = &self.operation.reads
             && kind == FileType::Pack
         {
-            reads.begin(id, || self.folder(kind, id).join(&*id.to_hex()));
+            reads.begin(id, || pack_path(&self.operation.place, id));
         }
         let bytes = self
             .inner
@@ -343,11 +348,7 @@ impl WriteBackend for Gate {
         let size = content.size() as u64;
         if let Err(error) = self.inner.write_bytes(kind, id, cacheable, content) {
             // What is told to the end is often only that a channel was closed.
-            if disk_error(&error).is_some_and(is_full) {
-                operation.refuse(full(&operation.place));
-            } else {
-                operation.refuse(translate(&operation.place, &error));
-            }
+            operation.refuse(translate(&operation.place, &error));
             return Err(error);
         }
         operation.bytes_written.fetch_add(size, Ordering::Relaxed);

@@ -17,12 +17,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustic_core::repofile::MasterKey;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Rustic,
-    error::other,
+    error::{is_read_only, other},
     gate::{Operation, lock},
     locks,
     place::{Held, Right, hold},
@@ -62,17 +61,8 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(super) struct Entered {
     /// Given up before the other.
-    holding: Option<Arc<Holding>>,
+    _holding: Option<Arc<Holding>>,
     _held: Held,
-}
-
-impl Entered {
-    /// Ends an operation with its lock.
-    pub(super) fn guard(&self, operation: &Operation) {
-        if let Some(holding) = &self.holding {
-            operation.holds(holding);
-        }
-    }
 }
 
 /// A lock that is in the repository for as long as this lives.
@@ -85,21 +75,10 @@ pub(super) struct Holding {
 
 #[derive(Debug)]
 struct Shared {
-    place: PathBuf,
-    key: Key,
+    rustic: Rustic,
     right: Right,
-    pace: Pace,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-/// Shows nothing of itself.
-struct Key(MasterKey);
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key")
-    }
 }
 
 #[derive(Debug)]
@@ -123,8 +102,10 @@ enum Lost {
 }
 
 impl Rustic {
-    /// Takes the right to do something. A repository that cannot be written is read without a lock.
-    pub(super) fn enter(&self, right: Right, cancel: &CancellationToken) -> Result<Entered> {
+    /// Takes the right to do something, for an operation that ends with its lock. A repository that cannot be written is
+    /// read without one.
+    pub(super) fn enter(&self, right: Right, operation: &Operation) -> Result<Entered> {
+        let cancel = operation.cancel();
         if cancel.is_cancelled() {
             return Err(RepositoryError::Cancelled);
         }
@@ -133,8 +114,11 @@ impl Rustic {
             Right::Shared => self.share()?,
             Right::Exclusive => Some(Arc::new(self.take(right, Some(cancel))?)),
         };
+        if let Some(holding) = &holding {
+            operation.holds(holding);
+        }
         Ok(Entered {
-            holding,
+            _holding: holding,
             _held: held,
         })
     }
@@ -151,7 +135,7 @@ impl Rustic {
                 *shared = Arc::downgrade(&taken);
                 Ok(Some(taken))
             }
-            Err(error) if is_read_only(&error) => {
+            Err(error) if cannot_be_written(&error) => {
                 if !self.told_read_only.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "{} cannot be written, so that it is read without a lock: see that nobody prunes it meanwhile",
@@ -167,14 +151,11 @@ impl Rustic {
 
     /// Writes a lock. Who removes waits until it has settled; who adds and reads is stopped where it does not.
     fn take(&self, right: Right, wait: Option<&CancellationToken>) -> Result<Holding> {
-        locks::sweep(&self.place, &self.key)?;
-        self.expect_no_lock(right)?;
+        self.clear_the_way(right)?;
         let path = locks::write(&self.place, &self.key, right)?;
         let shared = Arc::new(Shared {
-            place: self.place.clone(),
-            key: Key(self.key.clone()),
+            rustic: self.clone(),
             right,
-            pace: self.pace,
             state: Mutex::new(State {
                 path: path.clone(),
                 renewed: (Stopwatch::start(), wall_now()),
@@ -185,10 +166,10 @@ impl Rustic {
             changed: Condvar::new(),
         });
         let (end, ended) = mpsc::sync_channel(1);
-        let (kept, rustic) = (Arc::clone(&shared), self.clone());
+        let kept = Arc::clone(&shared);
         let started = thread::Builder::new()
             .name("backup-lock".to_owned())
-            .spawn(move || kept.keep(&rustic, end));
+            .spawn(move || kept.keep(end));
         if let Err(error) = started {
             locks::remove(&path);
             return Err(other(format!("could not start a thread: {error}")));
@@ -207,8 +188,9 @@ impl Rustic {
 impl Holding {
     /// Why it is worth nothing any more, where it is not.
     pub(super) fn trouble(&self) -> Option<RepositoryError> {
-        let place = self.shared.place.display().to_string();
-        Some(match self.shared.lost()? {
+        let lost = self.shared.lost()?;
+        let place = self.shared.rustic.place.display().to_string();
+        Some(match lost {
             Lost::GivenWay(by) => RepositoryError::Locked { place, by },
             Lost::NotRenewed(why) => other(format!("the lock in {place} is lost: {why}")),
         })
@@ -241,10 +223,10 @@ impl Drop for Holding {
 }
 
 impl Shared {
-    fn keep(&self, rustic: &Rustic, end: SyncSender<()>) {
+    fn keep(&self, end: SyncSender<()>) {
         lower_priority();
-        self.settle(rustic);
-        while self.pause() {
+        self.settle();
+        while self.pause(self.rustic.pace.renewed_every) {
             self.renew();
         }
         let path = lock(&self.state).path.clone();
@@ -254,20 +236,11 @@ impl Shared {
     }
 
     /// Looks again, after a moment.
-    fn settle(&self, rustic: &Rustic) {
-        let since = Stopwatch::start();
-        let mut state = lock(&self.state);
-        while let Some(left) = self.pace.settles_in.checked_sub(since.elapsed()) {
-            if state.over || left.is_zero() {
-                break;
-            }
-            state = self.wait(state, left);
-        }
-        if state.over {
+    fn settle(&self) {
+        if !self.pause(self.rustic.pace.settles_in) {
             return;
         }
-        drop(state);
-        let alone = rustic.expect_no_lock(self.right);
+        let alone = self.rustic.expect_no_lock(self.right);
         let mut state = lock(&self.state);
         match alone {
             Ok(()) => state.settled = true,
@@ -284,15 +257,15 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until it is time to renew it; says whether it is, and not that it is over.
-    fn pause(&self) -> bool {
+    /// Waits for so long; says whether it has, and not that it is over.
+    fn pause(&self, span: Duration) -> bool {
         let since = Stopwatch::start();
         let mut state = lock(&self.state);
         loop {
             if state.over {
                 return false;
             }
-            let left = self.pace.renewed_every.saturating_sub(since.elapsed());
+            let left = span.saturating_sub(since.elapsed());
             if left.is_zero() {
                 return true;
             }
@@ -311,7 +284,7 @@ impl Shared {
             lock(&self.state).lost = Some(Lost::NotRenewed(why));
             return;
         }
-        match locks::write(&self.place, &self.key.0, self.right) {
+        match locks::write(&self.rustic.place, &self.rustic.key, self.right) {
             Ok(path) => {
                 let mut state = lock(&self.state);
                 state.path = path;
@@ -322,7 +295,7 @@ impl Shared {
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not renew the lock in {}",
-                self.place.display()
+                self.rustic.place.display()
             ),
         }
     }
@@ -334,12 +307,13 @@ impl Shared {
         if state.lost.is_none() {
             let (watch, at) = &state.renewed;
             let slept = wall_now().duration_since(*at);
-            let for_long = self.pace.lost_after <= watch.elapsed()
-                || (slept.is_positive() && self.pace.lost_after <= slept.unsigned_abs());
+            let lost_after = self.rustic.pace.lost_after;
+            let for_long = lost_after <= watch.elapsed()
+                || (slept.is_positive() && lost_after <= slept.unsigned_abs());
             if for_long {
                 let why = format!(
                     "it could not be renewed for {} minutes",
-                    self.pace.lost_after.as_secs() / 60
+                    lost_after.as_secs() / 60
                 );
                 state.lost = Some(Lost::NotRenewed(why));
             }
@@ -358,17 +332,12 @@ impl Shared {
 }
 
 /// That a lock cannot be written where all else can be read.
-fn is_read_only(error: &RepositoryError) -> bool {
+fn cannot_be_written(error: &RepositoryError) -> bool {
     let RepositoryError::Other { source, .. } = error else {
         return false;
     };
     let source = source
         .as_ref()
         .and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| {
-        matches!(
-            error.kind(),
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-        )
-    })
+    source.is_some_and(is_read_only)
 }

@@ -35,7 +35,7 @@ const OURSELVES: &str = "watchbell";
 /// The names of the locks that this process holds.
 static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// A lock, and whether it is for one alone.
+/// A lock, and where it is.
 pub(super) struct Found {
     pub(super) lock: ForeignLock,
     path: PathBuf,
@@ -64,7 +64,20 @@ struct Written {
 impl Rustic {
     /// That nobody else does what does not go together with ours.
     pub(super) fn expect_no_lock(&self, right: Right) -> Result<()> {
+        self.expect_none_of(find(&self.place, &self.key, wall_now())?, right)
+    }
+
+    /// The same, and removes locks of processes of this host that are no more: they hold up nobody.
+    pub(super) fn clear_the_way(&self, right: Right) -> Result<()> {
         let found = find(&self.place, &self.key, wall_now())?;
+        let (dead, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.is_dead);
+        for found in dead {
+            drop(fs::remove_file(found.path));
+        }
+        self.expect_none_of(found, right)
+    }
+
+    fn expect_none_of(&self, found: Vec<Found>, right: Right) -> Result<()> {
         let in_the_way = found
             .into_iter()
             .find(|found| !found.lock.stale && (found.lock.exclusive || right == Right::Exclusive));
@@ -100,16 +113,6 @@ pub(super) fn find(place: &Path, key: &MasterKey, now: Timestamp) -> Result<Vec<
     }
     found.sort_by_key(|found| found.lock.since);
     Ok(found)
-}
-
-/// Removes locks of processes of this host that are no more: they hold up nobody.
-pub(super) fn sweep(place: &Path, key: &MasterKey) -> Result<()> {
-    for found in find(place, key, wall_now())? {
-        if found.is_dead {
-            drop(fs::remove_file(found.path));
-        }
-    }
-    Ok(())
 }
 
 /// Writes a lock of this process; says where it is. It is there as a whole or not at all.

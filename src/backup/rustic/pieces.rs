@@ -13,6 +13,8 @@ use rustic_core::{
     BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
 };
 
+use super::files::pack_folder;
+
 /// So much is on the disk before more is written.
 const PIECE: usize = 4 << 20;
 /// As the library names what is not whole yet; what is left of it after a crash is swept by that.
@@ -34,8 +36,7 @@ impl Pieces {
     }
 
     fn write_pack(&self, id: &Id, content: &BytesList) -> io::Result<()> {
-        let name = id.to_hex();
-        let folder = self.place.join(FileType::Pack.dirname()).join(&name[..2]);
+        let (folder, name) = (pack_folder(&self.place, id), id.to_hex());
         fs::create_dir_all(&folder)?;
         let unfinished = folder.join(format!("{}{UNFINISHED}", &*name));
         let written =

@@ -12,7 +12,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::other_io;
+use super::error::{is_read_only, other_io};
 use crate::{
     backup::repository::{RepositoryError, Result},
     clock::Stopwatch,
@@ -195,14 +195,7 @@ fn open_lock(place: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(lock_path(place));
     match beside {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            File::open(place)
-        }
+        Err(error) if is_read_only(&error) => File::open(place),
         opened => opened,
     }
 }

@@ -28,9 +28,8 @@ pub(super) fn forget(rustic: &Rustic, ids: &[SnapshotId]) -> Result<()> {
     let never = tokio_util::sync::CancellationToken::new();
     let parsed: Result<Vec<_>> = ids.iter().map(snapshots::parse).collect();
     let parsed = parsed?;
-    let held = rustic.enter(Right::Exclusive, &never)?;
     let operation = Operation::new(&rustic.place, &never);
-    held.guard(&operation);
+    let held = rustic.enter(Right::Exclusive, &operation)?;
     let (rustic, at_work) = (rustic.clone(), Arc::clone(&operation));
     quietly(&operation, move || {
         let _held = held;
@@ -51,9 +50,8 @@ pub(super) fn prune(
     now: Timestamp,
     hand: &Hand,
 ) -> Result<Pruned> {
-    let held = rustic.enter(Right::Exclusive, &hand.cancel)?;
     let operation = Operation::new(&rustic.place, &hand.cancel);
-    held.guard(&operation);
+    let held = rustic.enter(Right::Exclusive, &operation)?;
     let (rustic, at_work) = (rustic.clone(), Arc::clone(&operation));
     quietly(&operation, move || {
         let _held = held;

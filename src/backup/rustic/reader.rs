@@ -46,9 +46,6 @@ impl Reader {
         held: Option<Entered>,
         operation: &Arc<Operation>,
     ) -> Result<Self> {
-        if let Some(held) = &held {
-            held.guard(operation);
-        }
         let opened = session::open(place, key, operation)?;
         let found = snapshots::find(&opened, snapshot, operation)?;
         let repository = opened

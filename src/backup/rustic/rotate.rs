@@ -37,12 +37,10 @@ impl Rustic {
         switch: impl FnOnce() -> Result<()>,
     ) -> Result<Rotated> {
         expect_repository(place)?;
-        let never = CancellationToken::new();
-        let operation = Operation::new(place, &never);
+        let operation = Operation::new(place, &CancellationToken::new());
         let (opened, gate) = open(place, old, &operation)?;
         let rustic = Self::with_key(place, opened.key());
-        let entered = rustic.enter(Right::Exclusive, &never)?;
-        entered.guard(&operation);
+        let _entered = rustic.enter(Right::Exclusive, &operation)?;
         let old_key = *opened.key_id();
         // An attempt before this one may have ended in between.
         let renewed = match open(place, new, &operation) {

@@ -12,8 +12,9 @@ mod seen;
 mod walk;
 
 use std::{
+    ffi::OsStr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -21,7 +22,7 @@ use rustic_core::{ReadSource, RusticResult};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 
 pub(super) use self::file::hex;
-use self::{ledger::Ledger, walk::Walk};
+use self::{file::Place, ledger::Ledger, walk::Walk};
 use super::{error::other, gate::lock};
 use crate::{
     backup::repository::{Job, RepositoryError, Result, Source},
@@ -38,6 +39,7 @@ pub(super) struct Sources {
 /// Where a source begins.
 struct Root {
     source: Source,
+    place: Arc<Place>,
     globs: Globs,
     stat: Stat,
     /// Of a directory.
@@ -105,6 +107,11 @@ impl Root {
         };
         Ok(Self {
             source: source.clone(),
+            place: Arc::new(Place {
+                from: source.from.clone(),
+                to: normal(&source.to),
+                all_or_nothing: source.all_or_nothing,
+            }),
             globs,
             stat,
             opened,
@@ -133,6 +140,26 @@ fn names(path: &SnapshotPath) -> impl Iterator<Item = &[u8]> {
     path.as_bytes()
         .split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty())
+}
+
+/// Without slashes that are there twice or at the end.
+fn normal(path: &SnapshotPath) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    normal.extend(names(path).map(OsStr::from_bytes));
+    normal
+}
+
+/// The directories above `path` that a walk is not within yet, topmost first; by then it is within them.
+fn directories_above(path: &Path, within: &mut PathBuf) -> Vec<PathBuf> {
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let mut new: Vec<_> = above
+        .ancestors()
+        .filter(|directory| !within.starts_with(directory))
+        .map(Path::to_owned)
+        .collect();
+    new.reverse();
+    *within = above.to_owned();
+    new
 }
 
 fn in_snapshot(path: &Path) -> SnapshotPath {

@@ -14,12 +14,13 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
     super::gate::lock,
-    attributes,
-    file::{Late, Open, Subject, Trouble, at_rest, open_for_reading},
+    attributes, directories_above,
+    file::{Chance, Late, Open, Subject, Trouble, at_rest, open_for_reading},
     in_snapshot,
     ledger::Ledger,
     node,
     seen::{Seen, grain_of},
+    walk::entry,
 };
 
 type Entry = ReadSourceEntry<Open>;
@@ -79,15 +80,18 @@ impl Walk {
         let subject = Subject {
             place: late.place,
             path: late.path,
-            can_be_added: true,
+            chance: Chance::Second,
             ledger: Arc::clone(&self.ledger),
         };
         match self.open(subject) {
-            Ok(entry) => {
-                self.put_directories_above(&entry.path);
-                self.ready.push_back(entry);
+            Ok(file) => {
+                for path in directories_above(&file.path, &mut self.above) {
+                    let node = node::directory_above(path.file_name().unwrap_or_default());
+                    self.ready.push_back(entry(path, node, None));
+                }
+                self.ready.push_back(file);
             }
-            Err((subject, trouble)) => subject.tell(trouble, true),
+            Err((subject, trouble)) => subject.tell(trouble),
         }
     }
 
@@ -107,23 +111,7 @@ impl Walk {
             self.ledger.fail(in_snapshot(&path), why, all_or_nothing);
         }
         let open = Some(Open::again(subject, file, Seen::of(&stat)));
-        Ok(ReadSourceEntry { path, node, open })
-    }
-
-    fn put_directories_above(&mut self, path: &Path) {
-        let above = path.parent().unwrap_or(Path::new("/"));
-        let mut so_far = PathBuf::from("/");
-        for name in above.iter().skip(1) {
-            so_far.push(name);
-            if !self.above.starts_with(&so_far) {
-                self.ready.push_back(ReadSourceEntry {
-                    path: so_far.clone(),
-                    node: node::directory_above(name),
-                    open: None,
-                });
-            }
-        }
-        self.above = so_far;
+        Ok(entry(path, node, open))
     }
 }
 

@@ -49,9 +49,19 @@ pub(super) struct Subject {
     pub(super) place: Arc<Place>,
     /// In the snapshot.
     pub(super) path: PathBuf,
-    /// Whether it may be added to a snapshot that has all the others. See [`super::again`].
-    pub(super) can_be_added: bool,
+    pub(super) chance: Chance,
     pub(super) ledger: Arc<Ledger>,
+}
+
+/// Which chance to be read a file has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chance {
+    /// There may be another.
+    First,
+    /// It cannot be added to a snapshot that has all the others. See [`super::again`].
+    Only,
+    /// It was put off before.
+    Second,
 }
 
 /// A file that is read once more, after all others.
@@ -114,15 +124,15 @@ impl ReadSourceOpen for Open {
             .take()
             .ok_or_else(|| RusticError::new(ErrorKind::Internal, "a file was opened twice"))?;
         match turn {
-            Turn::Second(subject, file, seen) => Ok(Reader::new(subject, file, seen, true)),
+            Turn::Second(subject, file, seen) => Ok(Reader::new(subject, file, seen)),
             Turn::First(known) => {
                 let opened = known.open();
                 let Known { subject, seen, .. } = known;
                 match opened {
-                    Ok(file) => Ok(Reader::new(subject, file, seen, false)),
+                    Ok(file) => Ok(Reader::new(subject, file, seen)),
                     Err(trouble) => {
                         let message = trouble.to_string();
-                        subject.tell(trouble, false);
+                        subject.tell(trouble);
                         Err(RusticError::new(ErrorKind::InputOutput, message))
                     }
                 }
@@ -149,13 +159,13 @@ impl std::fmt::Display for Trouble {
 
 impl Subject {
     /// Puts the file off, where it may be read once more; else it is missing.
-    pub(super) fn tell(self, trouble: Trouble, again: bool) {
+    pub(super) fn tell(self, trouble: Trouble) {
         let all_or_nothing = self.place.all_or_nothing;
         let path = in_snapshot(&self.path);
         match trouble {
             // What is all or nothing is the server's own, and nobody else changes it.
             Trouble::Changed(_)
-                if !again && !all_or_nothing && self.can_be_added && self.ledger.has_room() =>
+                if self.chance == Chance::First && !all_or_nothing && self.ledger.has_room() =>
             {
                 self.ledger.put_off(Late {
                     place: self.place,
@@ -163,7 +173,10 @@ impl Subject {
                 });
             }
             Trouble::Changed(how) => {
-                let times = if again { ", twice" } else { "" };
+                let times = match self.chance {
+                    Chance::First | Chance::Only => "",
+                    Chance::Second => ", twice",
+                };
                 let message = format!("it was changed while it was read{times}: {how}");
                 self.ledger.fail_file(path, message, all_or_nothing);
             }
@@ -237,7 +250,6 @@ pub(super) fn at_rest(
 pub(in super::super) struct Reader {
     /// None once what has become of it is told.
     subject: Option<Subject>,
-    again: bool,
     seen: Seen,
     file: BufReader<File>,
     left: u64,
@@ -246,11 +258,10 @@ pub(in super::super) struct Reader {
 }
 
 impl Reader {
-    fn new(subject: Subject, file: File, seen: Seen, again: bool) -> Self {
+    fn new(subject: Subject, file: File, seen: Seen) -> Self {
         let buffer = usize::try_from(seen.size).unwrap_or(READ_BYTES);
         Self {
             subject: Some(subject),
-            again,
             seen,
             file: BufReader::with_capacity(buffer.clamp(4096, READ_BYTES), file),
             left: seen.size,
@@ -339,7 +350,7 @@ impl Read for Reader {
         self.next(buffer).map_err(|trouble| {
             let error = io::Error::other(trouble.to_string());
             if let Some(subject) = self.subject.take() {
-                subject.tell(trouble, self.again);
+                subject.tell(trouble);
             }
             error
         })

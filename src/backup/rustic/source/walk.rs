@@ -18,14 +18,15 @@ use super::{
     Root,
     again::can_be_merged,
     attributes::{self, Of},
-    file::{Known, Open, Place, Subject},
+    directories_above,
+    file::{Chance, Known, Open, Subject},
     in_snapshot,
     ledger::Ledger,
     listing::{Name, list},
     names, node,
     seen::{self, Seen, grain_of, grain_of_path},
 };
-use crate::{clock::wall_now, domain::backup::manifest::SnapshotPath};
+use crate::clock::wall_now;
 
 /// Directories below each other: each of them is open while the walk is in it.
 const DEPTH_AT_MOST: usize = 256;
@@ -35,7 +36,6 @@ type Entry = ReadSourceEntry<Open>;
 pub(in super::super) struct Walk {
     roots: vec::IntoIter<Root>,
     root: Option<Root>,
-    place: Option<Arc<Place>>,
     stack: Vec<Frame>,
     ready: VecDeque<Entry>,
     /// The made-up directories that the walk is in.
@@ -70,7 +70,6 @@ impl Walk {
         Self {
             roots: roots.into_iter(),
             root: None,
-            place: None,
             grain: None,
             can_be_merged,
             stack: Vec::new(),
@@ -81,25 +80,19 @@ impl Walk {
     }
 
     fn begin(&mut self, mut root: Root) {
-        let path = normal(&root.source.to);
-        self.make_up_directories_above(&path);
-        let name = path.file_name().unwrap_or_default().to_owned();
-        let stat = root.stat;
-        self.place = Some(Arc::new(Place {
-            from: root.source.from.clone(),
-            to: path.clone(),
-            all_or_nothing: root.source.all_or_nothing,
-        }));
-        match root.opened.take() {
+        let (place, stat) = (Arc::clone(&root.place), root.stat);
+        let (opened, everything) = (root.opened.take(), root.globs.includes_everything());
+        self.root = Some(root);
+        self.make_up_directories_above(&place.to);
+        let path = place.to.clone();
+        let name = place.to.file_name().unwrap_or_default();
+        match opened {
             None => {
-                let from = root.source.from.clone().into_os_string();
-                self.root = Some(root);
-                self.add_file(path, &name, None, from, &stat);
+                let from = place.from.clone().into_os_string();
+                self.add_file(path, name, None, from, &stat);
             }
             Some(directory) => {
-                let everything = root.globs.includes_everything();
-                self.root = Some(root);
-                self.enter(directory, &name, path, PathBuf::new(), everything, &stat);
+                self.enter(directory, name, path, PathBuf::new(), everything, &stat);
                 // It is there, whatever is wanted of it.
                 self.flush();
             }
@@ -108,17 +101,12 @@ impl Walk {
 
     /// What a source lies in is in the snapshot, and nowhere on a disk.
     fn make_up_directories_above(&mut self, path: &Path) {
-        let above = path.parent().unwrap_or(Path::new("/"));
-        let mut so_far = PathBuf::from("/");
-        for name in above.iter().skip(1) {
-            so_far.push(name);
-            if !self.above.starts_with(&so_far) {
-                let node = node::made_up_directory(name, self.ledger.time);
-                self.ledger.add_directory();
-                self.ready.push_back(entry(so_far.clone(), node, None));
-            }
+        for path in directories_above(path, &mut self.above) {
+            let name = path.file_name().unwrap_or_default();
+            let node = node::made_up_directory(name, self.ledger.time);
+            self.ledger.add_directory();
+            self.ready.push_back(entry(path, node, None));
         }
-        self.above = so_far;
     }
 
     /// Names of what is wanted are read at once: a directory that is changed meanwhile is seen as it was. What was
@@ -142,13 +130,11 @@ impl Walk {
                 Vec::new()
             }
         };
-        let above = self
-            .stack
-            .last()
-            .map_or(self.can_be_merged, |frame| frame.can_be_merged);
+        let can_be_merged =
+            self.may_be_merged() && names.iter().all(|(name, _)| can_be_merged(name));
         self.stack.push(Frame {
             directory: Arc::new(directory),
-            can_be_merged: above && names.iter().all(|(name, _)| can_be_merged(name)),
+            can_be_merged,
             names: names.into_iter(),
             path,
             relative,
@@ -158,6 +144,13 @@ impl Walk {
         if included {
             self.flush();
         }
+    }
+
+    /// Whether the tree that the walk is in can be merged with another.
+    fn may_be_merged(&self) -> bool {
+        self.stack
+            .last()
+            .map_or(self.can_be_merged, |frame| frame.can_be_merged)
     }
 
     /// Something is found that is wanted: so are the directories that it is in.
@@ -256,9 +249,8 @@ impl Walk {
         stat: &Stat,
     ) {
         self.flush();
-        let Some(place) = self.place.clone() else {
-            return;
-        };
+        let Some(root) = &self.root else { return };
+        let place = Arc::clone(&root.place);
         let grain = self.grain(stat, directory.as_deref(), &place.from);
         let mut node = node::file(name, stat, seen::is_fresh(stat, grain, wall_now()));
         let of = match &directory {
@@ -266,15 +258,15 @@ impl Walk {
             None => Of::Path(&place.from),
         };
         self.read_attributes(&path, &of, &mut node);
-        let can_be_added = self
-            .stack
-            .last()
-            .map_or(self.can_be_merged, |frame| frame.can_be_merged);
+        let chance = match self.may_be_merged() {
+            true => Chance::First,
+            false => Chance::Only,
+        };
         let open = Open::new(Known {
             subject: Subject {
                 place,
                 path: path.clone(),
-                can_be_added,
+                chance,
                 ledger: Arc::clone(&self.ledger),
             },
             directory,
@@ -335,7 +327,7 @@ impl Walk {
     fn all_or_nothing(&self) -> bool {
         self.root
             .as_ref()
-            .is_some_and(|root| root.source.all_or_nothing)
+            .is_some_and(|root| root.place.all_or_nothing)
     }
 
     /// Whether what a source is called still is there: who takes a whole tree away takes it in the middle of this.
@@ -349,7 +341,7 @@ impl Walk {
                 "{} disappeared while it was read",
                 root.source.from.display()
             );
-            self.fail(&normal(&root.source.to), message);
+            self.fail(&root.place.to, message);
         }
     }
 }
@@ -384,13 +376,6 @@ fn is_directory_by(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-fn entry(path: PathBuf, node: Node, open: Option<Open>) -> Entry {
+pub(super) fn entry(path: PathBuf, node: Node, open: Option<Open>) -> Entry {
     ReadSourceEntry { path, node, open }
-}
-
-/// Without slashes that are there twice or at the end.
-fn normal(path: &SnapshotPath) -> PathBuf {
-    let mut normal = PathBuf::from("/");
-    normal.extend(names(path).map(OsStr::from_bytes));
-    normal
 }
