@@ -19,7 +19,7 @@ use crate::{
         backup::{Level, PolicyKind, point::RestorePoint},
     },
     engine::TriggerOrder,
-    error::{Error, Reason, Result, Thing},
+    error::{Error, Result, Thing},
     pb,
     store::{Page, PageOf, PointFilter, PointPlace},
 };
@@ -114,10 +114,10 @@ impl Api {
         }
         let body = &asked.body;
         let id = backup_names::point_id("name", &body.name)?;
-        let reason = names::reason(body.reason.clone())?;
-        if body.pinned && reason.trim().is_empty() {
-            return Err(Error::invalid("reason", "expected why it is to be kept").into());
-        }
+        let reason = match body.pinned {
+            true => names::reason_for(body.reason.clone(), "to be kept")?,
+            false => names::reason(body.reason.clone())?,
+        };
         let answer = |point: &RestorePoint| pb::PinRestorePointResponse {
             restore_point: Some(convert::restore_point(point)),
         };
@@ -140,10 +140,7 @@ impl Api {
         }
         let body = &asked.body;
         let id = backup_names::point_id("name", &body.name)?;
-        let reason = names::reason(body.reason.clone())?;
-        if reason.trim().is_empty() {
-            return Err(Error::invalid("reason", "expected why it is to be removed").into());
-        }
+        let reason = names::reason_for(body.reason.clone(), "to be removed")?;
         let answer = |point: &RestorePoint| pb::RemoveRestorePointResponse {
             restore_point: Some(convert::restore_point(point)),
         };
@@ -166,10 +163,7 @@ impl Api {
         }
         let body = &asked.body;
         let id = backup_names::point_id("name", &body.name)?;
-        let reason = names::reason(body.reason.clone())?;
-        if reason.trim().is_empty() {
-            return Err(Error::invalid("reason", "expected why it is as it should be").into());
-        }
+        let reason = names::reason_for(body.reason.clone(), "as it should be")?;
         let point = self.backups.store().point(id).await?;
         self.backups.expect_losses(&point)?;
         let answer = |run: &Run| pb::AcceptRestorePointResponse {
@@ -218,14 +212,7 @@ impl Api {
             );
             return Err(Error::invalid("name", what).into());
         }
-        if point.removed_at.is_some() {
-            let message = format!(
-                "{} was removed: {}",
-                point.resource_name(),
-                point.remove_reason
-            );
-            return Err(Error::conflict(Reason::Removed, point.resource_name(), message).into());
-        }
+        point.expect_there()?;
         let levels: Vec<&str> = levels.into_iter().map(Level::as_str).collect();
         let parameters = Map::from_iter([
             ("point".to_owned(), json!(point.id)),

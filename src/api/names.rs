@@ -75,6 +75,18 @@ pub(super) fn reason(text: String) -> Result<String> {
     Ok(text)
 }
 
+/// The same, where one must be given; `what` is what it is of, such as "to be kept".
+pub(super) fn reason_for(text: String, what: &str) -> Result<String> {
+    let given = reason(text)?;
+    match given.trim().is_empty() {
+        true => Err(Error::invalid(
+            "reason",
+            format!("expected why it is {what}"),
+        )),
+        false => Ok(given),
+    }
+}
+
 /// PostgreSQL takes no text with a NUL, not even to compare with.
 pub(super) fn without_nul(field: &str, text: &str) -> Result<()> {
     match text.contains('\0') {

@@ -37,23 +37,18 @@ impl Backups {
             None => self.drill_newest(job).await?,
         };
         let archived = self.store().points_newest_of(policy.id.as_str(), 1).await?;
-        let of_point = |one: &&RestorePoint| one.source_point == Some(point.id);
-        // One that is known not to come back is copied again, which tells whether it does by now.
-        let damaged = archived
+        let last = archived
             .first()
-            .filter(of_point)
-            .filter(|one| !one.is_good());
-        if let Some(archived) = archived
-            .first()
-            .filter(of_point)
-            .filter(|one| one.is_good())
-        {
+            .filter(|one| one.source_point == Some(point.id));
+        if let Some(archived) = last.filter(|one| one.is_good()) {
             return Ok(Made::nothing(format!(
                 "{} is archived already, as {}: no newer point is drilled",
                 point.resource_name(),
                 archived.resource_name()
             )));
         }
+        // One that is known not to come back is copied again, which tells whether it does by now.
+        let damaged = last;
         if job.dry_run() {
             return Ok(Made::nothing(format!(
                 "{} would be copied",

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     domain::backup::{
-        PolicyKind,
         manifest::{FileRecord, Manifest, SnapshotPath},
         point::RestorePoint,
     },
@@ -97,18 +96,11 @@ impl Backups {
         point: &RestorePoint,
         with_manifest: bool,
     ) -> Result<(Arc<dyn SnapshotReader>, Option<Described>)> {
-        let name = point.resource_name();
-        if point.removed_at.is_some() {
-            let message = format!("{name} was removed: {}", point.remove_reason);
-            return Err(Error::conflict(Reason::Removed, name, message));
-        }
-        let place = match point.kind {
-            PolicyKind::Full => Place::Primary,
-            PolicyKind::Archive => Place::Archive,
-            PolicyKind::Export => {
-                let message = format!("{name} is an export: `tar` lists {}", point.file);
-                return Err(Error::conflict(Reason::IsExport, name, message));
-            }
+        point.expect_there()?;
+        let Some(place) = Place::of(point.kind) else {
+            let name = point.resource_name();
+            let message = format!("{name} is an export: `tar` lists {}", point.file);
+            return Err(Error::conflict(Reason::IsExport, name, message));
         };
         let away =
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));

@@ -234,11 +234,8 @@ impl Backups {
         let of = repository.clone();
         let usage = job.step("usage", 0, move |_| Ok(of.usage()?)).await?;
         let mut tx = job.begin().await?;
-        let usage = RepositoryUsage {
-            bytes: signed(usage.bytes),
-            snapshots: signed(usage.snapshots),
-        };
-        tx.set_value(super::USAGE_KEY, &usage).await?;
+        tx.set_value(super::USAGE_KEY, &RepositoryUsage::from(usage))
+            .await?;
         tx.commit().await?;
         Ok(())
     }

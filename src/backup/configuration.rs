@@ -64,14 +64,7 @@ fn stage(file: &Path, staging: &Path) -> Configuration {
         let Some(text) = text else { continue };
         let from = staging.join(name);
         match write(&from, text) {
-            Ok(()) => made.sources.push(Source {
-                from,
-                to: SnapshotPath::from(to),
-                include: Vec::new(),
-                exclude: Vec::new(),
-                all_or_nothing: true,
-                name_special: true,
-            }),
+            Ok(()) => made.sources.push(Source::file(from, to.into())),
             Err(error) => made.missing.push(FileError {
                 path: to.into(),
                 message: format!("{error:#}"),

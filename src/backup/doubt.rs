@@ -1,6 +1,6 @@
 //! New backups over a repository that is known to be damaged.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Backups,
@@ -9,7 +9,7 @@ use super::{
     places::Place,
     read_back,
     repository::{Progress, Repository},
-    work::{Job, is_damage},
+    work::Job,
 };
 use crate::{
     clock::Stopwatch,
@@ -37,10 +37,7 @@ impl Backups {
     pub(super) async fn is_damage_known_at(&self, place: Place) -> anyhow::Result<bool> {
         let part = self.store().evidence_newest_part(place.as_str()).await?;
         let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
-        let kind = match place {
-            Place::Primary => PolicyKind::Full,
-            Place::Archive => PolicyKind::Archive,
-        };
+        let kind = place.kind();
         let damaged = self.store().points_damaged(LOOKED_AT).await?;
         Ok(part_failed || damaged.iter().any(|point| point.kind == kind))
     }
@@ -76,11 +73,8 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         damaged: &[FileError],
     ) -> anyhow::Result<()> {
-        let paths: Vec<SnapshotPath> = damaged
-            .iter()
-            .take(ASKED)
-            .map(|error| error.path.clone())
-            .collect();
+        let paths = damaged.iter().take(ASKED).map(|error| error.path.clone());
+        let paths: Arc<HashSet<SnapshotPath>> = Arc::new(paths.collect());
         let there = self.store().points_there().await?;
         let good = there.into_iter().filter(|point| {
             point.kind == PolicyKind::Full && point.damage.is_none() && point.id != new.id
@@ -106,18 +100,12 @@ impl Backups {
                     Ok((differing, done))
                 })
                 .await;
-            let (names, done) = match read {
-                Err(error) if is_damage(&error) => {
-                    let (path, message) = ("/".into(), format!("{error:#}"));
-                    (vec![FileError { path, message }], Progress::default())
-                }
-                read => read?,
-            };
+            let (names, done) = read_back::or_all(read)?;
             if names.is_empty() {
                 continue;
             }
-            let differing = names.iter().map(|name| name.message.clone());
-            let differing: Vec<String> = differing.collect();
+            let differing = names.iter().map(|name| name.message.as_str());
+            let differing: Vec<&str> = differing.collect();
             let what = format!(
                 "files of {} that a newer backup shares",
                 point.resource_name()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Backups, described::point_of, full::MANIFEST_TAG, read_back, repository::Repository,
-    verdicts::is_bad, work::Job,
+    Backups, described::point_of, pairs, read_back, repository::Repository, verdicts::is_bad,
+    work::Job,
 };
 use crate::domain::backup::{point::RestorePoint, policy::Policy};
 
@@ -20,13 +20,13 @@ impl Backups {
         if job.attempt() <= 1 {
             return Ok(None);
         }
-        let (of, run) = (repository.clone(), format!("run={}", job.run()));
+        let (of, run) = (repository.clone(), job.run().to_string());
         let found = job
             .step("earlier attempt", 0, move |_| {
-                let found = of.snapshots()?.into_iter().find(|snapshot| {
-                    snapshot.tags.contains(&run)
-                        && snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
-                });
+                let found = of
+                    .snapshots()?
+                    .into_iter()
+                    .find(|one| pairs::is_manifest(one) && one.word("run") == Some(run.as_str()));
                 let Some(found) = found else { return Ok(None) };
                 Ok(Some((
                     found.id.clone(),

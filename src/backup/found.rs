@@ -61,12 +61,12 @@ pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -
 pub(super) fn of_files(
     job: &Job,
     level: Level,
-    differing: &[String],
+    differing: &[impl AsRef<str>],
     done: Progress,
     what: &str,
 ) -> Found {
     for one in differing.iter().take(LOGGED) {
-        job.log(format!("damaged: {one}"));
+        job.log(format!("damaged: {}", one.as_ref()));
     }
     let named: Vec<String> = differing.iter().take(NAMED).map(short).collect();
     Found {

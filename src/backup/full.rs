@@ -12,7 +12,7 @@ use super::{
     pairs::time_beside,
     places::{Place, free_bytes},
     read_back::{self, ReadBack},
-    repository::{Archived, Job as Archive, Parent, Repository, SnapshotId, Source},
+    repository::{Archived, Job as Archive, Repository, SnapshotId, Source},
     sources::Prepared,
     staging::Staging,
     verdicts::{Differs, is_bad},
@@ -99,10 +99,9 @@ impl Backups {
         if let (true, Some(unmet)) = (prepared.sources.is_empty(), prepared.unmet().first()) {
             bail!("{}: {}", unmet.path, unmet.message);
         }
-        let (archived, parent) = self
+        let archived = self
             .archive(job, policy, repository, &prepared, before)
             .await?;
-        drop(parent);
         let data = archived.snapshot.0.clone();
         let described = self.describe(job, policy, prepared, archived, repository, staging);
         let described = described.await;
@@ -151,7 +150,7 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         prepared: &Prepared,
         before: Option<RestorePoint>,
-    ) -> anyhow::Result<(Archived, Option<Parent>)> {
+    ) -> anyhow::Result<Archived> {
         let total = before
             .as_ref()
             .map_or(0, |point| point.source_bytes.max(0).unsigned_abs());
@@ -172,15 +171,12 @@ impl Backups {
         let stored = job.step("archive", total, move |hand| {
             // What cannot be read of the point before costs time, and nothing else.
             let parent = before.and_then(|point| read_back::parent_of(&*repository, &point).ok());
-            let archive = Archive {
-                parent: parent.clone(),
-                ..archive
-            };
-            Ok((repository.archive(&archive, hand)?, parent))
+            let archive = Archive { parent, ..archive };
+            Ok(repository.archive(&archive, hand)?)
         });
-        let (archived, parent) = stored.await?;
+        let archived = stored.await?;
         tell_special(job, &archived);
-        Ok((archived, parent))
+        Ok(archived)
     }
 
     /// Compares references with what was archived, and stores the manifest.
@@ -236,14 +232,7 @@ impl Backups {
                         format!("snapshot={}", manifest.snapshot),
                         format!("cluster={}", manifest.cluster),
                     ],
-                    sources: vec![Source {
-                        from: file,
-                        to: SnapshotPath::from(MANIFEST_PATH),
-                        include: Vec::new(),
-                        exclude: Vec::new(),
-                        all_or_nothing: true,
-                        name_special: true,
-                    }],
+                    sources: vec![Source::file(file, SnapshotPath::from(MANIFEST_PATH))],
                     parent: None,
                 };
                 let stored = repository.archive(&archive, hand)?;
@@ -329,11 +318,8 @@ impl Backups {
                     .to_owned(),
         })
         .await?;
-        let usage = RepositoryUsage {
-            bytes: signed(usage.bytes),
-            snapshots: signed(usage.snapshots),
-        };
-        tx.set_value(super::USAGE_KEY, &usage).await?;
+        tx.set_value(super::USAGE_KEY, &RepositoryUsage::from(usage))
+            .await?;
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
         Ok(Made::point(point))

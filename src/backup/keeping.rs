@@ -234,18 +234,7 @@ impl Backups {
     ) -> Result<RestorePoint> {
         let mut tx = self.store().begin().await?;
         let mut point = tx.point_locked(id).await?;
-        if point.removed_at.is_some() {
-            let message = format!(
-                "{} was removed: {}",
-                point.resource_name(),
-                point.remove_reason
-            );
-            return Err(Error::conflict(
-                Reason::Removed,
-                point.resource_name(),
-                message,
-            ));
-        }
+        point.expect_there()?;
         point.pin = reason.map(|reason| Pin {
             principal: who.principal.clone(),
             reason: reason.to_owned(),

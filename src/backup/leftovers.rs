@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     full::TAG,
-    marker::{Marker, word_of},
+    marker::Marker,
     pairs::{data_of, describes, is_manifest},
     repository::{Snapshot, SnapshotId},
     verdicts::{VERDICT, verdict_in},
@@ -28,7 +28,10 @@ pub(super) fn leftovers(
         .iter()
         .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
         .collect();
-    let ours = |snapshot: &Snapshot| is_ours(snapshot, snapshots, cluster);
+    let has_others = snapshots
+        .iter()
+        .any(|one| one.word("cluster").is_some_and(|of| of != cluster));
+    let ours = |snapshot: &Snapshot| is_ours(snapshot, cluster, has_others);
     let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
     // Manifests that nothing has verified, and that no point is made of.
     let failed: HashSet<&SnapshotId> = snapshots
@@ -63,38 +66,36 @@ pub(super) fn leftovers(
 
 /// Markers that speak of points whose manifests are all `gone`.
 pub(super) fn markers_of(snapshots: &[Snapshot], gone: &HashSet<SnapshotId>) -> Vec<SnapshotId> {
-    let stay = |one: &&Snapshot| !gone.contains(&one.id);
-    let described: HashSet<&str> = snapshots
-        .iter()
-        .filter(stay)
-        .filter(|one| is_manifest(one))
-        .filter_map(|one| word_of(&one.tags, "point"))
-        .collect();
-    let of_gone = |one: &&Snapshot| {
-        let marker = Marker::of(one);
-        marker.is_some_and(|marker| !described.contains(marker.point.to_string().as_str()))
-    };
-    let gone_point = |one: &&Snapshot| {
-        let point = word_of(&one.tags, "point");
-        let mut manifests = snapshots
+    let points_of = |is_gone: bool| {
+        snapshots
             .iter()
-            .filter(|other| gone.contains(&other.id) && is_manifest(other));
-        manifests.any(|other| word_of(&other.tags, "point") == point)
+            .filter(|one| is_manifest(one) && gone.contains(&one.id) == is_gone)
+            .filter_map(|one| one.word("point"))
+            .collect::<HashSet<&str>>()
+    };
+    let (described, lost) = (points_of(false), points_of(true));
+    let goes = |one: &&Snapshot| {
+        let of_gone = |marker: Marker| !described.contains(marker.point.to_string().as_str());
+        !gone.contains(&one.id)
+            && Marker::of(one).is_some_and(of_gone)
+            && one.word("point").is_some_and(|point| lost.contains(point))
     };
     snapshots
         .iter()
-        .filter(stay)
-        .filter(of_gone)
-        .filter(gone_point)
+        .filter(goes)
         .map(|one| one.id.clone())
         .collect()
 }
 
+/// Whether a manifest was made by a server that marks what it has verified.
+pub(super) fn is_marked(manifest: &Snapshot) -> bool {
+    manifest.word("cluster").is_some()
+}
+
 /// Whether a manifest was made by a server that marks what it has verified, and bears no such mark.
-pub(super) fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
-    let point = word_of(&manifest.tags, "point").and_then(|point| point.parse().ok());
-    word_of(&manifest.tags, "cluster").is_some()
-        && point.is_none_or(|point| verdict_in(snapshots, point).is_none())
+fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
+    let point = manifest.word("point").and_then(|point| point.parse().ok());
+    is_marked(manifest) && point.is_none_or(|point| verdict_in(snapshots, point).is_none())
 }
 
 /// Snapshots of points that are written down as removed: by their ids, and, as in a copy they have others, by the point
@@ -112,7 +113,9 @@ pub(super) fn of_removed(
     let gone: HashSet<String> = removed.iter().map(|point| point.id.to_string()).collect();
     for manifest in snapshots.iter().filter(|one| is_manifest(one)) {
         let data = data_of(manifest, snapshots).map(|data| data.id.clone());
-        let is_gone = word_of(&manifest.tags, "point").is_some_and(|point| gone.contains(point));
+        let is_gone = manifest
+            .word("point")
+            .is_some_and(|point| gone.contains(point));
         let of_another =
             known.contains(&manifest.id) || data.as_ref().is_some_and(|data| known.contains(data));
         if is_gone && !of_another {
@@ -126,13 +129,12 @@ pub(super) fn of_removed(
 }
 
 /// Whether a snapshot is this cluster's. One that says of no cluster, as a server of an older version has made it, is
-/// unless another cluster's are there besides.
-fn is_ours(snapshot: &Snapshot, snapshots: &[Snapshot], cluster: &str) -> bool {
-    let others = |one: &Snapshot| word_of(&one.tags, "cluster").is_some_and(|of| of != cluster);
+/// unless another cluster's are there besides: `has_others`.
+fn is_ours(snapshot: &Snapshot, cluster: &str, has_others: bool) -> bool {
     let ours = snapshot.tags.iter().any(|tag| tag == TAG);
-    ours && match word_of(&snapshot.tags, "cluster") {
+    ours && match snapshot.word("cluster") {
         Some(of) => of == cluster,
-        None => !snapshots.iter().any(others),
+        None => !has_others,
     }
 }
 
@@ -142,7 +144,7 @@ fn is_idle(marker: &Marker, snapshots: &[Snapshot]) -> bool {
     let point = marker.point.to_string();
     let speaks = snapshots
         .iter()
-        .any(|one| is_manifest(one) && word_of(&one.tags, "point") == Some(point.as_str()));
+        .any(|one| is_manifest(one) && one.word("point") == Some(point.as_str()));
     if !speaks {
         return true;
     }

@@ -70,13 +70,13 @@ impl Judged {
             let mut from = files[at..]
                 .iter()
                 .take_while(|file| file.path.as_bytes().starts_with(path.as_bytes()));
-            !from.any(|file| is_in(&file.path, path))
+            !from.any(|file| path.contains(&file.path))
         };
         self.paths.iter().filter(is_empty).cloned().collect()
     }
 
     fn leaves_out(&self, file: &SnapshotPath) -> bool {
-        let Some(path) = self.paths.iter().find(|path| is_in(file, path)) else {
+        let Some(path) = self.paths.iter().find(|path| path.contains(file)) else {
             return true;
         };
         let rest = file.as_bytes().get(path.as_bytes().len() + 1..);
@@ -109,11 +109,6 @@ fn fingerprint(config: &PathsConfig) -> anyhow::Result<String> {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect())
-}
-
-fn is_in(file: &SnapshotPath, path: &SnapshotPath) -> bool {
-    let rest = file.as_bytes().strip_prefix(path.as_bytes());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// Points that new ones are compared with.
@@ -266,7 +261,7 @@ impl<'a> Bases<'a> {
         let own = manifest
             .files
             .iter()
-            .filter(|file| is_in(&file.path, &record.root));
+            .filter(|file| record.root.contains(&file.path));
         for file in own.filter(|file| judged.leaves_out(&file.path)) {
             left.files += 1;
             left.bytes += file.size;

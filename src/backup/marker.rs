@@ -57,7 +57,7 @@ impl Marker {
         if !snapshot.tags.iter().any(|tag| tag == MARKER_TAG) {
             return None;
         }
-        let word = |name| word_of(&snapshot.tags, name);
+        let word = |name| snapshot.word(name);
         Some(Self {
             id: word("marker")?.parse().ok()?,
             snapshot: snapshot.id.clone(),
@@ -147,14 +147,10 @@ pub(super) fn write(
         time: mark.frozen_at.saturating_sub(BEFORE)?,
         hostname: TAG.to_owned(),
         tags,
-        sources: vec![Source {
-            from: file.0.clone(),
-            to: SnapshotPath::from(MARKER_PATH),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            all_or_nothing: true,
-            name_special: true,
-        }],
+        sources: vec![Source::file(
+            file.0.clone(),
+            SnapshotPath::from(MARKER_PATH),
+        )],
         parent: None,
     };
     Ok(repository.archive(&archive, hand)?.snapshot)

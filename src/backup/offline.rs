@@ -18,8 +18,8 @@ use super::{
     described::{judge, point_of},
     dump::{Programs, Server},
     full::snapshot_id,
-    leftovers::is_unverified,
-    marker::{Marker, word_of},
+    leftovers::is_marked,
+    marker::Marker,
     pairs,
     places::OpenRepository,
     read_back,
@@ -138,7 +138,7 @@ impl Offline {
         let snapshots = blocking("snapshots", move || of.snapshots()).await??;
         let manifests = snapshots.iter().filter(|one| pairs::is_manifest(one));
         let found = manifests.filter_map(|snapshot| {
-            let tag = |name: &str| word_of(&snapshot.tags, name).map(str::to_owned);
+            let tag = |name: &str| snapshot.word(name).map(str::to_owned);
             let id = tag("point")?.parse().ok()?;
             let data = pairs::data_of(snapshot, &snapshots);
             let verdict = verdict_in(&snapshots, id);
@@ -149,7 +149,7 @@ impl Offline {
                 cluster: tag("cluster"),
                 standing: match &verdict {
                     Some((_, sound, names)) => Standing::Found(*sound, *names),
-                    None if is_unverified(snapshot, &snapshots) => Standing::Unverified,
+                    None if is_marked(snapshot) => Standing::Unverified,
                     None => Standing::Unknown,
                 },
                 manifest: snapshot.id.clone(),

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{full::MANIFEST_TAG, marker::word_of, repository::Snapshot};
+use super::{full::MANIFEST_TAG, repository::Snapshot};
 
 /// How much earlier than its data a manifest's snapshot says that it is: "the latest" is always data, to whoever asks.
 const BEFORE_ITS_DATA: SignedDuration = SignedDuration::from_millis(1);
@@ -17,7 +17,7 @@ pub(super) fn time_beside(frozen_at: Timestamp) -> Timestamp {
 
 /// The data that a manifest's snapshot is of, among those that are there.
 pub(super) fn data_of<'a>(manifest: &Snapshot, snapshots: &'a [Snapshot]) -> Option<&'a Snapshot> {
-    let named = tag(manifest, "snapshot")?;
+    let named = manifest.word("snapshot")?;
     if let Some(data) = snapshots.iter().find(|one| one.id.0 == named) {
         return Some(data);
     }
@@ -29,22 +29,18 @@ pub(super) fn data_of<'a>(manifest: &Snapshot, snapshots: &'a [Snapshot]) -> Opt
 
 /// Whether a manifest is that of a snapshot of data.
 pub(super) fn describes(manifest: &Snapshot, data: &Snapshot) -> bool {
-    tag(manifest, "snapshot") == Some(data.id.0.as_str()) || is_copy_of(manifest, data)
+    manifest.word("snapshot") == Some(data.id.0.as_str()) || is_copy_of(manifest, data)
 }
 
 pub(super) fn is_manifest(snapshot: &Snapshot) -> bool {
     snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
 }
 
-fn tag<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
-    word_of(&snapshot.tags, name)
-}
-
 /// Made by the same run as of the same instant. Earlier versions gave both the same time.
 fn is_copy_of(manifest: &Snapshot, data: &Snapshot) -> bool {
-    let same = |name: &str| tag(manifest, name).is_some() && tag(manifest, name) == tag(data, name);
+    let same = |name: &str| manifest.word(name).is_some() && manifest.word(name) == data.word(name);
     let same_time = data.time == manifest.time || time_beside(data.time) == manifest.time;
-    !is_manifest(data) && tag(data, "point").is_none() && same_time && same("run") && same("policy")
+    !is_manifest(data) && data.word("point").is_none() && same_time && same("run") && same("policy")
 }
 
 #[cfg(test)]

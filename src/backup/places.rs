@@ -46,6 +46,23 @@ impl Place {
             Self::Archive => "archive",
         }
     }
+
+    /// Where points of a kind lie; an export is a file of its own.
+    pub(super) fn of(kind: PolicyKind) -> Option<Self> {
+        match kind {
+            PolicyKind::Full => Some(Self::Primary),
+            PolicyKind::Archive => Some(Self::Archive),
+            PolicyKind::Export => None,
+        }
+    }
+
+    /// The kind of the points that lie there.
+    pub(super) fn kind(self) -> PolicyKind {
+        match self {
+            Self::Primary => PolicyKind::Full,
+            Self::Archive => PolicyKind::Archive,
+        }
+    }
 }
 
 /// Opens repositories: the port's other half.
@@ -219,13 +236,9 @@ impl Backups {
         Ok(opened)
     }
 
-    pub(super) async fn points_known(&self, place: Place) -> anyhow::Result<usize> {
-        let kind = match place {
-            Place::Primary => PolicyKind::Full,
-            Place::Archive => PolicyKind::Archive,
-        };
-        let there = self.store().points_there().await?;
-        Ok(there.iter().filter(|point| point.kind == kind).count())
+    /// How many points should be in a repository.
+    pub(super) async fn points_known(&self, place: Place) -> crate::error::Result<i64> {
+        self.store().points_of_kind_count(place.kind()).await
     }
 
     /// Takes the repository for a run, and looks whether another program holds it.

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     full::{MANIFEST_PATH, snapshot_id},
     repository::{Hand, Parent, Progress, Repository, RepositoryError, SnapshotId, SnapshotReader},
+    work::is_damage,
 };
 use crate::domain::backup::{
     manifest::{FileError, FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
@@ -165,6 +166,19 @@ pub(super) fn differing(
         }));
     }
     Ok((differing, done))
+}
+
+/// What [`differing`] and the like came to: where the list of files or the manifest is damaged, all of it is.
+pub(super) fn or_all(
+    read: anyhow::Result<(Vec<FileError>, Progress)>,
+) -> anyhow::Result<(Vec<FileError>, Progress)> {
+    match read {
+        Err(error) if is_damage(&error) => {
+            let (path, message) = ("/".into(), format!("{error:#}"));
+            Ok((vec![FileError { path, message }], Progress::default()))
+        }
+        read => read,
+    }
 }
 
 /// Reads a file to `into`, and says how it differs from what it was; none where it does not.

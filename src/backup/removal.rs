@@ -28,12 +28,9 @@ impl Backups {
     ) -> Result<RestorePoint> {
         let mut tx = self.store().begin().await?;
         let mut point = tx.point_locked(id).await?;
+        point.expect_there()?;
         let name = point.resource_name();
         let refuse = |reason, message| Err(Error::conflict(reason, name.clone(), message));
-        if point.removed_at.is_some() {
-            let why = &point.remove_reason;
-            return refuse(Reason::Removed, format!("{name} was removed: {why}"));
-        }
         if let Ok(policy) = point.policy.parse::<PolicyId>()
             && is_there(tx.policy_locked(&policy).await)?
         {

@@ -150,15 +150,9 @@ impl Backups {
     }
 
     /// Whether there is a second location that holds something, as far as is known.
-    async fn has_archive(&self) -> Result<bool> {
-        if self.settings().config.archive.is_none() {
-            return Ok(false);
-        }
-        let newest = self
-            .store()
-            .points_newest_of_kind(PolicyKind::Archive)
-            .await?;
-        Ok(newest.is_some())
+    pub(super) async fn has_archive(&self) -> Result<bool> {
+        let is_named = self.settings().config.archive.is_some();
+        Ok(is_named && 0 < self.points_known(Place::Archive).await?)
     }
 
     /// Names of policies that are scheduled and never came to a good point. For one of the server's own database whatever

@@ -6,7 +6,11 @@ use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::backup::manifest::{FileError, FileRecord, SnapshotPath};
+use super::{full::signed, marker::word_of};
+use crate::domain::backup::{
+    figures::RepositoryUsage,
+    manifest::{FileError, FileRecord, SnapshotPath},
+};
 
 /// How a caller stops an operation, and hears how far it is.
 #[derive(Clone)]
@@ -74,6 +78,13 @@ pub struct Snapshot {
     pub hostname: String,
 }
 
+impl Snapshot {
+    /// One of its words: the rest of the first that begins with `name=`.
+    pub fn word(&self, name: &str) -> Option<&str> {
+        word_of(&self.tags, name)
+    }
+}
+
 /// What is to become a snapshot.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -110,6 +121,20 @@ pub struct Source {
     pub all_or_nothing: bool,
     /// Whether devices, sockets and fifos are told of; they are never read, and nothing is missing where they are.
     pub name_special: bool,
+}
+
+impl Source {
+    /// A file that the server has made, without which there is no snapshot.
+    pub fn file(from: PathBuf, to: SnapshotPath) -> Self {
+        Self {
+            from,
+            to,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            all_or_nothing: true,
+            name_special: true,
+        }
+    }
 }
 
 /// What was archived.
@@ -216,6 +241,15 @@ pub struct Usage {
     pub bytes: u64,
     pub packs: u64,
     pub snapshots: u64,
+}
+
+impl From<Usage> for RepositoryUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            bytes: signed(usage.bytes),
+            snapshots: signed(usage.snapshots),
+        }
+    }
 }
 
 /// A lock that another program holds.

@@ -22,7 +22,6 @@ use crate::{
     domain::{
         Caller,
         backup::{
-            PolicyKind,
             figures::DrillSpeed,
             manifest::{Manifest, SnapshotPath},
             point::RestorePoint,
@@ -84,18 +83,7 @@ impl Backups {
         point: RestorePoint,
         wish: RestoreWish,
     ) -> Result<Planned> {
-        if point.removed_at.is_some() {
-            let message = format!(
-                "{} was removed: {}",
-                point.resource_name(),
-                point.remove_reason
-            );
-            return Err(Error::conflict(
-                Reason::Removed,
-                point.resource_name(),
-                message,
-            ));
-        }
+        point.expect_there()?;
         let directory = self.confined(&wish.directory)?;
         let there = self.look_at(&directory).await?;
         let paths = read_paths(&wish.paths)?;
@@ -184,21 +172,13 @@ impl Backups {
 
     /// The manifest of a point, from wherever it is.
     pub(super) async fn manifest_for(&self, point: &RestorePoint) -> Result<Manifest> {
-        let place = match point.kind {
-            PolicyKind::Full => Place::Primary,
-            PolicyKind::Archive => Place::Archive,
-            PolicyKind::Export => {
-                let message = format!(
-                    "{} is an export: unpack {} by tar and zstd, as its RESTORE.md says",
-                    point.resource_name(),
-                    point.file
-                );
-                return Err(Error::conflict(
-                    Reason::IsExport,
-                    point.resource_name(),
-                    message,
-                ));
-            }
+        let Some(place) = Place::of(point.kind) else {
+            let name = point.resource_name();
+            let message = format!(
+                "{name} is an export: unpack {} by tar and zstd, as its RESTORE.md says",
+                point.file
+            );
+            return Err(Error::conflict(Reason::IsExport, name, message));
         };
         let cancel = tokio_util::sync::CancellationToken::new();
         let away =

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{Finding, Level, PolicyKind, point::RestorePoint},
+    domain::backup::{Finding, Level, point::RestorePoint},
     store::LeaseMode,
 };
 
@@ -34,10 +34,7 @@ impl Backups {
     pub async fn run_restore(&self, job: &Job, plan_hash: &str) -> anyhow::Result<Made> {
         let plan = self.taken_plan(job, plan_hash).await?;
         let point = self.point_there(&plan).await?;
-        let place = match point.kind {
-            PolicyKind::Archive => Place::Archive,
-            PolicyKind::Full | PolicyKind::Export => Place::Primary,
-        };
+        let place = Place::of(point.kind).unwrap_or(Place::Primary);
         self.lease(job, place, LeaseMode::Shared).await?;
         // From now on nothing is removed; until now it may have been.
         let point = self.point_there(&plan).await?;

@@ -255,14 +255,8 @@ impl Prepared {
     }
 
     fn add_dump(&mut self, name: &str, kind: &'static str, root: SnapshotPath, dumped: Dumped) {
-        self.sources.push(Source {
-            from: dumped.file.clone(),
-            to: dumped.record.path.clone(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            all_or_nothing: true,
-            name_special: true,
-        });
+        let (from, to) = (dumped.file.clone(), dumped.record.path.clone());
+        self.sources.push(Source::file(from, to));
         self.parts.push(Part {
             name: name.to_owned(),
             kind,
@@ -309,11 +303,7 @@ impl Prepared {
     /// What the manifest says of each source.
     pub(super) fn records(&self, files: &[FileRecord]) -> Vec<SourceRecord> {
         let record = |part: &Part| {
-            let below = |file: &&FileRecord| {
-                let rest = file.path.as_bytes().strip_prefix(part.root.as_bytes());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-            };
-            let own = files.iter().filter(below);
+            let own = files.iter().filter(|file| part.root.contains(&file.path));
             let judged = part.judged.as_ref();
             let (count, bytes) = own.fold((0, 0), |(count, bytes), file| {
                 (count + 1, bytes + file.size)
@@ -337,7 +327,5 @@ impl Prepared {
 /// Where a content lies in a snapshot: as in the data directory.
 pub(super) fn content_path(root: &SnapshotPath, sha256: &str) -> SnapshotPath {
     let shelf = sha256.get(..2).unwrap_or("00");
-    let mut path = root.0.clone();
-    path.extend_from_slice(format!("/{shelf}/{sha256}").as_bytes());
-    SnapshotPath(path)
+    root.join(shelf.as_bytes()).join(sha256.as_bytes())
 }

@@ -44,15 +44,6 @@ fn named_in_manifest(point: &RestorePoint) -> Uuid {
     }
 }
 
-/// The repository that points of a kind lie in; none for files.
-fn place_of(kind: PolicyKind) -> Option<Place> {
-    match kind {
-        PolicyKind::Full => Some(Place::Primary),
-        PolicyKind::Archive => Some(Place::Archive),
-        PolicyKind::Export => None,
-    }
-}
-
 /// Evidence of what was found, of no point.
 fn evidence(job: &Job, tx: &Tx, watch: &Stopwatch, found: &Found) -> Evidence {
     Evidence {
@@ -131,7 +122,7 @@ impl Backups {
     ) -> anyhow::Result<()> {
         let there = self.store().points_there().await?;
         let of_place = |point: &&RestorePoint| {
-            place_of(point.kind) == Some(place) && point.drilled_at.is_some()
+            Place::of(point.kind) == Some(place) && point.drilled_at.is_some()
         };
         let mut count = 0;
         for point in there.iter().filter(of_place) {
@@ -175,7 +166,7 @@ impl Backups {
                     let was_damaged = point.damage.is_some();
                     change(&mut point);
                     tx.point_put(&point).await?;
-                    let place = place_of(point.kind);
+                    let place = Place::of(point.kind);
                     if let Some(place) = place.filter(|_| !was_damaged && point.damage.is_some()) {
                         self.withdraw(job, &mut tx, place, Some(point.id)).await?;
                     }
@@ -222,10 +213,11 @@ impl Backups {
         message: String,
         names: Vec<FileError>,
     ) -> anyhow::Result<()> {
-        let Some(place) = place_of(point.kind) else {
+        let Some(place) = Place::of(point.kind) else {
             return Ok(());
         };
         let repository = self.repository(place, job.cancel()).await?;
+        let count = names.len() as u64;
         let verdict = Verdict {
             sound,
             at: self.clock().now(),
@@ -233,13 +225,27 @@ impl Backups {
             message,
             names,
         };
+        let is_told = move |known: Sound, named: u64| known == sound && named == count;
+        self.tell_unless(job, point, repository, verdict, is_told)
+            .await
+    }
+
+    /// Writes a verdict beside the manifest of a point, unless the newest there is enough, by how sound it says that the
+    /// point is, and by how many names it has.
+    async fn tell_unless(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        repository: Arc<dyn Repository>,
+        verdict: Verdict,
+        is_told: impl FnOnce(Sound, u64) -> bool + Send + 'static,
+    ) -> anyhow::Result<()> {
         let (id, frozen_at) = (named_in_manifest(point), point.frozen_at);
         let cluster = self.settings().cluster.clone();
         let staging = self.settings().config.staging.clone();
         job.step("verdict", 0, move |hand| {
-            let count = verdict.names.len() as u64;
             let there = verdict_in(&repository.snapshots()?, id);
-            if there.is_some_and(|(_, known, named)| known == sound && named == count) {
+            if there.is_some_and(|(_, known, named)| is_told(known, named)) {
                 return Ok(());
             }
             let mark = Mark {
@@ -248,8 +254,8 @@ impl Backups {
                 frozen_at,
                 cluster: &cluster,
                 words: vec![
-                    ("sound", sound.as_str().to_owned()),
-                    ("names", count.to_string()),
+                    ("sound", verdict.sound.as_str().to_owned()),
+                    ("names", verdict.names.len().to_string()),
                 ],
             };
             marker::write(&*repository, &mark, &verdict, &staging, hand)?;
@@ -268,20 +274,20 @@ impl Backups {
         point: &RestorePoint,
         repository: &Arc<dyn Repository>,
     ) -> anyhow::Result<()> {
-        let (of, id) = (repository.clone(), named_in_manifest(point));
-        let there = job
-            .step("verdict", 0, move |_| Ok(verdict_in(&of.snapshots()?, id)))
-            .await?;
         let sound = match point.state {
             PointState::Complete => Sound::Verified,
             PointState::Partial => Sound::Partial,
         };
+        let verdict = Verdict {
+            sound,
+            at: self.clock().now(),
+            run: job.name(),
+            message: "manifest and dumps were read back".to_owned(),
+            names: Vec::new(),
+        };
         // What is missing by a look at all of it was told with its names.
-        if there.is_some_and(|(_, known, _)| known == sound) {
-            return Ok(());
-        }
-        let message = "manifest and dumps were read back".to_owned();
-        self.tell_verdict(job, point, sound, message, Vec::new())
+        let is_told = move |known: Sound, _: u64| known == sound;
+        self.tell_unless(job, point, repository.clone(), verdict, is_told)
             .await
     }
 

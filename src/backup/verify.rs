@@ -10,14 +10,12 @@ use super::{
     found::{Found, of_check, of_files},
     places::Place,
     read_back,
-    repository::{Progress, ReadData, Repository},
+    repository::{ReadData, Repository},
     work::{Job, Lasting, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{
-        Finding, Level, PointState, PolicyKind, manifest::FileError, point::RestorePoint,
-    },
+    domain::backup::{Finding, Level, PointState, PolicyKind, point::RestorePoint},
     store::LeaseMode,
 };
 
@@ -131,15 +129,11 @@ impl Backups {
                 point.remove_reason
             );
         }
-        let place = match point.kind {
-            PolicyKind::Full => Place::Primary,
-            PolicyKind::Archive => Place::Archive,
-            PolicyKind::Export => {
-                bail!(
-                    "{} is an export; `watchbell export verify` tests its file",
-                    point.resource_name()
-                )
-            }
+        let Some(place) = Place::of(point.kind) else {
+            bail!(
+                "{} is an export; `watchbell export verify` tests its file",
+                point.resource_name()
+            );
         };
         let repository = self.to_verify(job, place).await?;
         if job.dry_run() {
@@ -266,7 +260,7 @@ impl Backups {
     /// Only that the run was asked to stop.
     async fn read_archive(&self, job: &Job) -> anyhow::Result<Option<Found>> {
         let place = Place::Archive;
-        if self.settings().config.archive.is_none() || self.points_known(place).await? == 0 {
+        if !self.has_archive().await? {
             return Ok(None);
         }
         let read = async {
@@ -304,18 +298,10 @@ impl Backups {
                 read_back::differing(&*of, &wanted, hand)
             })
             .await;
-        let (names, done) = match read {
-            // Its list of files, or its manifest.
-            Err(error) if is_damage(&error) => {
-                let path = "/".into();
-                let message = format!("{error:#}");
-                (vec![FileError { path, message }], Progress::default())
-            }
-            read => read?,
-        };
+        let (names, done) = read_back::or_all(read)?;
         let what = format!("every file of {}", point.resource_name());
-        let differing = names.iter().map(|name| name.message.clone());
-        let differing: Vec<String> = differing.collect();
+        let differing = names.iter().map(|name| name.message.as_str());
+        let differing: Vec<&str> = differing.collect();
         let found = of_files(job, Level::Read, &differing, done, &what);
         let now = self.clock().now();
         let mark = |point: &mut RestorePoint| match found.finding {

@@ -9,6 +9,7 @@ use super::{
     loss::{Acceptance, Loss, SourceFigures},
     manifest::FileError,
 };
+use crate::error::{Error, Reason, Result};
 
 /// Missing files that a point names itself; its manifest names all.
 pub const MISSING_SHOWN: usize = 100;
@@ -116,6 +117,19 @@ impl RestorePoint {
     /// `restorePoints/{uuid}`.
     pub fn resource_name(&self) -> String {
         format!("restorePoints/{}", self.id)
+    }
+
+    /// Refuses one that was removed.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `REMOVED`
+    pub fn expect_there(&self) -> Result<()> {
+        if self.removed_at.is_none() {
+            return Ok(());
+        }
+        let name = self.resource_name();
+        let message = format!("{name} was removed: {}", self.remove_reason);
+        Err(Error::conflict(Reason::Removed, name, message))
     }
 
     pub fn damaged_at(&self) -> Option<Timestamp> {

@@ -266,8 +266,9 @@ impl BackupsProbe {
             );
         }
         tell_coverage("backups", "the repository", &report.reads, first, told);
-        let archived = store.points_oldest_of(PolicyKind::Archive).await?;
-        if let (Some(reads), Some(archived)) = (&report.archive_reads, archived) {
+        if let Some(reads) = &report.archive_reads
+            && let Some(archived) = store.points_oldest_of(PolicyKind::Archive).await?
+        {
             let subject = "backups/archive";
             tell_coverage(subject, "the archive", reads, archived.created_at, told);
         }

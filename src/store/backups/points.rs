@@ -90,16 +90,6 @@ impl Store {
             .await
     }
 
-    /// The newest point of a kind that is there, whatever is known of it.
-    pub async fn points_newest_of_kind(&self, kind: PolicyKind) -> Result<Option<RestorePoint>> {
-        let select = self
-            .sql("SELECT body FROM restore_points WHERE kind = ")
-            .bind(kind.as_str())
-            .push(" AND removed_at IS NULL ORDER BY frozen_at DESC LIMIT 1")
-            .done();
-        self.first(select).await
-    }
-
     /// The newest full backup that is good and that a drill restored, files and database; where there is one, of those
     /// that hold the server's own database. One in which something is missing is none: what is missing is not restorable.
     pub async fn point_newest_drilled(&self) -> Result<Option<RestorePoint>> {
@@ -213,6 +203,18 @@ impl Store {
         let select = self
             .sql("SELECT count(*) AS count FROM restore_points WHERE removed_at IS NULL AND policy = ")
             .bind(policy)
+            .done();
+        let row: Option<Summed> = self.one(select).await?;
+        Ok(row.map_or(0, |row| row.count))
+    }
+
+    /// How many points of a kind are there.
+    pub async fn points_of_kind_count(&self, kind: PolicyKind) -> Result<i64> {
+        let select = self
+            .sql(
+                "SELECT count(*) AS count FROM restore_points WHERE removed_at IS NULL AND kind = ",
+            )
+            .bind(kind.as_str())
             .done();
         let row: Option<Summed> = self.one(select).await?;
         Ok(row.map_or(0, |row| row.count))
