@@ -18,7 +18,7 @@ use super::{
 use crate::{
     backup::{Offline, OfflineFound, load_dump, refuse_tables, repository::Progress},
     config::{Config, DatabaseUrl, trust},
-    domain::backup::manifest::Manifest,
+    domain::backup::{manifest::Manifest, point::RestorePoint},
 };
 
 /// While it stands in a data directory, no server starts on that.
@@ -89,7 +89,7 @@ pub async fn restore(
     let offline = open_offline(wish, ports).await?;
     let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
     let mut remarks = Vec::new();
-    let (chosen, manifest) = choose(&offline, &found, wish, &mut remarks).await?;
+    let (chosen, manifest, point) = choose(&offline, &found, wish, &mut remarks).await?;
     let dump = own_dump(&manifest, &config.database)?.clone();
 
     let data = &config.data;
@@ -125,7 +125,7 @@ pub async fn restore(
         ..Account::default()
     };
     account.lacking += tell_missing(&manifest, &[], &mut account.remarks);
-    let from = staging.join(dump.path.to_text().trim_start_matches('/'));
+    let from = dump.path.below(&staging);
     let is_there = from.symlink_metadata().is_ok_and(|there| there.is_file());
     if !is_there {
         bail!(
@@ -151,7 +151,8 @@ pub async fn restore(
     }
     put_in_place(data, &staging, &mut account)?;
     keep_password(config, &offline, &mut account);
-    settle(config, ports, &offline, &found, &mut account)
+    let read = (&chosen, manifest.cluster.as_str(), &point);
+    settle(config, ports, &offline, &found, read, &mut account)
         .await
         .with_context(advice)?;
     account.documents = dump.tables.get("documents").copied().unwrap_or(0);
@@ -229,13 +230,14 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-/// The point that is meant: the newest complete one that holds the server's own database, or the one that was named.
+/// The point that is meant, and what it says of itself: the newest complete one that holds the server's own database, or
+/// the one that was named.
 pub(super) async fn choose(
     offline: &Offline,
     found: &[OfflineFound],
     wish: &Wish,
     remarks: &mut Vec<String>,
-) -> anyhow::Result<(OfflineFound, Manifest)> {
+) -> anyhow::Result<(OfflineFound, Manifest, RestorePoint)> {
     let named = wish.point.as_deref().filter(|point| *point != "latest");
     // Points of an older version say in their manifest alone whose they are.
     let cluster = found.iter().find_map(|one| one.cluster.as_ref());
@@ -249,8 +251,8 @@ pub(super) async fn choose(
                 continue;
             }
         }
-        let manifest = match offline.manifest(one).await {
-            Ok((manifest, _)) => manifest,
+        let (manifest, point) = match offline.manifest(one).await {
+            Ok(read) => read,
             Err(error) if named.is_some() => return Err(error),
             // One that is damaged must not keep an older one from coming back.
             Err(error) => {
@@ -281,7 +283,7 @@ pub(super) async fn choose(
         }
         let fits = has_database || !wish.paths.is_empty();
         if fits && (named.is_some() || manifest.errors.is_empty()) {
-            return Ok((one.clone(), manifest));
+            return Ok((one.clone(), manifest, point));
         }
     }
     match named {

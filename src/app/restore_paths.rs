@@ -31,7 +31,7 @@ pub async fn restore_paths(
     let paths: Option<Vec<SnapshotPath>> = wish
         .paths
         .iter()
-        .map(|path| SnapshotPath::from_text(path).filter(|_| path.starts_with('/')))
+        .map(|path| SnapshotPath::from_absolute(path))
         .collect();
     let paths = paths.context(
         "--path: expected the beginning of a path in the restore point, such as /sources/www/srv/index.html",
@@ -39,13 +39,9 @@ pub async fn restore_paths(
     let offline = open_offline(wish, ports).await?;
     let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
     let mut remarks = Vec::new();
-    let (chosen, manifest) = choose(&offline, &found, wish, &mut remarks).await?;
-    let begins = |path: &SnapshotPath| {
-        paths
-            .iter()
-            .any(|begin| path.as_bytes().starts_with(begin.as_bytes()))
-    };
-    if !manifest.files.iter().any(|file| begins(&file.path)) {
+    let (chosen, manifest, _) = choose(&offline, &found, wish, &mut remarks).await?;
+    let mut files = manifest.files.iter();
+    if !files.any(|file| file.path.begins_with_any(&paths)) {
         bail!(
             "no file of restore point {} begins with {}",
             chosen.id,
@@ -75,10 +71,7 @@ pub(super) fn tell_missing(
     paths: &[SnapshotPath],
     remarks: &mut Vec<String>,
 ) -> u64 {
-    let wanted = |error: &&FileError| {
-        let begins = |path: &SnapshotPath| error.path.as_bytes().starts_with(path.as_bytes());
-        paths.is_empty() || paths.iter().any(begins)
-    };
+    let wanted = |error: &&FileError| error.path.begins_with_any(paths);
     let missing: Vec<&FileError> = manifest.errors.iter().filter(wanted).collect();
     let named = missing.iter().take(MISSING_SHOWN);
     remarks.extend(named.map(|error| {

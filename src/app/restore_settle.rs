@@ -22,12 +22,14 @@ const PRINCIPAL: &str = "watchbell restore";
 const WHY: &str =
     "restored from a backup: the original may still live; see that it does not, then resume";
 
-/// Puts right what the database says of a past that has gone on without it.
+/// Puts right what the database says of a past that has gone on without it. `read`: the point whose manifest was read
+/// already, with the cluster that it is of, and with what it says of itself.
 pub(super) async fn settle(
     config: &Config,
     ports: &Ports,
     offline: &Offline,
     found: &[OfflineFound],
+    read: (&OfflineFound, &str, &RestorePoint),
     account: &mut Account,
 ) -> anyhow::Result<()> {
     let exclusive = matches!(config.database, DatabaseUrl::Sqlite(_));
@@ -49,9 +51,16 @@ pub(super) async fn settle(
         if is_left || store.point(one.id).await.is_ok() {
             continue;
         }
-        let mut point = match offline.manifest(one).await {
+        let said = match read {
+            (chosen, of, point) if chosen == one => Ok((of.to_owned(), point.clone())),
+            _ => {
+                let read = offline.manifest(one).await;
+                read.map(|(manifest, point)| (manifest.cluster, point))
+            }
+        };
+        let mut point = match said {
             // It says of no cluster beside it, and is another server's.
-            Ok((manifest, _)) if manifest.cluster != cluster => continue,
+            Ok((of, _)) if of != cluster => continue,
             Ok((_, point)) => point,
             Err(error) => {
                 let remark = unreadable(one, &error);

@@ -4,13 +4,15 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{repository::Source, work::blocking};
+use super::{
+    repository::Source,
+    work::{blocking, new_file},
+};
 use crate::{
     config::without_secrets,
     domain::backup::manifest::{FileError, Manifest, SnapshotPath},
@@ -90,12 +92,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {
     let about = || format!("could not write {}", file.display());
-    let mut new = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(about)?;
+    let mut new = new_file(file).with_context(about)?;
     new.write_all(text).with_context(about)
 }
 

@@ -1,14 +1,6 @@
 //! Drills: dumps and samples restored and hashed, and databases restored into scratch ones and counted.
 
-use std::{
-    collections::HashSet,
-    ffi::OsStr,
-    fs::File,
-    io,
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use rustix::{
@@ -48,8 +40,6 @@ struct Rehearsed {
     restored: Restored,
     /// What did not come back as it was.
     differing: Vec<String>,
-    /// Dumps by the number of their source, and where each lies.
-    dumps: Vec<(usize, PathBuf)>,
 }
 
 /// Restores dumps and samples into a directory, as any restore does, and compares what lies there then.
@@ -74,20 +64,10 @@ fn rehearse(
             differing.extend(differs_on_disk(&beneath, file, hand)?);
         }
     }
-    let mut dumps = Vec::new();
-    for (number, source) in manifest.sources.iter().enumerate() {
-        if let Some(dump) = &source.dump {
-            let relative = OsStr::from_bytes(dump.path.as_bytes());
-            let relative = Path::new(relative);
-            let relative = relative.strip_prefix("/").unwrap_or(relative);
-            dumps.push((number, into.join(relative)));
-        }
-    }
     Ok(Rehearsed {
         manifest,
         restored,
         differing,
-        dumps,
     })
 }
 
@@ -185,7 +165,6 @@ impl Backups {
             manifest,
             restored,
             differing,
-            dumps,
         } = rehearsed;
         let done = Progress {
             files: restored.files,
@@ -218,7 +197,7 @@ impl Backups {
         all.push(found);
         if passed && levels.contains(&Level::Database) {
             all.push(
-                self.drill_databases(job, point, &manifest, &dumps, &watch, done)
+                self.drill_databases(job, point, &manifest, staging.path(), &watch, done)
                     .await?,
             );
         }
@@ -230,19 +209,22 @@ impl Backups {
         job: &Job,
         point: &RestorePoint,
         manifest: &Manifest,
-        dumps: &[(usize, PathBuf)],
+        into: &Path,
         since: &Stopwatch,
         done: Progress,
     ) -> anyhow::Result<Found> {
         let watch = Stopwatch::start();
         let mut said = Vec::new();
         let mut finding = Finding::Passed;
-        for (source, file) in dumps {
-            let Some(record) = manifest.sources.get(*source) else {
+        let mut dumps = 0;
+        for source in &manifest.sources {
+            let Some(dump) = &source.dump else {
                 continue;
             };
+            dumps += 1;
+            let file = dump.path.below(into);
             let tried = job
-                .wait("scratch", scratch::try_dump(self, job, record, file))
+                .wait("scratch", scratch::try_dump(self, job, source, &file))
                 .await;
             let tried = match tried {
                 Err(error) if is_stopped(&error) => return Err(error),
@@ -251,17 +233,17 @@ impl Backups {
             };
             match tried {
                 Scratch::Same(rows) => {
-                    said.push(format!("{}: {rows} rows, as in the manifest", record.name))
+                    said.push(format!("{}: {rows} rows, as in the manifest", source.name))
                 }
                 Scratch::NotPossible(why) => {
                     if finding == Finding::Passed {
                         finding = Finding::NotPossible;
                     }
-                    said.push(format!("{}: {why}", record.name));
+                    said.push(format!("{}: {why}", source.name));
                 }
                 Scratch::Failed(why) => {
                     finding = Finding::Failed;
-                    said.push(format!("{}: {why}", record.name));
+                    said.push(format!("{}: {why}", source.name));
                 }
             }
         }
@@ -272,7 +254,7 @@ impl Backups {
                 true => format!("{} holds no database", point.resource_name()),
                 false => said.join("; "),
             },
-            files: dumps.len() as u64,
+            files: dumps,
             bytes: point.dump_bytes.max(0).unsigned_abs(),
         };
         let now = self.clock().now();

@@ -3,7 +3,7 @@
 //! point, and a word or two more, so that a list of snapshots is enough to find and to judge it; its one file holds the
 //! rest as JSON.
 
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs, io::Write as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     full::TAG,
     repository::{Hand, Job as Archive, Repository, Snapshot, SnapshotId, Source},
+    work::{make_folder, new_file},
 };
 use crate::domain::backup::manifest::SnapshotPath;
 
@@ -163,19 +164,9 @@ impl Scrap {
     fn write(root: &Path, id: Uuid, bytes: &[u8]) -> anyhow::Result<Self> {
         let folder = root.join(id.to_string());
         let about = || format!("could not write into {}", folder.display());
-        let mut builder = fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .recursive(true)
-            .create(&folder)
-            .with_context(about)?;
+        make_folder(&folder).with_context(about)?;
         let scrap = Self(folder.join("marker.json"));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&scrap.0)
-            .with_context(about)?;
+        let mut file = new_file(&scrap.0).with_context(about)?;
         file.write_all(bytes).with_context(about)?;
         Ok(scrap)
     }

@@ -1,14 +1,14 @@
 //! A repository without its server: what is in it, and everything of it brought back.
 
 use std::{
-    fs,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -27,10 +27,10 @@ use super::{
     restore_files::{Restored, Wanted, fresh, restore},
     scratch,
     verdicts::verdict_in,
-    work::blocking,
+    work::{blocking, make_directory, make_folder},
 };
 use crate::{
-    config::{Secret, SecretSource},
+    config::{Secret, SecretSource, once},
     domain::backup::{
         loss::Acceptance,
         manifest::{DumpRecord, Manifest, SnapshotPath},
@@ -111,10 +111,7 @@ impl Offline {
         place: &Path,
         password: &Path,
     ) -> anyhow::Result<Self> {
-        let source = SecretSource {
-            file: Some(password.to_owned()),
-            env: None,
-        };
+        let source = SecretSource::of_file(password);
         let place = place.to_owned();
         let opened = blocking("open", move || {
             let password = source.read()?;
@@ -251,26 +248,20 @@ impl Offline {
                 "{} holds another password than the one that opened the repository",
                 file.display()
             ),
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("could not read {}", file.display()));
             }
             Err(_) => {}
         }
         if let Some(parent) = file.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .with_context(about)?;
+            make_folder(parent).with_context(about)?;
         }
-        let mut written = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file)
-            .with_context(about)?;
-        std::io::Write::write_all(&mut written, line.as_bytes()).with_context(about)?;
-        written.sync_all().with_context(about)
+        once::make(file, &line).with_context(about)?;
+        // What has come to stand there meanwhile stays, as does a link that leads nowhere.
+        match fs::read_to_string(file) {
+            Ok(there) if there == line => Ok(()),
+            _ => Err(io::Error::from(Errno::EXIST)).with_context(about),
+        }
     }
 }
 
@@ -332,7 +323,6 @@ pub async fn load(
 
 fn tempdir_beside(file: &Path) -> anyhow::Result<PathBuf> {
     let directory = file.with_extension("pass");
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("could not make {}", directory.display()))?;
+    make_directory(&directory)?;
     Ok(directory)
 }

@@ -57,11 +57,7 @@ impl Backups {
             if !own.exists() {
                 return Ok(None);
             }
-            let source = SecretSource {
-                file: Some(own.clone()),
-                env: None,
-            };
-            let password = source.read()?;
+            let password = SecretSource::of_file(&own).read()?;
             let never = tokio_util::sync::CancellationToken::new();
             for place in places {
                 match opener.open(&place, &password, &helpers, &never) {

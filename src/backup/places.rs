@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,7 +17,7 @@ use super::{
     child::Helpers,
     repository::{self, Repository, RepositoryError},
     rustic::{Rustic, lower_priority},
-    work::{Job, asked},
+    work::{Job, asked, make_folder},
 };
 use crate::{
     config::{Secret, SecretSource, once},
@@ -312,11 +312,7 @@ pub fn make_password(data: &Path, repository: &Path, source: &SecretSource) -> a
     }
     let about = || format!("could not make the password of backups, {}", file.display());
     if let Some(parent) = file.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .with_context(about)?;
+        make_folder(parent).with_context(about)?;
     }
     let mut random = [0; PASSWORD_BYTES];
     getrandom::fill(&mut random)

@@ -1,9 +1,7 @@
 //! Reading back what was stored, and comparing it with what it was: manifests, dumps, files.
 
 use std::{
-    fs,
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
 };
@@ -13,8 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     full::{MANIFEST_PATH, snapshot_id},
-    repository::{Hand, Parent, Progress, Repository, RepositoryError, SnapshotId, SnapshotReader},
-    work::is_damage,
+    repository::{
+        Entry, Hand, Parent, Progress, Repository, RepositoryError, SnapshotId, SnapshotReader,
+    },
+    work::{is_damage, new_file},
 };
 use crate::domain::backup::{
     manifest::{FileError, FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
@@ -34,12 +34,7 @@ pub(super) enum ReadBack {
 /// Writes a manifest; says its hash.
 pub(super) fn write_manifest(file: &Path, manifest: &Manifest) -> anyhow::Result<String> {
     let about = || format!("could not write {}", file.display());
-    let opened = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(about)?;
+    let opened = new_file(file).with_context(about)?;
     let mut hashed = Hashing::new(BufWriter::new(opened));
     serde_json::to_writer(&mut hashed, manifest).with_context(about)?;
     hashed.flush().with_context(about)?;
@@ -196,12 +191,24 @@ pub(super) fn differs(
         Err(RepositoryError::Damaged { what }) => return Ok(Some(named(&wanted.path, &what))),
         Err(error) => return Err(error.into()),
     };
+    differs_of(reader, &entry, wanted, into, hand, done)
+}
+
+/// The same of a file whose entry is at hand.
+pub(super) fn differs_of(
+    reader: &dyn SnapshotReader,
+    entry: &Entry,
+    wanted: &FileRecord,
+    into: &mut dyn Write,
+    hand: &Hand,
+    done: &mut Progress,
+) -> anyhow::Result<Option<String>> {
     let mut hashed = Hashing::new(Told {
         into,
         hand,
         done: *done,
     });
-    match reader.read(&entry, &mut hashed, &hand.cancel) {
+    match reader.read(entry, &mut hashed, &hand.cancel) {
         Ok(()) => {}
         Err(RepositoryError::Damaged { what }) => {
             return Ok(Some(named(&wanted.path, &what)));
@@ -231,13 +238,13 @@ pub(super) fn named(path: &SnapshotPath, what: &str) -> String {
 }
 
 /// Writes on, and says how far it is.
-struct Told<'a> {
-    into: &'a mut dyn Write,
-    hand: &'a Hand,
-    done: Progress,
+pub(super) struct Told<'a, W> {
+    pub(super) into: W,
+    pub(super) hand: &'a Hand,
+    pub(super) done: Progress,
 }
 
-impl Write for Told<'_> {
+impl<W: Write> Write for Told<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.into.write(bytes)?;
         self.done.bytes += count as u64;
@@ -248,6 +255,12 @@ impl Write for Told<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.into.flush()
     }
+}
+
+/// The SHA-256 of what is at hand.
+pub(super) fn hash_of(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes on, and hashes what passes.

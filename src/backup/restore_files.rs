@@ -23,7 +23,8 @@ use super::{
     configuration,
     read_back::named,
     repository::{Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
-    restore_plan::{is_chosen, is_occupied},
+    restore_plan::is_occupied,
+    work::make_directory,
 };
 use crate::domain::backup::manifest::{FileRecord, Manifest, SnapshotPath};
 
@@ -113,7 +114,7 @@ pub(super) fn restore(
 impl Wanted<'_> {
     fn has_file(&self, file: &FileRecord) -> bool {
         match self {
-            Self::Beginning(paths) => is_chosen(paths, &file.path),
+            Self::Beginning(paths) => file.path.begins_with_any(paths),
             Self::Sample(files, _) => files.contains(&file.path),
         }
     }
@@ -121,7 +122,7 @@ impl Wanted<'_> {
     /// `taken`: directories and links of the sample so far.
     fn has(&self, path: &SnapshotPath, taken: u64) -> bool {
         match self {
-            Self::Beginning(paths) => is_chosen(paths, path),
+            Self::Beginning(paths) => path.begins_with_any(paths),
             Self::Sample(_, most) => taken < *most,
         }
     }
@@ -268,7 +269,7 @@ impl<'a> Walk<'a> {
         for ((path, what), count) in lost.iter().zip(counts) {
             let is_wanted = match self.wanted {
                 Wanted::Beginning(paths) => {
-                    is_chosen(paths, path) || paths.iter().any(|wanted| path.contains(wanted))
+                    path.begins_with_any(paths) || paths.iter().any(|wanted| path.contains(wanted))
                 }
                 Wanted::Sample(..) => true,
             };
@@ -374,15 +375,6 @@ fn not_made(path: &SnapshotPath, error: std::io::Error) -> RepositoryError {
         what: format!("could not make {path}"),
         source: Some(Box::new(error)),
     }
-}
-
-pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("could not make {}", path.display()))
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use rustix::{
 
 use super::{
     Backups,
-    restore_files::{Beneath, make_directory},
+    restore_files::Beneath,
     restore_plan::RestorePlan,
-    work::{Job, Lasting, blocking, remove_tree},
+    work::{Job, Lasting, blocking, make_directory, remove_beside, remove_tree},
 };
 use crate::domain::RunId;
 
@@ -128,15 +128,8 @@ impl Drop for Unfinished {
             Ok(()) => aside,
             Err(_) => name,
         };
-        let remove = move || {
-            if let Err(error) = remove_tree(&within(&parent, &name)) {
-                tracing::warn!(%error, "could not remove {name}; a cleanup will");
-            }
-        };
-        let thread = std::thread::Builder::new().name("backup-remove".to_owned());
-        if let Err(error) = thread.spawn(remove) {
-            tracing::warn!(%error, "could not start a thread; a cleanup removes what is left");
-        }
+        // By way of the parent, which is to be open for as long as that takes.
+        remove_beside(within(&parent, &name), name, parent);
     }
 }
 

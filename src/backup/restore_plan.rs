@@ -9,13 +9,12 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
     Backups,
     places::{Place, free_at},
-    read_back,
+    read_back::{self, hash_of},
     work::{asked, blocking},
 };
 use crate::{
@@ -92,7 +91,7 @@ impl Backups {
         let chosen = manifest
             .files
             .iter()
-            .filter(|file| is_chosen(&paths, &file.path));
+            .filter(|file| file.path.begins_with_any(&paths));
         let (files, bytes) = chosen.fold((0_i64, 0_u64), |(files, bytes), file| {
             (files + 1, bytes + file.size)
         });
@@ -147,7 +146,7 @@ impl Backups {
                 principal: who.principal.clone(),
             };
             let mut tx = self.store().begin().await?;
-            tx.restore_plan_keep(&hash_of(&token), planned.expires_at, &plan)
+            tx.restore_plan_keep(&hash_of(token.as_bytes()), planned.expires_at, &plan)
                 .await?;
             tx.commit().await?;
             planned.token = Some(token);
@@ -160,7 +159,7 @@ impl Backups {
     /// # Errors
     /// [`Error::Invalid`] where the token is of no plan, or that has ended.
     pub async fn restore_order(&self, token: &str) -> Result<Map<String, Value>> {
-        let hash = hash_of(token);
+        let hash = hash_of(token.as_bytes());
         let plan: Option<RestorePlan> =
             self.store().restore_plan(&hash, self.clock().now()).await?;
         if plan.is_none() {
@@ -256,14 +255,6 @@ impl Backups {
     }
 }
 
-/// Whether a path is among those that are wanted.
-pub(super) fn is_chosen(paths: &[SnapshotPath], path: &SnapshotPath) -> bool {
-    paths.is_empty()
-        || paths
-            .iter()
-            .any(|begin| path.as_bytes().starts_with(begin.as_bytes()))
-}
-
 /// What is where a restore is to be.
 struct There {
     /// A link on the way.
@@ -292,8 +283,7 @@ fn read_paths(given: &[String]) -> Result<Vec<SnapshotPath>> {
         return Err(Error::invalid("paths", what));
     }
     let read = |path: &String| {
-        SnapshotPath::from_text(path)
-            .filter(|_| path.starts_with('/'))
+        SnapshotPath::from_absolute(path)
             .ok_or_else(|| {
                 let what = format!("{path:?} given; expected the beginning of a path in the restore point, such as /content/");
                 Error::invalid("paths", what)
@@ -349,9 +339,4 @@ fn new_token() -> Result<String> {
     let mut random = [0; TOKEN_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::internal(error.to_string()))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn hash_of(token: &str) -> String {
-    let digest = Sha256::digest(token.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,7 @@ use super::{
     read_back,
     restore_files::{Wanted, restore},
     restore_place::Unfinished,
-    restore_plan::{RestorePlan, is_chosen, is_occupied},
+    restore_plan::{RestorePlan, is_occupied},
     scratch,
     work::{Job, Lasting, asked, blocking, is_damage, is_stopped},
 };
@@ -53,8 +53,12 @@ impl Backups {
             plan.directory.clone(),
         );
         let run = job.run();
-        let unfinished = blocking("restore", move || Unfinished::make(&roots, &to, run)).await??;
-        let into = unfinished.open()?;
+        let begun = blocking("restore", move || {
+            let unfinished = Unfinished::make(&roots, &to, run)?;
+            let into = unfinished.open()?;
+            anyhow::Ok((unfinished, into))
+        });
+        let (unfinished, into) = begun.await??;
         let (of, wanted, chosen) = (repository.clone(), point.clone(), plan.clone());
         let total = point.source_bytes.max(0).unsigned_abs();
         let restored = job
@@ -110,7 +114,7 @@ impl Backups {
         let lacking = manifest
             .errors
             .iter()
-            .filter(|error| is_chosen(&plan.paths, &error.path))
+            .filter(|error| error.path.begins_with_any(&plan.paths))
             .count();
         if 0 < lacking {
             shortfalls.push(format!(

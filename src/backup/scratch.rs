@@ -1,6 +1,6 @@
 //! Trying a dump: the database restored into a scratch one, counted, and dropped again. Never the live one.
 
-use std::{os::unix::fs::DirBuilderExt as _, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
@@ -9,7 +9,7 @@ use super::{
     dump::{Programs, Server},
     repository::Hand,
     staging::PASSWORD,
-    work::Job,
+    work::{Job, make_folder},
 };
 use crate::{
     domain::{
@@ -137,10 +137,7 @@ async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> any
         .staging
         .join(format!("{}{PASSWORD}", job.run()));
     job.step("load", 0, move |hand| {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&staging)?;
+        make_folder(&staging)?;
         let loaded = pg_restore(&programs, &target, &file, &staging, hand);
         drop(std::fs::remove_dir_all(&staging));
         loaded
@@ -240,8 +237,7 @@ pub(super) async fn load_new(
         .as_ref()
         .context("this server is not on PostgreSQL")?;
     let server = Server::of_url(url, None)?;
-    let relative = dump.path.to_text();
-    let file = directory.join(relative.trim_start_matches('/'));
+    let file = dump.path.below(directory);
     let admin = server.connect().await?;
     // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
     // can.

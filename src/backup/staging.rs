@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::work::{blocking, remove_beside, remove_tree};
+use super::work::{blocking, make_folder, remove_beside, remove_tree};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.
@@ -30,10 +29,7 @@ impl Staging {
     pub(super) fn make(root: &Path, run: RunId) -> anyhow::Result<Self> {
         Self::clear(root, run)?;
         let path = root.join(run.to_string());
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
+        make_folder(&path)
             .with_context(|| format!("could not make the staging directory {}", path.display()))?;
         Ok(Self { path })
     }
@@ -66,7 +62,9 @@ impl Drop for Staging {
     fn drop(&mut self) {
         // An empty one is removed already.
         if !self.path.as_os_str().is_empty() {
-            remove_beside(std::mem::take(&mut self.path));
+            let path = std::mem::take(&mut self.path);
+            let shown = path.display().to_string();
+            remove_beside(path, shown, ());
         }
     }
 }

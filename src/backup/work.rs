@@ -1,6 +1,9 @@
 //! What a run of the room is given, and how it does what blocks.
 
 use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -267,18 +270,34 @@ pub(super) async fn asked<T: Send + 'static>(
     host::ask(question, move || work(&path)).await
 }
 
+/// Makes a folder, and those that it is in, for their owner alone; one that is there stays as it is. Blocks.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// As [`make_folder`]; an error says which one could not be made.
+pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
+    make_folder(path).with_context(|| format!("could not make {}", path.display()))
+}
+
+/// Makes a file that only its owner reads, where nothing is yet. Blocks.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
 /// Removes a folder with all that is in it, also where it came back with permissions that keep its owner from that.
 /// That it is not there is no error. Blocks.
 ///
 /// # Errors
 /// Where something of it stays.
-pub(super) fn remove_tree(folder: &Path) -> std::io::Result<()> {
-    let gone = |removed: std::io::Result<()>| match removed {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+pub(super) fn remove_tree(folder: &Path) -> io::Result<()> {
+    let gone = |removed: io::Result<()>| match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     };
     match gone(std::fs::remove_dir_all(folder)) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         removed => return removed,
     }
     let mut folders = vec![folder.to_owned()];
@@ -296,12 +315,14 @@ pub(super) fn remove_tree(folder: &Path) -> std::io::Result<()> {
     gone(std::fs::remove_dir_all(folder))
 }
 
-/// Removes a folder beside everything else, where nobody waits for it.
-pub(super) fn remove_beside(folder: PathBuf) {
+/// Removes a folder beside everything else, where nobody waits for it. `shown` is what it is called where that fails, and
+/// `held` is let go of once it is done.
+pub(super) fn remove_beside(folder: PathBuf, shown: String, held: impl Send + 'static) {
     let remove = move || {
         if let Err(error) = remove_tree(&folder) {
-            tracing::warn!(%error, "could not remove {}; a cleanup will", folder.display());
+            tracing::warn!(%error, "could not remove {shown}; a cleanup will");
         }
+        drop(held);
     };
     let thread = std::thread::Builder::new().name("backup-remove".to_owned());
     if let Err(error) = thread.spawn(remove) {

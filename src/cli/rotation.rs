@@ -53,10 +53,7 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, us
             in_force.display()
         );
     }
-    let new = SecretSource {
-        file: Some(args.to.clone()),
-        env: None,
-    };
+    let new = SecretSource::of_file(&args.to);
     let (old, new) = (source.read()?, new.read()?);
     if old.expose() == new.expose() {
         bail!(

@@ -144,10 +144,7 @@ impl RawBackups {
                 one_of("backups.password", password)?;
                 password.clone()
             }
-            None => SecretSource {
-                file: Some(own.join("password")),
-                env: None,
-            },
+            None => SecretSource::of_file(own.join("password")),
         };
         let repository = place("repository", &self.repository, own.join("repository"))?;
         let restore_roots = match &self.restore_roots {
@@ -346,7 +343,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-fn one_of(name: &str, source: &SecretSource) -> anyhow::Result<()> {
+/// Refuses a secret that is not in one place.
+pub(super) fn one_of(name: &str, source: &SecretSource) -> anyhow::Result<()> {
     match source.file.is_some() == source.env.is_some() {
         true => bail!("{name}: expected either file = \"/path\" or env = \"NAME\""),
         false => Ok(()),

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Config, ContentConfig, DatabaseUrl, HistoryConfig, HttpRequestConfig, LogConfig, ParametersIn,
-    explain::argument, raw::Raw,
+    backups::one_of, explain::argument, raw::Raw,
 };
 use crate::domain::{TaskName, span};
 
@@ -88,9 +88,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     check_commands(raw)?;
     check_requests(raw)?;
     for (name, source) in &raw.secrets {
-        if source.file.is_some() == source.env.is_some() {
-            bail!("secrets.{name}: expected either file = \"/path\" or env = \"NAME\"");
-        }
+        one_of(&format!("secrets.{name}"), source)?;
     }
     let mut tasks = BTreeMap::new();
     for (name, fields) in &raw.tasks {

@@ -115,10 +115,9 @@ impl Config {
     /// # Errors
     /// Which setting is wrong, where it was written, and what was expected.
     pub fn load(flags: &Flags) -> anyhow::Result<Self> {
-        let read = raw::read(flags)?;
-        let file = raw::config_file(flags)?.map(std::path::absolute);
+        let (read, file) = raw::read(flags)?;
         Ok(Self {
-            file: file.transpose()?,
+            file: file.map(std::path::absolute).transpose()?,
             without_configuration: flags.without_configuration,
             apply_older: flags.apply_older,
             ..check::check(&read)?

@@ -23,15 +23,20 @@ pub fn make(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// A name of its own: servers that share a directory may have one process number, as in containers.
-fn beside(path: &Path) -> PathBuf {
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(format!(".new-{}", Uuid::now_v7().simple()));
     path.with_file_name(name)
 }
 
-fn write(new: &Path, text: &str) -> io::Result<()> {
+/// Makes a file that only its owner reads, where nothing is yet.
+pub(super) fn open_new(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write(new: &Path, text: &str) -> io::Result<()> {
+    let mut file = open_new(new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -252,12 +252,13 @@ pub(super) fn figment(flags: &Flags) -> anyhow::Result<Figment> {
     layered(flags, File::read(flags)?)
 }
 
-/// Everything, read.
+/// Everything, read, and the file that some of it was read from.
 ///
 /// # Errors
 /// As [`figment`]; and every wrong setting: its name, where it was written, and what was expected.
-pub(super) fn read(flags: &Flags) -> anyhow::Result<Raw> {
+pub(super) fn read(flags: &Flags) -> anyhow::Result<(Raw, Option<PathBuf>)> {
     let mut file = File::read(flags)?;
+    let path = file.as_ref().map(|file| file.path.clone());
     let mut tasks = None;
     if let Some(file) = &mut file
         && !tasks_by_variables()
@@ -270,7 +271,7 @@ pub(super) fn read(flags: &Flags) -> anyhow::Result<Raw> {
     if let Some(tasks) = tasks {
         raw.tasks = tasks;
     }
-    Ok(raw)
+    Ok((raw, path))
 }
 
 /// The configuration file, read once.
@@ -347,7 +348,7 @@ fn layered(flags: &Flags, file: Option<File>) -> anyhow::Result<Figment> {
 ///
 /// # Errors
 /// Where the one that is named is not there, or is named although there is to be none.
-pub(super) fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
+fn config_file(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
     let by_env = super::variable("WATCHBELL_CONFIG").map(PathBuf::from);
     if let Some(path) = by_env.as_ref().filter(|_| flags.without_configuration) {
         bail!(

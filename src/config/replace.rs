@@ -4,12 +4,13 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
     path::Path,
 };
 
 use anyhow::Context as _;
-use uuid::Uuid;
+
+use super::once::{beside, open_new};
 
 /// Replaces a file that is there, by a rename. A link is followed. It may block.
 ///
@@ -18,9 +19,7 @@ use uuid::Uuid;
 pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let about = || format!("could not write {} anew", path.display());
     let path = fs::canonicalize(path).with_context(about)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", Uuid::now_v7().simple()));
-    let new = path.with_file_name(name);
+    let new = beside(&path);
     let done = write(&path, &new, text).and_then(|()| fs::rename(&new, &path));
     if done.is_err() {
         drop(fs::remove_file(&new));
@@ -33,8 +32,7 @@ pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn write(path: &Path, new: &Path, text: &str) -> io::Result<()> {
     let old = fs::metadata(path)?;
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+    let mut file = open_new(new)?;
     let made = file.metadata()?;
     if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
         fchown(&file, Some(old.uid()), Some(old.gid()))?;

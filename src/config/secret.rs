@@ -41,6 +41,14 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretSource {
+    /// What is in a file.
+    pub fn of_file(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: Some(file.into()),
+            env: None,
+        }
+    }
+
     /// What is asked of the host where it is read.
     pub fn question(&self, name: &str) -> Question {
         let what = format!("reading secret {name}");

@@ -5,7 +5,6 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,9 +19,9 @@ use crate::{
     backup::{
         Backups,
         child::{self, Ended},
-        read_back::Hashing,
+        read_back::{Hashing, Told},
         repository::{Hand, Progress},
-        work::Job,
+        work::{Job, new_file},
     },
     process::{Launchers, Order},
 };
@@ -222,12 +221,7 @@ fn pg_dump(
     hand: &Hand,
 ) -> anyhow::Result<(u64, String)> {
     let about = || format!("could not write {}", file.display());
-    let opened = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(about)?;
+    let opened = new_file(file).with_context(about)?;
     let mut order = programs.order("pg_dump", passfile);
     order
         .args(["--format=custom", "--compress=0", "--no-password"])
@@ -235,10 +229,10 @@ fn pg_dump(
             format!("--snapshot={snapshot}"),
             format!("--dbname={}", server.url()),
         ]);
-    let mut into = Hashing::new(Counted {
+    let mut into = Hashing::new(Told {
         into: BufWriter::with_capacity(256 << 10, opened),
         hand,
-        bytes: 0,
+        done: Progress::default(),
     });
     let ended = programs
         .run(order, &mut into, &hand.cancel)
@@ -250,8 +244,8 @@ fn pg_dump(
             ended.complaint.trim()
         );
     }
-    let (counted, sha256, size) = into.into_all();
-    let opened: File = counted
+    let (told, sha256, size) = into.into_all();
+    let opened: File = told
         .into
         .into_inner()
         .map_err(|error| error.into_error())
@@ -273,29 +267,6 @@ fn pg_restore_reads(programs: &Programs, file: &Path, hand: &Hand) -> anyhow::Re
         );
     }
     Ok(())
-}
-
-/// Writes on, and tells how much.
-struct Counted<'a> {
-    into: BufWriter<File>,
-    hand: &'a Hand,
-    bytes: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.into.write(bytes)?;
-        self.bytes += count as u64;
-        (self.hand.progress)(Progress {
-            files: 0,
-            bytes: self.bytes,
-        });
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.into.flush()
-    }
 }
 
 #[cfg(test)]

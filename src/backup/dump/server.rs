@@ -3,13 +3,12 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 
-use crate::store::Elsewhere;
+use crate::{backup::work::new_file, store::Elsewhere};
 
 /// A PostgreSQL database: how it is reached, with the password apart.
 #[derive(Clone)]
@@ -117,12 +116,7 @@ pub(in crate::backup) fn passfile(server: &Server, directory: &Path) -> anyhow::
     let path = directory.join("pgpass");
     let about = || format!("could not write {}", path.display());
     drop(fs::remove_file(&path));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(about)?;
+    let mut file = new_file(&path).with_context(about)?;
     if let Some(password) = &server.password {
         let password = password.replace('\\', "\\\\").replace(':', "\\:");
         writeln!(file, "*:*:*:*:{password}").with_context(about)?;

@@ -16,7 +16,7 @@ use tar::{EntryType, Header};
 use super::{member, write::header};
 use crate::{
     backup::{
-        read_back::differs,
+        read_back::differs_of,
         repository::{Entry, EntryKind, Hand, Met, Progress, RepositoryError, SnapshotReader},
         restore_files::own_roots,
     },
@@ -134,16 +134,42 @@ impl<'a, W: io::Write> Members<'a, W> {
             self.first_names.insert(key, name.clone());
         }
         let mut header = self.header_of(entry, record.size)?;
-        let done = &mut self.done;
-        append_content(
-            self.tar,
-            self.reader,
-            record,
-            &mut header,
-            &name,
-            self.hand,
-            done,
-        )
+        self.append_content(entry, record, &mut header, &name)
+    }
+
+    /// What is read comes through a pipe, as the archive wants to read and the snapshot to write.
+    fn append_content(
+        &mut self,
+        entry: &Entry,
+        record: &FileRecord,
+        header: &mut Header,
+        member: &[u8],
+    ) -> anyhow::Result<()> {
+        let (from, mut to) = io::pipe()?;
+        let (tar, reader, hand, before) = (&mut *self.tar, self.reader, self.hand, self.done);
+        let (appended, read) = thread::scope(|scope| {
+            let read = scope.spawn(move || {
+                let mut done = before;
+                let differs = differs_of(reader, entry, record, &mut to, hand, &mut done);
+                drop(to);
+                (differs, done)
+            });
+            // Not more than the header says, whatever comes; and all of it is taken, or the other end would wait.
+            let mut limited = from.take(record.size);
+            let name = Path::new(OsStr::from_bytes(member));
+            let appended = tar.append_data(header, name, &mut limited);
+            let rest = io::copy(&mut limited.into_inner(), &mut io::sink());
+            (appended.and(rest.map(drop)), read.join())
+        });
+        let Ok((differs, now)) = read else {
+            bail!("the thread that reads {} panicked", record.path);
+        };
+        self.done = now;
+        if let Some(what) = differs? {
+            return Err(RepositoryError::Damaged { what }.into());
+        }
+        appended?;
+        Ok(())
     }
 
     fn append_header(&mut self, header: &mut Header, path: &SnapshotPath) -> anyhow::Result<()> {
@@ -205,43 +231,6 @@ fn decimal(nanos: i64) -> String {
     let nanos = nanos.unsigned_abs();
     let second = NANOS.unsigned_abs();
     format!("{sign}{}.{:09}", nanos / second, nanos % second)
-}
-
-/// What is read comes through a pipe, as the archive wants to read and the snapshot to write.
-fn append_content(
-    tar: &mut tar::Builder<impl io::Write>,
-    reader: &dyn SnapshotReader,
-    file: &FileRecord,
-    header: &mut Header,
-    member: &[u8],
-    hand: &Hand,
-    done: &mut Progress,
-) -> anyhow::Result<()> {
-    let (from, mut to) = io::pipe()?;
-    let before = *done;
-    let (appended, read) = thread::scope(|scope| {
-        let read = scope.spawn(move || {
-            let mut done = before;
-            let differs = differs(reader, file, &mut to, hand, &mut done);
-            drop(to);
-            (differs, done)
-        });
-        // Not more than the header says, whatever comes; and all of it is taken, or the other end would wait.
-        let mut limited = from.take(file.size);
-        let name = Path::new(OsStr::from_bytes(member));
-        let appended = tar.append_data(header, name, &mut limited);
-        let rest = io::copy(&mut limited.into_inner(), &mut io::sink());
-        (appended.and(rest.map(drop)), read.join())
-    });
-    let Ok((differs, now)) = read else {
-        bail!("the thread that reads {} panicked", file.path);
-    };
-    *done = now;
-    if let Some(what) = differs? {
-        return Err(RepositoryError::Damaged { what }.into());
-    }
-    appended?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{GUIDE, MANIFEST, SUMS, member};
 use crate::{
-    backup::{child::Stopped, read_back::Hashing},
+    backup::{
+        child::Stopped,
+        read_back::{Hashing, hash_of},
+    },
     domain::backup::manifest::{FileRecord, MANIFEST_FORMAT, Manifest},
 };
 
@@ -252,9 +255,7 @@ fn manifest(entry: &mut impl Read, size: u64) -> anyhow::Result<(Manifest, Strin
             manifest.format
         );
     }
-    let mut hashed = Hashing::new(io::sink());
-    io::copy(&mut bytes.as_slice(), &mut hashed)?;
-    Ok((manifest, hashed.into_parts().1))
+    Ok((manifest, hash_of(&bytes)))
 }
 
 fn small(entry: &mut impl Read, size: u64) -> anyhow::Result<Vec<u8>> {

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io::{BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     backup::{
-        read_back::Hashing,
+        read_back::{Hashing, hash_of},
         repository::{Hand, SnapshotReader},
+        work::{make_directory, new_file},
     },
     domain::backup::manifest::Manifest,
 };
@@ -43,11 +44,7 @@ pub fn write(
     manifest: &Manifest,
     hand: &Hand,
 ) -> anyhow::Result<Exported> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .with_context(|| format!("could not make {}", directory.display()))?;
+    make_directory(directory)?;
     let name = free_name(directory, manifest)?;
     let partial = Partial(directory.join(format!("{name}.partial")));
     let (sha256, bytes, others) = pack(&partial.0, &name, reader, manifest, hand)
@@ -106,11 +103,7 @@ fn pack(
     hand: &Hand,
 ) -> anyhow::Result<(String, u64, u64)> {
     drop(fs::remove_file(path));
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = new_file(path)?;
     let hashed = Hashing::new(BufWriter::with_capacity(256 << 10, file));
     let mut tar = tar::Builder::new(zstd::Encoder::new(hashed, LEVEL)?);
     let described = serde_json::to_vec(manifest)?;
@@ -142,11 +135,4 @@ pub(super) fn header(size: u64, at: i64) -> tar::Header {
     header.set_mtime(at.max(0).unsigned_abs());
     header.set_entry_type(tar::EntryType::Regular);
     header
-}
-
-fn hash_of(bytes: &[u8]) -> String {
-    let mut hashed = Hashing::new(io::sink());
-    // A sink takes everything.
-    drop(hashed.write_all(bytes));
-    hashed.into_parts().1
 }

@@ -1,7 +1,12 @@
 //! What is in a restore point, as its manifest says. The manifest is the second snapshot of a backup, and only it
 //! makes a restore point of the first.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -127,6 +132,17 @@ impl SnapshotPath {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 
+    /// Whether it begins with one of these; with anything where there are none.
+    pub fn begins_with_any(&self, paths: &[Self]) -> bool {
+        paths.is_empty() || paths.iter().any(|begin| self.0.starts_with(&begin.0))
+    }
+
+    /// Where it lies once what it is of was restored into a folder.
+    pub fn below(&self, folder: &Path) -> PathBuf {
+        let path = Path::new(OsStr::from_bytes(&self.0));
+        folder.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
     /// What is called `name` in it.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
@@ -182,6 +198,11 @@ impl SnapshotPath {
         bytes.extend_from_slice(rest.as_bytes());
         Some(Self(bytes))
     }
+
+    /// As [`Self::from_text`], of an absolute one alone.
+    pub fn from_absolute(text: &str) -> Option<Self> {
+        Self::from_text(text).filter(|_| text.starts_with('/'))
+    }
 }
 
 impl From<&str> for SnapshotPath {
@@ -229,5 +250,13 @@ mod tests {
             prop_assert!(!text.contains(char::is_control));
             prop_assert_eq!(SnapshotPath::from_text(&text), Some(path));
         }
+    }
+
+    #[test]
+    fn where_a_path_comes_to_lie_is_below_the_folder_by_its_very_bytes() {
+        let below = |path: &str| SnapshotPath::from(path).below(Path::new("/to"));
+        assert_eq!(below("/database/a"), Path::new("/to/database/a"));
+        assert_eq!(below("/a\\b"), Path::new("/to/a\\b"));
+        assert_eq!(below("//a"), Path::new("/to/a"));
     }
 }
