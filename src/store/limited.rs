@@ -4,7 +4,12 @@
 //! system for a quarter of an hour. Who waits for longer than [`ANSWER_WITHIN`] gives the connection
 //! up: nothing is known of the statement then, as where a connection breaks.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
@@ -12,12 +17,19 @@ use sea_orm::{
     sqlx::{self, Connection as _, PgConnection, Postgres, pool::PoolOptions},
 };
 
+use crate::clock::Stopwatch;
+
 /// Statements of ours take some milliseconds.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The same for a connection that has nothing to do but to say that it is there.
 const SIGN_WITHIN: Duration = Duration::from_secs(3);
 /// A connection that was used just now was found well then.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// Behind a statement that was given up, connections that come back are looked at for so long.
+const DOUBTED_FOR: Duration = Duration::from_secs(30);
+
+/// When a statement was last given up, by time or by who asked, in any database of this process.
+static GIVEN_UP: Mutex<Option<Stopwatch>> = Mutex::new(None);
 
 /// A connection whose every statement has the limit, where it goes to PostgreSQL: on SQLite there is
 /// nobody who could fall silent.
@@ -38,11 +50,37 @@ pub(super) async fn within<T>(
     if backend != DbBackend::Postgres {
         return answer.await;
     }
-    let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
-    answered.unwrap_or_else(|_| {
-        let why = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
-        Err(DbErr::Conn(RuntimeErr::Internal(why)))
-    })
+    let answer = pin!(answer);
+    // Dropped before the answer, and the connection with that.
+    let mut asked = Asked { answered: false };
+    if let Ok(answer) = tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        asked.answered = true;
+        return answer;
+    }
+    let why = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+    Err(DbErr::Conn(RuntimeErr::Internal(why)))
+}
+
+/// A statement that is under way. Dropped without an answer, it was given up.
+#[derive(Debug)]
+struct Asked {
+    answered: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.answered {
+            *GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+        }
+    }
+}
+
+/// Whether a connection that comes back may be one of those of which nothing is known.
+fn is_doubted() -> bool {
+    let given_up = GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    given_up
+        .as_ref()
+        .is_some_and(|watch| watch.elapsed() < DOUBTED_FOR)
 }
 
 /// A transaction. Whoever asked may go away at any moment, such as a caller of the API. To PostgreSQL it is
@@ -87,8 +125,9 @@ impl<C: ConnectionTrait + Send> ConnectionTrait for Limited<C> {
     }
 }
 
-/// Looks at connections before they are used and after, each time with a limit. The pool's own looks
-/// have none: one at a connection that was given up would keep its place for good.
+/// Looks at connections that have rested before they are used, and after, where a statement was given up just now,
+/// each time with a limit. The pool's own look at each that comes back has none: one at a connection that was given up
+/// would keep its place for good.
 pub(super) fn with_limits(options: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
     options
         .test_before_acquire(false)
@@ -102,7 +141,9 @@ pub(super) fn with_limits(options: PoolOptions<Postgres>) -> PoolOptions<Postgre
         })
         .after_release(|connection, _| {
             Box::pin(async move {
-                give_sign(connection).await?;
+                if is_doubted() {
+                    give_sign(connection).await?;
+                }
                 Ok(true)
             })
         })

@@ -291,6 +291,9 @@ async fn sqlite(path: &Path, connections: u32, reader: bool) -> Result<DatabaseC
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // It is a file that this process has open: to ask whether it is there costs a way to the connection's thread
+        // and back before each statement, and says nothing of it.
+        .test_before_acquire(false)
         .sqlx_logging(false)
         .map_sqlx_sqlite_pool_opts(|options| {
             options.after_release(|connection, _| Box::pin(has_left_transaction(connection)))
