@@ -37,8 +37,21 @@ pub(super) struct Hosted {
 
 /// The runs whose handlers live in this process: whatever the table says, none of them is claimed
 /// again before its handler has ended.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hosts(Arc<Mutex<Inner>>);
+#[derive(Clone, Debug)]
+pub(super) struct Hosts {
+    inner: Arc<Mutex<Inner>>,
+    /// Whether there is any.
+    any: watch::Sender<bool>,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self {
+            inner: Arc::default(),
+            any: watch::Sender::new(false),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -54,10 +67,19 @@ impl Hosts {
             ask(&hosted.stop, Stop::Drain);
         }
         inner.runs.insert(run, hosted);
+        self.tell_any(&inner);
     }
 
     pub(super) fn remove(&self, run: RunId) {
-        self.lock().runs.remove(&run);
+        let mut inner = self.lock();
+        inner.runs.remove(&run);
+        self.tell_any(&inner);
+    }
+
+    /// Waits until there is any, so that what looks at all of them rests meanwhile.
+    pub(super) async fn are_any(&self) {
+        // The sender lives as long as this does.
+        let _ = self.any.subscribe().wait_for(|any| *any).await;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -115,8 +137,16 @@ impl Hosts {
         self.lock().draining
     }
 
+    fn tell_any(&self, inner: &Inner) {
+        let any = !inner.runs.is_empty();
+        self.any.send_if_modified(|told| {
+            let before = std::mem::replace(told, any);
+            before != any
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -29,7 +30,7 @@ impl Runner {
                 () = over.cancelled() => return,
                 () = self.engine.clock().sleep_until(renew_at) => None,
                 _ = bell.changed() => Some(self.pass_on_wishes().await),
-                _ = look.tick() => Some(Ok(())),
+                () = self.looks(&mut look) => Some(Ok(())),
             };
             // Real time counts too: a clock that is set back must not let leases run out.
             let done = match done {
@@ -48,6 +49,12 @@ impl Runner {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
+    }
+
+    /// Waits for the next look, which nothing asks for while nothing runs here.
+    async fn looks(&self, look: &mut Interval) {
+        self.hosts.are_any().await;
+        look.tick().await;
     }
 
     /// Renews every lease; a run that is no longer ours is told to stop.

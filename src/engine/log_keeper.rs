@@ -30,7 +30,11 @@ impl Runner {
     pub(super) async fn keep_logs(self, over: CancellationToken) {
         let mut write = tokio::time::interval(WRITE_EVERY);
         write.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while over.run_until_cancelled(write.tick()).await.is_some() {
+        let mut next = async || {
+            self.hosts.are_any().await;
+            write.tick().await
+        };
+        while over.run_until_cancelled(next()).await.is_some() {
             // Whoever has more than a turn has another once all others had theirs.
             let mut more = true;
             while more && !over.is_cancelled() {

@@ -25,10 +25,18 @@ impl Inner {
         let mut seen = 0;
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(look.tick()).await.is_some() {
-            let halted = tail
-                .hindrance()
-                .filter(|hindrance| HALTED_AFTER <= hindrance.lasts);
+        let mut rests = true;
+        let mut next = async |rests: bool| {
+            // Nothing is hindered of which no look has begun.
+            if rests {
+                tail.tried().await;
+            }
+            look.tick().await
+        };
+        while stop.run_until_cancelled(next(rests)).await.is_some() {
+            let hindrance = tail.hindrance();
+            rests = hindrance.is_none();
+            let halted = hindrance.filter(|hindrance| HALTED_AFTER <= hindrance.lasts);
             let Some(halted) = halted else {
                 seen = 0;
                 tail.tell_stalled(None);

@@ -19,7 +19,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::known::Known;
 pub use self::known::{Complete, Hindrance};
@@ -43,6 +43,8 @@ pub struct Tail {
     known: Arc<Mutex<Known>>,
     begun: Arc<watch::Sender<bool>>,
     stalled: Arc<watch::Sender<Option<Timestamp>>>,
+    /// Rings when a look begins.
+    tried: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]

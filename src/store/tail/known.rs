@@ -94,6 +94,12 @@ impl Tail {
             watch: Stopwatch::start(),
             holders: Vec::new(),
         });
+        self.tried.notify_one();
+    }
+
+    /// Waits until a look has begun since this was last asked. For one that asks.
+    pub async fn tried(&self) {
+        self.tried.notified().await;
     }
 
     /// It has to wait for these.
