@@ -18,7 +18,7 @@ use super::Store;
 
 /// How long the log's bell waits for more before it is rung elsewhere: a run's start and its end, often, and those of
 /// others. Nothing but followers waits for it.
-const LOG_WAITS_FOR: Duration = Duration::from_millis(10);
+const LOG_WAITS_FOR: Duration = Duration::from_millis(25);
 
 /// Which bells a transaction rings when it commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -34,7 +34,7 @@ const WRITE: &str = " ON CONFLICT (task_id) DO UPDATE SET name = excluded.name, 
      built_in = excluded.built_in, configured = excluded.configured, version = excluded.version";
 
 /// Rows read in one go.
-const PAGE: i64 = 5000;
+const PAGE: usize = 5000;
 
 /// A task of which a start has brought layers.
 #[derive(Clone, Debug)]
@@ -94,10 +94,10 @@ impl Store {
             if let Some(last) = behind {
                 select = select.push(" AND f.task_id > ").bind(last);
             }
-            let select = select.push(" ORDER BY f.task_id LIMIT ").bind(PAGE).done();
+            let select = select.push(" ORDER BY f.task_id").limit(PAGE as u64).done();
             let rows: Vec<LowerRow> = self.all(select).await?;
             behind = rows.last().map(|row| row.task_id);
-            let is_last = (rows.len() as i64) < PAGE;
+            let is_last = rows.len() < PAGE;
             for row in rows {
                 brought.push(LowerOf {
                     name: row.name.parse()?,

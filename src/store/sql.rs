@@ -52,6 +52,12 @@ impl Sql {
         self
     }
 
+    /// A limit of a select whose rows are joined with others, as a figure in its text: PostgreSQL plans for any value of a
+    /// placeholder, supposes a tenth of all rows, and for so many reads a joined table from end to end.
+    pub(super) fn limit(self, rows: u64) -> Self {
+        self.push(&format!(" LIMIT {}", rows.min(i64::MAX as u64)))
+    }
+
     /// A placeholder, and what it stands for.
     pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.place(value.into());

@@ -85,8 +85,8 @@ impl Store {
     pub async fn tasks_deleted(&self, limit: u64) -> Result<Vec<Task>> {
         let select = self
             .sql(WHOLE)
-            .push("t.deleted_at IS NOT NULL ORDER BY t.deleted_at LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .push("t.deleted_at IS NOT NULL ORDER BY t.deleted_at")
+            .limit(limit)
             .done();
         whole(self.all(select).await?)
     }
@@ -95,8 +95,8 @@ impl Store {
     pub async fn tasks_failing(&self, limit: u64) -> Result<Vec<Task>> {
         let select = self
             .sql(WHOLE)
-            .push("t.deleted_at IS NULL AND t.failing_since IS NOT NULL ORDER BY t.failing_since LIMIT ")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .push("t.deleted_at IS NULL AND t.failing_since IS NOT NULL ORDER BY t.failing_since")
+            .limit(limit)
             .done();
         whole(self.all(select).await?)
     }

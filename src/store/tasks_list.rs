@@ -126,13 +126,9 @@ fn select(sql: Sql, filter: &TaskFilter, page: &Page<String>) -> Statement {
             .push(" > ")
             .bind(after.as_str());
     }
-    let limit = i64::try_from(page.size)
-        .unwrap_or(i64::MAX)
-        .saturating_add(1);
     sql.push(" ORDER BY ")
         .push(source.name)
-        .push(" LIMIT ")
-        .bind(limit)
+        .limit(page.size.saturating_add(1))
         .push(
             ") s CROSS JOIN tasks t CROSS JOIN task_revisions r CROSS JOIN task_layers l WHERE t.id = s.found \
              AND r.task_id = t.id AND r.revision = t.revision AND l.task_id = t.id ORDER BY s.by_name",
@@ -208,5 +204,16 @@ mod tests {
             let sorted = steps.iter().filter(|step| step.contains("TEMP B-TREE"));
             assert!(sorted.count() <= 1, "{filter:?}: {steps:?}");
         }
+    }
+
+    #[test]
+    fn postgresql_is_told_how_many_before_it_plans() {
+        let page = Page {
+            size: 10,
+            after: None,
+        };
+        let sql = Sql::new(sea_orm::DbBackend::Postgres, "");
+        let statement = select(sql, &TaskFilter::default(), &page);
+        assert!(statement.sql.contains(" LIMIT 11) s "), "{}", statement.sql);
     }
 }
