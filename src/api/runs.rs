@@ -57,7 +57,9 @@ impl Api {
                 }
             };
             let Some(event) = event else { break };
-            if event?.run().is_some_and(|changed| changed.id == name.id) {
+            // What happens to it before that is of no interest here.
+            let has_ended = |changed: &Run| changed.id == name.id && changed.state.is_terminal();
+            if event?.run().is_some_and(|changed| has_ended(&changed)) {
                 run = self.run_named(name).await?;
             }
         }
