@@ -103,6 +103,11 @@ impl From<Error> for Status {
                 info(&mut details, Reason::Exhausted, &[]);
                 Code::ResourceExhausted
             }
+            Error::Busy(_) => {
+                info(&mut details, Reason::Busy, &[]);
+                details.set_retry_info(Some(RETRY_AFTER));
+                Code::ResourceExhausted
+            }
             Error::OutOfRange { oldest, .. } => {
                 info(&mut details, Reason::OutOfRange, &[("oldest", oldest)]);
                 Code::OutOfRange
@@ -171,6 +176,7 @@ fn shortened(error: Error) -> Error {
         | Error::Unauthenticated { .. }
         | Error::Denied(_)
         | Error::Exhausted(_)
+        | Error::Busy(_)
         | Error::Unavailable { .. }
         | Error::Internal(_) => error,
     }

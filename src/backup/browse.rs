@@ -11,6 +11,7 @@ use super::{
     places::Place,
     read_back::{Hashing, manifest_of},
     repository::{Entry, EntryKind, RepositoryError, SnapshotReader},
+    turns::Turn,
     work::blocking,
 };
 use crate::{
@@ -46,9 +47,11 @@ impl Backups {
         after: Option<Vec<u8>>,
         most: usize,
     ) -> Result<Vec<Entry>> {
-        let (reader, _) = self.look_into(point, false).await?;
+        let turn = self.inner.turns.lists.enter().await?;
+        let (reader, _) = self.look_into(point, false, &turn).await?;
         let shown = path.to_text();
         let listed = blocking("entries", move || {
+            let _turn = turn;
             reader.children(&path, after.as_deref(), most)
         });
         let listed = listed.await.map_err(unreadable)?.map_err(unreadable)?;
@@ -60,7 +63,8 @@ impl Backups {
     /// # Errors
     /// [`Error::NotFound`] where there is no such file; [`Error::Invalid`] for one that comes back by restores alone.
     pub async fn read_entry(&self, point: &RestorePoint, path: SnapshotPath) -> Result<Read> {
-        let (reader, manifest) = self.look_into(point, true).await?;
+        let turn = self.inner.turns.files.enter().await?;
+        let (reader, manifest) = self.look_into(point, true, &turn).await?;
         let manifest = manifest.unwrap_or_default();
         if !manifest.readable.iter().any(|root| root.contains(&path)) {
             let what = format!(
@@ -71,8 +75,11 @@ impl Backups {
         let none = || Error::not_found(Thing::RestorePointEntry, path.to_text());
         let record = manifest.files.into_iter().find(|file| file.path == path);
         let looked = {
-            let (reader, path) = (Arc::clone(&reader), path.clone());
-            blocking("entry", move || reader.entry(&path))
+            let (reader, path, turn) = (Arc::clone(&reader), path.clone(), turn.clone());
+            blocking("entry", move || {
+                let _turn = turn;
+                reader.entry(&path)
+            })
         };
         let entry = looked.await.map_err(unreadable)?.map_err(unreadable)?;
         let entry = entry
@@ -83,7 +90,10 @@ impl Backups {
         let reading = entry.clone();
         let thread = std::thread::Builder::new().name("backup-cat".to_owned());
         thread
-            .spawn(move || send(&*reader, &reading, &record, &pieces))
+            .spawn(move || {
+                let _turn = turn;
+                send(&*reader, &reading, &record, &pieces);
+            })
             .map_err(|error| Error::unavailable("a thread", error))?;
         Ok(Read {
             entry,
@@ -95,6 +105,7 @@ impl Backups {
         &self,
         point: &RestorePoint,
         with_manifest: bool,
+        turn: &Turn,
     ) -> Result<(Arc<dyn SnapshotReader>, Option<Described>)> {
         point.expect_there()?;
         let Some(place) = Place::of(point.kind) else {
@@ -106,8 +117,9 @@ impl Backups {
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
         let cancel = CancellationToken::new();
         let repository = self.repository(place, &cancel).await.map_err(away)?;
-        let point = point.clone();
+        let (point, turn) = (point.clone(), turn.clone());
         let opened = blocking("look", move || {
+            let _turn = turn;
             let described = match with_manifest {
                 true => Some(Described::of(manifest_of(&*repository, &point)?)),
                 false => None,

@@ -44,6 +44,7 @@ mod samples;
 mod scratch;
 mod sources;
 mod staging;
+mod turns;
 mod verdicts;
 mod verify;
 mod work;
@@ -121,6 +122,7 @@ struct Inner {
     settings: Settings,
     open: places::OpenPlaces,
     report: report::ReportCache,
+    turns: turns::Turns,
 }
 
 /// What a run of the room has made.
@@ -207,6 +209,7 @@ impl Backups {
             settings,
             open: places::OpenPlaces::default(),
             report: report::ReportCache::default(),
+            turns: turns::Turns::default(),
         };
         Self {
             inner: Arc::new(inner),

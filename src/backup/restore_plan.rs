@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Backups,
+    full::signed,
     places::{Place, free_at},
     read_back::{self, hash_of},
     work::{asked, blocking},
@@ -20,11 +21,7 @@ use super::{
 use crate::{
     domain::{
         Caller,
-        backup::{
-            figures::DrillSpeed,
-            manifest::{Manifest, SnapshotPath},
-            point::RestorePoint,
-        },
+        backup::{figures::DrillSpeed, manifest::SnapshotPath, point::RestorePoint},
     },
     error::{Error, Reason, Result},
 };
@@ -87,15 +84,8 @@ impl Backups {
         let there = self.look_at(&directory).await?;
         let paths = read_paths(&wish.paths)?;
         check_database(&wish.new_database, self.store().kind())?;
-        let manifest = self.manifest_for(&point).await?;
-        let chosen = manifest
-            .files
-            .iter()
-            .filter(|file| file.path.begins_with_any(&paths));
-        let (files, bytes) = chosen.fold((0_i64, 0_u64), |(files, bytes), file| {
-            (files + 1, bytes + file.size)
-        });
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (files, bytes) = self.count_chosen(&point, &paths).await?;
+        let (files, bytes) = (signed(files), signed(bytes));
         let free = there.free;
         let mut conflicts = Vec::new();
         if there.is_occupied {
@@ -169,8 +159,12 @@ impl Backups {
         Ok(Map::from_iter([("plan".to_owned(), json!(hash))]))
     }
 
-    /// The manifest of a point, from wherever it is.
-    pub(super) async fn manifest_for(&self, point: &RestorePoint) -> Result<Manifest> {
+    /// Counts what of a point would come back: files, and their bytes.
+    async fn count_chosen(
+        &self,
+        point: &RestorePoint,
+        paths: &[SnapshotPath],
+    ) -> Result<(u64, u64)> {
         let Some(place) = Place::of(point.kind) else {
             let name = point.resource_name();
             let message = format!(
@@ -183,11 +177,19 @@ impl Backups {
         let away =
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
         let repository = self.repository(place, &cancel).await.map_err(away)?;
-        let wanted = point.clone();
-        let read = blocking("manifest", move || {
-            read_back::manifest_of(&*repository, &wanted)
+        let turn = self.inner.turns.plans.enter().await?;
+        let (wanted, paths) = (point.clone(), paths.to_vec());
+        let counted = blocking("manifest", move || {
+            // Until it has been read, whether anybody still waits for it or not.
+            let _turn = turn;
+            let manifest = read_back::manifest_of(&*repository, &wanted)?;
+            let files = manifest.files.iter();
+            let chosen = files.filter(|file| file.path.begins_with_any(&paths));
+            Ok(chosen.fold((0, 0), |(files, bytes), file| {
+                (files + 1, bytes + file.size)
+            }))
         });
-        read.await.and_then(|read| read).map_err(away)
+        counted.await.and_then(|counted| counted).map_err(away)
     }
 
     /// Looks at the directory that a restore is to make.

@@ -54,6 +54,9 @@ pub enum Error {
     /// A bound was reached.
     #[error("{0}")]
     Exhausted(String),
+    /// As many are under way as may be at once; the same call may succeed later.
+    #[error("{0}")]
+    Busy(String),
     /// A position that is no longer, or not yet, there. `oldest` is the oldest one that is.
     #[error("{message}")]
     OutOfRange { message: String, oldest: String },
@@ -139,7 +142,7 @@ impl Error {
 
     /// Whether the same request may succeed later without anyone changing it.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Busy(_))
     }
 }
 

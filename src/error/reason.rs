@@ -191,6 +191,8 @@ reasons! {
         "The content was swept at this moment: send it again, with all its bytes.";
     Exhausted = "EXHAUSTED" in RESOURCE_EXHAUSTED,
         "A bound was reached: the message names it, and what keeps below it.";
+    Busy = "BUSY" in RESOURCE_EXHAUSTED,
+        "As many calls of this kind are under way in the server as may be at once; the message says which: send it again after the delay of `RetryInfo`.";
     TooManyCalls = "TOO_MANY_CALLS" in RESOURCE_EXHAUSTED,
         "As many calls are under way on this connection as may be, 256, or 1,024 streams and waits: send it again when one has ended, after the delay of `RetryInfo`, or open another connection.";
     OutOfRange = "OUT_OF_RANGE" in OUT_OF_RANGE,

@@ -140,6 +140,7 @@ pub fn is_its_own(error: &Error) -> bool {
         Error::Aborted { .. }
         | Error::Unauthenticated { .. }
         | Error::Exhausted(_)
+        | Error::Busy(_)
         | Error::OutOfRange { .. }
         | Error::Unavailable { .. } => false,
     }

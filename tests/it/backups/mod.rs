@@ -21,6 +21,7 @@ pub(crate) mod restic;
 mod restores;
 mod running;
 mod sources;
+mod turns;
 pub(crate) mod vault;
 mod verdicts;
 mod verifying;
