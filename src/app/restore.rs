@@ -16,7 +16,7 @@ use super::{
     restore_settle::settle,
 };
 use crate::{
-    backup::{Offline, OfflineFound, load_dump, refuse_tables, repository::Progress},
+    backup::{Offline, OfflineFound, Stored, load_dump, refuse_tables, repository::Progress},
     config::{Config, DatabaseUrl, trust},
     domain::backup::{manifest::Manifest, point::RestorePoint},
 };
@@ -60,17 +60,23 @@ pub struct Account {
     pub remarks: Vec<String>,
 }
 
-/// Opens the repository.
+/// Opens the repository; `into` is where a restore goes, and what is large may lie beside that meanwhile.
 ///
 /// # Errors
 /// What stands in the way.
-pub async fn open_offline(wish: &Wish, ports: &Ports) -> anyhow::Result<Offline> {
+pub async fn open_offline(
+    wish: &Wish,
+    ports: &Ports,
+    into: Option<&Path>,
+) -> anyhow::Result<Offline> {
     let opener = ports.repositories.clone();
+    let there = into.and_then(|into| into.ancestors().find(|above| above.is_dir()));
     Offline::open(
         opener,
         ports.program.clone(),
         &wish.repository,
         &wish.password,
+        there.map(Path::to_owned),
     )
     .await
 }
@@ -86,11 +92,13 @@ pub async fn restore(
     told: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> anyhow::Result<Account> {
     refuse_occupied(config).await?;
-    let offline = open_offline(wish, ports).await?;
+    let offline = open_offline(wish, ports, Some(&config.data)).await?;
     let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
     let mut remarks = Vec::new();
-    let (chosen, manifest, point) = choose(&offline, &found, wish, &mut remarks).await?;
-    let dump = own_dump(&manifest, &config.database)?.clone();
+    let (chosen, stored, point) = choose(&offline, &found, wish, &mut remarks).await?;
+    let stored = Arc::new(stored);
+    let manifest = &stored.manifest;
+    let dump = own_dump(manifest, &config.database)?.clone();
 
     let data = &config.data;
     fs::DirBuilder::new()
@@ -108,10 +116,9 @@ pub async fn restore(
             data.display()
         )
     };
-    let manifest = Arc::new(manifest);
     let staging = data.join("restored");
     let restored = offline
-        .restore(manifest.clone(), Vec::new(), &staging, told)
+        .restore(stored.clone(), Vec::new(), &staging, told)
         .await
         .with_context(advice)?;
     let mut account = Account {
@@ -124,7 +131,7 @@ pub async fn restore(
         remarks,
         ..Account::default()
     };
-    account.lacking += tell_missing(&manifest, &[], &mut account.remarks);
+    account.lacking += tell_missing(manifest, &[], &mut account.remarks);
     let from = dump.path.below(&staging);
     let is_there = from.symlink_metadata().is_ok_and(|there| there.is_file());
     if !is_there {
@@ -237,7 +244,7 @@ pub(super) async fn choose(
     found: &[OfflineFound],
     wish: &Wish,
     remarks: &mut Vec<String>,
-) -> anyhow::Result<(OfflineFound, Manifest, RestorePoint)> {
+) -> anyhow::Result<(OfflineFound, Stored, RestorePoint)> {
     let named = wish.point.as_deref().filter(|point| *point != "latest");
     // Points of an older version say in their manifest alone whose they are.
     let cluster = found.iter().find_map(|one| one.cluster.as_ref());
@@ -251,7 +258,7 @@ pub(super) async fn choose(
                 continue;
             }
         }
-        let (manifest, point) = match offline.manifest(one).await {
+        let (stored, point) = match offline.manifest(one).await {
             Ok(read) => read,
             Err(error) if named.is_some() => return Err(error),
             // One that is damaged must not keep an older one from coming back.
@@ -260,6 +267,7 @@ pub(super) async fn choose(
                 continue;
             }
         };
+        let manifest = &stored.manifest;
         if let Some(cluster) = cluster.filter(|cluster| **cluster != manifest.cluster) {
             let (id, of) = (one.id, &manifest.cluster);
             let what = format!("restore point {id} is of {of} and not of {cluster}");
@@ -283,7 +291,7 @@ pub(super) async fn choose(
         }
         let fits = has_database || !wish.paths.is_empty();
         if fits && (named.is_some() || manifest.errors.is_empty()) {
-            return Ok((one.clone(), manifest, point));
+            return Ok((one.clone(), stored, point));
         }
     }
     match named {

@@ -36,21 +36,21 @@ pub async fn restore_paths(
     let paths = paths.context(
         "--path: expected the beginning of a path in the restore point, such as /sources/www/srv/index.html",
     )?;
-    let offline = open_offline(wish, ports).await?;
+    let offline = open_offline(wish, ports, Some(into)).await?;
     let found = of_cluster(offline.points().await?, wish.cluster.as_deref())?;
     let mut remarks = Vec::new();
-    let (chosen, manifest, _) = choose(&offline, &found, wish, &mut remarks).await?;
-    let mut files = manifest.files.iter();
-    if !files.any(|file| file.path.begins_with_any(&paths)) {
+    let (chosen, stored, _) = choose(&offline, &found, wish, &mut remarks).await?;
+    if stored.count(&paths)?.files == 0 {
         bail!(
             "no file of restore point {} begins with {}",
             chosen.id,
             wish.paths.join(" or ")
         );
     }
-    let missing = tell_missing(&manifest, &paths, &mut remarks);
-    let manifest = Arc::new(manifest);
-    let restored = offline.restore(manifest.clone(), paths, into, told).await?;
+    let stored = Arc::new(stored);
+    let manifest = &stored.manifest;
+    let missing = tell_missing(manifest, &paths, &mut remarks);
+    let restored = offline.restore(stored.clone(), paths, into, told).await?;
     let synced = std::fs::File::open(into).and_then(|into| Ok(rustix::fs::syncfs(into)?));
     synced.with_context(|| format!("could not sync {}", into.display()))?;
     Ok(Account {

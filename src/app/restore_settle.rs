@@ -55,7 +55,7 @@ pub(super) async fn settle(
             (chosen, of, point) if chosen == one => Ok((of.to_owned(), point.clone())),
             _ => {
                 let read = offline.manifest(one).await;
-                read.map(|(manifest, point)| (manifest.cluster, point))
+                read.map(|(stored, point)| (stored.manifest.cluster, point))
             }
         };
         let mut point = match said {

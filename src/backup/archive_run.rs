@@ -9,6 +9,7 @@ use super::{
     Backups, Made,
     accept::ACCEPTED,
     full::snapshot_id,
+    manifests::manifest_of,
     marker::Marker,
     places::Place,
     read_back::{self, ReadBack},
@@ -117,12 +118,12 @@ impl Backups {
         if let Some(damage) = checked.damage.first() {
             bail!("the archive is damaged: {damage}");
         }
-        let (of, wanted) = (to.clone(), archived.clone());
+        let (of, wanted, beside) = (to.clone(), archived.clone(), self.beside());
         let dumps = archived.dump_bytes.max(0).unsigned_abs();
         let read = job
             .step("read-back", dumps, move |hand| {
-                let manifest = read_back::manifest_of(&*of, &wanted)?;
-                read_back::read_back(&*of, &wanted, &manifest, hand)
+                let manifest = manifest_of(&*of, &wanted, &beside)?.manifest;
+                read_back::read_back(&*of, &wanted, &manifest, &beside, hand)
             })
             .await?;
         if let ReadBack::Differs(what) = read {
@@ -163,11 +164,11 @@ impl Backups {
         archived: &RestorePoint,
         to: &Arc<dyn Repository>,
     ) -> anyhow::Result<()> {
-        let (of, wanted) = (to.clone(), archived.clone());
+        let (of, wanted, beside) = (to.clone(), archived.clone(), self.beside());
         let total = archived.source_bytes.max(0).unsigned_abs();
         let differing = job
             .step("read", total, move |hand| {
-                read_back::differing(&*of, &wanted, hand)
+                read_back::differing(&*of, &wanted, &beside, hand)
             })
             .await?;
         if let Some(first) = differing.0.first() {

@@ -8,15 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Backups,
     full::snapshot_id,
+    manifests::{Stored, manifest_of},
     places::Place,
-    read_back::{Hashing, manifest_of},
+    read_back::Hashing,
     repository::{Entry, EntryKind, RepositoryError, SnapshotReader},
     turns::Turn,
     work::blocking,
 };
 use crate::{
     domain::backup::{
-        manifest::{FileRecord, Manifest, SnapshotPath},
+        manifest::{FileRecord, SnapshotPath},
         point::RestorePoint,
     },
     error::{Error, Reason, Result, Thing},
@@ -48,7 +49,7 @@ impl Backups {
         most: usize,
     ) -> Result<Vec<Entry>> {
         let turn = self.inner.turns.lists.enter().await?;
-        let (reader, _) = self.look_into(point, false, &turn).await?;
+        let (reader, _) = self.look_into(point, None, &turn).await?;
         let shown = path.to_text();
         let listed = blocking("entries", move || {
             let _turn = turn;
@@ -64,16 +65,15 @@ impl Backups {
     /// [`Error::NotFound`] where there is no such file; [`Error::Invalid`] for one that comes back by restores alone.
     pub async fn read_entry(&self, point: &RestorePoint, path: SnapshotPath) -> Result<Read> {
         let turn = self.inner.turns.files.enter().await?;
-        let (reader, manifest) = self.look_into(point, true, &turn).await?;
-        let manifest = manifest.unwrap_or_default();
-        if !manifest.readable.iter().any(|root| root.contains(&path)) {
+        let (reader, described) = self.look_into(point, Some(&path), &turn).await?;
+        let described = described.unwrap_or_default();
+        if !described.is_readable {
             let what = format!(
                 "{path} is neither of documents' content nor of a source of paths: it comes back by a restore alone"
             );
             return Err(Error::invalid("path", what));
         }
         let none = || Error::not_found(Thing::RestorePointEntry, path.to_text());
-        let record = manifest.files.into_iter().find(|file| file.path == path);
         let looked = {
             let (reader, path, turn) = (Arc::clone(&reader), path.clone(), turn.clone());
             blocking("entry", move || {
@@ -85,7 +85,7 @@ impl Backups {
         let entry = entry
             .filter(|entry| entry.kind == EntryKind::File)
             .ok_or_else(none)?;
-        let record = record.ok_or_else(none)?;
+        let record = described.record.ok_or_else(none)?;
         let (pieces, taken) = mpsc::channel(PIECES);
         let reading = entry.clone();
         let thread = std::thread::Builder::new().name("backup-cat".to_owned());
@@ -104,7 +104,7 @@ impl Backups {
     async fn look_into(
         &self,
         point: &RestorePoint,
-        with_manifest: bool,
+        file: Option<&SnapshotPath>,
         turn: &Turn,
     ) -> Result<(Arc<dyn SnapshotReader>, Option<Described>)> {
         point.expect_there()?;
@@ -117,12 +117,16 @@ impl Backups {
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
         let cancel = CancellationToken::new();
         let repository = self.repository(place, &cancel).await.map_err(away)?;
-        let (point, turn) = (point.clone(), turn.clone());
+        let (point, turn, beside) = (point.clone(), turn.clone(), self.beside());
+        let file = file.cloned();
         let opened = blocking("look", move || {
             let _turn = turn;
-            let described = match with_manifest {
-                true => Some(Described::of(manifest_of(&*repository, &point)?)),
-                false => None,
+            let described = match file {
+                Some(file) => {
+                    let stored = manifest_of(&*repository, &point, &beside)?;
+                    Some(Described::of(&stored, &file)?)
+                }
+                None => None,
             };
             let reader = repository.open(&snapshot_id(&point.snapshot))?;
             Ok::<_, anyhow::Error>((reader, described))
@@ -131,25 +135,29 @@ impl Backups {
     }
 }
 
-/// What a manifest says of files that may be read.
+/// What a manifest says of a file that is to be read.
 #[derive(Debug, Default)]
 struct Described {
-    files: Vec<FileRecord>,
-    /// What is read file by file. Dumps, and what else is of the server, hold more than whoever may look is told.
-    readable: Vec<SnapshotPath>,
+    /// Whether it is of what is read file by file. Dumps, and what else is of the server, hold more than whoever may look
+    /// is told.
+    is_readable: bool,
+    /// None where it is not in the manifest.
+    record: Option<FileRecord>,
 }
 
 impl Described {
-    fn of(manifest: Manifest) -> Self {
-        let readable = manifest
-            .sources
-            .iter()
-            .filter(|source| matches!(source.kind.as_str(), "paths" | "content"))
-            .map(|source| source.root.clone());
-        Self {
-            readable: readable.collect(),
-            files: manifest.files,
-        }
+    fn of(stored: &Stored, file: &SnapshotPath) -> anyhow::Result<Self> {
+        let sources = stored.manifest.sources.iter();
+        let mut readable =
+            sources.filter(|source| matches!(source.kind.as_str(), "paths" | "content"));
+        let is_readable = readable.any(|source| source.root.contains(file));
+        Ok(Self {
+            is_readable,
+            record: match is_readable {
+                true => stored.find(file)?,
+                false => None,
+            },
+        })
     }
 }
 

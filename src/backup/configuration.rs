@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::without_secrets,
-    domain::backup::manifest::{FileError, Manifest, SnapshotPath},
+    domain::backup::manifest::{FileError, SnapshotPath},
 };
 
 /// Where both forms of it lie in a snapshot.
@@ -96,8 +96,12 @@ fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {
     new.write_all(text).with_context(about)
 }
 
-/// Leaves out of a manifest what may not leave the repository in clear.
-pub(super) fn leave_out_secrets(manifest: &mut Manifest) {
-    let whole = SnapshotPath::from(WHOLE);
-    manifest.files.retain(|file| file.path != whole);
+/// Whether a file is one of both forms.
+pub(super) fn is_one(path: &SnapshotPath) -> bool {
+    SnapshotPath::from(ROOT).contains(path)
+}
+
+/// Whether a file may not leave the repository in clear.
+pub(super) fn is_secret(path: &SnapshotPath) -> bool {
+    path.as_bytes() == WHOLE.as_bytes()
 }

@@ -1,6 +1,6 @@
 //! What a point is made of its manifest, and what is missing in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -12,15 +12,20 @@ use super::{
 use crate::domain::backup::{
     PointState, PolicyKind,
     loss::SourceFigures,
-    manifest::{FileError, FileRecord, Manifest, SnapshotPath},
+    manifest::{FileError, Manifest, SnapshotPath, Totals},
     point::{MISSING_SHOWN, RestorePoint},
     policy::OWN_DATABASE,
+    table::hex,
     verdict::{Sound, Verdict},
 };
 
-/// What a manifest says of its point.
-pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp) -> RestorePoint {
-    let sum = |of: fn(&FileRecord) -> u64| manifest.files.iter().map(of).sum::<u64>();
+/// What a manifest says of its point; `totals` are of its files.
+pub(super) fn point_of(
+    manifest: &Manifest,
+    totals: Totals,
+    frozen_at: Timestamp,
+    now: Timestamp,
+) -> RestorePoint {
     let dumps = manifest
         .sources
         .iter()
@@ -49,8 +54,8 @@ pub(super) fn point_of(manifest: &Manifest, frozen_at: Timestamp, now: Timestamp
             .sources
             .iter()
             .any(|source| source.name == OWN_DATABASE),
-        files: signed(manifest.files.len() as u64),
-        source_bytes: signed(sum(|file| file.size)),
+        files: signed(totals.files),
+        source_bytes: signed(totals.bytes),
         added_bytes: 0,
         dump_bytes: signed(dumps.map(|dump| dump.size).sum()),
         phases: Vec::new(),
@@ -97,29 +102,25 @@ pub(super) fn errors_of(prepared: &Prepared, archived: &Archived) -> Vec<FileErr
     let Some(root) = prepared.content_root() else {
         return errors;
     };
-    let mut stored: HashMap<&[u8], &FileRecord> = HashMap::new();
-    for file in &archived.files {
-        let Some(name) = content_name(&root, &file.path) else {
+    for file in archived.files.below(&root) {
+        let Some(name) = content_name(&root, file.path) else {
             continue;
         };
-        if name == file.sha256.as_bytes() {
-            stored.insert(name, file);
-        } else {
+        if name != hex(&file.sha256).as_bytes() {
             errors.push(FileError {
-                path: file.path.clone(),
+                path: SnapshotPath(file.path.to_vec()),
                 message: format!(
                     "damaged: it is named by its SHA-256, and has {}",
-                    file.sha256
+                    hex(&file.sha256)
                 ),
             });
         }
     }
     let known: HashSet<SnapshotPath> = errors.iter().map(|error| error.path.clone()).collect();
     for (sha256, size) in prepared.references() {
-        let whole = stored
-            .get(sha256.as_bytes())
-            .is_some_and(|file| file.size == *size);
         let path = content_path(&root, sha256);
+        let stored = archived.files.find(&path);
+        let whole = stored.is_some_and(|file| file.size == *size && hex(&file.sha256) == *sha256);
         if !whole && !known.contains(&path) {
             errors.push(FileError {
                 path,
@@ -132,8 +133,8 @@ pub(super) fn errors_of(prepared: &Prepared, archived: &Archived) -> Vec<FileErr
 }
 
 /// The name of a content's file.
-fn content_name<'a>(root: &SnapshotPath, path: &'a SnapshotPath) -> Option<&'a [u8]> {
-    let below = path.as_bytes().strip_prefix(root.as_bytes())?;
+fn content_name<'a>(root: &SnapshotPath, path: &'a [u8]) -> Option<&'a [u8]> {
+    let below = path.strip_prefix(root.as_bytes())?;
     let name = below.rsplit(|byte| *byte == b'/').next()?;
     (name.len() == 64).then_some(name)
 }

@@ -6,6 +6,7 @@ use super::{
     Backups,
     found::{LOGGED, of_files},
     full::{signed, snapshot_id},
+    manifests::manifest_of,
     places::Place,
     read_back,
     repository::{Progress, Repository},
@@ -82,15 +83,17 @@ impl Backups {
         for point in good.take(OTHERS) {
             let watch = Stopwatch::start();
             let (of, wanted, paths) = (repository.clone(), point.clone(), paths.clone());
+            let beside = self.beside();
             let read = job
                 .step("older points", 0, move |hand| {
-                    let manifest = read_back::manifest_of(&*of, &wanted)?;
+                    let stored = manifest_of(&*of, &wanted, &beside)?;
                     let reader = of.open(&snapshot_id(&wanted.snapshot))?;
                     let (mut done, mut differing) = (Progress::default(), Vec::new());
-                    for file in &manifest.files {
+                    for file in stored.files()? {
+                        let file = file?;
                         if paths.contains(&file.path) {
                             let sink = &mut std::io::sink();
-                            let what = read_back::differs(&*reader, file, sink, hand, &mut done)?;
+                            let what = read_back::differs(&*reader, &file, sink, hand, &mut done)?;
                             differing.extend(what.map(|message| FileError {
                                 path: file.path.clone(),
                                 message,
@@ -131,11 +134,11 @@ impl Backups {
         job.log(
             "the repository is known to be damaged: every file of the new restore point is read",
         );
-        let (of, wanted) = (repository.clone(), point.clone());
+        let (of, wanted, beside) = (repository.clone(), point.clone(), self.beside());
         let total = point.source_bytes.max(0).unsigned_abs();
         let damaged = job
             .step("read all", total, move |hand| {
-                Ok(read_back::differing(&*of, &wanted, hand)?.0)
+                Ok(read_back::differing(&*of, &wanted, &beside, hand)?.0)
             })
             .await?;
         if damaged.is_empty() {

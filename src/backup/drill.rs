@@ -13,7 +13,8 @@ use super::{
     child::Stopped,
     found::{Found, LOGGED, of_files},
     full::{signed, snapshot_id},
-    read_back::{self, Hashing},
+    manifests::{Stored, manifest_of},
+    read_back::Hashing,
     repository::{Hand, Progress, Repository},
     restore_files::{Beneath, Restored, Wanted, fresh, parts, restore},
     samples::samples,
@@ -36,7 +37,7 @@ const OTHERS: u64 = 20_000;
 
 /// What a restore of samples came to.
 struct Rehearsed {
-    manifest: Manifest,
+    stored: Stored,
     restored: Restored,
     /// What did not come back as it was.
     differing: Vec<String>,
@@ -47,25 +48,26 @@ fn rehearse(
     repository: &dyn Repository,
     point: &RestorePoint,
     into: &Path,
+    beside: &Path,
     hand: &Hand,
 ) -> anyhow::Result<Rehearsed> {
-    let manifest = read_back::manifest_of(repository, point)?;
+    let stored = manifest_of(repository, point, beside)?;
     let reader = repository.open(&snapshot_id(&point.snapshot))?;
-    let files = samples(&manifest, point.id);
+    let files = samples(&stored, point.id)?;
     let sample: HashSet<&SnapshotPath> = files.iter().map(|file| &file.path).collect();
     let beneath = fresh(into)?;
     let wanted = Wanted::Sample(&sample, OTHERS);
-    let restored = restore(&*reader, &manifest, wanted, &beneath, hand)?;
+    let restored = restore(&*reader, &stored, wanted, &beneath, hand)?;
     let told = restored.damaged.lines.iter().chain(&restored.refused.lines);
     let mut differing: Vec<String> = told.cloned().collect();
     // What is known not to be there need not be looked for.
     if differing.is_empty() {
-        for file in files {
+        for file in &files {
             differing.extend(differs_on_disk(&beneath, file, hand)?);
         }
     }
     Ok(Rehearsed {
-        manifest,
+        stored,
         restored,
         differing,
     })
@@ -134,9 +136,10 @@ impl Backups {
         let watch = Stopwatch::start();
         let (of, wanted, into) = (repository.clone(), point.clone(), staging.path().to_owned());
         let total = point.dump_bytes.max(0).unsigned_abs();
+        let beside = self.beside();
         let restored = job
             .step("drill", total, move |hand| {
-                rehearse(&*of, &wanted, &into, hand)
+                rehearse(&*of, &wanted, &into, &beside, hand)
             })
             .await;
         let rehearsed = match restored {
@@ -162,7 +165,7 @@ impl Backups {
             restored => restored?,
         };
         let Rehearsed {
-            manifest,
+            stored,
             restored,
             differing,
         } = rehearsed;
@@ -197,7 +200,7 @@ impl Backups {
         all.push(found);
         if passed && levels.contains(&Level::Database) {
             all.push(
-                self.drill_databases(job, point, &manifest, staging.path(), &watch, done)
+                self.drill_databases(job, point, &stored.manifest, staging.path(), &watch, done)
                     .await?,
             );
         }

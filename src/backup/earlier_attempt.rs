@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Backups, described::point_of, pairs, read_back, repository::Repository, verdicts::is_bad,
-    work::Job,
+    Backups, described::point_of, manifests::manifest_in, pairs, repository::Repository,
+    verdicts::is_bad, work::Job,
 };
 use crate::domain::backup::{point::RestorePoint, policy::Policy};
 
@@ -20,7 +20,7 @@ impl Backups {
         if job.attempt() <= 1 {
             return Ok(None);
         }
-        let (of, run) = (repository.clone(), job.run().to_string());
+        let (of, run, beside) = (repository.clone(), job.run().to_string(), self.beside());
         let found = job
             .step("earlier attempt", 0, move |_| {
                 let found = of
@@ -30,18 +30,19 @@ impl Backups {
                 let Some(found) = found else { return Ok(None) };
                 Ok(Some((
                     found.id.clone(),
-                    read_back::manifest_in(&*of, &found.id)?,
+                    manifest_in(&*of, &found.id, Some(&beside))?,
                 )))
             })
             .await?;
-        let Some((id, (manifest, sha256))) = found else {
+        let Some((id, stored)) = found else {
             return Ok(None);
         };
+        let (manifest, totals, sha256) = (stored.manifest, stored.totals, stored.sha256);
         if manifest.policy != policy.id.as_str() || self.store().point(manifest.point).await.is_ok()
         {
             return Ok(None);
         }
-        let mut point = point_of(&manifest, manifest.frozen_at, self.clock().now());
+        let mut point = point_of(&manifest, totals, manifest.frozen_at, self.clock().now());
         point.manifest_snapshot = id.0;
         point.manifest_sha256 = sha256;
         let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];

@@ -8,12 +8,11 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
-    configuration::leave_out_secrets,
     export::{self, Exported},
     found::Found,
     full::{signed, snapshot_id},
+    manifests::manifest_of,
     places::{Place, free_bytes},
-    read_back,
     work::{Job, is_damage},
 };
 use crate::{
@@ -60,14 +59,14 @@ impl Backups {
             .wait("open", self.repository(Place::Primary, job.cancel()))
             .await?;
         let (of, wanted, into) = (repository.clone(), point.clone(), root.clone());
+        let beside = self.beside();
         let total = point.source_bytes.max(0).unsigned_abs();
         let watch = Stopwatch::start();
         let exported = job
             .step("export", total, move |hand| {
-                let mut manifest = read_back::manifest_of(&*of, &wanted)?;
-                leave_out_secrets(&mut manifest);
+                let stored = manifest_of(&*of, &wanted, &beside)?;
                 let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                export::write(&into, &*reader, &manifest, hand)
+                export::write(&into, &*reader, &stored, hand)
             })
             .await;
         let exported: Exported = match exported {

@@ -9,6 +9,7 @@ use super::{
     Backups, Made,
     described::{errors_of, point_of},
     losses::Bases,
+    manifests,
     pairs::time_beside,
     places::{Place, free_bytes},
     read_back::{self, ReadBack},
@@ -23,7 +24,7 @@ use crate::{
         Finding, Level, PolicyKind,
         figures::RepositoryUsage,
         loss::Loss,
-        manifest::{MANIFEST_FORMAT, Manifest, SnapshotPath},
+        manifest::{MANIFEST_FORMAT, Manifest, SnapshotPath, Totals},
         point::{Evidence, RestorePoint},
         policy::Policy,
     },
@@ -167,10 +168,11 @@ impl Backups {
             sources: prepared.sources.clone(),
             parent: None,
         };
-        let repository = repository.clone();
+        let (repository, beside) = (repository.clone(), self.beside());
         let stored = job.step("archive", total, move |hand| {
             // What cannot be read of the point before costs time, and nothing else.
-            let parent = before.and_then(|point| read_back::parent_of(&*repository, &point).ok());
+            let parent =
+                before.and_then(|point| read_back::parent_of(&*repository, &point, &beside).ok());
             let archive = Archive { parent, ..archive };
             Ok(repository.archive(&archive, hand)?)
         });
@@ -197,11 +199,14 @@ impl Backups {
         let frozen_at = prepared.frozen_at;
         let points = self.store().points_of(policy.id.as_str()).await?;
         let added = archived.added_bytes;
-        let (manifest, sha256, stored) = job
+        let beside = self.beside();
+        let (manifest, totals, sha256, stored) = job
             .step("manifest", 0, move |hand| {
                 let mut errors = errors_of(&prepared, &archived);
                 let sources = prepared.records(&archived.files);
-                let losses = Bases::new(&*repository, &points).judge(&prepared.judged(&sources));
+                let mut bases = Bases::new(&*repository, &points, &beside);
+                let losses = bases.judge(&prepared.judged(&sources));
+                drop(bases);
                 errors.extend(losses.iter().filter_map(Loss::error));
                 let manifest = Manifest {
                     format: MANIFEST_FORMAT,
@@ -216,9 +221,12 @@ impl Backups {
                     sources,
                     errors,
                     losses,
-                    files: archived.files,
                 };
-                let sha256 = read_back::write_manifest(&file, &manifest)?;
+                let sha256 = manifests::write(&file, &manifest, &archived.files)?;
+                let mut totals = Totals::default();
+                archived.files.iter().for_each(|file| totals.add(file.size));
+                // The manifest has them all from now on.
+                drop(archived.files);
                 let archive = Archive {
                     // `restic restore latest` is to bring back the data.
                     time: time_beside(prepared.frozen_at),
@@ -236,10 +244,10 @@ impl Backups {
                     parent: None,
                 };
                 let stored = repository.archive(&archive, hand)?;
-                Ok((manifest, sha256, stored))
+                Ok((manifest, totals, sha256, stored))
             })
             .await?;
-        let mut point = point_of(&manifest, frozen_at, self.clock().now());
+        let mut point = point_of(&manifest, totals, frozen_at, self.clock().now());
         point.manifest_snapshot = stored.snapshot.0;
         point.manifest_sha256 = sha256;
         point.added_bytes = signed(added + stored.added_bytes);
@@ -268,9 +276,10 @@ impl Backups {
             .await?;
         let wanted = point.clone();
         let (of, total) = (repository.clone(), point.dump_bytes.max(0).unsigned_abs());
+        let beside = self.beside();
         let read = job
             .step("read-back", total, move |hand| {
-                read_back::read_back(&*of, &wanted, &manifest, hand)
+                read_back::read_back(&*of, &wanted, &manifest, &beside, hand)
             })
             .await?;
         match read {

@@ -9,15 +9,19 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{read_back, repository::Repository};
+use super::{
+    manifests::{Stored, manifest_of},
+    repository::Repository,
+};
 use crate::{
     config::PathsConfig,
     domain::backup::{
         PolicyKind,
         globs::{Globs, MEANING},
         loss::{Loss, LossKind, SourceFigures, fall},
-        manifest::{FileRecord, Manifest, SnapshotPath, SourceRecord},
+        manifest::{SnapshotPath, SourceRecord},
         point::RestorePoint,
+        table::Table,
     },
 };
 
@@ -62,16 +66,9 @@ impl Judged {
         &self.rules
     }
 
-    /// Its paths that no file is in. `files` are by path.
-    pub(super) fn empty(&self, files: &[FileRecord]) -> Vec<SnapshotPath> {
-        let is_empty = |path: &&SnapshotPath| {
-            let at = files.partition_point(|file| file.path < **path);
-            // What lies beside and sorts before what is in it, such as `www-old` before `www/`, is stepped over.
-            let mut from = files[at..]
-                .iter()
-                .take_while(|file| file.path.as_bytes().starts_with(path.as_bytes()));
-            !from.any(|file| path.contains(&file.path))
-        };
+    /// Its paths that no file is in.
+    pub(super) fn empty(&self, files: &Table) -> Vec<SnapshotPath> {
+        let is_empty = |path: &&SnapshotPath| files.below(path).next().is_none();
         self.paths.iter().filter(is_empty).cloned().collect()
     }
 
@@ -116,8 +113,10 @@ pub(super) struct Bases<'a> {
     repository: &'a dyn Repository,
     /// Newest first.
     points: &'a [RestorePoint],
+    /// Where manifests lie while they are read.
+    beside: &'a Path,
     /// Of points that say nothing of their sources.
-    read: Vec<(uuid::Uuid, Manifest)>,
+    read: Vec<(uuid::Uuid, Stored)>,
     left: usize,
 }
 
@@ -128,10 +127,15 @@ struct Base<'a> {
 }
 
 impl<'a> Bases<'a> {
-    pub(super) fn new(repository: &'a dyn Repository, points: &'a [RestorePoint]) -> Self {
+    pub(super) fn new(
+        repository: &'a dyn Repository,
+        points: &'a [RestorePoint],
+        beside: &'a Path,
+    ) -> Self {
         Self {
             repository,
             points,
+            beside,
             read: Vec::new(),
             left: READ_AT_MOST,
         }
@@ -232,19 +236,19 @@ impl<'a> Bases<'a> {
 
     /// What a point of an older server holds of a source. Where it is nothing, nobody has looked whether that was right.
     fn figures_of_old(&mut self, point: &RestorePoint, name: &str) -> Option<SourceFigures> {
-        let manifest = self.manifest(point).ok()?;
+        let manifest = &self.stored(point).ok()?.manifest;
         let record = manifest.sources.iter().find(|source| source.name == name)?;
         (0 < record.files).then(|| SourceFigures::of(record))
     }
 
-    fn manifest(&mut self, point: &RestorePoint) -> anyhow::Result<&Manifest> {
+    fn stored(&mut self, point: &RestorePoint) -> anyhow::Result<&Stored> {
         if let Some(at) = self.read.iter().position(|(id, _)| *id == point.id) {
             return Ok(&self.read[at].1);
         }
         anyhow::ensure!(0 < self.left, "enough manifests were read");
         self.left -= 1;
-        let manifest = read_back::manifest_of(self.repository, point)?;
-        self.read.push((point.id, manifest));
+        let stored = manifest_of(self.repository, point, self.beside)?;
+        self.read.push((point.id, stored));
         Ok(&self.read[self.read.len() - 1].1)
     }
 
@@ -256,13 +260,13 @@ impl<'a> Bases<'a> {
     ) -> anyhow::Result<LeftOut> {
         // One that was read for its figures has been counted; another is read whatever was read before.
         self.left = self.left.max(1);
-        let manifest = self.manifest(point)?;
+        let stored = self.stored(point)?;
         let mut left = LeftOut::default();
-        let own = manifest
-            .files
-            .iter()
-            .filter(|file| record.root.contains(&file.path));
-        for file in own.filter(|file| judged.leaves_out(&file.path)) {
+        for file in stored.files()? {
+            let file = file?;
+            if !record.root.contains(&file.path) || !judged.leaves_out(&file.path) {
+                continue;
+            }
             left.files += 1;
             left.bytes += file.size;
             if left.named.len() < NAMED {
@@ -298,14 +302,21 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::backup::table::{Origin, Row};
 
-    fn file(path: &str) -> FileRecord {
-        FileRecord {
-            path: path.into(),
-            size: 1,
-            mtime: 0,
-            sha256: String::new(),
+    fn files(paths: &[&str]) -> Table {
+        let mut files = Table::default();
+        for path in paths {
+            files.add(Row {
+                path: path.as_bytes(),
+                size: 1,
+                mtime: 0,
+                sha256: [0; 32],
+                origin: Origin::Read,
+            });
         }
+        files.sort();
+        files
     }
 
     #[test]
@@ -318,12 +329,12 @@ mod tests {
         };
         let root = SnapshotPath::from("/sources/a");
         let judged = Judged::paths(&root, &config).unwrap();
-        let files = [
+        let files = files(&[
             "/sources/a/srv/www-old",
             "/sources/a/srv/www/b",
             "/sources/a/srv/x",
-        ];
-        let empty = judged.empty(&files.map(file));
+        ]);
+        let empty = judged.empty(&files);
         assert_eq!(empty, ["/sources/a/srv/none".into()]);
     }
 

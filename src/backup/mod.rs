@@ -24,6 +24,7 @@ mod full;
 mod keeping;
 mod leftovers;
 mod losses;
+mod manifests;
 mod marker;
 mod offline;
 mod pairs;
@@ -56,6 +57,7 @@ use anyhow::{Context as _, bail};
 pub use self::{
     browse::Read as ReadEntry,
     keeping::PolicyPlan,
+    manifests::Stored,
     offline::{
         Found as OfflineFound, Offline, Standing as OfflineStanding, load as load_dump,
         refuse_tables,
@@ -226,6 +228,11 @@ impl Backups {
 
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Where files without a name lie while they are worked with.
+    fn beside(&self) -> PathBuf {
+        self.settings().config.staging.clone()
     }
 
     /// Runs a policy: what its task does.

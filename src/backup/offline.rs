@@ -19,10 +19,10 @@ use super::{
     dump::{Programs, Server},
     full::snapshot_id,
     leftovers::is_marked,
+    manifests::{Stored, manifest_in},
     marker::Marker,
     pairs,
     places::OpenRepository,
-    read_back,
     repository::{Hand, Progress, Repository, SnapshotId},
     restore_files::{Restored, Wanted, fresh, restore},
     scratch,
@@ -33,7 +33,7 @@ use crate::{
     config::{Secret, SecretSource, once},
     domain::backup::{
         loss::Acceptance,
-        manifest::{DumpRecord, Manifest, SnapshotPath},
+        manifest::{DumpRecord, SnapshotPath},
         point::RestorePoint,
         verdict::{Sound, Verdict},
     },
@@ -44,6 +44,8 @@ use crate::{
 pub struct Offline {
     repository: Arc<dyn Repository>,
     password: Secret,
+    /// Where large manifests lie while they are used; without, they are in memory.
+    beside: Option<PathBuf>,
 }
 
 /// A restore point, as its manifest's snapshot names it.
@@ -110,6 +112,7 @@ impl Offline {
         program: PathBuf,
         place: &Path,
         password: &Path,
+        beside: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let source = SecretSource::of_file(password);
         let place = place.to_owned();
@@ -123,6 +126,7 @@ impl Offline {
         Ok(Self {
             repository,
             password,
+            beside,
         })
     }
 
@@ -164,10 +168,14 @@ impl Offline {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub async fn manifest(&self, found: &Found) -> anyhow::Result<(Manifest, RestorePoint)> {
+    pub async fn manifest(&self, found: &Found) -> anyhow::Result<(Stored, RestorePoint)> {
         let (of, id) = (self.repository.clone(), found.manifest.clone());
-        let read = blocking("manifest", move || read_back::manifest_in(&*of, &id));
-        let (mut manifest, sha256) = read.await??;
+        let beside = self.beside.clone();
+        let read = blocking("manifest", move || {
+            manifest_in(&*of, &id, beside.as_deref())
+        });
+        let mut stored = read.await??;
+        let manifest = &mut stored.manifest;
         let Some(data) = &found.data else {
             bail!(
                 "its data is not in the repository: snapshot {} was removed, or never copied",
@@ -176,9 +184,10 @@ impl Offline {
         };
         // In a copy it has an id of its own.
         manifest.snapshot.clone_from(&data.0);
-        let mut point = point_of(&manifest, manifest.frozen_at, manifest.frozen_at);
+        let frozen_at = manifest.frozen_at;
+        let mut point = point_of(manifest, stored.totals, frozen_at, frozen_at);
         point.manifest_snapshot.clone_from(&found.manifest.0);
-        point.manifest_sha256 = sha256;
+        point.manifest_sha256.clone_from(&stored.sha256);
         if let Some(marker) = found.accepted.clone() {
             let of = self.repository.clone();
             let read = blocking("acceptance", move || marker.read::<Acceptance>(&*of));
@@ -191,7 +200,7 @@ impl Offline {
         if let Some(verdict) = self.verdict(found).await? {
             judge(&mut point, &verdict);
         }
-        Ok((manifest, point))
+        Ok((stored, point))
     }
 
     /// The verdict beside the manifest of a point in full, where one says more than that it is sound.
@@ -216,7 +225,7 @@ impl Offline {
     /// What is not about single files: those are in the answer.
     pub async fn restore(
         &self,
-        manifest: Arc<Manifest>,
+        stored: Arc<Stored>,
         paths: Vec<SnapshotPath>,
         directory: &Path,
         told: Arc<dyn Fn(Progress) + Send + Sync>,
@@ -227,10 +236,10 @@ impl Offline {
             progress: told,
         };
         blocking("restore", move || {
-            let reader = of.open(&snapshot_id(&manifest.snapshot))?;
+            let reader = of.open(&snapshot_id(&stored.manifest.snapshot))?;
             let into = fresh(&directory)?;
             let wanted = Wanted::Beginning(&paths);
-            restore(&*reader, &manifest, wanted, &into, &hand)
+            restore(&*reader, &stored, wanted, &into, &hand)
         })
         .await?
     }

@@ -1,28 +1,24 @@
 //! Reading back what was stored, and comparing it with what it was: manifests, dumps, files.
 
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    full::{MANIFEST_PATH, snapshot_id},
-    repository::{
-        Entry, Hand, Parent, Progress, Repository, RepositoryError, SnapshotId, SnapshotReader,
-    },
-    work::{is_damage, new_file},
+    full::{signed, snapshot_id},
+    manifests::{manifest_by, manifest_of},
+    repository::{Entry, Hand, Parent, Progress, Repository, RepositoryError, SnapshotReader},
+    work::is_damage,
 };
 use crate::domain::backup::{
-    manifest::{FileError, FileRecord, MANIFEST_FORMAT, Manifest, SnapshotPath},
+    manifest::{FileError, FileRecord, Manifest, SnapshotPath},
     point::RestorePoint,
+    table::hex,
 };
-
-/// Bytes of a manifest that is read: some millions of files.
-const MANIFEST_BYTES_MAX: u64 = 4 << 30;
 
 /// What reading back came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,97 +27,33 @@ pub(super) enum ReadBack {
     Differs(String),
 }
 
-/// Writes a manifest; says its hash.
-pub(super) fn write_manifest(file: &Path, manifest: &Manifest) -> anyhow::Result<String> {
-    let about = || format!("could not write {}", file.display());
-    let opened = new_file(file).with_context(about)?;
-    let mut hashed = Hashing::new(BufWriter::new(opened));
-    serde_json::to_writer(&mut hashed, manifest).with_context(about)?;
-    hashed.flush().with_context(about)?;
-    Ok(hashed.finish())
-}
-
-/// The manifest in a snapshot, and its hash.
-pub(super) fn manifest_in(
-    repository: &dyn Repository,
-    snapshot: &SnapshotId,
-) -> anyhow::Result<(Manifest, String)> {
-    manifest_by(&*repository.open(snapshot)?, snapshot)
-}
-
-fn manifest_by(
-    reader: &dyn SnapshotReader,
-    snapshot: &SnapshotId,
-) -> anyhow::Result<(Manifest, String)> {
-    let path = SnapshotPath::from(MANIFEST_PATH);
-    let entry = reader
-        .entry(&path)?
-        .with_context(|| format!("snapshot {} holds no manifest", snapshot.0))?;
-    if MANIFEST_BYTES_MAX < entry.size {
-        bail!(
-            "the manifest in snapshot {} has {} bytes, which is too much",
-            snapshot.0,
-            entry.size
-        );
-    }
-    let mut bytes = Hashing::new(Vec::new());
-    reader.read(
-        &entry,
-        &mut bytes,
-        &tokio_util::sync::CancellationToken::new(),
-    )?;
-    let (bytes, sha256) = bytes.into_parts();
-    let manifest: Manifest = serde_json::from_slice(&bytes)
-        .with_context(|| format!("the manifest in snapshot {} cannot be read", snapshot.0))?;
-    if manifest.format != MANIFEST_FORMAT {
-        bail!(
-            "the manifest in snapshot {} is of format {}, and this server knows {MANIFEST_FORMAT}: use a newer one",
-            snapshot.0,
-            manifest.format
-        );
-    }
-    Ok((manifest, sha256))
-}
-
-/// The manifest of a point, which must be the one that was stored.
-pub(super) fn manifest_of(
-    repository: &dyn Repository,
-    point: &RestorePoint,
-) -> anyhow::Result<Manifest> {
-    let (manifest, sha256) = manifest_in(repository, &snapshot_id(&point.manifest_snapshot))?;
-    if !point.manifest_sha256.is_empty() && point.manifest_sha256 != sha256 {
-        let name = point.resource_name();
-        return Err(RepositoryError::Damaged {
-            what: format!("the manifest of {name} is not the one that was stored"),
-        }
-        .into());
-    }
-    Ok(manifest)
-}
-
 /// What of a point need not be read again.
 pub(super) fn parent_of(
     repository: &dyn Repository,
     point: &RestorePoint,
+    beside: &Path,
 ) -> anyhow::Result<Parent> {
-    let mut files = manifest_of(repository, point)?.files;
-    files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(Parent {
         snapshot: snapshot_id(&point.snapshot),
-        files: Arc::new(files),
+        files: Arc::new(manifest_of(repository, point, beside)?),
     })
 }
 
-/// Reads the manifest and every dump of a point, and compares.
+/// Reads the manifest to its end, and every dump of a point, and compares.
 pub(super) fn read_back(
     repository: &dyn Repository,
     point: &RestorePoint,
     manifest: &Manifest,
+    beside: &Path,
     hand: &Hand,
 ) -> anyhow::Result<ReadBack> {
     let id = snapshot_id(&point.manifest_snapshot);
-    let (found, sha256) = manifest_by(&*repository.open_anew(&id)?, &id)?;
-    if sha256 != point.manifest_sha256 || found != *manifest {
+    let found = manifest_by(&*repository.open_anew(&id)?, &id, Some(beside))?;
+    let counts = (signed(found.totals.files), signed(found.totals.bytes));
+    if found.sha256 != point.manifest_sha256
+        || found.manifest != *manifest
+        || counts != (point.files, point.source_bytes)
+    {
         return Ok(ReadBack::Differs("its manifest".to_owned()));
     }
     let reader = repository.open_anew(&snapshot_id(&point.snapshot))?;
@@ -148,13 +80,15 @@ pub(super) fn read_back(
 pub(super) fn differing(
     repository: &dyn Repository,
     point: &RestorePoint,
+    beside: &Path,
     hand: &Hand,
 ) -> anyhow::Result<(Vec<FileError>, Progress)> {
-    let manifest = manifest_of(repository, point)?;
+    let stored = manifest_of(repository, point, beside)?;
     let reader = repository.open_anew(&snapshot_id(&point.snapshot))?;
     let (mut done, mut differing) = (Progress::default(), Vec::new());
-    for file in &manifest.files {
-        let what = differs(&*reader, file, &mut io::sink(), hand, &mut done)?;
+    for file in stored.files()? {
+        let file = file?;
+        let what = differs(&*reader, &file, &mut io::sink(), hand, &mut done)?;
         differing.extend(what.map(|message| FileError {
             path: file.path.clone(),
             message,
@@ -259,8 +193,7 @@ impl<W: Write> Write for Told<'_, W> {
 
 /// The SHA-256 of what is at hand.
 pub(super) fn hash_of(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// Writes on, and hashes what passes.
@@ -279,19 +212,13 @@ impl<W: Write> Hashing<W> {
         }
     }
 
-    fn finish(self) -> String {
-        self.into_parts().1
-    }
-
     pub(super) fn into_parts(self) -> (W, String) {
         let (into, sha256, _) = self.into_all();
         (into, sha256)
     }
 
     pub(super) fn into_all(self) -> (W, String, u64) {
-        let digest = self.hash.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        (self.into, sha256, self.bytes)
+        (self.into, hex(&self.hash.finalize()), self.bytes)
     }
 }
 

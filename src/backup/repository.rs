@@ -10,6 +10,7 @@ use super::{full::signed, marker::word_of};
 use crate::domain::backup::{
     figures::RepositoryUsage,
     manifest::{FileError, FileRecord, SnapshotPath},
+    table::Table,
 };
 
 /// How a caller stops an operation, and hears how far it is.
@@ -93,7 +94,7 @@ pub struct Job {
     pub tags: Vec<String>,
     pub sources: Vec<Source>,
     /// The snapshot whose unchanged files (same path, size, mtime, ctime, inode) need not be read again, and the hash
-    /// of each of its files, by path. A file that is unchanged and has no hash here is read.
+    /// of each of its files. A file that is unchanged and has no hash here is read.
     pub parent: Option<Parent>,
 }
 
@@ -101,8 +102,25 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub struct Parent {
     pub snapshot: SnapshotId,
-    /// Sorted by path.
-    pub files: Arc<Vec<FileRecord>>,
+    pub files: Arc<dyn Records>,
+}
+
+/// Records of files, one after another; none follows one that cannot be read.
+pub type EachRecord<'a> = Box<dyn Iterator<Item = anyhow::Result<FileRecord>> + 'a>;
+
+/// Records of files, to be gone through as often as is wanted.
+pub trait Records: std::fmt::Debug + Send + Sync {
+    /// Each record, in the order of a walk.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    fn all(&self) -> anyhow::Result<EachRecord<'_>>;
+}
+
+impl Records for Table {
+    fn all(&self) -> anyhow::Result<EachRecord<'_>> {
+        Ok(Box::new(self.records().map(Ok)))
+    }
 }
 
 /// A file or directory of the disk, and where it goes in the snapshot.
@@ -141,9 +159,9 @@ impl Source {
 #[derive(Clone, Debug)]
 pub struct Archived {
     pub snapshot: SnapshotId,
-    /// Every regular file with size, mtime and SHA-256, by path: hashed in the archive's own reads, or carried forward
-    /// from the parent.
-    pub files: Vec<FileRecord>,
+    /// Every regular file with size, mtime and SHA-256, in the order of a walk: hashed in the archive's own reads, or
+    /// carried forward from the parent.
+    pub files: Table,
     /// What could not be read.
     pub errors: Vec<FileError>,
     pub new_files: u64,
@@ -325,8 +343,8 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
 
 /// Reads one snapshot.
 pub trait SnapshotReader: Send + Sync {
-    /// Every entry, directories before what is in them, and each directory that cannot be read. `each` may stop it by
-    /// an error.
+    /// Every entry, directories before what is in them, names in the order of their bytes, and each directory that cannot
+    /// be read. `each` may stop it by an error.
     fn walk(&self, each: &mut dyn FnMut(Met) -> Result<()>) -> Result<()>;
 
     /// As [`Self::walk`]; the first directory that cannot be read is an error.

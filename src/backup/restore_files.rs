@@ -3,6 +3,7 @@
 
 mod beneath;
 mod files;
+mod lost;
 mod marks;
 mod sparse;
 mod tally;
@@ -17,12 +18,15 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, linkat, symlinkat};
 
 pub(super) use self::beneath::{Beneath, parts};
-use self::files::{Files, Task, is_of_one};
 pub use self::tally::{Restored, Tally};
+use self::{
+    files::{Files, Task, is_of_one},
+    lost::{Lost, pass},
+};
 use super::{
     configuration,
-    read_back::named,
-    repository::{Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
+    manifests::{Beside, Stored},
+    repository::{EachRecord, Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
     restore_plan::is_occupied,
     work::make_directory,
 };
@@ -58,20 +62,19 @@ pub(super) fn fresh(directory: &Path) -> anyhow::Result<Beneath> {
 /// What is not about single entries: those are in the answer.
 pub(super) fn restore(
     reader: &dyn SnapshotReader,
-    manifest: &Manifest,
+    stored: &Stored,
     wanted: Wanted<'_>,
     into: &Beneath,
     hand: &Hand,
 ) -> anyhow::Result<Restored> {
+    let is_wanted = |file: &anyhow::Result<FileRecord>| match file {
+        Ok(file) => wanted.has_file(file),
+        Err(_) => true,
+    };
     let mut walk = Walk {
         wanted,
-        records: manifest
-            .files
-            .iter()
-            .filter(|file| wanted.has_file(file))
-            .map(|file| (&file.path, file))
-            .collect(),
-        own: own_roots(manifest),
+        records: Beside::new(Box::new(stored.files()?.filter(is_wanted))),
+        own: own_roots(&stored.manifest),
         into,
         restored: Restored::default(),
         directories: Vec::new(),
@@ -94,6 +97,7 @@ pub(super) fn restore(
     }
     files.broken()?;
     walked?;
+    walk.pass_the_rest()?;
     walk.name_lost();
     walk.join_names(&files)?;
     walk.make_links()?;
@@ -142,31 +146,35 @@ pub(super) fn own_roots(manifest: &Manifest) -> Vec<SnapshotPath> {
 struct Walk<'a> {
     wanted: Wanted<'a>,
     /// Files that are wanted and were not met yet.
-    records: HashMap<&'a SnapshotPath, &'a FileRecord>,
+    records: Beside<EachRecord<'a>>,
     own: Vec<SnapshotPath>,
     into: &'a Beneath,
     restored: Restored,
     directories: Vec<Entry>,
     links: Vec<Entry>,
     /// Files of several names, by what tells them apart.
-    first_names: HashMap<Shared<'a>, SnapshotPath>,
-    more_names: Vec<(Task<'a>, SnapshotPath)>,
-    /// Directories that cannot be read, and why.
-    lost: Vec<(SnapshotPath, String)>,
+    first_names: HashMap<Shared, SnapshotPath>,
+    more_names: Vec<(Task, SnapshotPath)>,
+    /// Directories that cannot be read, in the order of the walk.
+    lost: Vec<Lost>,
 }
 
 /// Device, inode and SHA-256: a number that was given anew is no other name of the same file.
-type Shared<'a> = (u64, u64, &'a str);
+type Shared = (u64, u64, String);
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn meet(
         &mut self,
         met: Met,
-        send: &mut dyn FnMut(Task<'a>) -> Result<(), RepositoryError>,
+        send: &mut dyn FnMut(Task) -> Result<(), RepositoryError>,
     ) -> Result<(), RepositoryError> {
         let entry = match met {
             Met::Damaged(path, what) => {
-                self.lost.push((path, what));
+                self.lost.push(Lost {
+                    path,
+                    what,
+                    files: 0,
+                });
                 return Ok(());
             }
             Met::Entry(entry) => entry,
@@ -174,7 +182,7 @@ impl<'a> Walk<'a> {
         let taken = self.restored.directories + self.links.len() as u64;
         let wanted = self.wanted.has(&entry.path, taken);
         match entry.kind {
-            EntryKind::File => match self.records.remove(&entry.path) {
+            EntryKind::File => match self.record_of(&entry.path)? {
                 Some(record) => return self.meet_file(entry, record, send),
                 None if wanted && matches!(self.wanted, Wanted::Beginning(_)) => {
                     let line = format!("{}: it is not in the manifest", entry.path);
@@ -193,8 +201,8 @@ impl<'a> Walk<'a> {
     fn meet_file(
         &mut self,
         entry: Entry,
-        record: &'a FileRecord,
-        send: &mut dyn FnMut(Task<'a>) -> Result<(), RepositoryError>,
+        record: FileRecord,
+        send: &mut dyn FnMut(Task) -> Result<(), RepositoryError>,
     ) -> Result<(), RepositoryError> {
         let task = Task {
             owned: self.is_owned(&entry.path),
@@ -202,7 +210,7 @@ impl<'a> Walk<'a> {
             record,
         };
         if let Some((device, inode)) = task.entry.shared {
-            let key = (device, inode, record.sha256.as_str());
+            let key = (device, inode, task.record.sha256.clone());
             match self.first_names.get(&key) {
                 Some(first) => {
                     self.more_names.push((task, first.clone()));
@@ -244,42 +252,33 @@ impl<'a> Walk<'a> {
         self.restored.left_out.add(line);
     }
 
-    /// Names what was not met: below a directory that cannot be read, that one stands for all in it.
+    /// What the manifest says of a file that was met. Those before it that were not are named.
+    fn record_of(&mut self, path: &SnapshotPath) -> Result<Option<FileRecord>, RepositoryError> {
+        let (lost, restored) = (&mut self.lost, &mut self.restored);
+        self.records
+            .meet(path, |record| pass(&record.path, lost, restored))
+    }
+
+    /// Names what is left once nothing more is met.
+    fn pass_the_rest(&mut self) -> Result<(), RepositoryError> {
+        let (lost, restored) = (&mut self.lost, &mut self.restored);
+        self.records
+            .rest(|record| pass(&record.path, lost, restored))
+    }
+
+    /// Names directories that cannot be read: each stands for all that is in it.
     fn name_lost(&mut self) {
-        let lost = std::mem::take(&mut self.lost);
-        let numbers: HashMap<&[u8], usize> = lost
-            .iter()
-            .enumerate()
-            .map(|(number, (directory, _))| (directory.as_bytes(), number))
-            .collect();
-        let mut counts = vec![0_u64; lost.len()];
-        let mut missing: Vec<&SnapshotPath> = self.records.keys().copied().collect();
-        missing.sort();
-        for path in missing {
-            let bytes = path.as_bytes();
-            let ends = (0..bytes.len()).filter(|at| bytes[*at] == b'/');
-            let mut above = ends.filter_map(|end| numbers.get(&bytes[..end]));
-            match above.next() {
-                Some(number) => counts[*number] += 1,
-                None => self.restored.damaged.add(format!(
-                    "{path}: it is in the manifest, and not in the snapshot"
-                )),
-            }
-        }
-        for ((path, what), count) in lost.iter().zip(counts) {
+        for lost in std::mem::take(&mut self.lost) {
+            let path = &lost.path;
             let is_wanted = match self.wanted {
                 Wanted::Beginning(paths) => {
                     path.begins_with_any(paths) || paths.iter().any(|wanted| path.contains(wanted))
                 }
                 Wanted::Sample(..) => true,
             };
-            if !is_wanted {
-                continue;
+            if is_wanted {
+                lost.name(&mut self.restored);
             }
-            let what = named(path, what);
-            let line = format!("{what}: the directory is lost, and {count} files in it");
-            self.restored.damaged.add(line);
-            self.restored.damaged.count += count.saturating_sub(1);
         }
     }
 
@@ -294,7 +293,7 @@ impl<'a> Walk<'a> {
                 self.restored.unset.add(line);
                 continue;
             }
-            files.count_one(task.record);
+            files.count_one(task.record.size);
         }
         files.broken()
     }

@@ -14,14 +14,19 @@ use uuid::Uuid;
 use super::{
     Backups,
     full::signed,
+    manifests::manifest_of,
     places::{Place, free_at},
-    read_back::{self, hash_of},
+    read_back::hash_of,
     work::{asked, blocking},
 };
 use crate::{
     domain::{
         Caller,
-        backup::{figures::DrillSpeed, manifest::SnapshotPath, point::RestorePoint},
+        backup::{
+            figures::DrillSpeed,
+            manifest::{SnapshotPath, Totals},
+            point::RestorePoint,
+        },
     },
     error::{Error, Reason, Result},
 };
@@ -84,8 +89,8 @@ impl Backups {
         let there = self.look_at(&directory).await?;
         let paths = read_paths(&wish.paths)?;
         check_database(&wish.new_database, self.store().kind())?;
-        let (files, bytes) = self.count_chosen(&point, &paths).await?;
-        let (files, bytes) = (signed(files), signed(bytes));
+        let chosen = self.count_chosen(&point, &paths).await?;
+        let (files, bytes) = (signed(chosen.files), signed(chosen.bytes));
         let free = there.free;
         let mut conflicts = Vec::new();
         if there.is_occupied {
@@ -160,11 +165,7 @@ impl Backups {
     }
 
     /// Counts what of a point would come back: files, and their bytes.
-    async fn count_chosen(
-        &self,
-        point: &RestorePoint,
-        paths: &[SnapshotPath],
-    ) -> Result<(u64, u64)> {
+    async fn count_chosen(&self, point: &RestorePoint, paths: &[SnapshotPath]) -> Result<Totals> {
         let Some(place) = Place::of(point.kind) else {
             let name = point.resource_name();
             let message = format!(
@@ -178,16 +179,11 @@ impl Backups {
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
         let repository = self.repository(place, &cancel).await.map_err(away)?;
         let turn = self.inner.turns.plans.enter().await?;
-        let (wanted, paths) = (point.clone(), paths.to_vec());
+        let (wanted, paths, beside) = (point.clone(), paths.to_vec(), self.beside());
         let counted = blocking("manifest", move || {
             // Until it has been read, whether anybody still waits for it or not.
             let _turn = turn;
-            let manifest = read_back::manifest_of(&*repository, &wanted)?;
-            let files = manifest.files.iter();
-            let chosen = files.filter(|file| file.path.begins_with_any(&paths));
-            Ok(chosen.fold((0, 0), |(files, bytes), file| {
-                (files + 1, bytes + file.size)
-            }))
+            manifest_of(&*repository, &wanted, &beside)?.count(&paths)
         });
         counted.await.and_then(|counted| counted).map_err(away)
     }

@@ -7,8 +7,8 @@ use super::{
     Backups, Made,
     found::Found,
     full::{signed, snapshot_id},
+    manifests::manifest_of,
     places::Place,
-    read_back,
     restore_files::{Wanted, restore},
     restore_place::Unfinished,
     restore_plan::{RestorePlan, is_occupied},
@@ -60,14 +60,15 @@ impl Backups {
         });
         let (unfinished, into) = begun.await??;
         let (of, wanted, chosen) = (repository.clone(), point.clone(), plan.clone());
+        let beside = self.beside();
         let total = point.source_bytes.max(0).unsigned_abs();
         let restored = job
             .step("restore", total, move |hand| {
-                let manifest = read_back::manifest_of(&*of, &wanted)?;
+                let stored = manifest_of(&*of, &wanted, &beside)?;
                 let reader = of.open(&snapshot_id(&wanted.snapshot))?;
                 let wanted = Wanted::Beginning(&chosen.paths);
-                let restored = restore(&*reader, &manifest, wanted, &into, hand)?;
-                Ok((manifest, restored))
+                let restored = restore(&*reader, &stored, wanted, &into, hand)?;
+                Ok((stored.manifest, restored))
             })
             .await;
         let (manifest, restored) = match restored {

@@ -1,44 +1,63 @@
 //! Which files a drill restores: every dump, and of the others the newest, the oldest, the largest, and some that differ
 //! from drill to drill.
 
+use std::collections::BinaryHeap;
+
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::domain::backup::manifest::{FileRecord, Manifest};
+use super::manifests::Stored;
+use crate::domain::backup::manifest::{FileRecord, SnapshotPath};
 
 /// Files besides dumps, and their bytes.
 const SAMPLES: usize = 24;
 const SAMPLE_BYTES: u64 = 1 << 30;
 
-/// The files to restore, each once. Which are drawn depends on the point alone, so a drill can be repeated.
-pub(super) fn samples(manifest: &Manifest, seed: Uuid) -> Vec<&FileRecord> {
-    let is_dump = |file: &&FileRecord| {
-        manifest.sources.iter().any(|source| {
-            source
-                .dump
-                .as_ref()
-                .is_some_and(|dump| dump.path == file.path)
-        })
-    };
-    let (dumps, others): (Vec<&FileRecord>, Vec<&FileRecord>) =
-        manifest.files.iter().partition(is_dump);
-    let mut chosen = dumps;
-    let newest = others.iter().max_by_key(|file| file.mtime);
-    let oldest = others.iter().min_by_key(|file| file.mtime);
-    let largest = others.iter().max_by_key(|file| file.size);
-    let mut bytes = 0;
-    let mut drawn: Vec<(Vec<u8>, &FileRecord)> = others
-        .iter()
-        .map(|file| (rank(seed, file), *file))
-        .collect();
-    let count = SAMPLES.min(drawn.len());
-    if 0 < count {
-        drawn.select_nth_unstable_by(count - 1, |one, other| one.0.cmp(&other.0));
+/// Files that are told apart by what they have most of.
+#[derive(Default)]
+struct Extremes {
+    newest: Option<FileRecord>,
+    oldest: Option<FileRecord>,
+    largest: Option<FileRecord>,
+}
+
+/// A file that is drawn where few have a lower rank.
+struct Drawn {
+    rank: Vec<u8>,
+    file: FileRecord,
+}
+
+/// Chooses the files to restore, each once. Which are drawn depends on the point alone, so a drill can be repeated.
+///
+/// # Errors
+/// Where the manifest cannot be gone through.
+pub(super) fn samples(stored: &Stored, seed: Uuid) -> anyhow::Result<Vec<FileRecord>> {
+    let sources = stored.manifest.sources.iter();
+    let dumps = sources.filter_map(|source| source.dump.as_ref());
+    let dumps: Vec<&SnapshotPath> = dumps.map(|dump| &dump.path).collect();
+    let mut chosen = Vec::new();
+    let mut extremes = Extremes::default();
+    let mut drawn: BinaryHeap<Drawn> = BinaryHeap::new();
+    for file in stored.files()? {
+        let file = file?;
+        if dumps.contains(&&file.path) {
+            chosen.push(file);
+            continue;
+        }
+        extremes.look_at(&file);
+        let rank = rank(seed, &file);
+        if drawn.len() < SAMPLES {
+            drawn.push(Drawn { rank, file });
+        } else if let Some(mut last) = drawn.peek_mut()
+            && rank < last.rank
+        {
+            *last = Drawn { rank, file };
+        }
     }
-    let drawn = drawn.into_iter().take(count).map(|(_, file)| file);
-    let named = [newest, oldest, largest].into_iter().flatten().copied();
-    for (index, file) in named.chain(drawn).enumerate() {
-        let twice = chosen.iter().any(|known| std::ptr::eq(*known, file));
+    let drawn = drawn.into_sorted_vec().into_iter().map(|drawn| drawn.file);
+    let mut bytes = 0;
+    for (index, file) in extremes.named().chain(drawn).enumerate() {
+        let twice = chosen.iter().any(|known| known.path == file.path);
         // The named ones are taken whatever they weigh.
         if twice || (3 <= index && SAMPLE_BYTES < bytes + file.size) {
             continue;
@@ -46,8 +65,47 @@ pub(super) fn samples(manifest: &Manifest, seed: Uuid) -> Vec<&FileRecord> {
         bytes += file.size;
         chosen.push(file);
     }
-    chosen
+    Ok(chosen)
 }
+
+impl Extremes {
+    fn look_at(&mut self, file: &FileRecord) {
+        let keep = |of: &mut Option<FileRecord>, beats: fn(&FileRecord, &FileRecord) -> bool| {
+            if of.as_ref().is_none_or(|known| beats(file, known)) {
+                *of = Some(file.clone());
+            }
+        };
+        keep(&mut self.newest, |file, known| known.mtime < file.mtime);
+        keep(&mut self.oldest, |file, known| file.mtime < known.mtime);
+        keep(&mut self.largest, |file, known| known.size < file.size);
+    }
+
+    fn named(self) -> impl Iterator<Item = FileRecord> {
+        [self.newest, self.oldest, self.largest]
+            .into_iter()
+            .flatten()
+    }
+}
+
+impl Ord for Drawn {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (&self.rank, &self.file.path).cmp(&(&other.rank, &other.file.path))
+    }
+}
+
+impl PartialOrd for Drawn {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Drawn {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Drawn {}
 
 fn rank(seed: Uuid, file: &FileRecord) -> Vec<u8> {
     let mut hash = Sha256::new();

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     config::{PathsConfig, SourceConfig},
     domain::backup::{
-        manifest::{FileError, FileRecord, SnapshotPath, SourceRecord},
+        manifest::{FileError, SnapshotPath, SourceRecord},
         policy::{OWN_DATABASE, Policy},
+        table::Table,
     },
 };
 
@@ -301,9 +302,9 @@ impl Prepared {
     }
 
     /// What the manifest says of each source.
-    pub(super) fn records(&self, files: &[FileRecord]) -> Vec<SourceRecord> {
+    pub(super) fn records(&self, files: &Table) -> Vec<SourceRecord> {
         let record = |part: &Part| {
-            let own = files.iter().filter(|file| part.root.contains(&file.path));
+            let own = files.below(&part.root);
             let judged = part.judged.as_ref();
             let (count, bytes) = own.fold((0, 0), |(count, bytes), file| {
                 (count + 1, bytes + file.size)

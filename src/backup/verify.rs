@@ -291,11 +291,11 @@ impl Backups {
         point: &RestorePoint,
     ) -> anyhow::Result<Found> {
         let watch = Stopwatch::start();
-        let (of, wanted) = (repository.clone(), point.clone());
+        let (of, wanted, beside) = (repository.clone(), point.clone(), self.beside());
         let total = point.source_bytes.max(0).unsigned_abs();
         let read = job
             .step("read", total, move |hand| {
-                read_back::differing(&*of, &wanted, hand)
+                read_back::differing(&*of, &wanted, &beside, hand)
             })
             .await;
         let (names, done) = read_back::or_all(read)?;

@@ -33,7 +33,7 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
     commands::outlive_hangups(&runtime);
     runtime.block_on(async {
         if args.list {
-            let offline = app::open_offline(&wish, &ports).await?;
+            let offline = app::open_offline(&wish, &ports, None).await?;
             for found in offline.points().await? {
                 let cluster = found.cluster.as_deref().unwrap_or("-");
                 let lacks = match found.ids() {

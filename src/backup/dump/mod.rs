@@ -75,12 +75,12 @@ pub(super) async fn own(backups: &Backups, job: &Job, staging: &Path) -> anyhow:
     if !raw.facts.is_ours() {
         bail!("the dump holds no database of this server: its tables are not there");
     }
-    let references = raw.facts.references.clone();
     let path = format!("/database/{name}");
+    let (dumped, references) = raw.named(file, &path);
     Ok(Own {
         frozen_at,
         kind,
-        dumped: raw.named(file, &path),
+        dumped,
         references,
     })
 }
@@ -123,18 +123,19 @@ pub(super) async fn other(
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    Ok(raw.named(file, &format!("/sources/{name}/{last}")))
+    Ok(raw.named(file, &format!("/sources/{name}/{last}")).0)
 }
 
 impl Raw {
-    fn named(self, file: PathBuf, path: &str) -> Dumped {
+    /// The dump, and what documents refer to.
+    fn named(self, file: PathBuf, path: &str) -> (Dumped, Vec<(String, u64)>) {
         let Self {
             size,
             sha256,
             facts,
         } = self;
         let bytes = facts.references.iter().map(|(_, size)| size).sum();
-        Dumped {
+        let dumped = Dumped {
             file,
             record: DumpRecord {
                 path: SnapshotPath::from(path),
@@ -146,6 +147,7 @@ impl Raw {
                 references: facts.references.len() as u64,
                 referenced_bytes: bytes,
             },
-        }
+        };
+        (dumped, facts.references)
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::domain::backup::manifest::Manifest;
 
-/// The text for one export.
-pub(super) fn guide(manifest: &Manifest, file: &str) -> String {
+/// The text for one export; it may have the configuration file.
+pub(super) fn guide(manifest: &Manifest, has_configuration: bool, file: &str) -> String {
     let mut text = format!(
         "# Restoring {file}\n\n\
          An export of Watchbell {} (cluster {}), as of {}. It can be restored without Watchbell.\n\n\
@@ -71,11 +71,7 @@ pub(super) fn guide(manifest: &Manifest, file: &str) -> String {
              name it by `--database` (PostgreSQL). The original may still live: stop it first.\n",
         );
     }
-    if manifest
-        .files
-        .iter()
-        .any(|file| file.path.as_bytes().starts_with(b"/configuration/"))
-    {
+    if has_configuration {
         text.push_str(
             "\n`files/configuration/without-secrets.toml` is the server's configuration file of then, without secrets and \
              comments: put both back by hand.\n",

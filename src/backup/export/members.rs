@@ -13,14 +13,20 @@ use std::{
 use anyhow::bail;
 use tar::{EntryType, Header};
 
-use super::{member, write::header};
+use super::{
+    member,
+    write::{clear, header},
+};
 use crate::{
     backup::{
+        manifests::{Beside, Stored},
         read_back::differs_of,
-        repository::{Entry, EntryKind, Hand, Met, Progress, RepositoryError, SnapshotReader},
+        repository::{
+            EachRecord, Entry, EntryKind, Hand, Met, Progress, RepositoryError, SnapshotReader,
+        },
         restore_files::own_roots,
     },
-    domain::backup::manifest::{FileRecord, Manifest, SnapshotPath},
+    domain::backup::manifest::{FileRecord, SnapshotPath},
 };
 
 const NANOS: i64 = 1_000_000_000;
@@ -32,10 +38,12 @@ pub(super) struct Members<'a, W: io::Write> {
     tar: &'a mut tar::Builder<W>,
     reader: &'a dyn SnapshotReader,
     hand: &'a Hand,
-    records: HashMap<&'a SnapshotPath, &'a FileRecord>,
+    records: Beside<EachRecord<'a>>,
+    /// The first that the walk did not come to.
+    missing: Option<SnapshotPath>,
     own: Vec<SnapshotPath>,
     /// Files of several names, by device, inode and SHA-256.
-    first_names: HashMap<(u64, u64, &'a str), Vec<u8>>,
+    first_names: HashMap<(u64, u64, String), Vec<u8>>,
     done: Progress,
     /// Directories and symbolic links.
     others: u64,
@@ -45,20 +53,20 @@ impl<'a, W: io::Write> Members<'a, W> {
     pub(super) fn new(
         tar: &'a mut tar::Builder<W>,
         reader: &'a dyn SnapshotReader,
-        manifest: &'a Manifest,
+        stored: &'a Stored,
         hand: &'a Hand,
-    ) -> Self {
-        let records = manifest.files.iter().map(|file| (&file.path, file));
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             tar,
             reader,
             hand,
-            records: records.collect(),
-            own: own_roots(manifest),
+            records: Beside::new(Box::new(clear(stored)?)),
+            missing: None,
+            own: own_roots(&stored.manifest),
             first_names: HashMap::new(),
             done: Progress::default(),
             others: 0,
-        }
+        })
     }
 
     /// Appends everything; says how many directories and links there are.
@@ -78,7 +86,9 @@ impl<'a, W: io::Write> Members<'a, W> {
             return Err(error);
         }
         walked?;
-        match self.records.keys().min() {
+        let missing = &mut self.missing;
+        self.records.rest(|record| note(missing, &record.path))?;
+        match self.missing {
             None => Ok(self.others),
             Some(path) => Err(RepositoryError::Damaged {
                 what: format!("{path}: it is in the manifest, and not in the snapshot"),
@@ -92,11 +102,15 @@ impl<'a, W: io::Write> Members<'a, W> {
             return Err(RepositoryError::Cancelled.into());
         }
         match &entry.kind {
-            EntryKind::File => match self.records.remove(&entry.path) {
-                Some(record) => self.append_file(entry, record),
-                // What could not be read whole; the manifest names it.
-                None => Ok(()),
-            },
+            EntryKind::File => {
+                let missing = &mut self.missing;
+                let passed = |record: &FileRecord| note(missing, &record.path);
+                match self.records.meet(&entry.path, passed)? {
+                    Some(record) => self.append_file(entry, &record),
+                    // What could not be read whole; the manifest names it.
+                    None => Ok(()),
+                }
+            }
             EntryKind::Directory => {
                 let mut header = self.header_of(entry, 0)?;
                 header.set_entry_type(EntryType::Directory);
@@ -117,10 +131,10 @@ impl<'a, W: io::Write> Members<'a, W> {
         }
     }
 
-    fn append_file(&mut self, entry: &Entry, record: &'a FileRecord) -> anyhow::Result<()> {
+    fn append_file(&mut self, entry: &Entry, record: &FileRecord) -> anyhow::Result<()> {
         let name = member(&entry.path);
         if let Some((device, inode)) = entry.shared {
-            let key = (device, inode, record.sha256.as_str());
+            let key = (device, inode, record.sha256.clone());
             if let Some(first) = self.first_names.get(&key).cloned() {
                 let mut header = self.plain_header_of(entry, 0);
                 header.set_entry_type(EntryType::Link);
@@ -223,6 +237,10 @@ impl<'a, W: io::Write> Members<'a, W> {
     fn is_own(&self, path: &SnapshotPath) -> bool {
         self.own.iter().any(|root| root.contains(path))
     }
+}
+
+fn note(missing: &mut Option<SnapshotPath>, path: &SnapshotPath) {
+    missing.get_or_insert_with(|| path.clone());
 }
 
 /// Seconds since the Unix epoch, with what is behind the point.

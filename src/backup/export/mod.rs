@@ -47,6 +47,12 @@ fn member(path: &SnapshotPath) -> Vec<u8> {
     }
 }
 
+/// The path in a snapshot of what lies there in an export: what [`member`] makes of it.
+fn path_of(member: &[u8]) -> SnapshotPath {
+    let relative = member.strip_prefix(b"files/").unwrap_or(member);
+    SnapshotPath([b"/", relative].concat())
+}
+
 /// A line of `SHA256SUMS`, as sha256sum reads it: a name with a backslash or line end is escaped, and the line says so.
 fn sum_line(sha256: &str, name: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(name.len() + 70);
@@ -85,6 +91,20 @@ mod tests {
             "",
         ] {
             assert!(!is_export_name(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn where_a_path_lies_says_which_one_it_is() {
+        for path in [
+            "/database",
+            "/database/a",
+            "/databases",
+            "/files/database",
+            "/files/files/a",
+        ] {
+            let path = SnapshotPath::from(path);
+            assert_eq!(path_of(&member(&path)), path);
         }
     }
 

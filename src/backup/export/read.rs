@@ -1,9 +1,10 @@
 //! Reading an export: every member, every hash, and nothing that does not belong there.
 
 use std::{
-    collections::HashMap,
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufRead as _, BufReader, Read},
     path::Path,
 };
 
@@ -11,17 +12,21 @@ use anyhow::{Context as _, bail};
 use tar::EntryType;
 use tokio_util::sync::CancellationToken;
 
-use super::{GUIDE, MANIFEST, SUMS, member};
+use super::{GUIDE, MANIFEST, SUMS, member, path_of, sum_line};
 use crate::{
     backup::{
         child::Stopped,
-        read_back::{Hashing, hash_of},
+        manifests::{Beside, Files, Stored, manifest_from},
+        read_back::Hashing,
     },
-    domain::backup::manifest::{FileRecord, MANIFEST_FORMAT, Manifest},
+    domain::backup::{
+        manifest::{FileRecord, SnapshotPath},
+        table::in_order_of_a_walk,
+    },
 };
 
-/// Bytes of the members that describe the others.
-const DESCRIBING_MAX: u64 = 4 << 30;
+/// Bytes of a line of the sums: of a path that is longer, more follows as if it were another.
+const LINE_MAX: u64 = 64 << 10;
 /// Findings that are told.
 const TOLD: usize = 1000;
 
@@ -104,7 +109,7 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
         }
         let mut entry = entry.context("it is cut off, or damaged")?;
         let name = entry.path_bytes().into_owned();
-        let shown = String::from_utf8_lossy(&name).escape_debug().to_string();
+        let shown = shown(&name);
         match (entry.header().entry_type(), &mut wanted) {
             (EntryType::Regular, _) => {}
             (EntryType::Directory | EntryType::Symlink, Some(_)) => {
@@ -114,8 +119,9 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
             (EntryType::Link, Some(wanted)) => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 verified.files += 1;
-                if let Err(what) = is_other_name(wanted, &name, &target) {
-                    verified.find(format!("{shown} {what}"));
+                match wanted.meet(&name, &mut verified)? {
+                    Some(record) => wanted.names.push((record, path_of(&target))),
+                    None => verified.find(not_wanted(&shown)),
                 }
                 continue;
             }
@@ -128,26 +134,21 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
         match (name.as_slice(), &mut wanted) {
             (b"RESTORE.md", None) => described.guide = Some(hash(&mut entry, cancel)?.0),
             (b"manifest.json", None) => {
-                let (manifest, sha256) = manifest(&mut entry, size)?;
-                described.manifest = Some(sha256);
-                verified.frozen_at = Some(manifest.frozen_at);
-                let records = manifest.files.into_iter();
-                wanted = Some(
-                    records
-                        .map(|file| (member(&file.path), (file, State::Missing)))
-                        .collect(),
-                );
+                let stored = manifest_from(&mut entry, size, path.parent())
+                    .context("its manifest cannot be read")?;
+                described.manifest = Some(stored.sha256.clone());
+                verified.frozen_at = Some(stored.manifest.frozen_at);
+                wanted = Some(Wanted::of(stored)?);
             }
             (b"SHA256SUMS", Some(_)) if described.sums.is_none() => {
-                described.sums = Some(small(&mut entry, size)?);
+                described.sums = Some(described.look_at_sums(&mut entry)?);
             }
             (_, None) => bail!("{shown} comes before {MANIFEST}"),
             (name, Some(wanted)) => {
-                let Some((record, state @ State::Missing)) = wanted.get_mut(name) else {
-                    verified.find(format!("{shown} is not in the manifest, or there twice"));
+                let Some(record) = wanted.meet(name, &mut verified)? else {
+                    verified.find(not_wanted(&shown));
                     continue;
                 };
-                *state = State::There;
                 if size != record.size {
                     verified.find(format!(
                         "{shown} has {size} bytes; the manifest says {}",
@@ -167,46 +168,77 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
             }
         }
     }
-    let Some(left) = wanted else {
+    let Some(wanted) = wanted else {
         bail!("{MANIFEST} is not in it")
     };
-    let missing = left
-        .into_iter()
-        .filter(|(_, (_, state))| *state == State::Missing);
-    for (name, _) in missing {
-        verified.find(format!(
-            "{} is missing",
-            String::from_utf8_lossy(&name).escape_debug()
-        ));
-    }
+    wanted.end(&mut verified)?;
     described.compare(&mut verified);
     Ok(verified)
 }
 
-/// Files of the manifest by their members' names.
-type Wanted = HashMap<Vec<u8>, (FileRecord, State)>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Missing,
-    There,
+fn not_wanted(shown: &str) -> String {
+    format!("{shown} is not in the manifest, or there twice, or out of order")
 }
 
-/// That a member is a further name of a file that came before it, which is to have the same content.
-fn is_other_name(wanted: &mut Wanted, name: &[u8], target: &[u8]) -> Result<(), String> {
-    let Some((first, State::There)) = wanted.get(target) else {
-        return Err("is a further name of what did not come before it".to_owned());
-    };
-    let (size, sha256) = (first.size, first.sha256.clone());
-    match wanted.get_mut(name) {
-        Some((record, state @ State::Missing)) => {
-            *state = State::There;
-            match (record.size, &record.sha256) == (size, &sha256) {
-                true => Ok(()),
-                false => Err("is another name of a file with another content".to_owned()),
+/// A member's name, for people.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
+
+/// Files of the manifest that are to come: members are in the same order.
+struct Wanted {
+    stored: Stored,
+    files: Beside<Files>,
+    /// Further names of files, each with the path of the file whose name it is.
+    names: Vec<(FileRecord, SnapshotPath)>,
+}
+
+impl Wanted {
+    fn of(stored: Stored) -> anyhow::Result<Self> {
+        Ok(Self {
+            files: Beside::new(stored.files()?),
+            stored,
+            names: Vec::new(),
+        })
+    }
+
+    /// What the manifest says of a member. Those before it that did not come are missing.
+    fn meet(&mut self, name: &[u8], verified: &mut Verified) -> anyhow::Result<Option<FileRecord>> {
+        let missing = |record: &FileRecord| verified.find_missing(record);
+        Ok(self.files.meet(&path_of(name), missing)?)
+    }
+
+    fn end(mut self, verified: &mut Verified) -> anyhow::Result<()> {
+        self.files
+            .rest(|record: &FileRecord| verified.find_missing(record))?;
+        let targets: HashSet<&SnapshotPath> = self.names.iter().map(|(_, target)| target).collect();
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let mut found = HashMap::new();
+        for file in self.stored.files()? {
+            let file = file?;
+            if targets.contains(&file.path) {
+                found.insert(file.path, (file.size, file.sha256));
             }
         }
-        _ => Err("is not in the manifest, or there twice".to_owned()),
+        for (record, target) in &self.names {
+            let name = shown(&member(&record.path));
+            let comes_before =
+                in_order_of_a_walk(target.as_bytes(), record.path.as_bytes()) == Ordering::Less;
+            match found.get(target).filter(|_| comes_before) {
+                None => verified.find(format!(
+                    "{name} is a further name of what did not come before it"
+                )),
+                Some((size, sha256)) if (*size, sha256) != (record.size, &record.sha256) => {
+                    verified.find(format!(
+                        "{name} is another name of a file with another content"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -216,6 +248,10 @@ impl Verified {
             self.findings.push(what);
         }
     }
+
+    fn find_missing(&mut self, record: &FileRecord) {
+        self.find(format!("{} is missing", shown(&member(&record.path))));
+    }
 }
 
 /// What describes the others.
@@ -223,51 +259,53 @@ impl Verified {
 struct Described {
     guide: Option<String>,
     manifest: Option<String>,
-    sums: Option<Vec<u8>>,
+    /// Whether the sums have the right lines of the guide and of the manifest.
+    sums: Option<[bool; 2]>,
 }
 
 impl Described {
+    /// Names and hashes of what comes before the sums.
+    fn both(&self) -> [(&'static str, &Option<String>); 2] {
+        [(GUIDE, &self.guide), (MANIFEST, &self.manifest)]
+    }
+
+    fn look_at_sums(&self, entry: &mut impl Read) -> anyhow::Result<[bool; 2]> {
+        let lines = self.both().map(|(name, sha256)| {
+            let sha256 = sha256.as_deref().unwrap_or_default();
+            sum_line(sha256, name.as_bytes())
+        });
+        let mut found = [false; 2];
+        let mut from = BufReader::new(entry);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let count = from
+                .by_ref()
+                .take(LINE_MAX)
+                .read_until(b'\n', &mut line)
+                .context("it is cut off, or damaged")?;
+            if count == 0 {
+                return Ok(found);
+            }
+            for (found, wanted) in found.iter_mut().zip(&lines) {
+                *found |= line == *wanted;
+            }
+        }
+    }
+
     fn compare(&self, verified: &mut Verified) {
-        let Some(sums) = &self.sums else {
+        let Some(sums) = self.sums else {
             verified.find(format!("{SUMS} is missing"));
             return;
         };
-        for (name, sha256) in [(GUIDE, &self.guide), (MANIFEST, &self.manifest)] {
-            let Some(sha256) = sha256 else {
+        for ((name, sha256), is_right) in self.both().into_iter().zip(sums) {
+            if sha256.is_none() {
                 verified.find(format!("{name} is missing"));
-                continue;
-            };
-            let line = super::sum_line(sha256, name.as_bytes());
-            if !sums.windows(line.len()).any(|window| window == line) {
+            } else if !is_right {
                 verified.find(format!("{SUMS} says another SHA-256 of {name}"));
             }
         }
     }
-}
-
-fn manifest(entry: &mut impl Read, size: u64) -> anyhow::Result<(Manifest, String)> {
-    let bytes = small(entry, size)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).context("its manifest cannot be read")?;
-    if manifest.format != MANIFEST_FORMAT {
-        bail!(
-            "its manifest is of format {}; this program knows {MANIFEST_FORMAT}",
-            manifest.format
-        );
-    }
-    Ok((manifest, hash_of(&bytes)))
-}
-
-fn small(entry: &mut impl Read, size: u64) -> anyhow::Result<Vec<u8>> {
-    if DESCRIBING_MAX < size {
-        bail!("a member that describes the others has {size} bytes, which is too much");
-    }
-    let mut bytes = Vec::new();
-    entry
-        .take(size)
-        .read_to_end(&mut bytes)
-        .context("it is cut off, or damaged")?;
-    Ok(bytes)
 }
 
 fn hash(entry: &mut impl Read, cancel: &CancellationToken) -> anyhow::Result<(String, u64)> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -15,11 +15,13 @@ use super::{
 };
 use crate::{
     backup::{
+        configuration,
+        manifests::{Stored, Written},
         read_back::{Hashing, hash_of},
         repository::{Hand, SnapshotReader},
         work::{make_directory, new_file},
     },
-    domain::backup::manifest::Manifest,
+    domain::backup::manifest::{FileRecord, MANIFEST_FORMAT, Manifest},
 };
 
 /// Speed before size: what is in the repository is there for the long run.
@@ -41,13 +43,13 @@ pub struct Exported {
 pub fn write(
     directory: &Path,
     reader: &dyn SnapshotReader,
-    manifest: &Manifest,
+    stored: &Stored,
     hand: &Hand,
 ) -> anyhow::Result<Exported> {
     make_directory(directory)?;
-    let name = free_name(directory, manifest)?;
+    let name = free_name(directory, &stored.manifest)?;
     let partial = Partial(directory.join(format!("{name}.partial")));
-    let (sha256, bytes, others) = pack(&partial.0, &name, reader, manifest, hand)
+    let (sha256, bytes, others) = pack(&partial.0, &name, reader, stored, hand)
         .with_context(|| format!("could not write the export {name}"))?;
     verify_with(&partial.0, others, &hand.cancel)
         .context("the export that was written does not read well")?;
@@ -99,32 +101,98 @@ fn pack(
     path: &Path,
     name: &str,
     reader: &dyn SnapshotReader,
-    manifest: &Manifest,
+    stored: &Stored,
     hand: &Hand,
 ) -> anyhow::Result<(String, u64, u64)> {
     drop(fs::remove_file(path));
     let file = new_file(path)?;
     let hashed = Hashing::new(BufWriter::with_capacity(256 << 10, file));
     let mut tar = tar::Builder::new(zstd::Encoder::new(hashed, LEVEL)?);
-    let described = serde_json::to_vec(manifest)?;
-    let guide = guide(manifest, name).into_bytes();
-    let mut sums = Vec::new();
-    for (name, bytes) in [(GUIDE, &guide), (MANIFEST, &described)] {
-        sums.extend(sum_line(&hash_of(bytes), name.as_bytes()));
+    let manifest = Manifest {
+        format: MANIFEST_FORMAT,
+        ..stored.manifest.clone()
+    };
+    let mut has_configuration = false;
+    for file in clear(stored)? {
+        has_configuration |= configuration::is_one(&file?.path);
     }
-    for file in &manifest.files {
-        sums.extend(sum_line(&file.sha256, &member(&file.path)));
-    }
+    let guide = guide(&manifest, has_configuration, name).into_bytes();
+    let described = || Ok::<_, anyhow::Error>(Written::new(&manifest, clear(stored)?));
+    let (described_size, described_sha256) = measure(described()?)?;
+    let sums = || {
+        let of = [
+            (GUIDE, hash_of(&guide)),
+            (MANIFEST, described_sha256.clone()),
+        ];
+        let own = of.map(|(name, sha256)| Ok(sum_line(&sha256, name.as_bytes())));
+        let line = |file: FileRecord| sum_line(&file.sha256, &member(&file.path));
+        let others = clear(stored)?.map(move |file| file.map(line));
+        Ok::<_, anyhow::Error>(own.into_iter().chain(others))
+    };
+    let (sums_size, _) = measure(sums()?)?;
     let at = manifest.frozen_at.as_second();
-    for (name, bytes) in [(GUIDE, &guide), (MANIFEST, &described), (SUMS, &sums)] {
-        let mut header = header(bytes.len() as u64, at);
-        tar.append_data(&mut header, name, bytes.as_slice())?;
-    }
-    let others = Members::new(&mut tar, reader, manifest, hand).append_all()?;
+    let mut guide_header = header(guide.len() as u64, at);
+    tar.append_data(&mut guide_header, GUIDE, guide.as_slice())?;
+    let mut described_header = header(described_size, at);
+    tar.append_data(&mut described_header, MANIFEST, Chunks::new(described()?))?;
+    tar.append_data(&mut header(sums_size, at), SUMS, Chunks::new(sums()?))?;
+    let others = Members::new(&mut tar, reader, stored, hand)?.append_all()?;
     let (buffered, sha256, bytes) = tar.into_inner()?.finish()?.into_all();
     let file = buffered.into_inner().map_err(|error| error.into_error())?;
     file.sync_all()?;
     Ok((sha256, bytes, others))
+}
+
+/// Files of a manifest, but for what may not leave the repository in clear.
+pub(super) fn clear(
+    stored: &Stored,
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<FileRecord>>> {
+    let is_clear = |file: &anyhow::Result<FileRecord>| match file {
+        Ok(file) => !configuration::is_secret(&file.path),
+        Err(_) => true,
+    };
+    Ok(stored.files()?.filter(is_clear))
+}
+
+/// How many bytes pieces have together, and their hash.
+fn measure(pieces: impl Iterator<Item = anyhow::Result<Vec<u8>>>) -> anyhow::Result<(u64, String)> {
+    let mut hashed = Hashing::new(io::sink());
+    for piece in pieces {
+        hashed.write_all(&piece?)?;
+    }
+    let (_, sha256, bytes) = hashed.into_all();
+    Ok((bytes, sha256))
+}
+
+/// Pieces, to be read as one.
+struct Chunks<I> {
+    pieces: I,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl<I> Chunks<I> {
+    fn new(pieces: I) -> Self {
+        Self {
+            pieces,
+            piece: io::Cursor::default(),
+        }
+    }
+}
+
+impl<I: Iterator<Item = anyhow::Result<Vec<u8>>>> Read for Chunks<I> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.piece.read(into)?;
+            if 0 < count || into.is_empty() {
+                return Ok(count);
+            }
+            match self.pieces.next() {
+                None => return Ok(0),
+                Some(Err(error)) => return Err(io::Error::other(format!("{error:#}"))),
+                Some(Ok(piece)) => self.piece = io::Cursor::new(piece),
+            }
+        }
+    }
 }
 
 /// Of what is the server's own: for whoever unpacks it.

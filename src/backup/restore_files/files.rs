@@ -37,9 +37,9 @@ const THREADS: usize = 4;
 const WAITING: usize = 256;
 
 /// A file to be restored.
-pub(super) struct Task<'a> {
+pub(super) struct Task {
     pub(super) entry: Entry,
-    pub(super) record: &'a FileRecord,
+    pub(super) record: FileRecord,
     /// Whether its owner is to be who it was.
     pub(super) owned: bool,
 }
@@ -82,10 +82,10 @@ impl<'a> Files<'a> {
     }
 
     /// Restores what `feed` sends, while it goes on.
-    pub(super) fn attend<'t>(
+    pub(super) fn attend(
         &self,
         feed: impl FnOnce(
-            &mut dyn FnMut(Task<'t>) -> Result<(), RepositoryError>,
+            &mut dyn FnMut(Task) -> Result<(), RepositoryError>,
         ) -> Result<(), RepositoryError>,
     ) -> Result<(), RepositoryError> {
         let (sender, tasks) = sync_channel(WAITING);
@@ -106,7 +106,7 @@ impl<'a> Files<'a> {
         })
     }
 
-    fn take(&self, tasks: &Mutex<Receiver<Task<'_>>>) {
+    fn take(&self, tasks: &Mutex<Receiver<Task>>) {
         loop {
             let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = next else { return };
@@ -118,7 +118,7 @@ impl<'a> Files<'a> {
     }
 
     /// Restores one.
-    pub(super) fn restore(&self, task: Task<'_>) {
+    pub(super) fn restore(&self, task: Task) {
         let restored = self.restore_file(&task);
         let mut named = self.named();
         match restored {
@@ -127,7 +127,7 @@ impl<'a> Files<'a> {
                     named.unset.add(format!("{}: {lacks}", task.entry.path));
                 }
                 drop(named);
-                self.count_one(task.record);
+                self.count_one(task.record.size);
             }
             Ok(Err(Lack::Damaged(why))) => named.damaged.add(why),
             Ok(Err(Lack::Refused(why))) => named.refused.add(why),
@@ -138,9 +138,9 @@ impl<'a> Files<'a> {
     }
 
     /// Counts one that is there.
-    pub(super) fn count_one(&self, record: &FileRecord) {
+    pub(super) fn count_one(&self, size: u64) {
         let files = self.files.fetch_add(1, Ordering::Relaxed) + 1;
-        let bytes = self.bytes.fetch_add(record.size, Ordering::Relaxed) + record.size;
+        let bytes = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
         (self.hand.progress)(Progress { files, bytes });
     }
 
@@ -181,7 +181,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// What is not about this file.
-    fn restore_file(&self, task: &Task<'_>) -> anyhow::Result<Result<Option<String>, Lack>> {
+    fn restore_file(&self, task: &Task) -> anyhow::Result<Result<Option<String>, Lack>> {
         let path = &task.entry.path;
         let refused = |error: io::Error| match is_of_one(&error) {
             true => Ok(Err(Lack::Refused(format!("{path}: {error}")))),
@@ -215,7 +215,7 @@ impl<'a> Files<'a> {
             remove();
             return refused(error);
         }
-        let record = task.record;
+        let record = &task.record;
         let damaged = match read {
             Ok(()) if bytes == record.size && sha256 == record.sha256 => None,
             Ok(()) => Some(format!(

@@ -8,14 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    backup::repository::Result,
-    domain::backup::manifest::{MANIFEST_FORMAT, SourceRecord},
+    backup::{manifests, repository::Result},
+    domain::backup::table::{hex, in_order_of_a_walk},
 };
 
 /// A snapshot that is made up.
@@ -56,47 +55,26 @@ impl Fake {
         });
     }
 
-    fn manifest(&self) -> Manifest {
+    fn stored(&self) -> Stored {
         let files = self.content.iter().map(|(path, content)| FileRecord {
             path: path.clone(),
             size: content.len() as u64,
             mtime: 0,
-            sha256: Sha256::digest(content)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&Sha256::digest(content)),
         });
-        Manifest {
-            format: MANIFEST_FORMAT,
-            point: uuid::Uuid::nil(),
-            policy: "daily".to_owned(),
-            run: "tasks/backup-daily/runs/1".to_owned(),
-            attempt: 1,
-            cluster: String::new(),
-            version: String::new(),
-            frozen_at: Timestamp::UNIX_EPOCH,
-            snapshot: String::new(),
-            sources: vec![SourceRecord {
-                name: "content".to_owned(),
-                kind: "content".to_owned(),
-                root: "/content".into(),
-                files: 0,
-                bytes: 0,
-                dump: None,
-                rules: String::new(),
-                empty: Vec::new(),
-                skipped: false,
-            }],
-            errors: Vec::new(),
-            losses: Vec::new(),
-            files: files.collect(),
-        }
+        manifests::tests::stored(&files.collect::<Vec<_>>())
     }
 }
 
 impl SnapshotReader for Fake {
     fn walk(&self, each: &mut dyn FnMut(Met) -> Result<()>) -> Result<()> {
-        self.met.iter().cloned().try_for_each(each)
+        let path = |met: &Met| match met {
+            Met::Entry(entry) => entry.path.clone(),
+            Met::Damaged(path, _) => path.clone(),
+        };
+        let mut met = self.met.clone();
+        met.sort_by(|one, other| in_order_of_a_walk(path(one).as_bytes(), path(other).as_bytes()));
+        met.into_iter().try_for_each(each)
     }
 
     fn entry(&self, _path: &SnapshotPath) -> Result<Option<Entry>> {
@@ -143,7 +121,7 @@ impl Place {
         };
         let into = fresh(&self.at("")).unwrap();
         let wanted = Wanted::Beginning(paths);
-        restore(fake, &fake.manifest(), wanted, &into, &hand).unwrap()
+        restore(fake, &fake.stored(), wanted, &into, &hand).unwrap()
     }
 }
 

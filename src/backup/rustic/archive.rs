@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     backup::repository::{Archived, Hand, Job, Result},
-    domain::backup::manifest::FileRecord,
+    domain::backup::table::Origin,
 };
 
 pub(super) fn archive(rustic: &Rustic, job: &Job, hand: &Hand) -> Result<Archived> {
@@ -73,20 +73,18 @@ fn store(rustic: &Rustic, job: &Job, hand: &Hand, operation: &Arc<Operation>) ->
         made = merge(rustic, job, operation, made, more)?;
     }
     operation.close();
-    let account = ledger.close();
-    let carried = carry.take();
-    expect_all(rustic, operation, &made, stored, &account, carried.len())?;
-    let changed = account
-        .read
-        .iter()
-        .filter(|file| carry.has(&file.path))
-        .count();
+    let mut account = ledger.close();
+    expect_all(rustic, operation, &made, stored, &account)?;
+    account.files.sort();
+    let read = account.files.iter();
+    let read = read.filter(|file| file.origin == Origin::Read).count() as u64;
+    let changed = carry.changed().min(read);
     Ok(Archived {
         snapshot: snapshots::id(&made.id),
-        new_files: (account.read.len() - changed) as u64,
-        changed_files: changed as u64,
-        unchanged_files: carried.len() as u64,
-        files: by_path(account.read, carried),
+        new_files: read - changed,
+        changed_files: changed,
+        unchanged_files: account.files.len() as u64 - read,
+        files: account.files,
         errors: account.errors,
         added_bytes: operation.bytes_written.load(Ordering::Relaxed),
         others: account.directories + account.others,
@@ -201,10 +199,9 @@ fn expect_all(
     made: &SnapshotFile,
     stored: u64,
     account: &Account,
-    carried: usize,
 ) -> Result<()> {
     // A file whose stored data is damaged is in the snapshot, and has no record.
-    let expected = (account.read.len() + carried) as u64 + account.others + account.damaged;
+    let expected = account.files.len() as u64 + account.others + account.damaged;
     if stored == expected {
         return Ok(());
     }
@@ -213,10 +210,4 @@ fn expect_all(
     Err(other(format!(
         "of {expected} entries {stored} were stored: the snapshot was removed"
     )))
-}
-
-fn by_path(mut files: Vec<FileRecord>, more: Vec<FileRecord>) -> Vec<FileRecord> {
-    files.extend(more);
-    files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    files
 }

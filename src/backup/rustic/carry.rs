@@ -1,29 +1,32 @@
-//! Hashes of files that are unchanged: carried forward from the parent's records, or read where it has none.
+//! Hashes of files that are unchanged: carried forward from the parent's records, or read where it has none. Both are in
+//! the order of a walk, and gone through side by side.
 
 use std::{
+    cmp::Ordering,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering as Atomic},
+    },
 };
 
-use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::prelude::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustic_core::repofile::MasterKey;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    error::other,
-    gate::{Operation, lock},
-    reader::Reader,
-    source::{
-        hex,
-        ledger::{Ledger, Unchanged},
-    },
-};
+use super::{error::other, gate::Operation, reader::Reader, source::ledger::Ledger};
 use crate::{
     backup::repository::{Parent, RepositoryError, Result, SnapshotReader as _},
-    domain::backup::manifest::{FileRecord, SnapshotPath},
+    domain::backup::{
+        manifest::SnapshotPath,
+        table::{Origin, Row, Table, digest, in_order_of_a_walk},
+    },
 };
+
+/// Files whose hashes are held beside the table that they go into.
+const AT_ONCE: usize = 10_000;
 
 /// What is known of the parent's files.
 pub(super) struct Carry {
@@ -32,7 +35,8 @@ pub(super) struct Carry {
     parent: Option<Parent>,
     cancel: CancellationToken,
     ledger: Arc<Ledger>,
-    carried: Mutex<Vec<FileRecord>>,
+    /// Files that the parent has, and that were read all the same.
+    changed: AtomicU64,
 }
 
 impl Carry {
@@ -49,47 +53,65 @@ impl Carry {
             parent: parent.cloned(),
             cancel: cancel.clone(),
             ledger,
-            carried: Mutex::default(),
+            changed: AtomicU64::new(0),
         }
     }
 
-    /// Makes a record of each file that the library took from the parent. Done before the snapshot is written, so
+    /// Finds the hash of each file that the library took from the parent. Done before the snapshot is written, so
     /// that there is none where it fails.
     pub(super) fn carry_forward(&self) -> Result<()> {
-        let unchanged = self.ledger.unchanged()?;
-        let mut carried = Vec::with_capacity(unchanged.len());
-        let mut unknown = Vec::new();
-        for file in unchanged {
-            match self.record(&file.path) {
-                Some(record) if (record.size, record.mtime) == (file.size, file.mtime) => {
-                    carried.push(record.clone());
+        let mut files = self.ledger.take()?;
+        files.sort();
+        self.carry_hashes(&mut files);
+        let read = self.read_unhashed(&mut files);
+        self.ledger.put(files);
+        read
+    }
+
+    /// Files that the parent has, and that were read all the same.
+    pub(super) fn changed(&self) -> u64 {
+        self.changed.load(Atomic::Relaxed)
+    }
+
+    /// What of the parent's records cannot be read, or is another file's, is found by reading the file.
+    fn carry_hashes(&self, files: &mut Table) {
+        let Some(Ok(records)) = self.parent.as_ref().map(|parent| parent.files.all()) else {
+            return;
+        };
+        let (mut at, mut changed) = (0, 0);
+        for record in records {
+            let Ok(record) = record else { break };
+            let path = record.path.as_bytes();
+            let is_before = |row: Row<'_>| in_order_of_a_walk(row.path, path) == Ordering::Less;
+            while files.get(at).is_some_and(is_before) {
+                at += 1;
+            }
+            let Some(row) = files.get(at) else { break };
+            if row.path != path {
+                continue;
+            }
+            let is_same = (row.size, row.mtime) == (record.size, record.mtime);
+            match row.origin {
+                Origin::Read => changed += 1,
+                Origin::Carried => {}
+                Origin::Unhashed | Origin::UnhashedNeeded => {
+                    if let Some(sha256) = digest(&record.sha256).filter(|_| is_same) {
+                        files.set_hash(at, sha256);
+                    }
                 }
-                _ => unknown.push(file),
             }
         }
-        carried.extend(self.read(unknown)?);
-        lock(&self.carried).extend(carried);
-        Ok(())
+        self.changed.store(changed, Atomic::Relaxed);
     }
 
-    pub(super) fn has(&self, path: &SnapshotPath) -> bool {
-        self.record(path).is_some()
-    }
-
-    pub(super) fn take(&self) -> Vec<FileRecord> {
-        std::mem::take(&mut *lock(&self.carried))
-    }
-
-    fn record(&self, path: &SnapshotPath) -> Option<&FileRecord> {
-        let files = &self.parent.as_ref()?.files;
-        let at = files.binary_search_by(|file| file.path.cmp(path)).ok()?;
-        files.get(at)
-    }
-
-    /// What is stored is read, and not what is on the disk now: the record says what the snapshot has.
-    fn read(&self, files: Vec<Unchanged>) -> Result<Vec<FileRecord>> {
-        if files.is_empty() {
-            return Ok(Vec::new());
+    /// What is stored is read, and not what is on the disk now: the record says what the snapshot has. A file that does
+    /// not come back is left out, and told.
+    fn read_unhashed(&self, files: &mut Table) -> Result<()> {
+        let rows = files.iter().enumerate();
+        let unhashed = rows.filter(|(_, row)| is_unhashed(row));
+        let places: Vec<usize> = unhashed.map(|(place, _)| place).collect();
+        if places.is_empty() {
+            return Ok(());
         }
         let parent = self
             .parent
@@ -98,33 +120,45 @@ impl Carry {
         let operation = Operation::new(&self.place, &CancellationToken::new());
         let (place, key) = (&self.place, &self.key);
         let reader = Reader::open(place, key, &parent.snapshot, None, &operation)?;
-        let records: Result<Vec<_>> = files
-            .into_par_iter()
-            .map(|file| match self.hash(&reader, &file) {
-                Ok(record) => Ok(Some(record)),
-                Err(RepositoryError::Damaged { what }) => {
-                    self.ledger.fail_unchanged(file, &what);
-                    Ok(None)
+        for some in places.chunks(AT_ONCE) {
+            let there = &*files;
+            let hashes: Result<Vec<_>> = some
+                .par_iter()
+                .map(|place| Ok((*place, self.hash(&reader, there.get(*place))?)))
+                .collect();
+            for (place, sha256) in hashes? {
+                if let Some(sha256) = sha256 {
+                    files.set_hash(place, sha256);
                 }
-                Err(error) => Err(error),
-            })
-            .collect();
-        Ok(records?.into_iter().flatten().collect())
+            }
+        }
+        files.retain(|row| !is_unhashed(&row));
+        Ok(())
     }
 
-    fn hash(&self, reader: &Reader, file: &Unchanged) -> Result<FileRecord> {
-        let entry = reader
-            .entry(&file.path)?
-            .ok_or_else(|| other(format!("{} is not in the parent", file.path)))?;
+    /// The hash of what is stored of a file; none where it is damaged.
+    fn hash(&self, reader: &Reader, row: Option<Row<'_>>) -> Result<Option<[u8; 32]>> {
+        let Some(row) = row else { return Ok(None) };
+        let path = SnapshotPath(row.path.to_vec());
         let mut hashing = Hashing(Sha256::new());
-        reader.read(&entry, &mut hashing, &self.cancel)?;
-        Ok(FileRecord {
-            path: file.path.clone(),
-            size: file.size,
-            mtime: file.mtime,
-            sha256: hex(&hashing.0.finalize()),
-        })
+        let read = reader.entry(&path).and_then(|entry| {
+            let entry = entry.ok_or_else(|| other(format!("{path} is not in the parent")))?;
+            reader.read(&entry, &mut hashing, &self.cancel)
+        });
+        match read {
+            Ok(()) => Ok(Some(hashing.0.finalize().into())),
+            Err(RepositoryError::Damaged { what }) => {
+                let is_needed = row.origin == Origin::UnhashedNeeded;
+                self.ledger.fail_unchanged(path, &what, is_needed);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+fn is_unhashed(row: &Row<'_>) -> bool {
+    matches!(row.origin, Origin::Unhashed | Origin::UnhashedNeeded)
 }
 
 /// Takes bytes for their hash alone.

@@ -23,9 +23,11 @@ use super::{
     quiet::quietly,
     reads::forget_cached,
     session,
-    source::hex,
 };
-use crate::backup::repository::{Checked, Hand, Progress, ReadData, RepositoryError, Result};
+use crate::{
+    backup::repository::{Checked, Hand, Progress, ReadData, RepositoryError, Result},
+    domain::backup::table::hex,
+};
 
 /// Findings that are told.
 const TOLD: usize = 1000;

@@ -21,10 +21,11 @@ use rustic_core::{FileType, Id, repofile::MasterKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Rustic, error::other_io, gate::lock, place::Right, sealed, source::hex};
+use super::{Rustic, error::other_io, gate::lock, place::Right, sealed};
 use crate::{
     backup::repository::{ForeignLock, RepositoryError, Result},
     clock::wall_now,
+    domain::backup::table::hex,
 };
 
 /// restic's own rule: who lives renews its lock every five minutes.

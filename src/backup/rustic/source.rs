@@ -21,7 +21,6 @@ use std::{
 use rustic_core::{ReadSource, RusticResult};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 
-pub(super) use self::file::hex;
 use self::{file::Place, ledger::Ledger, walk::Walk};
 use super::{error::other, gate::lock};
 use crate::{

@@ -1,5 +1,7 @@
 //! What is in a restore point, as its manifest says. The manifest is the second snapshot of a backup, and only it
-//! makes a restore point of the first.
+//! makes a restore point of the first. It is JSON Lines: first what is said of the whole ([`Manifest`]), then a line for
+//! each file ([`FileRecord`]) in the order of a walk, and last how many there were ([`End`]), so that one that is cut off
+//! is not taken for one of fewer files.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +15,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::loss::Loss;
 
-/// The newest form of a manifest that is understood.
-pub const MANIFEST_FORMAT: u32 = 1;
+/// The newest form of a manifest that is understood: the one that is written.
+pub const MANIFEST_FORMAT: u32 = 2;
+/// The form before it: one JSON object, in which `files` is a list.
+pub const MANIFEST_FORMAT_OLD: u32 = 1;
 
-/// What is in a restore point. As JSON: fields in this order, files by path.
+/// What is in a restore point, but for its files. As JSON: fields in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub format: u32,
@@ -39,7 +43,27 @@ pub struct Manifest {
     /// What its sources seem to have lost; the severe ones are among the errors, until they are accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
-    pub files: Vec<FileRecord>,
+}
+
+/// How many files a manifest has, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, size: u64) {
+        self.files += 1;
+        // Sizes come from what may be damaged.
+        self.bytes = self.bytes.saturating_add(size);
+    }
+}
+
+/// The last line of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub end: Totals,
 }
 
 impl Manifest {
@@ -128,7 +152,12 @@ impl SnapshotPath {
 
     /// Whether a path is this one, or leads from here on.
     pub fn contains(&self, path: &Self) -> bool {
-        let rest = path.0.strip_prefix(self.0.as_slice());
+        self.holds(&path.0)
+    }
+
+    /// As [`Self::contains`], of a path's bytes.
+    pub fn holds(&self, path: &[u8]) -> bool {
+        let rest = path.strip_prefix(self.0.as_slice());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 

@@ -7,6 +7,7 @@ pub mod manifest;
 pub mod point;
 pub mod policy;
 pub mod retention;
+pub mod table;
 pub mod verdict;
 
 use std::{fmt, str::FromStr};

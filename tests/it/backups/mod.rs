@@ -14,6 +14,7 @@ mod landed;
 mod likeness;
 mod loading;
 mod losses;
+mod manifests;
 mod neighbours;
 mod passwords;
 mod policies;

@@ -5,7 +5,10 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, BufReader, Read},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::PathBuf,
     sync::Arc,
     thread,
@@ -20,12 +23,12 @@ use sha2::{Digest as _, Sha256};
 use super::{
     fill::fill,
     in_snapshot,
-    ledger::{Ledger, Unchanged},
+    ledger::Ledger,
     seen::{self, Seen},
 };
 use crate::{
     clock::{Stopwatch, wall_now},
-    domain::backup::manifest::FileRecord,
+    domain::backup::table::{Origin, Row},
 };
 
 /// What is read from the disk at once.
@@ -105,11 +108,15 @@ impl Drop for Open {
     fn drop(&mut self) {
         // A walk that was stopped drops files, too; then no snapshot is made.
         if let Some(Turn::First(known)) = self.0.take() {
-            known.subject.ledger.leave(Unchanged {
-                path: in_snapshot(&known.subject.path),
+            known.subject.ledger.finish(Row {
+                path: known.subject.path.as_os_str().as_bytes(),
                 size: known.seen.size,
                 mtime: known.seen.mtime,
-                all_or_nothing: known.subject.place.all_or_nothing,
+                sha256: [0; 32],
+                origin: match known.subject.place.all_or_nothing {
+                    true => Origin::UnhashedNeeded,
+                    false => Origin::Unhashed,
+                },
             });
         }
     }
@@ -304,11 +311,12 @@ impl Reader {
         };
         subject.ledger.add_bytes(std::mem::take(&mut self.untold));
         let hash = std::mem::take(&mut self.hash).finalize();
-        subject.ledger.finish(FileRecord {
-            path: in_snapshot(&subject.path),
+        subject.ledger.finish(Row {
+            path: subject.path.as_os_str().as_bytes(),
             size: self.seen.size,
             mtime: self.seen.mtime,
-            sha256: hex(&hash),
+            sha256: hash.into(),
+            origin: Origin::Read,
         });
         Ok(())
     }
@@ -355,14 +363,4 @@ impl Read for Reader {
             error
         })
     }
-}
-
-pub(in super::super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     backup::repository::{Hand, Progress, RepositoryError, Result},
-    domain::backup::manifest::{FileError, FileRecord, SnapshotPath},
+    domain::backup::{
+        manifest::{FileError, SnapshotPath},
+        table::{Origin, Row, Table},
+    },
 };
 
 /// Files that are read once more at the end.
@@ -36,8 +39,7 @@ pub(in super::super) struct Ledger {
     others: AtomicU64,
     files_done: AtomicU64,
     bytes_done: AtomicU64,
-    read: Mutex<Vec<FileRecord>>,
-    unchanged: Mutex<Vec<Unchanged>>,
+    files: Mutex<Table>,
     errors: Mutex<Vec<FileError>>,
     /// Of the errors, those of files that had been begun.
     failed: AtomicU64,
@@ -57,18 +59,9 @@ pub(in super::super) struct Special {
     pub(in super::super) count: u64,
 }
 
-/// A file that the library has taken from the parent.
-#[derive(Debug)]
-pub(in super::super) struct Unchanged {
-    pub(in super::super) path: SnapshotPath,
-    pub(in super::super) size: u64,
-    pub(in super::super) mtime: i64,
-    pub(in super::super) all_or_nothing: bool,
-}
-
 /// All that a ledger has come to.
 pub(in super::super) struct Account {
-    pub(in super::super) read: Vec<FileRecord>,
+    pub(in super::super) files: Table,
     pub(in super::super) errors: Vec<FileError>,
     pub(in super::super) directories: u64,
     pub(in super::super) others: u64,
@@ -91,8 +84,7 @@ impl Ledger {
             others: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             bytes_done: AtomicU64::new(0),
-            read: Mutex::default(),
-            unchanged: Mutex::default(),
+            files: Mutex::default(),
             errors: Mutex::default(),
             failed: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
@@ -123,15 +115,12 @@ impl Ledger {
         self.tell();
     }
 
-    pub(super) fn finish(&self, record: FileRecord) {
-        lock(&self.read).push(record);
-        self.files_done.fetch_add(1, Ordering::Relaxed);
-        self.tell();
-    }
-
-    pub(super) fn leave(&self, file: Unchanged) {
-        self.bytes_done.fetch_add(file.size, Ordering::Relaxed);
-        lock(&self.unchanged).push(file);
+    /// A file was read to its end, or taken from the parent.
+    pub(super) fn finish(&self, file: Row<'_>) {
+        if file.origin != Origin::Read {
+            self.bytes_done.fetch_add(file.size, Ordering::Relaxed);
+        }
+        lock(&self.files).add(file);
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.tell();
     }
@@ -174,10 +163,15 @@ impl Ledger {
     }
 
     /// What the parent has of a file is not what was stored once.
-    pub(in super::super) fn fail_unchanged(&self, file: Unchanged, why: &str) {
+    pub(in super::super) fn fail_unchanged(
+        &self,
+        path: SnapshotPath,
+        why: &str,
+        all_or_nothing: bool,
+    ) {
         self.damaged.fetch_add(1, Ordering::Relaxed);
         let message = format!("what is stored of it is damaged: {why}");
-        self.fail(file.path, message, file.all_or_nothing);
+        self.fail(path, message, all_or_nothing);
     }
 
     /// Something is not in the snapshot that should be.
@@ -202,12 +196,11 @@ impl Ledger {
         });
     }
 
-    /// Those that the parent has, once all have been asked for.
+    /// All files so far, once each has been asked for: they are put back by [`Self::put`].
     ///
     /// # Errors
     /// Where a file was begun of which nothing is known: the library has dropped it.
-    pub(in super::super) fn unchanged(&self) -> Result<Vec<Unchanged>> {
-        let unchanged = std::mem::take(&mut *lock(&self.unchanged));
+    pub(in super::super) fn take(&self) -> Result<Table> {
         let known = self.files_done.load(Ordering::Relaxed) + self.failed.load(Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);
         if known != begun {
@@ -215,14 +208,18 @@ impl Ledger {
                 "of {begun} files only {known} were stored or are known to have failed"
             )));
         }
-        Ok(unchanged)
+        Ok(std::mem::take(&mut *lock(&self.files)))
+    }
+
+    pub(in super::super) fn put(&self, files: Table) {
+        *lock(&self.files) = files;
     }
 
     pub(in super::super) fn close(&self) -> Account {
         let mut errors = std::mem::take(&mut *lock(&self.errors));
         errors.sort_by(|one, other| one.path.cmp(&other.path));
         Account {
-            read: std::mem::take(&mut *lock(&self.read)),
+            files: std::mem::take(&mut *lock(&self.files)),
             errors,
             directories: self.directories.load(Ordering::Relaxed),
             others: self.others.load(Ordering::Relaxed),

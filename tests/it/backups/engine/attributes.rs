@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
 
-use super::stage::Stage;
+use super::stage::{Stage, recorded};
 
 /// Sets one, where the disk has such.
 fn set(path: &Path, name: &str, value: &[u8]) -> bool {
@@ -88,9 +88,8 @@ fn times_before_1970_modes_and_names_of_one_file_come_back() {
     file.unwrap().set_modified(old).unwrap();
     let archived = stage.archive();
     assert_eq!(archived.errors, []);
-    let stored = archived
-        .files
-        .iter()
+    let stored = recorded(&archived)
+        .into_iter()
         .find(|file| file.path.to_string() == "/files/old");
     assert_eq!(stored.unwrap().mtime, -86_400_500_000_000);
     let again = stage.archive_after(&archived);

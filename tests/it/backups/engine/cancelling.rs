@@ -92,7 +92,7 @@ fn an_archive_stops_while_it_reads_hashes() {
         &Job {
             parent: Some(watchbell::backup::repository::Parent {
                 snapshot: first.snapshot,
-                files: Arc::default(),
+                files: Arc::new(watchbell::domain::backup::table::Table::default()),
             }),
             time: later(1),
             ..stage.job()

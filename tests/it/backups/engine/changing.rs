@@ -14,7 +14,7 @@ use std::{
 
 use watchbell::backup::repository::{Archived, Hand, Progress, Repository as _};
 
-use super::stage::{Stage, never, noise};
+use super::stage::{Stage, never, noise, recorded};
 
 /// Version `number` of a file: its number, over and over, as many times as is its own.
 fn version(number: u64) -> Vec<u8> {
@@ -51,7 +51,7 @@ fn archive_disturbed(stage: &Stage, disturb: impl Fn(u64) + Send + Sync + 'stati
 }
 
 fn paths_of(archived: &Archived) -> Vec<String> {
-    let files = archived.files.iter();
+    let files = recorded(archived).into_iter();
     files.map(|file| file.path.to_string()).collect()
 }
 
@@ -110,7 +110,7 @@ fn what_is_replaced_while_it_is_read_is_one_of_both() {
     assert_eq!(archived.errors, []);
     let stored = stage.read(&archived.snapshot, "/files/large");
     assert!(stored == large() || stored == noise(2, 7 << 20));
-    assert_eq!(archived.files[0].size, stored.len() as u64);
+    assert_eq!(recorded(&archived)[0].size, stored.len() as u64);
     stage.is_sound();
     let again = stage.archive_after(&archived);
     assert_eq!(again.changed_files, 1, "the new one is read the next time");
@@ -225,7 +225,7 @@ fn every_file_that_comes_back_is_one_whole_version() {
     }
     let mut stored = 0;
     for archived in &archives {
-        for file in &archived.files {
+        for file in recorded(archived) {
             let path = file.path.to_string();
             if path.ends_with(".new") {
                 continue;

@@ -9,7 +9,7 @@ use std::{
 
 use watchbell::backup::repository::{EntryKind, ReadData, Repository as _, RepositoryError};
 
-use super::stage::{Stage, content, hand, noise, sha256};
+use super::stage::{Stage, content, hand, noise, recorded, sha256};
 use crate::backups::restic::everything_in;
 
 /// The repository's packs, the largest first.
@@ -56,7 +56,7 @@ fn a_flipped_byte_is_found_where_data_is_read_and_costs_one_file() {
 
     let reader = stage.reader(&archived.snapshot);
     let mut damaged = Vec::new();
-    for file in &archived.files {
+    for file in recorded(&archived) {
         let entry = reader.entry(&file.path).unwrap().unwrap();
         match content(&*reader, &entry) {
             Ok(bytes) => assert_eq!(sha256(&bytes), file.sha256),
@@ -164,7 +164,7 @@ fn damage_in_what_is_unchanged_is_named_when_its_hash_is_asked_for() {
         .archive_with(watchbell::backup::repository::Job {
             parent: Some(watchbell::backup::repository::Parent {
                 snapshot: first.snapshot,
-                files: std::sync::Arc::default(),
+                files: std::sync::Arc::new(watchbell::domain::backup::table::Table::default()),
             }),
             ..stage.job()
         })
@@ -188,7 +188,7 @@ fn several_threads_read_one_snapshot() {
     let reader = stage.reader(&archived.snapshot);
     std::thread::scope(|scope| {
         for worker in 0..4 {
-            let (reader, files) = (&reader, &archived.files);
+            let (reader, files) = (&reader, recorded(&archived));
             scope.spawn(move || {
                 for file in files.iter().skip(worker).step_by(4) {
                     let entry = reader.entry(&file.path).unwrap().unwrap();

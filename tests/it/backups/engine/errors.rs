@@ -13,7 +13,7 @@ use watchbell::backup::repository::{Hand, Job, Repository as _, RepositoryError}
 
 use super::{
     nobody::as_nobody,
-    stage::{Stage, hand, job, never, noise, source},
+    stage::{Stage, hand, job, never, noise, recorded, source},
 };
 
 /// Does something once, when the archive has told of its first bytes.
@@ -132,8 +132,9 @@ fn a_file_that_grows_is_read_once_more() {
     });
     let archived = stage.repository.archive(&stage.job(), &hand).unwrap();
     assert_eq!(archived.errors, []);
-    let [file] = &archived.files[..] else {
-        panic!("{:?}", archived.files)
+    let files = recorded(&archived);
+    let [file] = &files[..] else {
+        panic!("{files:?}")
     };
     let stored = stage.read(&archived.snapshot, "/files/log");
     assert!(stored == [before, noise(2, 1 << 20)].concat());
@@ -215,7 +216,7 @@ fn a_snapshot_that_is_not_there_is_named() {
     let archived = stage.archive_with(Job {
         parent: Some(watchbell::backup::repository::Parent {
             snapshot: none,
-            files: Arc::default(),
+            files: Arc::new(watchbell::domain::backup::table::Table::default()),
         }),
         ..stage.job()
     });

@@ -20,7 +20,7 @@ use watchbell::{
         rustic::Rustic,
     },
     clock::Stopwatch,
-    domain::backup::manifest::SnapshotPath,
+    domain::backup::manifest::{FileRecord, SnapshotPath},
 };
 
 use crate::{
@@ -202,6 +202,11 @@ pub(super) fn parent(before: &Archived) -> Parent {
         snapshot: before.snapshot.clone(),
         files: Arc::new(before.files.clone()),
     }
+}
+
+/// What is said of each file, in the order of a walk.
+pub(super) fn recorded(archived: &Archived) -> Vec<FileRecord> {
+    archived.files.records().collect()
 }
 
 pub(super) fn content(reader: &dyn SnapshotReader, entry: &Entry) -> Result<Vec<u8>> {

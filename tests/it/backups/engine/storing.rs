@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use watchbell::backup::repository::{EntryKind, Repository as _};
 
-use super::stage::{Stage, content, entries, noise, sha256};
+use super::stage::{Stage, content, entries, noise, recorded, sha256};
 use crate::support::noon;
 
 #[test]
@@ -21,9 +21,8 @@ fn what_is_stored_comes_back() {
     assert_eq!(archived.new_files, 3);
     // The folders files, deep, er and hollow, and the link.
     assert_eq!(archived.others, 5);
-    let letter = archived
-        .files
-        .iter()
+    let letter = recorded(&archived)
+        .into_iter()
         .find(|file| file.path.to_string() == "/files/letter.txt")
         .unwrap();
     assert_eq!(
@@ -56,7 +55,7 @@ fn what_is_stored_comes_back() {
         ]
     );
     assert_eq!(found[4].1, EntryKind::Link(b"../letter.txt".to_vec()));
-    for file in &archived.files {
+    for file in recorded(&archived) {
         let entry = reader.entry(&file.path).unwrap().unwrap();
         let bytes = content(&*reader, &entry).unwrap();
         assert_eq!(
