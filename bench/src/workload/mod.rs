@@ -46,6 +46,8 @@ pub(crate) enum Workload {
     Content,
     /// Backups and restores, beside restic and borg.
     Backups,
+    /// What backups and restores hold in memory for each file, up to a million of them.
+    Files,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
     /// What grows with the number of tasks, up to 100,000 of them.
@@ -93,6 +95,7 @@ impl fmt::Display for Workload {
             Self::Watch => "watch",
             Self::Content => "content",
             Self::Backups => "backups",
+            Self::Files => "files",
             Self::Footprint => "footprint",
             Self::Growth => "growth",
             Self::Documents => "documents",
@@ -103,7 +106,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -118,6 +121,7 @@ impl Workload {
         Self::Register,
         Self::Content,
         Self::Backups,
+        Self::Files,
         Self::Growth,
         Self::Steady,
     ];
@@ -127,7 +131,7 @@ impl Workload {
         let kinds = kinds.iter().copied();
         match self {
             // The evaluator knows none, and contents lie beside them: once is enough.
-            Self::Evaluator | Self::Content => kinds.take(1).collect(),
+            Self::Evaluator | Self::Content | Self::Files => kinds.take(1).collect(),
             // SQLite has one server.
             Self::Replicas => kinds.filter(|kind| *kind == Kind::Postgresql).collect(),
             _ => kinds.collect(),
@@ -152,6 +156,7 @@ impl Workload {
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Content => content::measure(scene, kind, report).await,
             Self::Backups => backups::measure(scene, kind, report).await,
+            Self::Files => backups::memory::measure(scene, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Growth => growth::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,

@@ -2,6 +2,7 @@
 //! minutes; the dump and restore of a database; and how soon a trigger starts while a backup runs.
 
 mod files;
+pub(super) mod memory;
 mod rivals;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
@@ -137,19 +138,19 @@ impl Ours {
         self.ended(run).await
     }
 
-    /// Seconds of a restore, from the call to its end, without the plan.
-    async fn restore(&self, point: &str, name: &str) -> anyhow::Result<f64> {
+    async fn plan(&self, point: &str, name: &str) -> anyhow::Result<pb::PlanRestoreResponse> {
         let request = pb::PlanRestoreRequest {
             restore_point: point.to_owned(),
             directory: name.to_owned(),
             ..Default::default()
         };
-        let plan = self
-            .client
-            .backups()
-            .plan_restore(request)
-            .await?
-            .into_inner();
+        let mut backups = self.client.backups();
+        Ok(backups.plan_restore(request).await?.into_inner())
+    }
+
+    /// Seconds of a restore, from the call to its end, without the plan.
+    async fn restore(&self, point: &str, name: &str) -> anyhow::Result<f64> {
+        let plan = self.plan(point, name).await?;
         let request = pb::ExecuteRestoreRequest {
             token: plan.token,
             ..Default::default()
