@@ -37,6 +37,8 @@ pub(super) async fn keep_house(
         tokio::select! {
             () = stop.cancelled() => {}
             () = engine.clock().sleep_until(wake_at) => {}
+            // A clock that is set back would let it sleep for as long.
+            () = engine.clock().sleep_for(EVERY) => {}
             _ = bell.changed() => {}
         }
     }

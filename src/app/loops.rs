@@ -70,6 +70,10 @@ pub(super) fn keep_loops(
     supervisor.keep("auditor", stop, move || {
         Auditor::new(of.clone()).run(until.clone(), bells.audit())
     });
+    let (of, bells, until) = (engine.clone(), rounds.clone(), background.clone());
+    supervisor.keep("rounds", background, move || {
+        bells.clone().ring_beside(of.clone(), until.clone())
+    });
     let (of, until) = (engine.clone(), stop.clone());
     supervisor.keep("rules", stop, move || {
         Rules::new(of.clone()).run(until.clone())

@@ -10,14 +10,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::house;
 use crate::{
     backup::{Backups, PolicyTasks},
-    domain::{TaskName, configuration::Applied, problem::ProblemKind, retry::later, task::Fields},
+    domain::{
+        TaskName, configuration::Applied, problem::ProblemKind, retry::earlier, task::Fields,
+    },
     engine::{Brought, Engine, Verdict},
     monitor::Monitor,
 };
@@ -29,10 +30,10 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// Between two looks whether the clock is gone by, real time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long servers may take to be started one after the other with a new configuration.
-const TURN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+const TURN_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// How long nobody must have served the newer configuration before an older one that waits takes its place: whoever
 /// serves it may only be starting anew.
-const GONE_FOR: SignedDuration = SignedDuration::from_mins(2);
+const GONE_FOR: Duration = Duration::from_secs(2 * 60);
 
 /// What brings this server's configuration into force, or has it stand back; cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl Standing {
     }
 
     /// Looks again until `stop`: soon while this server stands back, else now and then whether it has become one that
-    /// another supersedes.
+    /// another supersedes. All of it goes by the time that passes: a clock that is set is no reason to wait, nor to go on.
     pub(super) async fn run(self, stop: CancellationToken) {
         let (mut alone_since, mut outdated_since) = (None, None);
         while !stop.is_cancelled() {
@@ -94,8 +95,7 @@ impl Standing {
             }
             let stands_back = self.engine.stands_back();
             let every = if stands_back { EVERY } else { SELDOM };
-            let wake_at = later(self.engine.clock().now(), every);
-            stop.run_until_cancelled(self.engine.clock().sleep_until(wake_at))
+            stop.run_until_cancelled(self.engine.clock().sleep_for(every))
                 .await;
             let looked = async {
                 match stands_back {
@@ -112,21 +112,23 @@ impl Standing {
     }
 
     /// Whether this server, which was in force and goes on, should long have been started with what others serve: told
-    /// after a while, in which it may be its turn. Given and answered is since when.
-    async fn look_back(&self, since: Option<Timestamp>) -> anyhow::Result<Option<Timestamp>> {
+    /// after a while, in which it may be its turn. Given and answered is since when, by the time that has passed.
+    async fn look_back(&self, since: Option<Duration>) -> anyhow::Result<Option<Duration>> {
         let brought = Brought {
             apply_older: false,
             ..Brought::clone(&self.brought)
         };
-        let now = self.engine.clock().now();
+        let passed = self.engine.clock().passed();
         let Verdict::Keep(newer) = self.engine.weigh(&brought).await? else {
             if since.is_some() {
                 self.clear(&self.engine.subject());
             }
             return Ok(None);
         };
-        let since = since.unwrap_or(now);
-        if TURN_WITHIN <= now.duration_since(since) {
+        let since = since.unwrap_or(passed);
+        let lasts = passed.saturating_sub(since);
+        if TURN_WITHIN <= lasts {
+            let since = earlier(self.engine.clock().now(), lasts);
             let problem = self.engine.outdated(&newer, since);
             self.monitor.memory().raise(problem, None);
         }
@@ -137,8 +139,8 @@ impl Standing {
     /// configuration, and is told it again.
     async fn look(
         &self,
-        stands_back: Option<Option<Timestamp>>,
-    ) -> anyhow::Result<Option<Timestamp>> {
+        stands_back: Option<Option<Duration>>,
+    ) -> anyhow::Result<Option<Duration>> {
         let turn = self.engine.store().turn_to_configure().await?;
         if turn.is_none() {
             warn!(
@@ -154,8 +156,8 @@ impl Standing {
 
     async fn look_alone(
         &self,
-        stands_back: Option<Option<Timestamp>>,
-    ) -> anyhow::Result<Option<Timestamp>> {
+        stands_back: Option<Option<Duration>>,
+    ) -> anyhow::Result<Option<Duration>> {
         let how = match self.engine.weigh(&self.brought).await? {
             Verdict::Keep(newer) => {
                 let problem = self.engine.stand_back(&newer);
@@ -165,9 +167,9 @@ impl Standing {
             Verdict::Apply(how) => how,
         };
         if let (Applied::Rollback, Some(alone_since)) = (how, stands_back) {
-            let now = self.engine.clock().now();
-            let since = alone_since.unwrap_or(now);
-            if now.duration_since(since) < GONE_FOR {
+            let passed = self.engine.clock().passed();
+            let since = alone_since.unwrap_or(passed);
+            if passed.saturating_sub(since) < GONE_FOR {
                 return Ok(Some(since));
             }
         }

@@ -1,5 +1,6 @@
 //! The drain of this replica: it takes no runs, and what runs on it goes on to its end. Slots are decided as ever, and
-//! other replicas take what is queued. It is kept in memory: a restart ends it, and so does its time.
+//! other replicas take what is queued. It is kept in memory: a restart ends it, and so does its time, which is that of the
+//! machine: whoever drains says for how long, and a clock that is set changes nothing of that.
 
 use std::{
     sync::{
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tracing::info;
 
@@ -18,6 +19,7 @@ use crate::{
     domain::{
         Caller,
         problem::{Problem, ProblemKind},
+        retry::{earlier, later},
         span,
     },
     error::{Error, Result},
@@ -25,6 +27,8 @@ use crate::{
 
 /// The longest drain: whoever needs more asks again.
 const DRAIN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A clock that differs by more was set.
+const SET: SignedDuration = SignedDuration::from_secs(1);
 /// Runs under way that are named.
 const NAMED: usize = 20;
 
@@ -36,6 +40,20 @@ pub struct Drain {
     pub until: Timestamp,
     pub principal: String,
     pub reason: String,
+    /// The same two by the time since the start of the machine, by which it ends.
+    began: Duration,
+    ends: Duration,
+}
+
+impl Drain {
+    /// Tells its instants by the clock as it is, where that was set since.
+    fn follow(&mut self, now: Timestamp, since_boot: Duration) {
+        let until = later(now, self.ends.saturating_sub(since_boot));
+        if SET < until.duration_since(self.until).abs() {
+            self.until = until;
+            self.since = earlier(now, since_boot.saturating_sub(self.began));
+        }
+    }
 }
 
 /// How far a drain is.
@@ -74,13 +92,16 @@ impl Engine {
             );
             return Err(Error::invalid("lasts_for", what));
         }
-        let now = self.clock().now();
-        let since = self.drain_now().map_or(now, |drain| drain.since);
+        let (now, since_boot) = (self.clock().now(), self.clock().since_boot());
+        let before = self.drain_now();
+        let (since, began) = before.map_or((now, since_boot), |drain| (drain.since, drain.began));
         let drain = Drain {
             since,
-            until: now + lasts_for,
+            until: later(now, lasts_for),
             principal: who.principal.clone(),
             reason: reason.to_owned(),
+            began,
+            ends: since_boot.saturating_add(lasts_for),
         };
         info!(until = %drain.until, principal = drain.principal, reason, "drained: no run is taken here");
         self.set_drain(Some(drain));
@@ -116,9 +137,12 @@ impl Engine {
 
     /// The drain that holds now. One whose time has come is forgotten.
     pub(super) fn drain_now(&self) -> Option<Drain> {
-        let now = self.clock().now();
         let mut asked = self.lock_drain();
-        if let Some(over) = asked.take_if(|drain| drain.until <= now) {
+        // The kernel is asked only where someone has drained.
+        let drain = asked.as_mut()?;
+        let (now, since_boot) = (self.clock().now(), self.clock().since_boot());
+        drain.follow(now, since_boot);
+        if let Some(over) = asked.take_if(|drain| drain.ends <= since_boot) {
             info!(since = %over.since, "the drain has ended by its time: runs are taken here again");
         }
         asked.clone()

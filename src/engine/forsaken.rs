@@ -1,5 +1,6 @@
-//! Runs that a server should have moved on. Where the clock was set forward, or the machine slept, all that wait are
-//! late at once, and whoever looks after them is about to: so one is told once it was seen so for a while.
+//! Runs of which no instant says how long they wait, and looks do. Where the clock was set forward, or the machine slept,
+//! all that a server should have moved on are late at once, and whoever looks after them is about to; and what was queued
+//! by a clock that was ahead waits since an instant that is to come.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,23 +18,34 @@ use crate::domain::RunId;
 pub(super) struct Forsaken(Mutex<BTreeMap<RunId, (Timestamp, Duration)>>);
 
 impl Forsaken {
-    /// Of those that a look sees at `passed`, the ones that looks have seen for as long as `settles`. Those that it
-    /// does not see are forgotten.
-    pub(super) fn since_long(
+    /// For how long looks have seen those that one sees at `passed`. Those that it does not see are forgotten.
+    pub(super) fn seen_for(
         &self,
         seen: impl IntoIterator<Item = (RunId, Timestamp)>,
         passed: Duration,
-        settles: Duration,
-    ) -> BTreeSet<RunId> {
+    ) -> BTreeMap<RunId, Duration> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = |(run, since): (RunId, Timestamp)| {
             let before = known.get(&run).filter(|(then, _)| *then == since);
             (run, (since, before.map_or(passed, |(_, first)| *first)))
         };
         *known = seen.into_iter().map(first).collect();
-        let long = |(_, first): &(Timestamp, Duration)| settles <= passed.saturating_sub(*first);
-        let long = known.iter().filter(|(_, seen)| long(seen));
-        long.map(|(run, _)| *run).collect()
+        let ages = known
+            .iter()
+            .map(|(run, (_, first))| (*run, passed.saturating_sub(*first)));
+        ages.collect()
+    }
+
+    /// The ones that looks have seen for as long as `settles`.
+    pub(super) fn since_long(
+        &self,
+        seen: impl IntoIterator<Item = (RunId, Timestamp)>,
+        passed: Duration,
+        settles: Duration,
+    ) -> BTreeSet<RunId> {
+        let ages = self.seen_for(seen, passed).into_iter();
+        let long = ages.filter(|(_, age)| settles <= *age);
+        long.map(|(run, _)| run).collect()
     }
 }
 

@@ -96,6 +96,8 @@ struct Inner {
     hosts: hosts::Hosts,
     draining: drain::Draining,
     forsaken: forsaken::Forsaken,
+    /// Of runs that wait since an instant which a clock has noted that was ahead.
+    ahead: forsaken::Forsaken,
     doubts: held::Doubts,
 }
 
@@ -134,6 +136,7 @@ impl Engine {
             hosts: hosts::Hosts::default(),
             draining: drain::Draining::default(),
             forsaken: forsaken::Forsaken::default(),
+            ahead: forsaken::Forsaken::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -189,6 +192,10 @@ impl Engine {
 
     fn forsaken(&self) -> &forsaken::Forsaken {
         &self.inner.forsaken
+    }
+
+    fn ahead(&self) -> &forsaken::Forsaken {
+        &self.inner.ahead
     }
 
     fn doubts(&self) -> &held::Doubts {

@@ -1,7 +1,10 @@
 //! What is wrong with the work itself, whatever the reason: tasks without a full success, runs that wait, and pauses
 //! that swallow slots.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
@@ -11,7 +14,7 @@ use crate::{
     domain::{
         RunId, Task, TaskName,
         problem::{Problem, ProblemKind, Severity},
-        retry::later,
+        retry::{earlier, later},
         task::{BOUND_MIN, LOOKED_AT_WITHIN, LastRun, Pause, bound},
     },
     error::Result,
@@ -24,6 +27,8 @@ const SHOWN: usize = 1000;
 const CHUNK: usize = 500;
 /// How long everything may be paused before that is grave.
 const PAUSE_GRAVE: SignedDuration = SignedDuration::from_hours(24);
+/// What was noted is later than now by so much at the most, where the clock was right.
+const AHEAD: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// All that is wrong with the work, and when it has to be looked at again at the latest. Its cost is that of what
@@ -123,7 +128,8 @@ impl Engine {
     async fn overdue(&self, now: Timestamp) -> Result<Vec<Problem>> {
         let least = SignedDuration::try_from(BOUND_MIN).unwrap_or_default();
         let before = now.saturating_sub(least).unwrap_or(now);
-        let rows = self.store().runs_waiting(before, SHOWN).await?;
+        let beyond = later(now, AHEAD);
+        let rows = self.store().runs_waiting(before, beyond, SHOWN).await?;
         let of: Vec<_> = rows
             .iter()
             .map(|row| (row.id, row.name.clone(), row.revision))
@@ -135,10 +141,14 @@ impl Engine {
         let forsaken = self
             .forsaken()
             .since_long(forsaken, self.clock().passed(), settles);
+        // How long these wait, looks tell: what was noted of them is to come.
+        let to_come = rows.iter().flat_map(|row| [row.queued, row.in_line]);
+        let to_come = to_come.flatten().filter(|(_, since)| beyond < *since);
+        let seen_for = self.ahead().seen_for(to_come, self.clock().passed());
         let overdue = |row: &Waiting| {
             let spec = told.get(&row.id).map(|(spec, _)| spec);
             let bound = bound(row.usual, spec.and_then(|spec| spec.stale_after));
-            run_forsaken(row, &forsaken).or_else(|| run_overdue(row, bound, now))
+            run_forsaken(row, &forsaken).or_else(|| run_overdue(row, bound, &seen_for, now))
         };
         Ok(rows.iter().filter_map(overdue).collect())
     }
@@ -213,15 +223,26 @@ fn run_forsaken(row: &Waiting, forsaken: &BTreeSet<RunId>) -> Option<Problem> {
     ))
 }
 
-fn run_overdue(row: &Waiting, bound: Duration, now: Timestamp) -> Option<Problem> {
+/// `seen_for`: how long those wait that were noted by a clock that was ahead.
+fn run_overdue(
+    row: &Waiting,
+    bound: Duration,
+    seen_for: &BTreeMap<RunId, Duration>,
+    now: Timestamp,
+) -> Option<Problem> {
+    let believed = |(run, since): (RunId, Timestamp)| {
+        let seen = seen_for.get(&run).map(|seen| earlier(now, *seen));
+        (run, seen.unwrap_or(since))
+    };
     let passed = |(_, since): &(_, Timestamp)| later(*since, bound) <= now;
-    let (message, since) = if let Some((run, since)) = row.queued.filter(passed) {
+    let queued = row.queued.map(believed).filter(passed);
+    let (message, since) = if let Some((run, since)) = queued {
         let message = format!(
             "run {run} may start since {since} and has not: no server had a place for it, or knows its kind"
         );
         (message, since)
     } else {
-        let (run, since) = row.in_line.filter(passed)?;
+        let (run, since) = row.in_line.map(believed).filter(passed)?;
         let message =
             format!("run {run} stands in line, and what is before it has not ended since {since}");
         (message, since)
@@ -237,7 +258,8 @@ fn run_overdue(row: &Waiting, bound: Duration, now: Timestamp) -> Option<Problem
 /// `first` is when the first slot was due that no task's own pause holds.
 fn all_paused(pause: &Pause, first: Option<Timestamp>, now: Timestamp) -> Option<Problem> {
     let since = swallows_since(pause, first, now)?;
-    let severity = if PAUSE_GRAVE <= now.duration_since(pause.at) {
+    // One that a clock has begun which was ahead may have lasted for any time.
+    let severity = if PAUSE_GRAVE <= now.duration_since(pause.at) || later(now, AHEAD) < pause.at {
         Severity::Critical
     } else {
         Severity::Warning
@@ -294,6 +316,9 @@ mod tests {
         let grave = told("2026-03-03T12:00:00Z");
         assert_eq!(grave.severity, Severity::Critical);
         assert_eq!(grave.since, at("2026-03-02T12:00:00Z"));
+        // By clocks that differ, and by one that was ahead.
+        assert_eq!(told("2026-03-02T11:59:30Z").severity, Severity::Warning);
+        assert_eq!(told("2026-03-02T11:00:00Z").severity, Severity::Critical);
     }
 
     #[test]

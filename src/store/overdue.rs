@@ -53,18 +53,27 @@ const FORSAKEN: &str =
 const HEAD: &str = "SELECT max(o.claim_at) FROM runs o WHERE o.task_id = live.id AND o.finished_at IS NULL \
      AND o.claim_at > 0";
 
+/// Whether what is before the line waits for a retry, which may well be long.
+const HEAD_WAITS: &str = "EXISTS (SELECT 1 FROM runs o WHERE o.task_id = w.id AND o.finished_at IS NULL \
+     AND o.claim_at > 0 AND o.state = 'retry_wait')";
+
 impl Store {
-    /// Tasks of which a run has waited since `before` or longer; at most `limit`. Found by what is live, and not
-    /// by history.
+    /// Tasks of which a run has waited since `before` or longer, or since `beyond` or later, which only a clock has noted
+    /// that was ahead; at most `limit`. Found by what is live, and not by history.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn runs_waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>> {
-        let rows: Vec<Row> = self.all(self.waiting(before, limit)).await?;
+    pub async fn runs_waiting(
+        &self,
+        before: Timestamp,
+        beyond: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Waiting>> {
+        let rows: Vec<Row> = self.all(self.waiting(before, beyond, limit)).await?;
         rows.into_iter().map(Waiting::try_from).collect()
     }
 
-    fn waiting(&self, before: Timestamp, limit: usize) -> Statement {
+    fn waiting(&self, before: Timestamp, beyond: Timestamp, limit: usize) -> Statement {
         // By the indexes of what is under way, and of what waits for its retry: a long queue is not read for it. Without
         // a limit, lest those of one task hide another's.
         let moves = |sql: Sql, state: &str, at: &str| {
@@ -93,10 +102,18 @@ impl Store {
             .push(HEAD)
             .push(") AS head_at FROM live WHERE live.id IS NOT NULL) w JOIN tasks t ON t.id = w.id WHERE w.queued_at <= ")
             .bind(micros(before))
+            .push(" OR w.queued_at > ")
+            .bind(micros(beyond))
             .push(" OR w.forsaken_at IS NOT NULL OR (w.line_at <= ")
             .bind(micros(before))
             .push(" AND COALESCE(w.head_at, 0) <= ")
             .bind(micros(before))
+            .push(") OR ((w.line_at > ")
+            .bind(micros(beyond))
+            .push(" OR (w.line_at > 0 AND w.head_at > ")
+            .bind(micros(beyond))
+            .push(")) AND NOT ")
+            .push(HEAD_WAITS)
             .push(") ORDER BY t.id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done()
@@ -131,7 +148,8 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_found_by_indexes_that_a_long_queue_does_not_fill() {
         let (_dir, store) = empty_store().await;
-        let steps = plan(&store, store.waiting(Timestamp::UNIX_EPOCH, 10)).await;
+        let (before, beyond) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let steps = plan(&store, store.waiting(before, beyond, 10)).await;
         let of_runs = steps
             .iter()
             .filter(|step| [" q ", " o "].iter().any(|table| step.contains(table)));

@@ -46,6 +46,7 @@ mod resuming;
 mod ringing;
 mod rolled_back;
 mod serving;
+mod set_back;
 mod silent;
 mod spread;
 mod stalling;

@@ -1,5 +1,6 @@
 //! A server whose configuration is not the one in force: it does no work by it, until it is.
 
+use jiff::SignedDuration;
 use tonic::Code;
 use watchbell::clock::ManualClock;
 use watchbell_client::pb;
@@ -12,6 +13,7 @@ on_postgresql!(
     a_server_takes_part_once_its_file_is_in_force_again,
     of_two_that_start_at_once_one_sees_the_other,
     a_server_that_is_not_started_anew_with_the_others_is_told,
+    a_server_that_stands_back_looks_again_though_the_clock_is_set_back,
 );
 
 const OLD: &str = "[tasks.job]\nkind = \"instant\"\ndescription = \"old\"\n";
@@ -109,6 +111,18 @@ async fn an_older_file_waits_until_nobody_serves_the_newer(database: Database) {
     takes_part(&older).await;
     assert_eq!(older.task("job").await.description, "old");
     older.problem("configuration.rollback").await;
+    older.stop().await;
+}
+
+async fn a_server_that_stands_back_looks_again_though_the_clock_is_set_back(database: Database) {
+    let mut site = Site::new(database);
+    let (newer, older) = newer_and_older(&mut site).await;
+    newer.kill().await;
+
+    site.clock
+        .set(noon() - SignedDuration::from_hours(24 * 365));
+
+    takes_part(&older).await;
     older.stop().await;
 }
 

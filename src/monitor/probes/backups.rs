@@ -29,6 +29,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(60);
 /// How old a drill may be.
 const DRILL: SignedDuration = SignedDuration::from_hours(24 * 8);
+/// What was stamped is later than now by so much at the most, where the clock was right.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 /// How much smaller a dump or the number of files may be than before.
 const SHRUNK: f64 = 0.7;
 /// For how long retention may be frozen: until then there is room, and from then on nobody has looked.
@@ -164,8 +166,7 @@ impl BackupsProbe {
             );
         }
         let archived = good.first().filter(|_| policy.kind == PolicyKind::Archive);
-        if let Some(point) =
-            archived.filter(|point| COVERAGE < told.now.duration_since(point.created_at))
+        if let Some(point) = archived.filter(|point| is_older(point.created_at, COVERAGE, told.now))
         {
             told.tell(
                 ProblemKind::BackupArchiveOld,
@@ -192,7 +193,7 @@ impl BackupsProbe {
             tell_losses(policy, points, told);
         }
         if let Some(since) = of.frozen_since
-            && FROZEN < told.now.duration_since(since)
+            && is_older(since, FROZEN, told.now)
         {
             told.tell(
                 ProblemKind::BackupRetentionStuck,
@@ -257,7 +258,7 @@ impl BackupsProbe {
             .evidence_newest(Level::Drill, None)
             .await?
             .map_or(first, |last| last.at);
-        if DRILL < now.duration_since(drilled) {
+        if is_older(drilled, DRILL, now) {
             told.tell(
                 ProblemKind::BackupDrillOld,
                 "backups".to_owned(),
@@ -276,6 +277,13 @@ impl BackupsProbe {
     }
 }
 
+/// Whether it was so long ago. What a clock has stamped that was ahead may have been at any time: nobody knows that it was
+/// not.
+fn is_older(at: Timestamp, than: SignedDuration, now: Timestamp) -> bool {
+    let age = now.duration_since(at);
+    than < age || age < -AHEAD
+}
+
 /// `since`: when what is to be read was first there.
 fn tell_coverage(
     subject: &str,
@@ -289,7 +297,7 @@ fn tell_coverage(
         .iter()
         .filter(|(_, at)| now.duration_since(*at) <= COVERAGE);
     let covered = recent.count();
-    if COVERAGE < now.duration_since(since) && covered < PARTS as usize {
+    if is_older(since, COVERAGE, now) && covered < PARTS as usize {
         told.tell(
             ProblemKind::BackupCoverage,
             subject.to_owned(),

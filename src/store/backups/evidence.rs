@@ -94,7 +94,8 @@ impl Store {
         .transpose()
     }
 
-    /// When each of `parts` parts of a repository was last read, by its number from 1.
+    /// When each of `parts` parts of a repository was last read, by its number from 1. What a clock has stamped that was
+    /// ahead says nothing of when that was: such a part comes next.
     pub async fn reads(&self, repository: &str, parts: u32) -> Result<Vec<(u32, Timestamp)>> {
         let select = self
             .sql("SELECT part, parts, read_at FROM backup_reads WHERE repository = ")
@@ -102,7 +103,10 @@ impl Store {
             .push(" ORDER BY read_at")
             .done();
         let rows: Vec<ReadRow> = self.all(select).await?;
-        let of = rows.into_iter().filter(|row| row.parts == i64::from(parts));
+        let latest = self.latest_believed();
+        let of = rows
+            .into_iter()
+            .filter(|row| row.parts == i64::from(parts) && row.read_at <= latest);
         of.map(|row| {
             let part = u32::try_from(row.part).unwrap_or(0);
             Ok((part, convert::instant(row.read_at)?))
@@ -157,5 +161,34 @@ impl Tx {
             .done();
         self.run(upsert).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::store::plan::empty_store;
+
+    #[tokio::test]
+    async fn a_part_that_was_read_at_an_instant_to_come_was_not_read() {
+        let (_dir, store) = empty_store().await;
+        let mut tx = store.begin().await.unwrap();
+        for part in 1..=2 {
+            tx.read_note("repository", part, 28).await.unwrap();
+        }
+        let ahead = tx.now() + SignedDuration::from_hours(1);
+        let update = tx
+            .sql("UPDATE backup_reads SET read_at = ")
+            .bind(convert::micros(ahead))
+            .push(" WHERE part = 2")
+            .done();
+        tx.run(update).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let reads = store.reads("repository", 28).await.unwrap();
+        let parts: Vec<u32> = reads.iter().map(|(part, _)| *part).collect();
+        assert_eq!(parts, [1]);
     }
 }

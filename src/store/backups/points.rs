@@ -103,12 +103,16 @@ impl Store {
 
     /// What a clock that was ahead has stamped is not the newest, where there is another.
     pub(super) fn believed_first(&self, select: Sql, stamp: &str) -> Sql {
-        let now = self.inner.clock.now();
-        let now = now.checked_add(AHEAD).unwrap_or(now);
         select
             .push(&format!("CASE WHEN {stamp} <= "))
-            .bind(convert::micros(now))
+            .bind(self.latest_believed())
             .push(" THEN 0 ELSE 1 END")
+    }
+
+    /// The latest instant that a clock which is right has stamped by now, in microseconds.
+    pub(super) fn latest_believed(&self) -> i64 {
+        let now = self.inner.clock.now();
+        convert::micros(now.checked_add(AHEAD).unwrap_or(now))
     }
 
     /// The newest points that are there and were found to be damaged, newest first; at most so many.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Told;
+use super::{AHEAD, Told};
 use crate::{
     backup::{BackupsReport, Free},
     domain::{
@@ -87,6 +87,15 @@ pub(super) fn tell_age(report: &BackupsReport, was_due: Option<Timestamp>, told:
     let age = told.now.duration_since(at);
     let severity = match () {
         () if TOO_OLD < age => Severity::Critical,
+        () if age < -AHEAD => {
+            let message = format!(
+                "the newest good backup says that it is as of {at}, which is yet to come: a clock was ahead, and how old it \
+                 is nobody knows"
+            );
+            let problem = Problem::new(ProblemKind::BackupStale, "backups", message, at);
+            told.problems.push(problem.severity(Severity::Warning));
+            return;
+        }
         () if OLD < age => Severity::Warning,
         () => return,
     };
