@@ -4,6 +4,7 @@
 
 mod attach;
 mod content;
+mod disk;
 mod due;
 mod figures;
 mod import;

@@ -83,7 +83,7 @@ impl Documents {
     fn pieces(self, reader: Reader) -> impl Stream<Item = Result<Vec<u8>>> + Send + use<> {
         try_stream! {
             let sha256 = reader.sha256.clone();
-            let read = |reader: Reader| tokio::task::spawn_blocking(|| reader.read());
+            let read = |reader: Reader| tokio::spawn(blocking(|| reader.read()));
             let mut next = Some(read(reader));
             while let Some(job) = next.take() {
                 let (reader, part) = job.await.map_err(Error::internal)??;

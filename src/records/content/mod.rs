@@ -25,7 +25,7 @@ pub use self::{
     sweep::{Orphan, Removed},
     upload::{NewContent, Received, Uploaded},
 };
-use super::Documents;
+use super::{Documents, disk};
 use crate::{
     error::{Error, Result},
     store::Tx,
@@ -67,8 +67,8 @@ impl Documents {
         &self,
         sha256s: Vec<String>,
     ) -> Result<BTreeMap<String, i64>> {
-        let files = self.files();
-        blocking(move || {
+        let (files, place) = (self.files(), self.settings().data.join("contents"));
+        disk::look(STORE, &place, move || {
             let mut sizes = BTreeMap::new();
             for sha256 in sha256s {
                 if let Some(size) = files.size(&sha256).map_err(away)? {
@@ -89,9 +89,7 @@ impl Documents {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Error::internal)?
+    disk::blocking(STORE, work).await
 }
 
 fn away(error: std::io::Error) -> Error {

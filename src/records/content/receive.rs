@@ -6,7 +6,7 @@ use std::pin::Pin;
 use futures_util::{Stream, StreamExt as _};
 use tokio::task::JoinHandle;
 
-use super::partial::Partial;
+use super::{blocking, partial::Partial};
 use crate::error::{Error, Result};
 
 /// What may have come while the disk is still busy with what came before.
@@ -106,10 +106,10 @@ impl<C: AsRef<[u8]> + Send + 'static> Writer<C> {
             Hand::Resting(mut partial) => {
                 let chunks = std::mem::take(&mut self.waiting);
                 self.waiting_bytes = 0;
-                Hand::Writing(tokio::task::spawn_blocking(move || {
+                Hand::Writing(tokio::spawn(blocking(move || {
                     partial.add(&chunks)?;
                     Ok(partial)
-                }))
+                })))
             }
             hand => hand,
         };

@@ -36,7 +36,7 @@ use self::{
     spool::Spool,
     tell::{bad_field, number_of},
 };
-use super::Documents;
+use super::{Documents, disk};
 use crate::{
     domain::{
         Caller,
@@ -219,11 +219,12 @@ impl Gate {
     }
 }
 
+/// What is said to be away where the disk is.
+const SPOOL: &str = "the room for imports";
+
 /// Work that takes a while, where nothing else waits for it.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Error::internal)?
+    disk::blocking(SPOOL, work).await
 }

@@ -119,7 +119,7 @@ fn away(error: std::io::Error) -> Error {
         let message = "there is no room in the data directory for the rows of an import";
         return Error::Exhausted(message.to_owned());
     }
-    Error::unavailable("the room for imports", error)
+    Error::unavailable(super::SPOOL, error)
 }
 
 #[cfg(test)]
