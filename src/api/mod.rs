@@ -17,6 +17,7 @@ mod deadline;
 mod document_reads;
 mod document_verbs;
 mod documents;
+mod drift;
 mod edge;
 mod front;
 mod health;

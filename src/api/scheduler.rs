@@ -166,20 +166,11 @@ impl SchedulerService for Api {
         }))
     }
 
-    async fn get_drift(&self, _: Request<pb::GetDriftRequest>) -> Reply<pb::GetDriftResponse> {
-        let items = self.engine.drift().await?;
-        Ok(Response::new(pb::GetDriftResponse {
-            items: items
-                .into_iter()
-                .map(|item| pb::DriftItem {
-                    r#type: item.kind.to_owned(),
-                    subject: item.subject,
-                    message: item.message,
-                    since_time: time::stamp_of(item.since),
-                    principal: item.principal.unwrap_or_default(),
-                })
-                .collect(),
-        }))
+    async fn get_drift(
+        &self,
+        request: Request<pb::GetDriftRequest>,
+    ) -> Reply<pb::GetDriftResponse> {
+        super::drift::page(&self.engine, request.into_inner()).await
     }
 
     async fn list_replicas(

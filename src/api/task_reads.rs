@@ -51,9 +51,10 @@ impl Api {
         let more = kept < tasks.len() || next.is_some();
         tasks.truncate(kept);
         let last = kept.checked_sub(1).and_then(|index| items.get(index));
-        let token = last
-            .filter(|_| more)
-            .map(|task| page::token(&scope, task.name.as_str()));
+        let last = last.map(|task| task.name.as_str());
+        // Of a page that was not cut, what was looked at may go on behind what was found.
+        let last = next.as_deref().filter(|_| kept == items.len()).or(last);
+        let token = last.filter(|_| more).map(|name| page::token(&scope, name));
         Ok(Response::new(pb::ListTasksResponse {
             tasks,
             next_page_token: token.unwrap_or_default(),

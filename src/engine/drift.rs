@@ -1,10 +1,12 @@
 //! Where what runs differs from what is configured.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Engine, rules_in_use};
 use crate::{
-    domain::{Task, rules::ZoneRules},
+    domain::{Task, TaskName, rules::ZoneRules, task::Override},
     error::Result,
 };
 
@@ -19,44 +21,94 @@ pub struct DriftItem {
     pub principal: Option<String>,
 }
 
+/// A page of what differs, by subject.
+#[derive(Clone, Debug, Default)]
+pub struct DriftPage {
+    pub items: Vec<DriftItem>,
+    /// The task behind which the next page begins; none after the last.
+    pub next: Option<TaskName>,
+}
+
+/// Tasks that the API has changed, read in one go.
+const CHANGED: usize = 250;
+/// Tasks that the API has added, looked at in one go for whether they do another's work.
+const ADDED: usize = 2500;
+/// Reads for one page: it may be short though there are more.
+const READS: usize = 4;
+
 impl Engine {
     /// Overrides that change something, with their age; tasks of the API that do the work of a configured one; replicas
     /// that differ from this one, and plans by other rules of time zones. Nothing else: a list that is never empty is read by nobody.
+    /// A page of it that begins behind a task, and ends with one: of `limit` items, and those of its last task.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn drift(&self) -> Result<Vec<DriftItem>> {
-        let mut items = Vec::new();
-        for task in self.store().tasks_overridden().await? {
-            for (field, change) in &task.layers.api {
-                if !changes_something(&task, field) {
-                    continue;
+    pub async fn drift(&self, behind: Option<&TaskName>, limit: usize) -> Result<DriftPage> {
+        let mut page = DriftPage {
+            next: behind.cloned(),
+            ..DriftPage::default()
+        };
+        if behind.is_none() {
+            page.items = self.servers_drift().await?;
+        }
+        for _ in 0..READS {
+            let (found, upto) = self.tasks_drift(page.next.as_ref()).await?;
+            for (task, items) in found {
+                if upto.as_ref().is_some_and(|upto| *upto < task) {
+                    break;
                 }
-                items.push(DriftItem {
-                    kind: "OVERRIDE",
-                    subject: task.resource_name(),
-                    message: match change.reason.as_str() {
-                        "" => format!("{field} is {}", change.value),
-                        reason => format!("{field} is {}: {reason}", change.value),
-                    },
-                    since: Some(change.at),
-                    principal: Some(change.principal.clone()),
-                });
+                // One task at least, so that there is somewhere to go on from.
+                if limit <= page.items.len() && page.next.is_some() {
+                    return Ok(page);
+                }
+                page.items.extend(items);
+                page.next = Some(task);
+            }
+            page.next = upto;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// What differs of the next tasks, and up to which of them that is all; none where there are no more.
+    async fn tasks_drift(
+        &self,
+        behind: Option<&TaskName>,
+    ) -> Result<(BTreeMap<TaskName, Vec<DriftItem>>, Option<TaskName>)> {
+        let mut found: BTreeMap<TaskName, Vec<DriftItem>> = BTreeMap::new();
+        let changed = self.store().tasks_overridden(behind, CHANGED).await?;
+        let last = changed.last().filter(|_| changed.len() == CHANGED);
+        let last = last.map(|task| task.name.clone());
+        for task in changed {
+            let fields = task.layers.api.iter();
+            let items = fields.filter(|(field, _)| changes_something(&task, field));
+            let items: Vec<_> = items
+                .map(|(field, change)| overridden(&task, field, change))
+                .collect();
+            if !items.is_empty() {
+                found.insert(task.name, items);
             }
         }
         // One work at two times is what a configuration may well say, as a crontab does.
-        for double in self.store().tasks_doubled().await? {
+        let (doubled, last_added) = self.store().tasks_doubled(behind, ADDED).await?;
+        for double in doubled {
             let parameters = serde_json::to_string(&double.spec.parameters).unwrap_or_default();
             let message = format!(
                 "does the same as tasks/{}, which is configured: kind {}, parameters {parameters}",
                 double.defined, double.spec.kind
             );
-            items.push(plain(
-                "DUPLICATE_WORK",
-                format!("tasks/{}", double.added),
-                message,
-            ));
+            let item = plain("DUPLICATE_WORK", format!("tasks/{}", double.added), message);
+            found.entry(double.added).or_default().push(item);
         }
+        let upto = [last, last_added].into_iter().flatten().min();
+        Ok((found, upto))
+    }
+
+    /// What differs between servers.
+    async fn servers_drift(&self) -> Result<Vec<DriftItem>> {
+        let mut items = self.replica_drift().await?;
         let planned_otherwise = self.board().read().planned_otherwise;
         if 0 < planned_otherwise {
             let message = format!(
@@ -67,7 +119,6 @@ impl Engine {
             let subject = format!("replicas/{}", self.replica().id);
             items.push(plain("PLAN_TZDATA", subject, message));
         }
-        items.extend(self.replica_drift().await?);
         items.sort_by(|a, b| (&a.subject, a.kind).cmp(&(&b.subject, b.kind)));
         Ok(items)
     }
@@ -106,6 +157,19 @@ impl Engine {
             }
         }
         Ok(items)
+    }
+}
+
+fn overridden(task: &Task, field: &str, change: &Override) -> DriftItem {
+    DriftItem {
+        kind: "OVERRIDE",
+        subject: task.resource_name(),
+        message: match change.reason.as_str() {
+            "" => format!("{field} is {}", change.value),
+            reason => format!("{field} is {}: {reason}", change.value),
+        },
+        since: Some(change.at),
+        principal: Some(change.principal.clone()),
     }
 }
 

@@ -57,7 +57,7 @@ pub use self::{
     configuration::{Brought, MissingConfiguration, Verdict, refuse_missing},
     context::{RunContext, Step},
     drain::{Drain, Drained},
-    drift::DriftItem,
+    drift::{DriftItem, DriftPage},
     held::CLOCK,
     hosts::Stop,
     kind::{Again, BuiltIn, Done, Failure, Kind, Registry, SharedRegistry},

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Statement};
 
 use super::{
     Id, Store, Tx,
     rows::{CHUNK, Column, Type, column},
     specs,
+    sql::Sql,
     tasks::{WHOLE, whole},
 };
 use crate::{
@@ -73,6 +74,12 @@ struct Name {
 }
 
 #[derive(FromQueryResult)]
+struct LastRow {
+    last: Option<String>,
+    number: i64,
+}
+
+#[derive(FromQueryResult)]
 struct Number {
     number: i64,
 }
@@ -132,40 +139,45 @@ impl Store {
         Ok(there)
     }
 
-    /// Tasks of which the API has changed what others define, by name.
+    /// Tasks of which the API has changed what others define, by name: so many behind one of them.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn tasks_overridden(&self) -> Result<Vec<Task>> {
-        let select = self
-            .sql("")
-            .push(&WHOLE.replace("FROM tasks t", "FROM task_facets f CROSS JOIN tasks t"))
-            .push("f.overridden AND t.id = f.task_id AND t.deleted_at IS NULL ORDER BY f.name")
-            .done();
+    pub async fn tasks_overridden(
+        &self,
+        behind: Option<&TaskName>,
+        limit: usize,
+    ) -> Result<Vec<Task>> {
+        let select = overridden(self.sql(""), behind, limit);
         whole(self.all(select).await?)
     }
 
-    /// Tasks that the API has added although others define one that does the same work, by name.
+    /// Tasks that the API has added although others define one that does the same work, by name; and up to which of those
+    /// that it has added that is all, as so many are looked at behind one of them. None where there are no more.
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn tasks_doubled(&self) -> Result<Vec<Double>> {
-        let is_few = self.added_are_fewer().await?;
-        let text = if is_few {
-            "SELECT a.task_id, a.name AS added, (SELECT d.name FROM task_facets d WHERE d.work = a.work AND NOT d.added \
-             ORDER BY d.name LIMIT 1) AS defined FROM task_facets a WHERE a.added AND EXISTS (SELECT 1 \
-             FROM task_facets d WHERE d.work = a.work AND NOT d.added)"
-        } else {
-            "SELECT a.task_id, a.name AS added, d.first AS defined FROM (SELECT work, min(name) AS first \
-             FROM task_facets WHERE NOT added GROUP BY work) d CROSS JOIN task_facets a WHERE a.work = d.work \
-             AND a.added"
-        };
+    pub async fn tasks_doubled(
+        &self,
+        behind: Option<&TaskName>,
+        looked_at: usize,
+    ) -> Result<(Vec<Double>, Option<TaskName>)> {
+        let last = added(
+            self.sql("SELECT max(l.name) AS last, count(*) AS number FROM "),
+            behind,
+            looked_at,
+        );
+        let last: Option<LastRow> = self.one(last.push(" l").done()).await?;
+        let last =
+            last.filter(|row| usize::try_from(row.number).is_ok_and(|number| looked_at <= number));
+        let last = last.and_then(|row| row.last).map(|name| name.parse());
         let select = self
-            .sql("SELECT s.added, s.defined, r.spec FROM (")
-            .push(text)
+            .sql("SELECT s.added, s.defined, r.spec FROM (SELECT a.task_id, a.name AS added, (SELECT d.name FROM task_facets d \
+                 WHERE d.work = a.work AND NOT d.added ORDER BY d.name LIMIT 1) AS defined FROM ");
+        let select = added(select, behind, looked_at)
             .push(
-                ") s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE t.id = s.task_id AND t.deleted_at IS NULL AND r.task_id = t.id \
-                 AND r.revision = t.revision ORDER BY s.added",
+                " a) s CROSS JOIN tasks t CROSS JOIN task_revisions r WHERE s.defined IS NOT NULL AND t.id = s.task_id \
+                 AND t.deleted_at IS NULL AND r.task_id = t.id AND r.revision = t.revision ORDER BY s.added",
             )
             .done();
         let rows: Vec<DoubleRow> = self.all(select).await?;
@@ -176,21 +188,28 @@ impl Store {
                 spec: specs::read(&row.spec)?,
             })
         };
-        rows.into_iter().map(read).collect()
+        let doubled: Vec<Double> = rows.into_iter().map(read).collect::<Result<_>>()?;
+        Ok((doubled, last.transpose()?))
     }
 
-    /// Whether fewer tasks are added than are defined: from those a search begins.
-    async fn added_are_fewer(&self) -> Result<bool> {
-        let mut counts = [0, 0];
-        for (count, which) in counts.iter_mut().zip(["added", "NOT added"]) {
-            let select = self
-                .sql("SELECT count(*) AS number FROM task_facets WHERE ")
-                .push(which)
-                .done();
-            let row: Option<Number> = self.one(select).await?;
-            *count = row.map_or(0, |row| row.number);
-        }
-        Ok(counts[0] <= counts[1])
+    /// How many tasks behind one of them the API has changed, or has added although another does the same: counted among
+    /// the next `most` of either.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_adrift(&self, behind: &TaskName, most: usize) -> Result<i64> {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let select = self
+            .sql("SELECT (SELECT count(*) FROM (SELECT f.name FROM task_facets f WHERE f.overridden AND f.name > ")
+            .bind(behind.as_str())
+            .push(" ORDER BY f.name LIMIT ")
+            .bind(limit)
+            .push(") o) + (SELECT count(*) FROM ");
+        let select = added(select, Some(behind), most)
+            .push(" a WHERE EXISTS (SELECT 1 FROM task_facets d WHERE d.work = a.work AND NOT d.added)) AS number")
+            .done();
+        let row: Option<Number> = self.one(select).await?;
+        Ok(row.map_or(0, |row| row.number))
     }
 
     /// Whether some task's row is missing, or is of another version. It reads every task.
@@ -224,6 +243,30 @@ impl Store {
         }
         Ok(outdated)
     }
+}
+
+/// A page of tasks of which the API has changed what others define.
+fn overridden(sql: Sql, behind: Option<&TaskName>, limit: usize) -> Statement {
+    let mut sql = sql
+        .push(&WHOLE.replace("FROM tasks t", "FROM task_facets f CROSS JOIN tasks t"))
+        .push("f.overridden AND t.id = f.task_id AND t.deleted_at IS NULL");
+    if let Some(behind) = behind {
+        sql = sql.push(" AND f.name > ").bind(behind.as_str());
+    }
+    sql.push(" ORDER BY f.name LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .done()
+}
+
+/// A subquery: so many tasks that the API has added, by name, behind one of them.
+fn added(sql: Sql, behind: Option<&TaskName>, limit: usize) -> Sql {
+    let mut sql = sql.push("(SELECT f.task_id, f.name, f.work FROM task_facets f WHERE f.added");
+    if let Some(behind) = behind {
+        sql = sql.push(" AND f.name > ").bind(behind.as_str());
+    }
+    sql.push(" ORDER BY f.name LIMIT ")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .push(")")
 }
 
 impl Tx {
@@ -275,5 +318,30 @@ impl Tx {
             self.facets_write(&tasks).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::{empty_store, plan};
+
+    #[tokio::test]
+    async fn sqlite_looks_at_no_more_of_what_differs_than_a_page_takes() {
+        let (_dir, store) = empty_store().await;
+        let name: TaskName = "m".parse().unwrap();
+        for behind in [None, Some(&name)] {
+            let steps = plan(&store, overridden(store.sql(""), behind, 10)).await;
+            assert!(steps[0].contains("task_facets_overridden"), "{steps:?}");
+            let doubled = added(store.sql("SELECT * FROM "), behind, 10).done();
+            let added = plan(&store, doubled).await;
+            let found = added
+                .iter()
+                .any(|step| step.contains("task_facets_added_name"));
+            assert!(found, "{added:?}");
+            let sorted = steps.iter().chain(&added);
+            let sorted = sorted.filter(|step| step.contains("TEMP B-TREE"));
+            assert_eq!(sorted.count(), 0, "{steps:?} {added:?}");
+        }
     }
 }

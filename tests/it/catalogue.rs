@@ -212,7 +212,12 @@ async fn drift_lists_overrides_and_double_work(database: Database) {
 async fn drift(server: &Server) -> Vec<pb::DriftItem> {
     let request = pb::GetDriftRequest::default();
     let answer = server.client.scheduler().get_drift(request).await;
-    answer.unwrap().into_inner().items
+    let answer = answer.unwrap().into_inner();
+    assert_eq!(
+        (answer.next_page_token.as_str(), answer.left_off_count),
+        ("", 0)
+    );
+    answer.items
 }
 
 async fn what_is_no_difference_is_no_drift(database: Database) {

@@ -238,7 +238,10 @@ async fn calls(scene: &Scene, sheet: &mut Sheet<'_>, client: &Client) -> anyhow:
     sheet.add(("GetAgenda, each of ten pages", "ms"), &each, 30.0);
 
     let drift = timed(repeats.min(5), Duration::ZERO, || async {
-        let drift = client.scheduler().get_drift(pb::GetDriftRequest {}).await?;
+        let drift = client
+            .scheduler()
+            .get_drift(pb::GetDriftRequest::default())
+            .await?;
         anyhow::ensure!(!drift.get_ref().items.is_empty(), "there is no drift");
         Ok(())
     });

@@ -14,6 +14,7 @@ mod m0015_upkeep;
 mod m0016_events;
 mod m0017_held_numbers;
 mod m0018_facets;
+mod m0021_pages;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0016_events::Migration)),
             Box::new(Patient(m0017_held_numbers::Migration)),
             Box::new(Patient(m0018_facets::Migration)),
+            Box::new(Patient(m0021_pages::Migration)),
         ]
     }
 }

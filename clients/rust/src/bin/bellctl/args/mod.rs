@@ -122,9 +122,9 @@ pub(crate) enum Command {
     Replicas,
     /// Where what runs differs from what is configured.
     #[command(
-        after_help = "Examples:\n  bellctl drift\n  bellctl drift --output json | jq '.items | length'"
+        after_help = "Examples:\n  bellctl drift\n  bellctl drift --all --output json | jq '.items | length'"
     )]
-    Drift,
+    Drift(DriftArgs),
     /// What fires in the coming hours, over all tasks.
     #[command(after_help = "Examples:\n  bellctl agenda\n  bellctl agenda --hours 72")]
     Agenda(AgendaArgs),
@@ -172,6 +172,22 @@ pub(crate) struct AgendaArgs {
     pub(crate) hours: u32,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+/// Flags of `drift`.
+#[derive(Args, Debug)]
+pub(crate) struct DriftArgs {
+    /// Where it begins: `nextPageToken` of the page before.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) page_token: String,
+    /// All of it, however much that is. Without it, the first 1,000.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// What is done about the clock.

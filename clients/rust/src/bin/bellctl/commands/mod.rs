@@ -56,7 +56,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Status { watch: false } => status::show(&session).await,
         Command::Info => server::info(&session).await,
         Command::Replicas => server::replicas(&session).await,
-        Command::Drift => server::drift(&session).await,
+        Command::Drift(drift) => server::drift(&session, drift).await,
         Command::Agenda(agenda) => agenda::list(&session, agenda).await,
         Command::Task(command) => task::run(&session, command).await,
         Command::Schedule(command) => schedule::run(&session, command).await,

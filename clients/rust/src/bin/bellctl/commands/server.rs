@@ -5,11 +5,11 @@ use watchbell_client::pb::{
 };
 
 use crate::{
-    args::Format,
+    args::{DriftArgs, Format},
     exit::Exit,
     failure::Failure,
     name::short,
-    output::Tint,
+    output::{Tint, remark},
     session::{LARGEST_PAGE, Session, pages},
     table::{Field, Table},
 };
@@ -125,22 +125,32 @@ fn replicas_table(session: &Session, replicas: &[Replica]) -> Table {
     table
 }
 
-/// Where what runs differs from what is configured.
-pub(super) async fn drift(session: &Session) -> Result<Exit, Failure> {
-    let response = session
-        .ask(GetDriftRequest {}, async |request| {
-            session.client.scheduler().get_drift(request).await
-        })
-        .await?;
+/// Where what runs differs from what is configured, and how much of that is left off.
+pub(super) async fn drift(session: &Session, args: &DriftArgs) -> Result<Exit, Failure> {
+    let mut left_off = 0;
+    let (items, next) = pages(args.all, args.page_token.clone(), async |page_token| {
+        let request = GetDriftRequest {
+            page_size: LARGEST_PAGE,
+            page_token,
+        };
+        let response = session
+            .ask(request, async |request| {
+                session.client.scheduler().get_drift(request).await
+            })
+            .await?;
+        left_off = response.left_off_count;
+        Ok((response.items, response.next_page_token))
+    })
+    .await?;
     if session.output.format == Format::Json {
-        session.output.json_list("items", &response.items, "")?;
-    } else if response.items.is_empty() {
+        session.output.json_list("items", &items, &next)?;
+    } else if items.is_empty() && next.is_empty() {
         session
             .output
             .line("no drift: everything is as configured")?;
     } else {
         let mut table = Table::new(&["SUBJECT", "TYPE", "WHAT IS SO", "SINCE", "BY"]);
-        for item in &response.items {
+        for item in &items {
             table.row([
                 (&item.subject).into(),
                 (&item.r#type).into(),
@@ -150,6 +160,32 @@ pub(super) async fn drift(session: &Session) -> Result<Exit, Failure> {
             ]);
         }
         session.output.table(table)?;
+        if !next.is_empty() {
+            remark(&left_off_line(left_off));
+        }
     }
     Ok(Exit::Good)
+}
+
+/// How much a list of what differs leaves off: from 10,000 on there may be more than the server has counted.
+fn left_off_line(tasks: i64) -> String {
+    let tasks = match tasks {
+        1 => "1 more task that was changed, or does".to_owned(),
+        10_000.. => "10,000 more tasks or more that were changed, or do".to_owned(),
+        tasks => format!("{tasks} more tasks that were changed, or do"),
+    };
+    format!("left off: {tasks} the work of another; --all shows them")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_what_differs_says_how_much_it_leaves_off() {
+        let told = |tasks| left_off_line(tasks);
+        assert!(told(1).starts_with("left off: 1 more task that "));
+        assert!(told(7).starts_with("left off: 7 more tasks that "));
+        assert!(told(10_000).contains("10,000 more tasks or more"));
+    }
 }
