@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
+    collections::{BinaryHeap, HashMap, HashSet},
 };
 
 use jiff::Timestamp;
@@ -17,8 +17,14 @@ use crate::{
     store::{Coming, ComingPlace},
 };
 
-/// Tasks read in one go.
+/// Tasks read in one go: few at first, since most pages need no more.
 const READ_AT_ONCE: usize = 250;
+const READ_AT_ONCE_LATER: usize = 1000;
+/// Who reads more for one page, as for a window that is years ahead, or where all has long been paused, has its turn.
+const READ_WITHOUT_TURN: usize = 5000;
+/// Candidates that are held beyond those that a page can show, and how many of them stay where these are too many.
+const HELD_BEYOND: usize = 1000;
+const KEPT_BEYOND: usize = 100;
 
 /// A coming fire of a task.
 #[derive(Clone, Debug)]
@@ -58,20 +64,27 @@ type Entry = Reverse<(Timestamp, TaskName, usize, Timestamp)>;
 
 /// What a page is made of.
 struct Page<'a> {
+    /// Fires that are shown.
+    limit: usize,
+    /// Tasks read so far.
+    read: usize,
     after: Timestamp,
     until: Timestamp,
     place: Option<&'a AgendaPlace>,
     all_paused: bool,
-    candidates: Vec<Candidate>,
+    /// By number.
+    candidates: HashMap<usize, Candidate>,
     /// Whose they are: a task that moves on, or is paused, between two reads is read twice, and listed once.
     taken: HashSet<TaskId>,
     /// The next fire of each candidate: only as many are worked out as are shown.
     heap: BinaryHeap<Entry>,
+    /// What is not before this one is shown on no page that begins here: as many others are.
+    worst: Option<(Timestamp, TaskName)>,
 }
 
 impl Engine {
     /// Fires in (after, until) by due time and task: `limit` of them behind `place`. It reads the tasks that fire up to
-    /// the page's end, and none that comes later.
+    /// the page's end, and none that comes later; it holds about as many as are shown, however many it has to read.
     ///
     /// # Errors
     /// Where the database is away.
@@ -86,11 +99,15 @@ impl Engine {
             after,
             until,
             place,
+            limit,
+            read: 0,
             all_paused: self.store().global_pause().await?.is_some(),
-            candidates: Vec::new(),
+            candidates: HashMap::new(),
             taken: HashSet::new(),
             heap: BinaryHeap::new(),
+            worst: None,
         };
+        let mut turn = None;
         let mut streams = [false, true].map(|paused| Stream {
             paused,
             place: None,
@@ -100,6 +117,9 @@ impl Engine {
         while entries.len() < limit {
             for stream in &mut streams {
                 while !stream.is_over && !page.is_before(stream) {
+                    if READ_WITHOUT_TURN <= page.read && turn.is_none() {
+                        turn = Some(self.far_agenda().lock().await);
+                    }
                     self.read_on(stream, &mut page).await?;
                 }
             }
@@ -114,11 +134,16 @@ impl Engine {
     /// Takes in the next tasks of a stream.
     async fn read_on(&self, stream: &mut Stream, page: &mut Page<'_>) -> Result<()> {
         let (paused, place) = (stream.paused, stream.place.as_ref());
+        let at_once = match page.read {
+            ..READ_WITHOUT_TURN => READ_AT_ONCE,
+            _ => READ_AT_ONCE_LATER,
+        };
         let read = self
             .store()
-            .tasks_coming(paused, place, page.until, READ_AT_ONCE);
+            .tasks_coming(paused, place, page.until, at_once);
         let read = read.await?;
-        stream.is_over = read.len() < READ_AT_ONCE;
+        stream.is_over = read.len() < at_once;
+        page.read += read.len();
         let last = read
             .last()
             .map(|last| (last.next_due_at, last.name.clone()));
@@ -134,6 +159,7 @@ impl Engine {
                 page.take_in(task, schedule, paused);
             }
         }
+        page.let_go();
         Ok(())
     }
 }
@@ -150,18 +176,42 @@ impl Page<'_> {
             schedule,
         };
         let first = candidate.first_behind(self.place);
-        self.candidates.push(candidate);
-        self.push(self.candidates.len() - 1, first);
+        let index = self.taken.len();
+        self.candidates.insert(index, candidate);
+        if !self.push(index, first) {
+            self.candidates.remove(&index);
+        }
     }
 
-    fn push(&mut self, index: usize, slot: Option<Timestamp>) {
-        if let (Some(slot), Some(candidate)) = (slot, self.candidates.get(index)) {
-            let due_at = candidate.schedule.due_at(slot);
-            if due_at < self.until {
-                let task = candidate.task.clone();
-                self.heap.push(Reverse((due_at, task, index, slot)));
-            }
+    /// Lets candidates go of which nothing is shown, as the others' next fires are enough and come before theirs.
+    fn let_go(&mut self) {
+        if self.heap.len() <= self.limit.saturating_add(HELD_BEYOND) {
+            return;
         }
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        entries.sort_unstable_by(|Reverse(one), Reverse(other)| one.cmp(other));
+        let kept = self.limit.saturating_add(KEPT_BEYOND);
+        for Reverse((_, _, index, _)) in entries.drain(kept..) {
+            self.candidates.remove(&index);
+        }
+        let last = entries.last();
+        self.worst = last.map(|Reverse((due_at, task, ..))| (*due_at, task.clone()));
+        self.heap = entries.into();
+    }
+
+    /// Whether a candidate's next fire may be shown.
+    fn push(&mut self, index: usize, slot: Option<Timestamp>) -> bool {
+        let (Some(slot), Some(candidate)) = (slot, self.candidates.get(&index)) else {
+            return false;
+        };
+        let (due_at, task) = (candidate.schedule.due_at(slot), candidate.task.clone());
+        let worst = self.worst.as_ref();
+        let is_wanted = due_at < self.until
+            && worst.is_none_or(|(worst_at, worst)| (due_at, &task) < (*worst_at, worst));
+        if is_wanted {
+            self.heap.push(Reverse((due_at, task, index, slot)));
+        }
+        is_wanted
     }
 
     /// Whether its next fire comes before all of a stream that were not read.
@@ -176,7 +226,7 @@ impl Page<'_> {
     /// The next fire; none where there is no more.
     fn pop(&mut self) -> Option<Option<AgendaEntry>> {
         let Reverse((_, _, index, slot)) = self.heap.pop()?;
-        let candidate = self.candidates.get(index)?;
+        let candidate = self.candidates.get(&index)?;
         let next = candidate.schedule.next_after(slot);
         let fire = preview(&candidate.schedule, just_before(slot), None, 1)
             .into_iter()

@@ -96,6 +96,8 @@ struct Inner {
     hosts: hosts::Hosts,
     draining: drain::Draining,
     forsaken: forsaken::Forsaken,
+    /// The turn of who reads many tasks for an agenda.
+    far_agenda: tokio::sync::Mutex<()>,
     /// Of runs that wait since an instant which a clock has noted that was ahead.
     ahead: forsaken::Forsaken,
     doubts: held::Doubts,
@@ -136,6 +138,7 @@ impl Engine {
             hosts: hosts::Hosts::default(),
             draining: drain::Draining::default(),
             forsaken: forsaken::Forsaken::default(),
+            far_agenda: tokio::sync::Mutex::default(),
             ahead: forsaken::Forsaken::default(),
         };
         Self {
@@ -192,6 +195,10 @@ impl Engine {
 
     fn forsaken(&self) -> &forsaken::Forsaken {
         &self.inner.forsaken
+    }
+
+    fn far_agenda(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.far_agenda
     }
 
     fn ahead(&self) -> &forsaken::Forsaken {
