@@ -1,6 +1,6 @@
 //! What the auditor reads and notes: its own mark on each task, and the ledger behind it.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use sea_orm::{FromQueryResult, Statement, Value};
@@ -37,6 +37,36 @@ impl Mark {
             .as_ref()
             .is_some_and(|pause| pause.holds_at(now, grace))
     }
+}
+
+/// A task, deleted or not, whose whole ledger is compared.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    pub id: TaskId,
+    pub name: TaskName,
+    pub revision: i64,
+    pub created_at: Timestamp,
+    /// Up to when it is decided.
+    pub cursor_at: Timestamp,
+    pub pause: Option<Pause>,
+    pub is_deleted: bool,
+}
+
+#[derive(FromQueryResult)]
+struct AuditedRow {
+    id: uuid::Uuid,
+    name: String,
+    revision: i64,
+    created_at: i64,
+    cursor_at: i64,
+    pause: Option<String>,
+    deleted_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct CursorRow {
+    id: uuid::Uuid,
+    cursor_at: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -96,6 +126,58 @@ impl Store {
             })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// A page of all tasks, deleted or not, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_to_audit(
+        &self,
+        behind: Option<TaskId>,
+        limit: usize,
+    ) -> Result<Vec<Audited>> {
+        let mut select = self
+            .sql("SELECT id, name, revision, created_at, cursor_at, pause, deleted_at FROM tasks");
+        if let Some(behind) = behind {
+            select = select.push(" WHERE id > ").bind(behind.0);
+        }
+        let select = select
+            .push(" ORDER BY id LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .done();
+        let rows: Vec<AuditedRow> = self.all(select).await?;
+        let read = |row: AuditedRow| {
+            Ok(Audited {
+                id: TaskId(row.id),
+                name: row.name.parse()?,
+                revision: row.revision,
+                created_at: convert::instant(row.created_at)?,
+                cursor_at: convert::instant(row.cursor_at)?,
+                pause: convert::read_of(row.pause.as_deref())?,
+                is_deleted: row.deleted_at.is_some(),
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Up to when tasks are decided, deleted or not.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn cursors_of(&self, ids: &[TaskId]) -> Result<HashMap<TaskId, Timestamp>> {
+        let mut cursors = HashMap::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let select = self
+                .sql("SELECT id, cursor_at FROM tasks WHERE id")
+                .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .done();
+            let rows: Vec<CursorRow> = self.all(select).await?;
+            for row in rows {
+                cursors.insert(TaskId(row.id), convert::instant(row.cursor_at)?);
+            }
+        }
+        Ok(cursors)
     }
 
     /// Rows of the ledger behind these marks, by task and then oldest first. Of at most 500 tasks.

@@ -72,11 +72,6 @@ struct Wake {
 }
 
 #[derive(FromQueryResult)]
-struct Cursor {
-    cursor_at: i64,
-}
-
-#[derive(FromQueryResult)]
 struct Count {
     count: i64,
 }
@@ -123,16 +118,6 @@ impl Store {
         let select = "SELECT min(next_due_at) AS wake_at FROM tasks WHERE deleted_at IS NULL AND pause IS NULL";
         let wake: Option<Wake> = self.one(self.sql(select).done()).await?;
         convert::instant_of(wake.and_then(|wake| wake.wake_at))
-    }
-
-    /// Up to when a task is decided, deleted or not.
-    pub async fn cursor_of(&self, id: TaskId) -> Result<Option<Timestamp>> {
-        let select = self
-            .sql("SELECT cursor_at FROM tasks WHERE id = ")
-            .bind(id.0)
-            .done();
-        let row: Option<Cursor> = self.one(select).await?;
-        convert::instant_of(row.map(|row| row.cursor_at))
     }
 
     /// How many tasks have to be looked at by `now`; counted up to `most`.

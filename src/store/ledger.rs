@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::{
-    Store, Tx, convert,
+    Tx, convert,
     convert::{micros, micros_of, uuid_of},
     entity::slot,
     rows::{Column, Type, column, inserts},
@@ -37,25 +37,6 @@ const COLUMNS: &[Column] = &[
 
 /// Rows of the ledger that are merged in one transaction.
 const PRUNED_AT_ONCE: u64 = 1000;
-
-impl Store {
-    /// Rows that end after `since`, oldest first: what the auditor has not seen yet.
-    pub async fn slots_since(
-        &self,
-        task: TaskId,
-        since: Timestamp,
-        limit: u64,
-    ) -> Result<Vec<SlotRow>> {
-        let rows = slot::Entity::find()
-            .filter(slot::Column::TaskId.eq(task.0))
-            .filter(slot::Column::UptoAt.gt(micros(since)))
-            .order_by_asc(slot::Column::UptoAt)
-            .limit(limit)
-            .all(&self.inner.read)
-            .await?;
-        rows.into_iter().map(SlotRow::try_from).collect()
-    }
-}
 
 impl Tx {
     /// Adds rows to the ledger. The caller holds the tasks' locks.

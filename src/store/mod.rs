@@ -84,7 +84,7 @@ use sea_orm::{
 };
 
 pub use self::{
-    audits::{Mark, Marked},
+    audits::{Audited, Mark, Marked},
     away::may_come_right,
     backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
     bell::{Bells, TakesQueued},
@@ -109,7 +109,7 @@ pub use self::{
     queue::{QueueCounts, QueueOutlook},
     replicas::ReplicaRow,
     requests::{Remember, StoredReply},
-    revisions::{Revision, SpecOf},
+    revisions::SpecOf,
     runs::LiveRun,
     runs_finish::{AttemptEnd, Ended},
     runs_history::Figures,

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, DbBackend, EntityTrait as _, FromQueryResult,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
-};
+use sea_orm::{ActiveValue::Set, DbBackend, EntityTrait as _, FromQueryResult, Statement};
 
 use super::{
-    Store, Tx, convert,
+    Store, Tx,
     convert::{json, micros},
     entity::task_revision,
     rows::{CHUNK, Column, Type, column},
@@ -21,14 +17,6 @@ use crate::{
     error::Result,
 };
 
-/// A specification and since when it holds.
-#[derive(Clone, Debug)]
-pub struct Revision {
-    pub revision: i64,
-    pub effective_from: Timestamp,
-    pub spec: TaskSpec,
-}
-
 #[derive(FromQueryResult)]
 struct SpecRow {
     task_id: uuid::Uuid,
@@ -37,31 +25,6 @@ struct SpecRow {
 }
 
 impl Store {
-    /// The revisions in force at or after `since`, oldest first.
-    pub async fn revisions_since(&self, id: TaskId, since: Timestamp) -> Result<Vec<Revision>> {
-        let mut rows = task_revision::Entity::find()
-            .filter(task_revision::Column::TaskId.eq(id.0))
-            .order_by_desc(task_revision::Column::Revision)
-            .limit(1000)
-            .all(&self.inner.read)
-            .await?;
-        rows.sort_by_key(|row| row.revision);
-        let since = micros(since);
-        let first = rows
-            .iter()
-            .rposition(|row| row.effective_from <= since)
-            .unwrap_or(0);
-        rows.drain(..first);
-        let read = |row: task_revision::Model| {
-            Ok(Revision {
-                revision: row.revision,
-                effective_from: convert::instant(row.effective_from)?,
-                spec: convert::read(&row.spec)?,
-            })
-        };
-        rows.into_iter().map(read).collect()
-    }
-
     /// What these revisions of tasks say, but for those that this program cannot read: these must not stop
     /// the others.
     pub async fn specs(&self, of: &[(TaskId, i64)]) -> Result<Vec<SpecOf>> {

@@ -2,14 +2,16 @@
 //! keeps nothing else from being dropped.
 
 mod failed;
+mod gone;
 mod logs;
+mod round;
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use self::{failed::Failed, logs::prune_logs};
+use self::{failed::Failed, gone::Gone, logs::prune_logs, round::Tasks};
 use super::Env;
 use crate::{
     clock::Stopwatch,
@@ -30,18 +32,6 @@ const REST_AT_MOST: Duration = Duration::from_millis(100);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneHistory {}
-
-#[derive(Debug, Default)]
-struct Gone {
-    runs: u64,
-    slots: u64,
-    events: u64,
-    requests: u64,
-    revisions: u64,
-    tasks: u64,
-    /// Of runs that stay.
-    logs: u64,
-}
 
 impl Kind for PruneHistory {
     const NAME: &'static str = "prune-history";
@@ -101,31 +91,6 @@ impl Kind for PruneHistory {
     }
 }
 
-impl Gone {
-    fn all(&self) -> u64 {
-        self.runs
-            + self.slots
-            + self.events
-            + self.requests
-            + self.revisions
-            + self.tasks
-            + self.logs
-    }
-
-    fn message(&self, verb: &str) -> String {
-        format!(
-            "{} runs, {} logs of others, {} ledger rows, {} events, {} kept answers, {} revisions, {} deleted tasks {verb}",
-            self.runs,
-            self.logs,
-            self.slots,
-            self.events,
-            self.requests,
-            self.revisions,
-            self.tasks
-        )
-    }
-}
-
 async fn prune_tasks(
     context: &RunContext,
     keep: &HistoryConfig,
@@ -133,34 +98,49 @@ async fn prune_tasks(
     gone: &mut Gone,
     failed: &mut Failed,
 ) -> Result<(), Failure> {
-    let mut tasks = context.store().tasks_all().await?;
-    // Each run begins elsewhere, so that those that fail are not always before the same others.
-    let count = tasks.len();
-    tasks.rotate_left(usize::try_from(context.run.0.as_u128() % count.max(1) as u128).unwrap_or(0));
-    for (done, task) in tasks.iter().enumerate() {
-        if context.cancel.is_cancelled() || failed.is_hopeless() {
-            break;
+    let mut tasks = Tasks::begin(context).await?;
+    let mut done = 0;
+    loop {
+        let page = tasks.next_page(context).await?;
+        if page.is_empty() {
+            return Ok(());
         }
-        context.progress(done as i64, count as i64, task.name.as_str());
-        let name = task.resource_name();
-        let pruned = prune_runs(context, task, now, &mut gone.runs).await;
-        failed.take(&name, pruned);
-        if context.dry_run {
-            continue;
-        }
-        // Never past what the auditor has seen, and never so far that nothing is left.
-        let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
-        let ledger = Part::Ledger(task, upto);
-        let pruned = ledger.prune(context, &mut gone.slots).await;
-        failed.take(&format!("the ledger of {name}"), pruned);
-        // Most tasks have had one ever since.
-        if 1 < task.revision {
-            let revisions = Part::Revisions(task);
-            let pruned = revisions.prune(context, &mut gone.revisions).await;
-            failed.take(&format!("the revisions of {name}"), pruned);
+        for task in &page {
+            if context.cancel.is_cancelled() || failed.is_hopeless() {
+                return Ok(());
+            }
+            context.progress(done, tasks.count.max(done), task.name.as_str());
+            prune_task(context, task, keep, now, gone, failed).await;
+            done += 1;
         }
     }
-    Ok(())
+}
+
+async fn prune_task(
+    context: &RunContext,
+    task: &Task,
+    keep: &HistoryConfig,
+    now: Timestamp,
+    gone: &mut Gone,
+    failed: &mut Failed,
+) {
+    let name = task.resource_name();
+    let pruned = prune_runs(context, task, now, &mut gone.runs).await;
+    failed.take(&name, pruned);
+    if context.dry_run {
+        return;
+    }
+    // Never past what the auditor has seen, and never so far that nothing is left.
+    let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
+    let ledger = Part::Ledger(task, upto);
+    let pruned = ledger.prune(context, &mut gone.slots).await;
+    failed.take(&format!("the ledger of {name}"), pruned);
+    // Most tasks have had one ever since.
+    if 1 < task.revision {
+        let revisions = Part::Revisions(task);
+        let pruned = revisions.prune(context, &mut gone.revisions).await;
+        failed.take(&format!("the revisions of {name}"), pruned);
+    }
 }
 
 /// What is left of tasks that were deleted.
