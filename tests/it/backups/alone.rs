@@ -27,12 +27,12 @@ on_both!(
 );
 
 /// Where the archive is, and its password's file.
-struct Elsewhere {
+pub(super) struct Elsewhere {
     files: tempfile::TempDir,
 }
 
 impl Elsewhere {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         let password = files.path().join("password");
         fs::write(&password, "of the vault\n").unwrap();
@@ -40,7 +40,7 @@ impl Elsewhere {
         Self { files }
     }
 
-    fn toml(&self) -> String {
+    pub(super) fn toml(&self) -> String {
         format!(
             "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
             self.repository().display(),
@@ -48,16 +48,16 @@ impl Elsewhere {
         )
     }
 
-    fn repository(&self) -> PathBuf {
+    pub(super) fn repository(&self) -> PathBuf {
         self.files.path().join("repository")
     }
 
-    fn password(&self) -> PathBuf {
+    pub(super) fn password(&self) -> PathBuf {
         self.files.path().join("password")
     }
 }
 
-fn restore(repository: &Path, password: &Path, more: &[&str]) -> Output {
+pub(super) fn restore(repository: &Path, password: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
     command
         .arg("restore")
@@ -68,13 +68,13 @@ fn restore(repository: &Path, password: &Path, more: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn said(done: &Output) -> String {
+pub(super) fn said(done: &Output) -> String {
     let said = [&done.stdout, &done.stderr].map(|text| String::from_utf8_lossy(text));
     assert!(done.status.success(), "{}: {}", done.status, said.concat());
     said.concat()
 }
 
-async fn back_up_everything(vault: &Vault<'_>) {
+pub(super) async fn back_up_everything(vault: &Vault<'_>) {
     let policy = pb::BackupPolicy {
         kind: pb::BackupKind::Full.into(),
         sources: ["database", "content", "all"].map(str::to_owned).to_vec(),

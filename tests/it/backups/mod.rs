@@ -15,6 +15,7 @@ mod likeness;
 mod loading;
 mod losses;
 mod manifests;
+mod matrix;
 mod neighbours;
 mod passwords;
 mod policies;
