@@ -84,7 +84,7 @@ use sea_orm::{
 };
 
 pub use self::{
-    audits::{Audited, Mark, Marked},
+    audits::{Audited, Mark, Marked, SlotPlace},
     away::may_come_right,
     backups::{DumpFacts, Elsewhere, Frozen, LeaseMode, Leased, Orphans, PointFilter, PointPlace},
     bell::{Bells, TakesQueued},

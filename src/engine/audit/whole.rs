@@ -16,7 +16,7 @@ use crate::{
         schedule::Schedule,
     },
     error::Result,
-    store::{Audited, Store},
+    store::{Audited, SlotPlace, Store},
 };
 
 /// Tasks, and rows of their ledgers, looked at in one go.
@@ -38,7 +38,7 @@ pub struct WholeAudit {
 }
 
 /// Everything that is wrong with the ledger, from each task's creation on: `watchbell audit-slots`. It reads tasks by pages,
-/// and what is asked of one for all of a page at once.
+/// and the ledger once, in the order of its key.
 ///
 /// # Errors
 /// Where the database is away.
@@ -65,8 +65,9 @@ pub async fn audit(
         let Some(last) = tasks.last() else {
             return Ok(auditing.whole);
         };
-        behind = Some(last.id);
-        auditing.audit_page(tasks).await?;
+        let last = Some(last.id);
+        auditing.audit_page(behind, tasks).await?;
+        behind = last;
     }
 }
 
@@ -83,33 +84,45 @@ struct Auditing<'a> {
 }
 
 impl Auditing<'_> {
-    async fn audit_page(&mut self, tasks: Vec<Audited>) -> Result<()> {
+    /// Audits these tasks, in the order of their ids, by one pass over the rows of their ledgers.
+    async fn audit_page(&mut self, behind: Option<TaskId>, tasks: Vec<Audited>) -> Result<()> {
+        let Some(last) = tasks.last().map(|task| task.id) else {
+            return Ok(());
+        };
         self.whole.task_count += tasks.len();
-        let mut left: Vec<_> = tasks
-            .into_iter()
-            .map(|task| (task.created_at, task))
-            .collect();
+        let mut place = SlotPlace::behind(behind);
+        let mut left = tasks.into_iter().peekable();
+        // The task of which there is more, and up to where it is looked at.
+        let mut more: Option<(Timestamp, Audited)> = None;
         let mut ends = Vec::new();
-        while !left.is_empty() {
-            let marks: Vec<_> = left.iter().map(|(upto, task)| (task.id, *upto)).collect();
-            let rows = self.store.slots_behind(&marks, ROWS).await?;
-            // Where the rows end at the limit, the last one's task may have more, and those behind it too.
+        loop {
+            let rows = self.store.slots_upto(place, last, ROWS).await?;
+            // Where the rows end at the limit, the last one's task may have more.
             let cut = rows.last().filter(|_| rows.len() == ROWS);
-            let cut = cut.map(|row| row.task_id);
-            let schedules = self.schedules_of(&left, &rows).await?;
-            for (from, task) in std::mem::take(&mut left) {
+            let cut = cut.map(|row| (row.task_id, row.upto_at));
+            let mut here: Vec<(Timestamp, Audited)> = more.take().into_iter().collect();
+            while let Some(task) = left.next_if(|task| cut.is_none_or(|(cut, _)| task.id <= cut)) {
+                here.push((task.created_at, task));
+            }
+            let schedules = self.schedules_of(&here, &rows).await?;
+            for (from, task) in here {
                 let begin = rows.partition_point(|row| row.task_id < task.id);
                 let end = rows.partition_point(|row| row.task_id <= task.id);
-                let is_whole = cut.is_none_or(|cut| task.id < cut);
-                let upto = self.audit_rows(&task, from, &rows[begin..end], &schedules, is_whole);
-                if is_whole {
-                    ends.push((upto, task));
-                } else {
-                    left.push((upto, task));
+                // What ends before the task was made is none of its.
+                let of_it = &rows[begin..end];
+                let of_it = &of_it[of_it.partition_point(|row| row.upto_at <= from)..];
+                let is_whole = cut.is_none_or(|(cut, _)| task.id < cut);
+                let seen = self.audit_rows(&task, from, of_it, &schedules, is_whole);
+                match is_whole {
+                    true => ends.push((seen, task)),
+                    false => more = Some((seen, task)),
                 }
             }
+            match cut {
+                None => return self.check_ends(ends).await,
+                Some((task, at)) => place = SlotPlace::at(task, at),
+            }
         }
-        self.check_ends(ends).await
     }
 
     /// Checks rows of a task that follow `from`; says up to where.
