@@ -75,12 +75,12 @@ impl Auditor {
             let wake_at = later(self.engine.clock().now(), EVERY);
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.engine.clock().sleep_until(wake_at) => {}
-                // Also where the clock was set back far, after it was ahead.
-                () = tokio::time::sleep(EVERY) => {}
-                _ = bell.changed() => {}
-                // Real time: the clock may have just jumped.
+                // Real time: the clock may have just jumped. Nothing makes the second look sooner, or it would see the same.
                 () = tokio::time::sleep(LOOK_TWICE), if self.look_twice => {}
+                () = self.engine.clock().sleep_until(wake_at), if !self.look_twice => {}
+                // Also where the clock was set back far, after it was ahead.
+                () = tokio::time::sleep(EVERY), if !self.look_twice => {}
+                _ = bell.changed(), if !self.look_twice => {}
             }
         }
     }
