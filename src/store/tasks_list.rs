@@ -51,7 +51,8 @@ impl Store {
             // Perhaps no more were wanted of those that were looked at.
             let looked_at = last_looked_at(self.sql(""), filter, page);
             let last: Option<Last> = self.one(looked_at).await?;
-            let last = last.filter(|last| filter.looked_at(page.size) <= last.number.unsigned_abs());
+            let last =
+                last.filter(|last| filter.looked_at(page.size) <= last.number.unsigned_abs());
             tasks.next = last.and_then(|last| last.name);
         }
         Ok(tasks)

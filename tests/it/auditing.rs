@@ -32,10 +32,10 @@ async fn a_hole_in_the_ledger_is_a_critical_problem(database: Database) {
     let delete = format!(
         "DELETE FROM slots WHERE upto_at = {upto} AND task_id IN (SELECT id FROM tasks WHERE name = 'task')"
     );
-    // The auditor looks at each row once: it must not have seen these yet.
+    // The auditor looks at each row once: it must see these anew, and may be looking at this moment.
     let unseen = "UPDATE tasks SET audited_at = created_at WHERE name = 'task'";
-    fate.execute_unprepared(unseen).await.unwrap();
     fate.execute_unprepared(&delete).await.unwrap();
+    fate.execute_unprepared(unseen).await.unwrap();
     server.advance(60);
     server.decided("task", server.now()).await;
     server.advance(30);

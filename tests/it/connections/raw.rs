@@ -15,21 +15,21 @@ const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 const GO_AWAY: u8 = 7;
 
-/// A connection of which a test says each byte.
+/// A connection of which a test says each byte, and what of it was heard and not looked at.
 #[derive(Debug)]
-pub(crate) struct Raw(TcpStream);
+pub(crate) struct Raw(TcpStream, Vec<u8>);
 
 impl Raw {
     /// One that says nothing so far.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self(TcpStream::connect(address).await.unwrap(), Vec::new())
     }
 
     /// The same from an address of this host.
     pub(crate) async fn from(own: [u8; 4], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((own, 0).into()).unwrap();
-        Self(socket.connect(address).await.unwrap())
+        Self(socket.connect(address).await.unwrap(), Vec::new())
     }
 
     pub(crate) async fn say(&mut self, bytes: &[u8]) {
@@ -45,16 +45,22 @@ impl Raw {
     /// That the server answers on it.
     pub(crate) async fn answers(&mut self) {
         self.say(PING).await;
-        let mut heard = Vec::new();
-        while !heard.windows(PONG.len()).any(|bytes| bytes == PONG) {
-            let count = within("an answer", self.0.read_buf(&mut heard)).await;
+        let Self(stream, heard) = self;
+        let pong = loop {
+            let is_pong = |bytes: &[u8]| bytes == PONG;
+            if let Some(place) = heard.windows(PONG.len()).position(is_pong) {
+                break place;
+            }
+            let count = within("an answer", stream.read_buf(heard)).await;
             assert_ne!(count.unwrap(), 0, "closed");
-        }
+        };
+        // Perhaps the beginning of what comes next.
+        heard.drain(..pong + PONG.len());
     }
 
     /// All that comes until the server closes it.
     pub(crate) async fn closed(&mut self) -> Vec<u8> {
-        let mut heard = Vec::new();
+        let mut heard = std::mem::take(&mut self.1);
         // It may close with bytes of ours unread.
         let _ = within("the end of a connection", self.0.read_to_end(&mut heard)).await;
         heard
