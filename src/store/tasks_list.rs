@@ -47,7 +47,7 @@ impl Store {
         let found = select(self.sql(""), filter, page);
         let tasks = whole(self.all(found).await?)?;
         let mut tasks = PageOf::cut(tasks, page.size, |task: &Task| task.name.to_string());
-        if tasks.next.is_none() && !(filter.is_indexed() && !filter.has_facets()) {
+        if tasks.next.is_none() && (filter.has_facets() || !filter.is_indexed()) {
             // Perhaps no more were wanted of those that were looked at.
             let looked_at = last_looked_at(self.sql(""), filter, page);
             let last: Option<Last> = self.one(looked_at).await?;
