@@ -32,13 +32,22 @@ async fn a_hole_in_the_ledger_is_a_critical_problem(database: Database) {
     let delete = format!(
         "DELETE FROM slots WHERE upto_at = {upto} AND task_id IN (SELECT id FROM tasks WHERE name = 'task')"
     );
-    // The auditor looks at each row once: it must see these anew, and may be looking at this moment.
-    let unseen = "UPDATE tasks SET audited_at = created_at WHERE name = 'task'";
     fate.execute_unprepared(&delete).await.unwrap();
-    fate.execute_unprepared(unseen).await.unwrap();
     server.advance(60);
     server.decided("task", server.now()).await;
-    server.advance(30);
+    // The auditor looks at each row once: it must see these anew, also where it was looking at this moment, and notes
+    // after this that it has.
+    let unseen = "UPDATE tasks SET audited_at = created_at WHERE name = 'task'";
+    until("the hole to be seen", async || {
+        fate.execute_unprepared(unseen).await.unwrap();
+        server.advance(30);
+        let problems = server.status().await.problems;
+        let seen = problems
+            .iter()
+            .any(|problem| problem.r#type == "ledger.hole");
+        seen.then_some(())
+    })
+    .await;
 
     let problem = server.problem("ledger.hole").await;
 
