@@ -154,7 +154,11 @@ impl Monitor {
             own.for_each(Sentry::touch);
         }
         self.have_look().await;
-        let upto = self.seen();
+        // What changed while they looked is not what they saw.
+        let upto = Seen {
+            board,
+            ..self.seen()
+        };
         let before = cached.take();
         let read = match self.inner.store.ping().await {
             Ok(latency) => {

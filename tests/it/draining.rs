@@ -15,6 +15,7 @@ on_both!(
     what_stands_in_line_does_not_follow_what_ends_on_a_drained_server,
     a_drain_ends_by_its_time,
     a_drain_can_be_taken_back,
+    a_drain_while_the_status_is_read_is_in_the_next,
     a_restart_ends_a_drain,
     a_drain_of_no_length_or_of_years_is_refused,
 );
@@ -160,6 +161,27 @@ async fn a_drain_ends_by_its_time(database: Database) {
         (!problems.iter().any(draining)).then_some(())
     })
     .await;
+    server.stop().await;
+}
+
+/// What a look saw that began before the drain is not what the status remembers as seen.
+async fn a_drain_while_the_status_is_read_is_in_the_next(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    for _ in 0..25 {
+        tokio::join!(server.status(), server.status(), drain(&server, HOUR, ""));
+        server.problem("replica.draining").await;
+        let request = pb::EndDrainRequest {};
+        let mut scheduler = server.client.scheduler();
+        let (_, ended) = tokio::join!(server.status(), scheduler.end_drain(request));
+        ended.unwrap();
+        until("the status to be without it", async || {
+            let problems = server.status().await.problems;
+            let draining = |problem: &pb::Problem| problem.r#type == "replica.draining";
+            (!problems.iter().any(draining)).then_some(())
+        })
+        .await;
+    }
     server.stop().await;
 }
 
