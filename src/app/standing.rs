@@ -27,7 +27,7 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(10);
 /// Between two looks of one that was in force at its start.
 const SELDOM: Duration = Duration::from_secs(60);
-/// Between two looks whether the clock is gone by, real time.
+/// Between two looks whether the clock is trusted, real time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long servers may take to be started one after the other with a new configuration.
 const TURN_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -60,7 +60,7 @@ impl Standing {
         house::tick(&self.engine, &self.monitor).await?;
         if self.engine.held().is_some() {
             // What changes a task closes its slots up to now, which is in doubt.
-            warn!("the configuration is brought into force once the clock is gone by");
+            warn!("the configuration is brought into force once the clock is trusted");
             self.is_put_off.store(true, Ordering::Relaxed);
             return Ok(());
         }

@@ -110,7 +110,7 @@ impl Engine {
         known.accepted = accepted.map(|accepted| accepted.id);
         let mut now = reading(&**clock);
         if store.kind() == "postgresql" {
-            // Not this host's clock is gone by.
+            // It does not go by this host's clock.
             now.is_synchronised = None;
         }
         known.guard = ClockGuard::begin(now, &known.boot, noted.as_ref(), elsewhere);
@@ -129,7 +129,7 @@ impl Engine {
         let hold = known.guard.hold().cloned();
         match &hold {
             Some(hold) if !before => warn!("{}", hold.why()),
-            None if before => warn!("the clock is gone by again"),
+            None if before => warn!("the clock is trusted again"),
             _ => {}
         }
         hold
@@ -210,7 +210,7 @@ impl Engine {
     /// [`Error::Conflict`] `CLOCK_NOT_HELD`
     pub async fn accept_clock(&self, who: &Caller, reason: &str) -> Result<Hold> {
         let Some(hold) = self.held_still().await? else {
-            let message = "nothing is held back: the clock is gone by";
+            let message = "nothing is held back: no clock is in doubt";
             return Err(Error::conflict(Reason::ClockNotHeld, CLOCK, message));
         };
         let mut tx = self.store().begin().await?;
