@@ -81,11 +81,23 @@ impl Store {
         }
     }
 
-    /// Tasks that were deleted and not yet erased, the longest gone first.
-    pub async fn tasks_deleted(&self, limit: u64) -> Result<Vec<Task>> {
-        let select = self
-            .sql(WHOLE)
-            .push("t.deleted_at IS NOT NULL ORDER BY t.deleted_at")
+    /// Tasks that were deleted and not yet erased, the longest gone first: so many behind one of them.
+    pub async fn tasks_deleted(
+        &self,
+        behind: Option<(Timestamp, TaskId)>,
+        limit: u64,
+    ) -> Result<Vec<Task>> {
+        let mut select = self.sql(WHOLE).push("t.deleted_at IS NOT NULL");
+        if let Some((at, id)) = behind {
+            select = select
+                .push(" AND (t.deleted_at, t.id) > (")
+                .bind(micros(at))
+                .push(", ")
+                .bind(id.0)
+                .push(")");
+        }
+        let select = select
+            .push(" ORDER BY t.deleted_at, t.id")
             .limit(limit)
             .done();
         whole(self.all(select).await?)

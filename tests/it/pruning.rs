@@ -18,6 +18,7 @@ on_both!(
     what_hangs_on_a_deleted_task_goes_in_the_end,
     what_cannot_be_pruned_keeps_nothing_else_from_being_pruned,
     a_log_is_dropped_in_portions_and_then_its_run,
+    a_task_with_very_much_to_prune_holds_up_no_other,
     revisions_go_that_no_row_of_the_ledger_was_decided_by,
     a_log_goes_before_its_run_and_the_run_says_so,
 );
@@ -240,6 +241,46 @@ async fn a_log_is_dropped_in_portions_and_then_its_run(database: Database) {
     assert_eq!(run.counters["runs_deleted"], 3, "{}", run.message);
     let of_task = "run_log_chunks c JOIN runs r ON r.id = c.run_id WHERE r.task = 'task'";
     assert_eq!(count(&site, of_task).await, 1);
+    server.stop().await;
+}
+
+async fn a_task_with_very_much_to_prune_holds_up_no_other(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    server.without_backups().await;
+    for name in ["a", "m", "z"] {
+        server.create(name, kept(instant(), 1)).await;
+        for _ in 0..3 {
+            let run = server.trigger(name).await;
+            server.ended(&run.name).await;
+            server.advance(60);
+        }
+    }
+    let is_postgresql = site.database.is_postgresql();
+    let database = site.database.connect(site.data()).await;
+    // As many rows as two turns take, and some more.
+    let lines = "INSERT INTO run_log (run_id, attempt, line, at, stream, text) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
+         SELECT i + 1 FROM n WHERE i < 12000) SELECT (SELECT id FROM runs WHERE task = 'm' ORDER BY id LIMIT 1), \
+         1, i, 0, 'log', 'x' FROM n";
+    let note = if is_postgresql {
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN INSERT INTO went VALUES ((SELECT count(*) FROM went), OLD.task); RETURN NULL; END$$; \
+         CREATE TRIGGER note AFTER DELETE ON runs FOR EACH ROW EXECUTE FUNCTION note()"
+    } else {
+        "CREATE TRIGGER note AFTER DELETE ON runs BEGIN INSERT INTO went VALUES \
+         ((SELECT count(*) FROM went), OLD.task); END"
+    };
+    let table = "CREATE TABLE went (number INTEGER, task TEXT)";
+    for statement in [lines, table, note] {
+        database.execute_unprepared(statement).await.unwrap();
+    }
+
+    let run = prune(&server).await;
+
+    assert_eq!(run.counters["runs_deleted"], 6, "{}", run.message);
+    let last = "went WHERE task = 'm' AND number >= 4";
+    assert_eq!(count(&site, last).await, 2, "the others come before");
+    assert_eq!(count(&site, "run_log").await, 0);
     server.stop().await;
 }
 

@@ -15,6 +15,7 @@ mod m0016_events;
 mod m0017_held_numbers;
 mod m0018_facets;
 mod m0021_pages;
+mod m0022_gone;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0017_held_numbers::Migration)),
             Box::new(Patient(m0018_facets::Migration)),
             Box::new(Patient(m0021_pages::Migration)),
+            Box::new(Patient(m0022_gone::Migration)),
         ]
     }
 }
@@ -153,8 +155,10 @@ mod tests {
         for ended in 5..=7 {
             assert_eq!(number(db, &of(ended)).await, 0, "{ended}");
         }
-        let gone = "SELECT count(*) FROM sqlite_master WHERE name = 'runs_newest'";
-        assert_eq!(number(db, gone).await, 0);
+        for index in ["runs_newest", "task_facets_added"] {
+            let gone = format!("SELECT count(*) FROM sqlite_master WHERE name = '{index}'");
+            assert_eq!(number(db, &gone).await, 0, "{index}");
+        }
     }
 
     /// A task's specification moves to its revision, where it always stood too, and its layers apart.
@@ -192,7 +196,7 @@ mod tests {
         store.migrate().await.unwrap();
 
         let tasks = store.tasks_all().await.unwrap();
-        let deleted = store.tasks_deleted(9).await.unwrap();
+        let deleted = store.tasks_deleted(None, 9).await.unwrap();
         for (id, tasks) in [(1, tasks), (2, deleted)] {
             assert_eq!(tasks.len(), 1);
             assert_eq!(tasks[0].spec.description, format!("{id}.2"));

@@ -188,8 +188,9 @@ impl Store {
 }
 
 impl Tx {
-    /// Deletes what [`Store::log_bite`] has found, which is as much as one transaction should.
-    pub async fn log_drop(&mut self, bite: &LogBite) -> Result<()> {
+    /// Deletes what [`Store::log_bite`] has found, which is as much as one transaction should; says how many rows.
+    pub async fn log_drop(&mut self, bite: &LogBite) -> Result<u64> {
+        let mut rows = 0;
         if !bite.whole.is_empty() {
             for (table, _) in LOG_TABLES {
                 let delete = self
@@ -198,14 +199,14 @@ impl Tx {
                     .push(" WHERE run_id")
                     .one_of(Type::Uuid, bite.whole.iter().map(|run| run.0))
                     .done();
-                self.run(delete).await?;
+                rows += self.run(delete).await?;
             }
         }
         if let Some(part) = bite.part {
             let delete = delete_part(self.sql(""), part);
-            self.run(delete).await?;
+            rows += self.run(delete).await?;
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Notes of runs whose logs lose this, and which stay themselves, that they were dropped: from the first row on, so that

@@ -1,0 +1,27 @@
+//! Tasks that are gone are found by when they went; and an index goes that nobody asks any more, since what the API has
+//! added is read by name.
+
+use sea_orm_migration::prelude::*;
+
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+const STEPS: &[&str] = &[
+    "DROP INDEX task_facets_added",
+    "CREATE INDEX tasks_gone ON tasks (deleted_at, id) WHERE deleted_at IS NOT NULL",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        for step in STEPS {
+            db.execute_unprepared(step).await?;
+        }
+        Ok(())
+    }
+}
