@@ -18,6 +18,7 @@ mod deciding;
 mod drain;
 mod drift;
 mod edits;
+mod ending;
 mod etag;
 mod finisher;
 mod forsaken;

@@ -110,89 +110,14 @@ impl Engine {
         Ok(pause)
     }
 
-    /// Ends the pause of all; says how many tasks had slots in it.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] `NOT_PAUSED`
-    pub async fn resume_all(
-        &self,
-        who: &Caller,
-        remember: Option<Remember<'_, u64>>,
-    ) -> Result<u64> {
-        self.refuse_held()?;
-        let mut tx = self.store().begin().await?;
-        let Some(pause) = tx.global_pause_to_set().await? else {
-            return Err(Error::conflict(
-                Reason::NotPaused,
-                "scheduler",
-                "not everything is paused",
-            ));
-        };
-        let count = self.leave_global_pause(&mut tx, &pause).await?;
-        tx.keep(who, remember, &count).await?;
-        tx.commit().await?;
-        self.board().note(|notes| notes.changes += 1);
-        Ok(count)
-    }
-
-    /// Ends the pause of all at the instant that was set for it.
-    pub(super) async fn end_global_pause(&self, until: Timestamp) -> Result<()> {
-        let mut tx = self.store().begin().await?;
-        if let Some(pause) = tx.global_pause_to_set().await?
-            // Another may have ended it meanwhile, and someone begun a new one.
-            && pause.until == Some(until)
-        {
-            self.leave_global_pause(&mut tx, &pause).await?;
-        }
-        tx.commit().await
-    }
-
-    async fn leave_global_pause(&self, tx: &mut Tx, pause: &Pause) -> Result<u64> {
-        let upto = pause.ends_at(tx.now());
-        tx.set_global_pause(&None).await?;
-        tx.tell(NewEvent::new(
-            EventKind::AllResumed,
-            None,
-            "scheduler".to_owned(),
-            pause,
-        ));
-        let (mut rows, mut moved, mut count) = (Vec::new(), Vec::new(), 0);
-        for mut task in tx.tasks_all_locked().await? {
-            // One that is paused by itself for longer stays so; its own row is written when that ends.
-            match &task.pause {
-                Some(own) if own.until.is_none_or(|until| upto < until) => continue,
-                Some(_) => {
-                    task.pause = None;
-                    self.touch(tx, &mut task, EventKind::TaskResumed).await?;
-                }
-                None => {}
-            }
-            let schedule = self.schedule_or_none(&task)?;
-            let facts = self.facts(&schedule, tx.now());
-            let from = task.cursor_at;
-            let mut course = task.course();
-            if let Some(row) = decide::close_pause(&mut course, &facts, pause, upto) {
-                count += u64::from(0 < row.count);
-                tx.tell(skipped(&course, &row));
-                rows.push(row);
-            }
-            decide::plan_next(&mut course, &schedule);
-            moved.push((from, course));
-        }
-        tx.slots_insert(&rows).await?;
-        tx.cursors_move(&moved).await?;
-        Ok(count)
-    }
-
     /// Begins a write for whoever settles a task in it. A pause of all that is over is ended before, so that what was due
     /// since is decided by what was in force then.
     pub(super) async fn begin_after_pauses(&self) -> Result<Tx> {
         let pause = self.store().global_pause().await?;
-        if let Some(until) = pause.and_then(|pause| pause.until)
-            && until <= self.clock().now()
+        if let Some(pause) = pause.filter(|pause| pause.is_to_end(self.clock().now()))
             && self.held().is_none()
         {
-            self.end_global_pause(until).await?;
+            self.end_global_pause(&pause).await?;
         }
         self.store().begin().await
     }
@@ -273,6 +198,12 @@ pub(super) fn paused(what: &str, pause: &Pause) -> String {
     if let Some(until) = pause.until {
         text.push_str(&format!(", until {until}"));
     }
+    if let Some(ending) = &pause.ending {
+        let tasks = ending.tasks;
+        text.push_str(&format!(
+            "; that is ending, and has ended for {tasks} tasks"
+        ));
+    }
     text
 }
 
@@ -290,5 +221,6 @@ fn pause_by(who: &Caller, reason: &str, until: Option<Timestamp>, now: Timestamp
         principal: who.principal.clone(),
         reason: reason.to_owned(),
         until,
+        ending: None,
     })
 }

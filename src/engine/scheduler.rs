@@ -75,18 +75,16 @@ impl Scheduler {
         loop {
             let now = self.engine.clock().now();
             self.engine.board().ticked(now);
-            // By a clock in doubt nothing is decided. Its own time, at which it may be gone by again, wakes.
+            // By a clock in doubt nothing is decided. Its own time, at which it may be trusted again, wakes.
             if let Some(hold) = self.engine.held_still().await? {
                 return Ok(hold.until.min(now + LOOK_AGAIN));
             }
             if let Some(pause) = store.global_pause().await? {
-                match pause.until {
-                    Some(until) if until <= now => {
-                        self.engine.end_global_pause(until).await?;
-                    }
+                if !pause.is_to_end(now) {
                     // Nothing is decided; the bell rings when the pause ends before its time.
-                    until => return Ok(until.unwrap_or(now + LOOK_AGAIN)),
+                    return Ok(pause.until.unwrap_or(now + LOOK_AGAIN));
                 }
+                self.engine.end_global_pause(&pause).await?;
             }
             let latest = now + LOOK_AGAIN;
             let next = store.next_wake().await?.unwrap_or(latest);

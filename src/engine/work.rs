@@ -305,6 +305,7 @@ mod tests {
             principal: "ada".to_owned(),
             reason: String::new(),
             until: until.map(at),
+            ending: None,
         }
     }
 

@@ -134,6 +134,11 @@ impl Tx {
         self.set_value(PAUSE, pause).await
     }
 
+    /// Notes how far the end of the pause of all has come, for which nobody has to be woken.
+    pub async fn note_global_pause(&mut self, pause: &Pause) -> Result<()> {
+        self.set_value(PAUSE, &Some(pause)).await
+    }
+
     /// Has schedulers look, once this is committed.
     pub fn ring_schedule(&mut self) {
         self.rings.schedule = true;

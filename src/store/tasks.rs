@@ -144,11 +144,19 @@ impl Tx {
         Ok(no_such_task(name, names))
     }
 
-    /// Every task that is not deleted, locked in the one order.
-    pub async fn tasks_all_locked(&mut self) -> Result<Vec<Task>> {
-        let select = self
-            .sql(WHOLE)
-            .push("t.deleted_at IS NULL ORDER BY t.id")
+    /// So many tasks that are not deleted, behind one of them, locked in the one order.
+    pub async fn tasks_locked_behind(
+        &mut self,
+        behind: Option<TaskId>,
+        limit: u64,
+    ) -> Result<Vec<Task>> {
+        let mut select = self.sql(WHOLE).push("t.deleted_at IS NULL");
+        if let Some(behind) = behind {
+            select = select.push(" AND t.id > ").bind(behind.0);
+        }
+        let select = select
+            .push(" ORDER BY t.id")
+            .limit(limit)
             .postgres(" FOR UPDATE OF t")
             .done();
         whole(self.all(select).await?)

@@ -20,6 +20,7 @@ mod contents;
 mod documents;
 mod draining;
 mod edits_and_pauses;
+mod ending;
 mod evaluator;
 mod firing;
 mod first_start;

@@ -137,7 +137,12 @@ pub(in crate::api) fn pause(pause: &Pause) -> pb::Pause {
         principal: pause.principal.clone(),
         reason: pause.reason.clone(),
         until_time: stamp_of(pause.until),
+        ended_count: pause.ending.as_ref().map(|ending| count(ending.tasks)),
     }
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 pub(super) fn schedule(spec: &ScheduleSpec) -> pb::Schedule {

@@ -143,6 +143,7 @@ fn take(
                 principal: "ada".to_owned(),
                 reason: String::new(),
                 until,
+                ending: None,
             });
         }
         Step::Resume { .. } => {

@@ -320,6 +320,7 @@ mod tests {
             principal: "ada".to_owned(),
             reason: String::new(),
             until: None,
+            ending: None,
         };
         let stale = |pause: Option<&Pause>| fresh.stale_since(&hourly, BOUND_MIN, pause, now);
         assert_eq!(stale(None), Some(since));

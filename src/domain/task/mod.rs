@@ -6,6 +6,7 @@ mod facets;
 mod fields;
 mod freshness;
 mod layers;
+mod pause;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,12 +21,12 @@ pub use self::{
     fields::Fields,
     freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, LOOKED_AT_WITHIN, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
+    pause::{Ending, Pause},
 };
 use super::{
     id::{RunId, TaskId, TaskName},
-    retry::later,
     run::{Outcome, RunPolicy, RunState},
-    schedule::{ScheduleSpec, just_before},
+    schedule::ScheduleSpec,
     span,
     text::text_enum,
 };
@@ -194,31 +195,6 @@ impl TaskSpec {
             execution: self.execution,
             counts_as_success: self.counts_as_success.clone(),
             given: false,
-        }
-    }
-}
-
-/// A pause of a task, or of all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    pub at: Timestamp,
-    pub principal: String,
-    pub reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-}
-
-impl Pause {
-    /// Whether slots are rightly undecided at `now`: its end, where it has one, passed less than `grace` ago.
-    pub fn holds_at(&self, now: Timestamp, grace: Duration) -> bool {
-        self.until.is_none_or(|until| now <= later(until, grace))
-    }
-
-    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
-    pub fn ends_at(&self, now: Timestamp) -> Timestamp {
-        match self.until {
-            Some(until) if until <= now => just_before(until),
-            _ => now,
         }
     }
 }

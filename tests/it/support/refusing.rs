@@ -31,4 +31,20 @@ impl Site {
             database.execute_unprepared(&statement).await.unwrap();
         }
     }
+
+    /// Takes back what was refused of a table.
+    pub(crate) async fn allow(&self, table: &str) {
+        let database = self.database.connect(self.data()).await;
+        let statements = if self.database.is_postgresql() {
+            vec![
+                format!("DROP TRIGGER refuse ON {table}"),
+                "DROP FUNCTION refuse()".to_owned(),
+            ]
+        } else {
+            vec!["DROP TRIGGER refuse".to_owned()]
+        };
+        for statement in statements {
+            database.execute_unprepared(&statement).await.unwrap();
+        }
+    }
 }

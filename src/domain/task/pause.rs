@@ -1,0 +1,73 @@
+//! A pause, and its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{id::TaskId, retry::later, schedule::just_before};
+
+/// A pause of a task, or of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub at: Timestamp,
+    pub principal: String,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// How far its end has come. A pause of all ends for some tasks after others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// An end of a pause of all that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Up to where slots are paused, for all tasks alike.
+    pub upto: Timestamp,
+    /// The last task, by id, for which it has ended.
+    pub behind: Option<TaskId>,
+    /// Tasks for which it has ended.
+    pub tasks: u64,
+    /// Those of them that had slots in it.
+    pub count: u64,
+}
+
+impl Pause {
+    /// Whether slots are rightly undecided at `now`: its end, where it has one, passed less than `grace` ago.
+    pub fn holds_at(&self, now: Timestamp, grace: Duration) -> bool {
+        self.until.is_none_or(|until| now <= later(until, grace))
+    }
+
+    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
+    pub fn ends_at(&self, now: Timestamp) -> Timestamp {
+        match self.until {
+            Some(until) if until <= now => just_before(until),
+            _ => now,
+        }
+    }
+
+    /// Whether its end is due at `now`, or under way.
+    pub fn is_to_end(&self, now: Timestamp) -> bool {
+        self.ending.is_some() || self.until.is_some_and(|until| until <= now)
+    }
+
+    /// Its end: how far that has come, or its beginning.
+    pub fn ending_at(&self, now: Timestamp) -> Ending {
+        let begins = || Ending {
+            upto: self.ends_at(now),
+            behind: None,
+            tasks: 0,
+            count: 0,
+        };
+        self.ending.clone().unwrap_or_else(begins)
+    }
+
+    /// The pause as it was before its end began.
+    pub fn without_ending(&self) -> Self {
+        Self {
+            ending: None,
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The end of a pause of all: for some tasks after others, each portion in a transaction of its own.
+//!
+//! One transaction over all tasks would keep every other write waiting, or never come to its end. How far the end has come
+//! stands in the pause itself, and all stays paused until it has ended for all: so whoever meets it goes on with it, also
+//! after a kill, and several may at once. Up to where slots are paused is said once, at the beginning.
+
+use super::{Engine, deciding::skipped};
+use crate::{
+    domain::{
+        Caller, EventKind, NewEvent, Task, decide,
+        ledger::SlotRow,
+        task::{Course, Ending, Pause},
+    },
+    error::{Error, Reason, Result},
+    store::{Remember, Tx},
+};
+
+/// Tasks for which it ends in one transaction.
+const PORTION: u64 = 500;
+/// Key of what the last end has come to.
+const ENDED: &str = "pause_ended";
+
+impl Engine {
+    /// Ends the pause of all; says how many tasks had slots in it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] `NOT_PAUSED`
+    pub async fn resume_all(
+        &self,
+        who: &Caller,
+        remember: Option<Remember<'_, u64>>,
+    ) -> Result<u64> {
+        self.refuse_held()?;
+        let mut tx = self.store().begin().await?;
+        let Some(pause) = tx.global_pause_to_set().await? else {
+            return Err(Error::conflict(
+                Reason::NotPaused,
+                "scheduler",
+                "not everything is paused",
+            ));
+        };
+        // Of few tasks the first portion is the last, and all of it is one write.
+        if let Some(count) = self.end_portion(&mut tx, &pause).await? {
+            tx.keep(who, remember, &count).await?;
+            tx.commit().await?;
+            self.board().note(|notes| notes.changes += 1);
+            return Ok(count);
+        }
+        let upto = pause.ending_at(tx.now()).upto;
+        tx.ring_schedule();
+        tx.commit().await?;
+        while !self.end_more(|pause| is_ending(pause, upto)).await? {}
+        let ended: Option<Ending> = self.store().value(ENDED).await?;
+        let count = ended.map_or(0, |ended| ended.count);
+        let mut tx = self.store().begin().await?;
+        tx.keep(who, remember, &count).await?;
+        tx.commit().await?;
+        self.board().note(|notes| notes.changes += 1);
+        Ok(count)
+    }
+
+    /// Ends a pause of all whose end is due, or goes on with it.
+    pub(super) async fn end_global_pause(&self, due: &Pause) -> Result<()> {
+        // Another may end it meanwhile, and someone begin a new one.
+        let is_same = |pause: &Pause| pause.at == due.at && pause.until == due.until;
+        while !self.end_more(is_same).await? {}
+        Ok(())
+    }
+
+    /// Ends the pause of all for some tasks more, where it is the one that is meant; says whether nothing is left to do.
+    pub(super) async fn end_more(&self, is_meant: impl Fn(&Pause) -> bool) -> Result<bool> {
+        let mut tx = self.store().begin().await?;
+        let Some(pause) = tx.global_pause_to_set().await?.filter(is_meant) else {
+            return Ok(true);
+        };
+        let ended = self.end_portion(&mut tx, &pause).await?;
+        tx.commit().await?;
+        Ok(ended.is_some())
+    }
+
+    /// Ends the pause of all, which this write holds, for the next tasks; once that is so for all, says how many had slots
+    /// in it.
+    async fn end_portion(&self, tx: &mut Tx, pause: &Pause) -> Result<Option<u64>> {
+        let mut ending = pause.ending_at(tx.now());
+        let tasks = tx.tasks_locked_behind(ending.behind, PORTION).await?;
+        let is_last = (tasks.len() as u64) < PORTION;
+        ending.behind = tasks.last().map(|task| task.id).or(ending.behind);
+        ending.tasks += tasks.len() as u64;
+        let (mut rows, mut moved) = (Vec::new(), Vec::new());
+        for task in tasks {
+            let from = task.cursor_at;
+            if let Some((row, course)) = self.leave_all(tx, task, pause, &ending).await? {
+                ending.count += u64::from(row.as_ref().is_some_and(|row| 0 < row.count));
+                rows.extend(row);
+                moved.push((from, course));
+            }
+        }
+        tx.slots_insert(&rows).await?;
+        tx.cursors_move(&moved).await?;
+        if !is_last {
+            let under_way = Pause {
+                ending: Some(ending),
+                ..pause.clone()
+            };
+            tx.note_global_pause(&under_way).await?;
+            return Ok(None);
+        }
+        tx.set_global_pause(&None).await?;
+        tx.set_value(ENDED, &ending).await?;
+        tx.tell(NewEvent::new(
+            EventKind::AllResumed,
+            None,
+            "scheduler".to_owned(),
+            &pause.without_ending(),
+        ));
+        Ok(Some(ending.count))
+    }
+
+    /// A task's row of the pause, where it has slots or time in it, and its course after; none of one that stays paused by
+    /// itself for longer, whose own row is written when that ends.
+    async fn leave_all(
+        &self,
+        tx: &mut Tx,
+        mut task: Task,
+        pause: &Pause,
+        ending: &Ending,
+    ) -> Result<Option<(Option<SlotRow>, Course)>> {
+        match &task.pause {
+            Some(own) if own.until.is_none_or(|until| ending.upto < until) => return Ok(None),
+            Some(_) => {
+                task.pause = None;
+                self.touch(tx, &mut task, EventKind::TaskResumed).await?;
+            }
+            None => {}
+        }
+        let schedule = self.schedule_or_none(&task)?;
+        let facts = self.facts(&schedule, tx.now());
+        let mut course = task.course();
+        let row = decide::close_pause(&mut course, &facts, pause, ending.upto);
+        if let Some(row) = &row {
+            tx.tell(skipped(&course, row));
+        }
+        decide::plan_next(&mut course, &schedule);
+        Ok(Some((row, course)))
+    }
+}
+
+fn is_ending(pause: &Pause, upto: jiff::Timestamp) -> bool {
+    let ending = pause.ending.as_ref();
+    ending.is_some_and(|ending| ending.upto == upto)
+}
