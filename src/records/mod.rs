@@ -17,7 +17,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::{Timestamp, civil::Date};
 
 pub use self::{
-    content::{ContentLimits, NewContent, Orphan, Received, Removed, Uploaded},
+    content::{ContentLimits, NewContent, Orphan, Received, Removed, TakenAway, Uploaded},
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, LateDocuments, OBSOLESCENCE_TASK},
     import::{BadRow, Import, Progress, Summary, Told},

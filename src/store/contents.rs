@@ -13,6 +13,10 @@ use crate::error::Result;
 /// That a document holds it.
 const HELD: &str = "EXISTS (SELECT 1 FROM documents WHERE documents.content_sha256 = c.sha256)";
 
+/// Instant of the last touch of a content that leaves: its file is taken away, and nobody may hold it until its row is
+/// gone.
+const LEAVING: Timestamp = Timestamp::MIN;
+
 /// A content that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredContent {
@@ -101,16 +105,33 @@ impl Store {
 
 impl Tx {
     /// Notes that these contents are stored, with their sizes, and asked for now. Until this write is over no
-    /// sweep takes them: what is on the disk after it, stays.
-    pub async fn contents_touch(&mut self, contents: &[(String, i64)]) -> Result<()> {
+    /// sweep takes them: what is on the disk after it, stays. But not of those that leave already, which it returns.
+    pub async fn contents_touch(&mut self, contents: &[(String, i64)]) -> Result<Vec<String>> {
         let now = self.now;
+        let sha256s: Vec<&str> = contents.iter().map(|(sha256, _)| sha256.as_str()).collect();
         let contents = contents.iter().map(|(sha256, size)| StoredContent {
             sha256: sha256.clone(),
             size: *size,
             touched_at: now,
         });
-        let tail = " ON CONFLICT (sha256) DO UPDATE SET size = excluded.size, touched_at = excluded.touched_at";
-        self.contents_insert(contents.collect(), tail).await
+        let leaving = convert::micros(LEAVING);
+        let tail = format!(
+            " ON CONFLICT (sha256) DO UPDATE SET size = excluded.size, touched_at = excluded.touched_at \
+             WHERE contents.touched_at <> {leaving}"
+        );
+        self.contents_insert(contents.collect(), &tail).await?;
+        let mut leave = Vec::new();
+        for chunk in sha256s.chunks(CHUNK) {
+            let select = self
+                .sql("SELECT sha256 FROM contents WHERE sha256")
+                .one_of(Type::Text, chunk.iter().copied())
+                .push(" AND touched_at = ")
+                .bind(leaving)
+                .done();
+            let rows: Vec<Hash> = self.all(select).await?;
+            leave.extend(rows.into_iter().map(|row| row.sha256));
+        }
+        Ok(leave)
     }
 
     /// Notes contents that were found on the disk. What is known of them already stays.
@@ -131,17 +152,19 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets those of these contents that were last touched before that and that no document holds; their
-    /// locks are held until this write is over. Says which.
-    pub async fn contents_delete(
+    /// Has those of these contents leave that were last touched before that and that no document holds; says which. Once
+    /// this write is committed nobody may hold them any more, and their files may be taken away.
+    pub async fn contents_leave(
         &mut self,
         sha256s: &[String],
         before: Timestamp,
     ) -> Result<Vec<StoredContent>> {
-        let mut gone = Vec::new();
+        let mut leaving = Vec::new();
         for chunk in sha256s.chunks(CHUNK) {
-            let delete = self
-                .sql("DELETE FROM contents AS c WHERE sha256")
+            let update = self
+                .sql("UPDATE contents AS c SET touched_at = ")
+                .bind(convert::micros(LEAVING))
+                .push(" WHERE sha256")
                 .one_of(Type::Text, chunk.iter().map(String::as_str))
                 .push(" AND touched_at < ")
                 .bind(convert::micros(before))
@@ -149,9 +172,29 @@ impl Tx {
                 .push(HELD)
                 .push(" RETURNING sha256, size, touched_at")
                 .done();
-            for row in self.all::<Row>(delete).await? {
-                gone.push(row.try_into()?);
+            for row in self.all::<Row>(update).await? {
+                leaving.push(row.try_into()?);
             }
+        }
+        Ok(leaving)
+    }
+
+    /// Forgets those of these contents that leave; says which. What is not among them was taken by a server of an earlier
+    /// version, which does not know that a content may leave.
+    pub async fn contents_forget(&mut self, sha256s: &[String]) -> Result<Vec<String>> {
+        let mut gone = Vec::new();
+        for chunk in sha256s.chunks(CHUNK) {
+            let delete = self
+                .sql("DELETE FROM contents AS c WHERE sha256")
+                .one_of(Type::Text, chunk.iter().map(String::as_str))
+                .push(" AND touched_at = ")
+                .bind(convert::micros(LEAVING))
+                .push(" AND NOT ")
+                .push(HELD)
+                .push(" RETURNING sha256")
+                .done();
+            let rows: Vec<Hash> = self.all(delete).await?;
+            gone.extend(rows.into_iter().map(|row| row.sha256));
         }
         Ok(gone)
     }
@@ -236,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_touched_or_young_is_not_deleted() {
+    async fn what_is_touched_or_young_does_not_leave_and_what_leaves_is_not_touched() {
         let (_dir, store) = empty_store().await;
         let mut tx = store.begin().await.unwrap();
         let now = tx.now();
@@ -246,9 +289,28 @@ mod tests {
             .await
             .unwrap();
         let both = [one.clone(), two.clone()];
-        assert_eq!(tx.contents_delete(&both, now).await.unwrap(), []);
-        let gone = tx.contents_delete(&both[..1], later).await.unwrap();
-        assert_eq!(gone.len(), 1);
+        assert_eq!(tx.contents_leave(&both, now).await.unwrap(), []);
+        let leaving = tx.contents_leave(&both[..1], later).await.unwrap();
+        assert_eq!(leaving.len(), 1);
+        assert_eq!(leaving[0].sha256, one);
+        tx.commit().await.unwrap();
+
+        let mut tx = store.begin().await.unwrap();
+        let touched = [(one.clone(), 1), (two.clone(), 2)];
+        let leave = tx.contents_touch(&touched).await.unwrap();
+        assert_eq!(leave, std::slice::from_ref(&one), "its file may be gone");
+        // Where a sweep broke off, the next finds it first.
+        let again = tx.contents_leave(&both, now).await.unwrap();
+        assert_eq!(again, leaving);
+        let gone = tx.contents_forget(&both).await.unwrap();
+        assert_eq!(gone, std::slice::from_ref(&one));
+        assert_eq!(
+            tx.contents_touch(&touched[..1]).await.unwrap(),
+            Vec::<String>::new(),
+            "it has come anew"
+        );
+        tx.contents_leave(&both[..1], later).await.unwrap();
+        tx.contents_forget(&both[..1]).await.unwrap();
         tx.commit().await.unwrap();
 
         let older = store.contents_older(later, None, 9).await.unwrap();

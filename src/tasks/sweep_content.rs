@@ -122,8 +122,15 @@ async fn sweep(
                 .iter()
                 .map(|content| content.sha256.clone())
                 .collect();
-            let tx = context.begin().await?;
-            let removed = documents.remove_contents(tx, &sha256s, since).await?;
+            // Three steps, so that no transaction waits for the disk.
+            let mut tx = context.begin().await?;
+            let leaving = tx.contents_leave(&sha256s, since).await?;
+            tx.commit().await?;
+            let taken = documents.take_contents_away(leaving).await?;
+            let mut tx = context.begin().await?;
+            let forgotten = tx.contents_forget(&taken.sha256s).await?;
+            tx.commit().await?;
+            let removed = documents.remove_taken(taken, forgotten).await?;
             tally.contents.add(removed);
             context.progress(tally.contents.count as i64, 0, "removing contents");
         }

@@ -110,6 +110,16 @@ impl Files {
         }
     }
 
+    /// Puts a content back that was taken away, unless another has come to its place.
+    pub(super) fn put_back(&self, taken: &Path, sha256: &str) -> Result<()> {
+        match fs::hard_link(taken, self.place(sha256)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        fs::remove_file(taken)
+    }
+
     /// The directories that hold contents, as their names.
     pub(super) fn shelves(&self) -> Result<Vec<String>> {
         let is_shelf = |name: &str| name.len() == 2 && is_hex(name);

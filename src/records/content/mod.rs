@@ -6,9 +6,9 @@
 //! is right; a file that is not what its name says is moved to `contents/damaged`.
 //!
 //! A row in `contents` says when a content was last asked for. Who makes a document hold one touches that row, and
-//! then looks at the disk. The sweep deletes the row, and takes the file away before that is committed. One of the
-//! two waits for the other: either the sweep finds a row that is young, or who wants the content finds no file, and
-//! says so. So no document ever gets a content that is being taken away.
+//! then looks at the disk. The sweep has the row *leave*, takes the file away once that is committed, and deletes the row
+//! then: no transaction waits for its disk. One of the two waits for the other: either the sweep finds a row that is young,
+//! or who wants the content one that leaves, and says so. So no document ever gets a content that is being taken away.
 
 mod download;
 mod files;
@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use self::files::Files;
 pub use self::{
-    sweep::{Orphan, Removed},
+    sweep::{Orphan, Removed, TakenAway},
     upload::{NewContent, Received, Uploaded},
 };
 use super::{Documents, disk};
@@ -56,10 +56,11 @@ impl Documents {
     ) -> Result<BTreeMap<String, i64>> {
         let sizes = self.sizes_on_disk(sha256s.to_vec()).await?;
         let touched: Vec<(String, i64)> = sizes.into_iter().collect();
-        tx.contents_touch(&touched).await?;
-        // A sweep that was quicker has committed by now, and its files are gone.
+        let leave = tx.contents_touch(&touched).await?;
+        // A sweep that was quicker has committed by now, and its files are gone, or about to go.
         let sha256s = touched.into_iter().map(|(sha256, _)| sha256);
-        self.sizes_on_disk(sha256s.collect()).await
+        let stay = sha256s.filter(|sha256| !leave.contains(sha256));
+        self.sizes_on_disk(stay.collect()).await
     }
 
     /// How large these contents are, those that are stored.

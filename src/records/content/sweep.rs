@@ -1,6 +1,7 @@
 //! Clearing contents away that no document holds, and uploads that nobody went on with.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -13,11 +14,7 @@ use super::{
     as_size, away, blocking,
     files::{Files, is_same, listed},
 };
-use crate::{
-    error::Result,
-    records::Documents,
-    store::{StoredContent, Tx},
-};
+use crate::{error::Result, records::Documents, store::StoredContent};
 
 /// How long an upload that broke off waits to be gone on with.
 const UPLOAD_KEPT_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -47,6 +44,15 @@ impl Removed {
     }
 }
 
+/// Contents that were taken out of their places, and are to be removed once their rows are gone.
+#[derive(Debug, Default)]
+pub struct TakenAway {
+    /// All that were to be.
+    pub sha256s: Vec<String>,
+    files: Vec<(StoredContent, PathBuf)>,
+    removed: Removed,
+}
+
 impl Documents {
     /// What was not touched since then has had its grace.
     pub fn contents_kept_since(&self) -> Timestamp {
@@ -72,7 +78,7 @@ impl Documents {
         let on_disk = blocking(move || files.shelf(&of).map_err(away)).await?;
         let sha256s: Vec<String> = on_disk.iter().map(|(sha256, _)| sha256.clone()).collect();
         let known = self.store().contents_known(&sha256s).await?;
-        let known: std::collections::BTreeSet<String> = known.into_iter().collect();
+        let known: BTreeSet<String> = known.into_iter().collect();
         let now = self.clock().now();
         let mut orphans = Vec::new();
         for (sha256, about) in on_disk {
@@ -90,28 +96,34 @@ impl Documents {
         Ok(orphans)
     }
 
-    /// Forgets those of these contents that no document holds and nobody touched since `before`, in this write, and
-    /// then removes them.
+    /// Takes contents that leave out of their places. Nothing of the database waits for that.
     ///
     /// # Errors
-    /// Where the database or the disk is away, or the run has lost its lease: then they may be gone from their
-    /// places, and their rows still there. The next sweep sees to it.
-    pub async fn remove_contents(
-        &self,
-        mut tx: Tx,
-        sha256s: &[String],
-        before: Timestamp,
-    ) -> Result<Removed> {
-        let gone = tx.contents_delete(sha256s, before).await?;
+    /// Where the disk is away: then they may be gone from their places, and their rows still there. The next sweep sees
+    /// to it.
+    pub async fn take_contents_away(&self, leaving: Vec<StoredContent>) -> Result<TakenAway> {
         let files = self.files();
-        let (mut removed, taken) = blocking(move || Ok(take_away(&files, &gone))).await?;
-        tx.commit().await?;
-        // To remove a large file takes its time, and nobody is to wait for that in a transaction.
+        blocking(move || Ok(take_away(&files, leaving))).await
+    }
+
+    /// Removes what was taken away and is forgotten. What is not, someone holds, and it is put back.
+    ///
+    /// # Errors
+    /// Where the disk is away: the next sweep removes it.
+    pub async fn remove_taken(&self, taken: TakenAway, forgotten: Vec<String>) -> Result<Removed> {
+        let files = self.files();
+        let forgotten: BTreeSet<String> = forgotten.into_iter().collect();
         blocking(move || {
-            for (path, bytes) in taken {
-                match fs::remove_file(&path) {
-                    Ok(()) => removed.note(bytes),
-                    Err(error) => removed.failed.push(told(&path, &error)),
+            let mut removed = taken.removed;
+            for (content, path) in taken.files {
+                let done = match forgotten.contains(&content.sha256) {
+                    true => {
+                        fs::remove_file(&path).map(|()| removed.note(content.size.unsigned_abs()))
+                    }
+                    false => files.put_back(&path, &content.sha256),
+                };
+                if let Err(error) = done {
+                    removed.failed.push(told(&path, &error));
                 }
             }
             Ok(removed)
@@ -148,22 +160,23 @@ impl Documents {
     }
 }
 
-/// Takes contents out of their places, with their sizes.
-fn take_away(files: &Files, contents: &[StoredContent]) -> (Removed, Vec<(PathBuf, u64)>) {
-    let mut removed = Removed::default();
-    let mut taken = Vec::with_capacity(contents.len());
-    for content in contents {
+/// Takes contents out of their places.
+fn take_away(files: &Files, leaving: Vec<StoredContent>) -> TakenAway {
+    let mut taken = TakenAway::default();
+    for content in leaving {
+        taken.sha256s.push(content.sha256.clone());
         match files.take_away(&content.sha256) {
-            Ok(Some(path)) => taken.push((path, content.size.unsigned_abs())),
-            // Somebody has removed it by hand.
-            Ok(None) => removed.note(0),
+            Ok(Some(path)) => taken.files.push((content, path)),
+            // Somebody has removed it by hand, or a sweep that broke off.
+            Ok(None) => taken.removed.note(0),
             // It stays without a row, until the next sweep finds it.
-            Err(error) => removed
+            Err(error) => taken
+                .removed
                 .failed
                 .push(told(&files.place(&content.sha256), &error)),
         }
     }
-    (removed, taken)
+    taken
 }
 
 /// Removes an upload that nobody went on with since then, and nobody is going on with now; says its size.
