@@ -7,6 +7,7 @@ use crate::{
     domain::TaskName,
     engine::{DriftItem, DriftPage, Engine},
     pb,
+    store::Adrift,
 };
 
 /// How many of what is left off are looked at.
@@ -26,15 +27,23 @@ pub(super) async fn page(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let DriftPage { items, next } = engine.drift(behind.as_ref(), size).await?;
     let mut items: Vec<pb::DriftItem> = items.into_iter().map(item).collect();
-    let next = cut(&mut items).or(next);
-    let left_off_count = match &next {
-        Some(next) => engine.store().tasks_adrift(next, COUNTED).await?,
-        None => 0,
+    let mut next = cut(&mut items).or(next);
+    let mut left_off = Adrift {
+        number: 0,
+        is_all: true,
     };
+    if let Some(behind) = &next {
+        left_off = engine.store().tasks_adrift(behind, COUNTED).await?;
+    }
+    // What was looked at may end where all ends: then there is no other page.
+    if left_off.number == 0 && left_off.is_all {
+        next = None;
+    }
     Ok(Response::new(pb::GetDriftResponse {
         items,
         next_page_token: next.map_or_else(String::new, |next| page::token(&scope, next.as_str())),
-        left_off_count,
+        left_off_count: left_off.number,
+        left_off_may_be_more: !left_off.is_all,
     }))
 }
 

@@ -79,9 +79,19 @@ struct LastRow {
     number: i64,
 }
 
+/// Tasks that differ behind a page of those that do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adrift {
+    pub number: i64,
+    /// Whether that is all of them; else so many at least.
+    pub is_all: bool,
+}
+
 #[derive(FromQueryResult)]
-struct Number {
-    number: i64,
+struct AdriftRow {
+    changed: i64,
+    doubled: i64,
+    added: i64,
 }
 
 impl Store {
@@ -197,19 +207,29 @@ impl Store {
     ///
     /// # Errors
     /// Where the database is away.
-    pub async fn tasks_adrift(&self, behind: &TaskName, most: usize) -> Result<i64> {
+    pub async fn tasks_adrift(&self, behind: &TaskName, most: usize) -> Result<Adrift> {
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let select = self
             .sql("SELECT (SELECT count(*) FROM (SELECT f.name FROM task_facets f WHERE f.overridden AND f.name > ")
             .bind(behind.as_str())
             .push(" ORDER BY f.name LIMIT ")
             .bind(limit)
-            .push(") o) + (SELECT count(*) FROM ");
+            .push(") o) AS changed, (SELECT count(*) FROM ");
         let select = added(select, Some(behind), most)
-            .push(" a WHERE EXISTS (SELECT 1 FROM task_facets d WHERE d.work = a.work AND NOT d.added)) AS number")
+            .push(" a WHERE EXISTS (SELECT 1 FROM task_facets d WHERE d.work = a.work AND NOT d.added)) AS doubled, (SELECT count(*) FROM ");
+        let select = added(select, Some(behind), most)
+            .push(" b) AS added")
             .done();
-        let row: Option<Number> = self.one(select).await?;
-        Ok(row.map_or(0, |row| row.number))
+        let row: Option<AdriftRow> = self.one(select).await?;
+        let row = row.unwrap_or(AdriftRow {
+            changed: 0,
+            doubled: 0,
+            added: 0,
+        });
+        Ok(Adrift {
+            number: row.changed + row.doubled,
+            is_all: row.changed < limit && row.added < limit,
+        })
     }
 
     /// Whether some task's row is missing, or is of another version. It reads every task.

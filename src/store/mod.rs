@@ -97,7 +97,7 @@ pub use self::{
         CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,
         Numbers, VersionOf, changed,
     },
-    facets::{Double, LowerOf},
+    facets::{Adrift, Double, LowerOf},
     log_waits::LogWait,
     open::Location,
     ordered::ToOrder,

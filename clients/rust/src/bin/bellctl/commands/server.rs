@@ -127,7 +127,7 @@ fn replicas_table(session: &Session, replicas: &[Replica]) -> Table {
 
 /// Where what runs differs from what is configured, and how much of that is left off.
 pub(super) async fn drift(session: &Session, args: &DriftArgs) -> Result<Exit, Failure> {
-    let mut left_off = 0;
+    let (mut left_off, mut may_be_more) = (0, false);
     let (items, next) = pages(args.all, args.page_token.clone(), async |page_token| {
         let request = GetDriftRequest {
             page_size: LARGEST_PAGE,
@@ -139,6 +139,7 @@ pub(super) async fn drift(session: &Session, args: &DriftArgs) -> Result<Exit, F
             })
             .await?;
         left_off = response.left_off_count;
+        may_be_more = response.left_off_may_be_more;
         Ok((response.items, response.next_page_token))
     })
     .await?;
@@ -161,20 +162,22 @@ pub(super) async fn drift(session: &Session, args: &DriftArgs) -> Result<Exit, F
         }
         session.output.table(table)?;
         if !next.is_empty() {
-            remark(&left_off_line(left_off));
+            remark(&left_off_line(left_off, may_be_more));
         }
     }
     Ok(Exit::Good)
 }
 
-/// How much a list of what differs leaves off: from 10,000 on there may be more than the server has counted.
-fn left_off_line(tasks: i64) -> String {
+/// How much a list of what differs leaves off; there may be more than the server has counted.
+fn left_off_line(tasks: i64, may_be_more: bool) -> String {
+    let at_least = if may_be_more { "at least " } else { "" };
     let tasks = match tasks {
+        // None of those that were counted.
+        0 => return "left off: tasks that were not looked at yet; --all looks at them".to_owned(),
         1 => "1 more task that was changed, or does".to_owned(),
-        10_000.. => "10,000 more tasks or more that were changed, or do".to_owned(),
         tasks => format!("{tasks} more tasks that were changed, or do"),
     };
-    format!("left off: {tasks} the work of another; --all shows them")
+    format!("left off: {at_least}{tasks} the work of another; --all shows them")
 }
 
 #[cfg(test)]
@@ -183,9 +186,11 @@ mod tests {
 
     #[test]
     fn a_list_of_what_differs_says_how_much_it_leaves_off() {
-        let told = |tasks| left_off_line(tasks);
+        let told = |tasks| left_off_line(tasks, false);
         assert!(told(1).starts_with("left off: 1 more task that "));
         assert!(told(7).starts_with("left off: 7 more tasks that "));
-        assert!(told(10_000).contains("10,000 more tasks or more"));
+        let more = left_off_line(10_003, true);
+        assert!(more.starts_with("left off: at least 10003 more tasks that "));
+        assert!(!left_off_line(0, true).contains('0'));
     }
 }
