@@ -4,6 +4,7 @@
 //! An error leaves by `?` through `From<Error> for Status` in `status`, the only place that says
 //! how it looks.
 
+mod agenda;
 pub mod auth;
 mod backup_entries;
 mod backup_names;

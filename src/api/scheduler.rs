@@ -8,12 +8,12 @@ use prost::Message as _;
 use tonic::{Request, Response};
 
 use super::{
-    Api, Feed, REQUEST_BYTES_MAX, Reply, caller, convert, convert::time, deadline::Listens, names,
-    page, request::Asked, watch::stream_end,
+    Api, Feed, REQUEST_BYTES_MAX, Reply, agenda::Begin, caller, convert, convert::time,
+    deadline::Listens, names, page, request::Asked, watch::stream_end,
 };
 use crate::{
     domain::{rules::ZoneRules, task::Pause},
-    engine::{AgendaPlace, Drained, LOG_BYTES_MAX},
+    engine::{AgendaNext, AgendaPage, Drained, LOG_BYTES_MAX},
     error::Error,
     pb::{self, scheduler_service_server::SchedulerService},
 };
@@ -111,47 +111,51 @@ impl SchedulerService for Api {
         let scope = page::scope(&["GetAgenda", &asked]);
         let asked_after = time::instant_of("after_time", request.after_time.as_ref())?;
         // A page goes on from the same instant as the first, which was perhaps "now".
-        let (after, place): (Timestamp, Option<AgendaPlace>) =
-            match page::key(&scope, &request.page_token)? {
-                Some(key) => {
-                    let mut parts = key.split(' ');
-                    let mut part = || parts.next().unwrap_or_default();
-                    let after = page::read(part())?;
-                    let due_at = page::read(part())?;
-                    let task = page::read(part())?;
-                    if parts.next().is_some() {
-                        return Err(page::damaged().into());
-                    }
-                    (after, Some(AgendaPlace { due_at, task }))
-                }
-                None => (
-                    asked_after.unwrap_or_else(|| self.engine.clock().now()),
-                    None,
-                ),
-            };
+        let key = page::key(&scope, &request.page_token)?;
+        let is_first = key.is_none();
+        let Begin {
+            after,
+            place,
+            looked,
+        } = match key {
+            Some(key) => Begin::read(&key)?,
+            None => Begin {
+                after: asked_after.unwrap_or_else(|| self.engine.clock().now()),
+                place: None,
+                looked: 0,
+            },
+        };
         let until = time::instant_of("until_time", request.until_time.as_ref())?;
         // Time has an end, after which there is nothing to show.
         let until = until.or_else(|| after.checked_add(AGENDA_DEFAULT).ok());
         let until = until.unwrap_or(Timestamp::MAX);
         if until < after || AGENDA_MAX < until.duration_since(after) {
             // Of a token, the instant is not the caller's.
-            return Err(match place {
-                Some(_) => page::damaged(),
-                None => Error::invalid(
+            return Err(match is_first {
+                false => page::damaged(),
+                true => Error::invalid(
                     "until_time",
                     format!("expected an instant after {after}, and at most 31 days after it"),
                 ),
             }
             .into());
         }
-        let place = place.as_ref();
-        let mut entries = self.engine.agenda(after, until, size + 1, place).await?;
-        let more = size < entries.len();
-        entries.truncate(size);
-        let last = entries.last().filter(|_| more);
-        let token = last.map(|last| {
-            let place = format!("{after} {} {}", last.fire.due_at, last.task);
-            page::token(&scope, &place)
+        let AgendaPage { entries, next } = self
+            .engine
+            .agenda(after, until, size, place.as_ref(), looked)
+            .await?;
+        let begin = match next {
+            AgendaNext::End => None,
+            AgendaNext::Behind(place) => Some((Some(place), 0)),
+            AgendaNext::Looked(looked) => Some((place, looked)),
+        };
+        let token = begin.map(|(place, looked)| {
+            let begin = Begin {
+                after,
+                place,
+                looked,
+            };
+            page::token(&scope, &begin.written())
         });
         Ok(Response::new(pb::GetAgendaResponse {
             entries: entries

@@ -1,4 +1,10 @@
 //! What fires in a span to come, over all tasks.
+//!
+//! Tasks are found by when their next slots are due. Of a span that begins long after that, as one that is months ahead or
+//! any where all has long been paused, no index says which task fires first in it: each has to be looked at. So many are
+//! looked at for a page, and the next goes on from there (`searches`).
+
+mod searches;
 
 use std::{
     cmp::Reverse,
@@ -7,6 +13,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::searches::Key;
+pub(super) use self::searches::Searches;
 use super::Engine;
 use crate::{
     domain::{
@@ -20,11 +28,14 @@ use crate::{
 /// Tasks read in one go: few at first, since most pages need no more.
 const READ_AT_ONCE: usize = 250;
 const READ_AT_ONCE_LATER: usize = 1000;
-/// Who reads more for one page, as for a window that is years ahead, or where all has long been paused, has its turn.
+/// Tasks that are looked at for a page, beyond as many as it shows.
+const READ_FOR_A_PAGE: usize = 1000;
+/// Who reads more for one page, as one that goes on from what another server looked at, has its turn.
 const READ_WITHOUT_TURN: usize = 5000;
-/// Candidates that are held beyond those that a page can show, and how many of them stay where these are too many.
-const HELD_BEYOND: usize = 1000;
-const KEPT_BEYOND: usize = 100;
+/// Candidates that are held beyond those that a page can show, and how many of them stay where these are too many: for
+/// the pages that follow.
+const HELD_BEYOND: usize = 3000;
+const KEPT_BEYOND: usize = 1000;
 
 /// A coming fire of a task.
 #[derive(Clone, Debug)]
@@ -42,7 +53,25 @@ pub struct AgendaPlace {
     pub task: TaskName,
 }
 
+/// A page of the agenda.
+#[derive(Debug)]
+pub struct AgendaPage {
+    pub entries: Vec<AgendaEntry>,
+    pub next: AgendaNext,
+}
+
+/// Where the agenda goes on behind a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgendaNext {
+    /// Nowhere: that was all.
+    End,
+    Behind(AgendaPlace),
+    /// Where this page began, as it has looked at so many tasks, and knows not yet which of all fires first.
+    Looked(usize),
+}
+
 /// A task whose fires are looked for.
+#[derive(Debug)]
 struct Candidate {
     task: TaskName,
     paused: bool,
@@ -52,6 +81,7 @@ struct Candidate {
 }
 
 /// Tasks that are paused, or that are not, by when their next slots are due: read as far as a page needs.
+#[derive(Debug)]
 struct Stream {
     paused: bool,
     /// Behind this one it goes on; none before the first.
@@ -62,29 +92,33 @@ struct Stream {
 /// A fire to come: when it is due, of which task, which candidate that is, and its slot.
 type Entry = Reverse<(Timestamp, TaskName, usize, Timestamp)>;
 
-/// What a page is made of.
-struct Page<'a> {
-    /// Fires that are shown.
+/// A search for what fires, page by page.
+#[derive(Debug)]
+struct Search {
+    /// Fires that a page shows.
     limit: usize,
     /// Tasks read so far.
     read: usize,
     after: Timestamp,
     until: Timestamp,
-    place: Option<&'a AgendaPlace>,
+    /// It began behind this one.
+    place: Option<AgendaPlace>,
     all_paused: bool,
+    streams: [Stream; 2],
     /// By number.
     candidates: HashMap<usize, Candidate>,
     /// Whose they are: a task that moves on, or is paused, between two reads is read twice, and listed once.
     taken: HashSet<TaskId>,
     /// The next fire of each candidate: only as many are worked out as are shown.
     heap: BinaryHeap<Entry>,
-    /// What is not before this one is shown on no page that begins here: as many others are.
+    /// What is not before this one is not known here: as many others are.
     worst: Option<(Timestamp, TaskName)>,
 }
 
 impl Engine {
-    /// Fires in (after, until) by due time and task: `limit` of them behind `place`. It reads the tasks that fire up to
-    /// the page's end, and none that comes later; it holds about as many as are shown, however many it has to read.
+    /// Fires in (after, until) by due time and task: `limit` of them behind `place`. It reads the tasks that fire up to the
+    /// page's end, and none that comes later; it holds about as many as are shown, however many it has to read. A page that
+    /// has looked at very many ends there, and the next one goes on, given how many were `looked` at.
     ///
     /// # Errors
     /// Where the database is away.
@@ -94,56 +128,120 @@ impl Engine {
         until: Timestamp,
         limit: usize,
         place: Option<&AgendaPlace>,
-    ) -> Result<Vec<AgendaEntry>> {
-        let mut page = Page {
+        looked: usize,
+    ) -> Result<AgendaPage> {
+        let key = Key {
             after,
             until,
-            place,
             limit,
+            place: place.cloned(),
+        };
+        let found = self.searches().take(&key, self.clock().passed());
+        // Where this process knows nothing of what was looked at, it is all looked at now: else two servers that are asked
+        // in turn might never come to an end.
+        let is_lost = found.is_none() && 0 < looked;
+        let mut search = match found {
+            Some(search) => search,
+            None => self.search(&key).await?,
+        };
+        let most = match is_lost {
+            true => usize::MAX,
+            false => search.read.saturating_add(limit + READ_FOR_A_PAGE),
+        };
+        let mut turn = None;
+        let mut entries: Vec<AgendaEntry> = Vec::new();
+        let mut next = AgendaNext::End;
+        loop {
+            let is_known = self.read_up(&mut search, most, &mut turn).await?;
+            if is_known && search.is_exhausted() && entries.is_empty() && key.place != search.place
+            {
+                // What it knows ends here: the others are looked for anew.
+                search = self.search(&key).await?;
+                continue;
+            }
+            let is_over = is_known && search.heap.is_empty() && !search.is_exhausted();
+            if is_over {
+                break;
+            }
+            let is_full = entries.len() == limit;
+            if is_full || !is_known || search.is_exhausted() {
+                let last = entries.last().map(AgendaEntry::place);
+                next = last.map_or(AgendaNext::Looked(search.read), AgendaNext::Behind);
+                break;
+            }
+            entries.extend(search.pop());
+        }
+        // What was made by few reads is made again by as many.
+        if READ_FOR_A_PAGE <= search.read {
+            let place = match &next {
+                AgendaNext::End => return Ok(AgendaPage { entries, next }),
+                AgendaNext::Behind(place) => Some(place.clone()),
+                AgendaNext::Looked(_) => key.place.clone(),
+            };
+            let key = Key { place, ..key };
+            self.searches().put(key, search, self.clock().passed());
+        }
+        Ok(AgendaPage { entries, next })
+    }
+
+    async fn search(&self, key: &Key) -> Result<Search> {
+        let stream = |paused| Stream {
+            paused,
+            place: None,
+            is_over: false,
+        };
+        Ok(Search {
+            after: key.after,
+            until: key.until,
+            place: key.place.clone(),
+            limit: key.limit,
             read: 0,
             all_paused: self.store().global_pause().await?.is_some(),
+            streams: [false, true].map(stream),
             candidates: HashMap::new(),
             taken: HashSet::new(),
             heap: BinaryHeap::new(),
             worst: None,
-        };
-        let mut turn = None;
-        let mut streams = [false, true].map(|paused| Stream {
-            paused,
-            place: None,
-            is_over: false,
-        });
-        let mut entries = Vec::new();
-        while entries.len() < limit {
-            for stream in &mut streams {
-                while !stream.is_over && !page.is_before(stream) {
-                    if READ_WITHOUT_TURN <= page.read && turn.is_none() {
-                        turn = Some(self.far_agenda().lock().await);
-                    }
-                    self.read_on(stream, &mut page).await?;
+        })
+    }
+
+    /// Reads until it is known what fires next; says whether that is so once `most` tasks were read.
+    async fn read_up<'a>(
+        &'a self,
+        search: &mut Search,
+        most: usize,
+        turn: &mut Option<tokio::sync::MutexGuard<'a, ()>>,
+    ) -> Result<bool> {
+        for index in 0..search.streams.len() {
+            while !search.is_before(index) {
+                if most <= search.read {
+                    return Ok(false);
                 }
+                let is_long = most == usize::MAX && READ_WITHOUT_TURN <= search.read;
+                if is_long && turn.is_none() {
+                    *turn = Some(self.far_agenda().lock().await);
+                }
+                self.read_on(index, search).await?;
             }
-            let Some(entry) = page.pop() else {
-                break;
-            };
-            entries.extend(entry);
         }
-        Ok(entries)
+        Ok(true)
     }
 
     /// Takes in the next tasks of a stream.
-    async fn read_on(&self, stream: &mut Stream, page: &mut Page<'_>) -> Result<()> {
+    async fn read_on(&self, index: usize, search: &mut Search) -> Result<()> {
+        let stream = &search.streams[index];
         let (paused, place) = (stream.paused, stream.place.as_ref());
-        let at_once = match page.read {
+        let at_once = match search.read {
             ..READ_WITHOUT_TURN => READ_AT_ONCE,
             _ => READ_AT_ONCE_LATER,
         };
         let read = self
             .store()
-            .tasks_coming(paused, place, page.until, at_once);
+            .tasks_coming(paused, place, search.until, at_once);
         let read = read.await?;
+        let stream = &mut search.streams[index];
         stream.is_over = read.len() < at_once;
-        page.read += read.len();
+        search.read += read.len();
         let last = read
             .last()
             .map(|last| (last.next_due_at, last.name.clone()));
@@ -156,15 +254,24 @@ impl Engine {
         for task in read {
             // Of one that cannot be read nothing fires, and the auditor tells it.
             if let Some(Ok(schedule)) = schedules.remove(&task.id) {
-                page.take_in(task, schedule, paused);
+                search.take_in(task, schedule, paused);
             }
         }
-        page.let_go();
+        search.let_go();
         Ok(())
     }
 }
 
-impl Page<'_> {
+impl AgendaEntry {
+    fn place(&self) -> AgendaPlace {
+        AgendaPlace {
+            due_at: self.fire.due_at,
+            task: self.task.clone(),
+        }
+    }
+}
+
+impl Search {
     fn take_in(&mut self, task: Coming, schedule: Schedule, paused: bool) {
         if !self.taken.insert(task.id) {
             return;
@@ -175,7 +282,7 @@ impl Page<'_> {
             task: task.name,
             schedule,
         };
-        let first = candidate.first_behind(self.place);
+        let first = candidate.first_behind(self.place.as_ref());
         let index = self.taken.len();
         self.candidates.insert(index, candidate);
         if !self.push(index, first) {
@@ -214,17 +321,29 @@ impl Page<'_> {
         is_wanted
     }
 
-    /// Whether its next fire comes before all of a stream that were not read.
-    fn is_before(&self, stream: &Stream) -> bool {
-        let Some(Reverse((due_at, task, ..))) = self.heap.peek() else {
-            return false;
-        };
-        let behind = stream.place.as_ref();
-        behind.is_some_and(|(last_due_at, last)| (due_at, task) <= (last_due_at, last))
+    /// Whether what it knows has come to its end, though there is more.
+    fn is_exhausted(&self) -> bool {
+        self.heap.is_empty() && self.worst.is_some()
     }
 
-    /// The next fire; none where there is no more.
-    fn pop(&mut self) -> Option<Option<AgendaEntry>> {
+    /// Whether its next fire comes before all of a stream that were not read.
+    fn is_before(&self, index: usize) -> bool {
+        let stream = &self.streams[index];
+        if stream.is_over {
+            return true;
+        }
+        let next = self.heap.peek();
+        let next = next.map(|Reverse((due_at, task, ..))| (due_at, task));
+        // Of what is not before the worst nothing would be taken in.
+        let worst = self.worst.as_ref().map(|(due_at, task)| (due_at, task));
+        let behind = stream.place.as_ref();
+        next.or(worst)
+            .zip(behind)
+            .is_some_and(|(next, (last_due_at, last))| next <= (last_due_at, last))
+    }
+
+    /// The next fire.
+    fn pop(&mut self) -> Option<AgendaEntry> {
         let Reverse((_, _, index, slot)) = self.heap.pop()?;
         let candidate = self.candidates.get(&index)?;
         let next = candidate.schedule.next_after(slot);
@@ -236,8 +355,10 @@ impl Page<'_> {
             fire,
             paused: candidate.paused,
         });
-        self.push(index, next);
-        Some(entry)
+        if !self.push(index, next) {
+            self.candidates.remove(&index);
+        }
+        entry
     }
 }
 

@@ -50,7 +50,7 @@ mod work;
 use std::sync::Arc;
 
 pub use self::{
-    agenda::{AgendaEntry, AgendaPlace},
+    agenda::{AgendaEntry, AgendaNext, AgendaPage, AgendaPlace},
     audit::{Finding, Uncompared, WholeAudit, audit},
     auditor::Auditor,
     board::Board,
@@ -99,6 +99,7 @@ struct Inner {
     forsaken: forsaken::Forsaken,
     /// The turn of who reads many tasks for an agenda.
     far_agenda: tokio::sync::Mutex<()>,
+    searches: agenda::Searches,
     /// Of runs that wait since an instant which a clock has noted that was ahead.
     ahead: forsaken::Forsaken,
     doubts: held::Doubts,
@@ -140,6 +141,7 @@ impl Engine {
             draining: drain::Draining::default(),
             forsaken: forsaken::Forsaken::default(),
             far_agenda: tokio::sync::Mutex::default(),
+            searches: agenda::Searches::default(),
             ahead: forsaken::Forsaken::default(),
         };
         Self {
@@ -196,6 +198,10 @@ impl Engine {
 
     fn forsaken(&self) -> &forsaken::Forsaken {
         &self.inner.forsaken
+    }
+
+    fn searches(&self) -> &agenda::Searches {
+        &self.inner.searches
     }
 
     fn far_agenda(&self) -> &tokio::sync::Mutex<()> {

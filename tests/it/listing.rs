@@ -1,14 +1,20 @@
 //! Lists of runs and of slots of which few of many are wanted.
 
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
-use crate::support::{Database, Server, Site, Stage, TaskExt as _, noon, on_both, scripted, stamp};
+use crate::support::{
+    Database, Server, Site, Stage, TaskExt as _, at, noon, on_both, scripted, stamp,
+};
 
 on_both!(
     few_of_many_are_found_by_pages_that_look_at_so_many_only,
     runs_of_a_deleted_task_are_listed,
     few_slots_of_many_are_found_whatever_became_of_them,
+    an_agenda_that_is_far_ahead_looks_at_so_many_tasks_for_a_page,
 );
 
 async fn few_of_many_are_found_by_pages_that_look_at_so_many_only(database: Database) {
@@ -183,4 +189,68 @@ async fn walk(server: &Server, mut request: pb::ListRunsRequest) -> Vec<Vec<Stri
         }
         request.page_token = answer.next_page_token;
     }
+}
+
+async fn an_agenda_that_is_far_ahead_looks_at_so_many_tasks_for_a_page(database: Database) {
+    let mut tasks = String::new();
+    for number in 0..1300 {
+        // A spread has each come at an instant of its own: nothing tells beforehand which comes first.
+        writeln!(
+            tasks,
+            "[tasks.t{number:04}]\nkind = \"instant\"\nschedule = {{ cron = \"0 6 * * *\", spread = \"1h\" }}"
+        )
+        .unwrap();
+    }
+    let site = Site::configured(database, &tasks);
+    let server = site.start().await;
+    let after = noon() + SignedDuration::from_hours(24 * 90);
+    let request = pb::GetAgendaRequest {
+        after_time: Some(stamp(after)),
+        until_time: Some(stamp(after + SignedDuration::from_hours(24))),
+        page_size: 100,
+        page_token: String::new(),
+    };
+    let mut sizes = Vec::new();
+    let mut all: Vec<(Timestamp, String)> = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::GetAgendaRequest {
+            page_token,
+            ..request.clone()
+        };
+        let answer = server.client.scheduler().get_agenda(request).await;
+        let answer = answer.unwrap().into_inner();
+        sizes.push(answer.entries.len());
+        let due = |entry: pb::AgendaEntry| {
+            let due_at = at(&entry.fire.unwrap_or_default().due_time);
+            (due_at.parse().unwrap(), entry.task)
+        };
+        all.extend(answer.entries.into_iter().map(due));
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(sizes[..2], [0, 100], "the first page only looks");
+    let of_stories = all.iter().filter(|(_, task)| task.starts_with("tasks/t"));
+    assert_eq!(of_stories.count(), 1300, "each fires once");
+    let mut sorted = all.clone();
+    sorted.sort();
+    assert_eq!(all, sorted);
+    sorted.dedup();
+    assert_eq!(all.len(), sorted.len(), "none comes twice");
+
+    // By a server that knows nothing of the pages before it.
+    let first = server.client.scheduler().get_agenda(request.clone()).await;
+    let page_token = first.unwrap().into_inner().next_page_token;
+    assert!(!page_token.is_empty());
+    server.kill().await;
+    let server = site.start().await;
+    let request = pb::GetAgendaRequest {
+        page_token,
+        ..request
+    };
+    let answer = server.client.scheduler().get_agenda(request).await;
+    assert_eq!(answer.unwrap().into_inner().entries.len(), 100);
+    server.stop().await;
 }
