@@ -103,7 +103,7 @@ impl Engine {
     /// may know them, and the drift tells of it.
     async fn of_strange_kinds(&self) -> Result<Vec<(String, String)>> {
         let known = self.registry().kinds().map(|(name, _)| name);
-        let strange = self.store().tasks_beside(known, STRANGE_SHOWN).await?;
+        let mut strange = self.store().tasks_beside(known, STRANGE_SHOWN + 1).await?;
         if strange.is_empty() || self.others_may_know().await? {
             return Ok(Vec::new());
         }
@@ -113,7 +113,17 @@ impl Engine {
             );
             (format!("tasks/{name}"), why)
         };
-        Ok(strange.into_iter().map(tell).collect())
+        let shown = usize::try_from(STRANGE_SHOWN).unwrap_or(usize::MAX);
+        let are_more = shown < strange.len();
+        strange.truncate(shown);
+        let mut told: Vec<(String, String)> = strange.into_iter().map(tell).collect();
+        if are_more {
+            let why = format!(
+                "more than {STRANGE_SHOWN} tasks are of kinds that this version does not know"
+            );
+            told.push(("tasks".to_owned(), why));
+        }
+        Ok(told)
     }
 
     async fn others_may_know(&self) -> Result<bool> {

@@ -12,13 +12,13 @@ use tracing::warn;
 use super::Engine;
 use crate::{
     domain::{
-        RunId, Task, TaskName,
+        RunId, TaskName,
         problem::{Problem, ProblemKind, Severity},
         retry::{earlier, later},
         task::{BOUND_MIN, LOOKED_AT_WITHIN, LastRun, Pause, bound},
     },
     error::Result,
-    store::{FreshnessCheck, FreshnessRow, Page, TaskFilter, Waiting},
+    store::{FreshnessCheck, FreshnessRow, PausedTask, Waiting},
 };
 
 /// Problems of a kind that are told; what is beyond is told as a number.
@@ -48,15 +48,15 @@ impl Engine {
             again_at.push(first);
             again_at.push(pause.at.checked_add(PAUSE_GRAVE).ok());
         }
-        let tasks = self.paused_tasks().await?;
-        problems.extend(tasks.iter().filter_map(|task| task_paused(task, now)));
-        again_at.extend(tasks.iter().map(|task| task.next_due_at));
+        let (paused, next_due_at) = self.paused(now).await?;
+        problems.extend(paused);
+        again_at.push(next_due_at);
         let again_at = again_at.into_iter().flatten().filter(|at| now < *at).min();
         Ok((problems, again_at))
     }
 
     async fn stale(&self, pause: Option<&Pause>, now: Timestamp) -> Result<Vec<Problem>> {
-        let (mut problems, mut more) = (Vec::new(), 0_usize);
+        let mut stale = Shown::default();
         let store = self.store();
         let mut behind = None;
         let mut rows = store
@@ -89,12 +89,10 @@ impl Engine {
                         if now < row.check_at {
                             checks.push((row.id, row.check_at, Some(now)));
                         }
-                        if SHOWN <= problems.len() {
-                            more += 1;
-                            continue;
-                        }
-                        let slots = row.freshness.slots_without(schedule, now);
-                        problems.push(task_stale(&row, slots, since));
+                        stale.take(|| {
+                            let slots = row.freshness.slots_without(schedule, now);
+                            task_stale(&row, slots, since)
+                        });
                     }
                     None if stale_at.is_some_and(|at| at <= now) && row.check_at <= now => {}
                     None => {
@@ -109,11 +107,7 @@ impl Engine {
                 warn!(%error, "could not note when tasks have to be looked at next");
             }
         }
-        if 0 < more {
-            let message = format!("{more} more tasks are stale");
-            problems.push(Problem::new(ProblemKind::TaskStale, "tasks", message, now));
-        }
-        Ok(problems)
+        Ok(stale.all(ProblemKind::TaskStale, "more tasks are stale", now))
     }
 
     async fn note_checks(&self, checks: &[FreshnessCheck]) -> Result<()> {
@@ -129,12 +123,18 @@ impl Engine {
         let least = SignedDuration::try_from(BOUND_MIN).unwrap_or_default();
         let before = now.saturating_sub(least).unwrap_or(now);
         let beyond = later(now, AHEAD);
-        let rows = self.store().runs_waiting(before, beyond, SHOWN).await?;
-        let of: Vec<_> = rows
-            .iter()
-            .map(|row| (row.id, row.name.clone(), row.revision))
-            .collect();
-        let told = self.told(&of).await?;
+        // All of them: those that wait for no longer than they may hide none that does.
+        let mut rows = Vec::new();
+        loop {
+            let behind = rows.last().map(|row: &Waiting| row.id);
+            let page = self.store().runs_waiting(before, beyond, behind, SHOWN);
+            let page = page.await?;
+            let is_last = page.len() < SHOWN;
+            rows.extend(page);
+            if is_last {
+                break;
+            }
+        }
         let long_past = |(_, since): &(_, Timestamp)| *since <= before;
         let forsaken = rows.iter().filter_map(|row| row.forsaken.filter(long_past));
         let settles = self.settings().lease.saturating_mul(2);
@@ -145,24 +145,72 @@ impl Engine {
         let to_come = rows.iter().flat_map(|row| [row.queued, row.in_line]);
         let to_come = to_come.flatten().filter(|(_, since)| beyond < *since);
         let seen_for = self.ahead().seen_for(to_come, self.clock().passed());
-        let overdue = |row: &Waiting| {
-            let spec = told.get(&row.id).map(|(spec, _)| spec);
-            let bound = bound(row.usual, spec.and_then(|spec| spec.stale_after));
-            run_forsaken(row, &forsaken).or_else(|| run_overdue(row, bound, &seen_for, now))
-        };
-        Ok(rows.iter().filter_map(overdue).collect())
+        let mut shown = Shown::default();
+        for rows in rows.chunks(CHUNK) {
+            let of: Vec<_> = rows
+                .iter()
+                .map(|row| (row.id, row.name.clone(), row.revision))
+                .collect();
+            let told = self.told(&of).await?;
+            for row in rows {
+                let spec = told.get(&row.id).map(|(spec, _)| spec);
+                let bound = bound(row.usual, spec.and_then(|spec| spec.stale_after));
+                let problem = run_forsaken(row, &forsaken)
+                    .or_else(|| run_overdue(row, bound, &seen_for, now));
+                if let Some(problem) = problem {
+                    shown.take(|| problem);
+                }
+            }
+        }
+        let what = "more tasks have runs that are overdue";
+        Ok(shown.all(ProblemKind::RunOverdue, what, now))
     }
 
-    async fn paused_tasks(&self) -> Result<Vec<Task>> {
-        let filter = TaskFilter {
-            paused: Some(true),
-            ..TaskFilter::default()
-        };
-        let page = Page {
-            size: SHOWN as u64,
-            after: None,
-        };
-        Ok(self.store().tasks(&filter, &page).await?.items)
+    /// What pauses of single tasks swallow, and when the next slot of one of them comes.
+    async fn paused(&self, now: Timestamp) -> Result<(Vec<Problem>, Option<Timestamp>)> {
+        let (mut shown, mut next_due_at) = (Shown::default(), None);
+        let mut behind = None;
+        loop {
+            let tasks = self.store().tasks_paused(behind.as_ref(), SHOWN).await?;
+            let Some(last) = tasks.last() else { break };
+            behind = Some(last.name.clone());
+            for task in &tasks {
+                if let Some(problem) = task_paused(task, now) {
+                    shown.take(|| problem);
+                }
+                let next = task.next_due_at.filter(|at| now < *at);
+                next_due_at = next_due_at.into_iter().chain(next).min();
+            }
+        }
+        let what = "more tasks are paused, and miss slots";
+        Ok((shown.all(ProblemKind::TaskPaused, what, now), next_due_at))
+    }
+}
+
+/// Problems of a kind, as far as they are shown, and how many are not.
+#[derive(Debug, Default)]
+struct Shown {
+    problems: Vec<Problem>,
+    more: usize,
+}
+
+impl Shown {
+    fn take(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.problems.len() < SHOWN {
+            self.problems.push(problem());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// All that is shown; `what` says of what there are more.
+    fn all(mut self, kind: ProblemKind, what: &str, now: Timestamp) -> Vec<Problem> {
+        if 0 < self.more {
+            let message = format!("{} {what}", self.more);
+            self.problems
+                .push(Problem::new(kind, "tasks", message, now));
+        }
+        self.problems
     }
 }
 
@@ -268,15 +316,15 @@ fn all_paused(pause: &Pause, first: Option<Timestamp>, now: Timestamp) -> Option
     Some(Problem::new(ProblemKind::Paused, "scheduler", message, since).severity(severity))
 }
 
-fn task_paused(task: &Task, now: Timestamp) -> Option<Problem> {
-    let pause = task.pause.as_ref()?;
+fn task_paused(task: &PausedTask, now: Timestamp) -> Option<Problem> {
+    let pause = &task.pause;
     // One without slots to come loses none.
     let next = task.next_due_at?;
     let since = swallows_since(pause, Some(next), now)?;
     let message = super::pauses::paused("it", pause);
     Some(Problem::new(
         ProblemKind::TaskPaused,
-        task.resource_name(),
+        subject(&task.name),
         message,
         since,
     ))
@@ -320,6 +368,23 @@ mod tests {
         // By clocks that differ, and by one that was ahead.
         assert_eq!(told("2026-03-02T11:59:30Z").severity, Severity::Warning);
         assert_eq!(told("2026-03-02T11:00:00Z").severity, Severity::Critical);
+    }
+
+    #[test]
+    fn what_is_not_shown_is_told_as_a_number() {
+        let now = at("2026-03-02T12:00:00Z");
+        let mut shown = Shown::default();
+        for number in 0..SHOWN + 2 {
+            let subject = format!("tasks/{number}");
+            shown.take(|| Problem::new(ProblemKind::TaskPaused, subject, "", now));
+        }
+        let all = shown.all(ProblemKind::TaskPaused, "more tasks are paused", now);
+        assert_eq!(all.len(), SHOWN + 1);
+        let last = all.last().unwrap();
+        assert_eq!(last.subject, "tasks");
+        assert_eq!(last.message, "2 more tasks are paused");
+        let none = Shown::default().all(ProblemKind::TaskPaused, "more", now);
+        assert_eq!(none, []);
     }
 
     #[test]

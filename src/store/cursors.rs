@@ -110,12 +110,13 @@ impl Store {
     }
 
     /// When the first slot is due of the tasks that are not paused by themselves: while everything is paused, the first
-    /// that falls into that. It reads every task.
+    /// that falls into that. The scheduler's index has those in order.
     ///
     /// # Errors
     /// Where the database is away.
     pub async fn first_due(&self) -> Result<Option<Timestamp>> {
-        let select = "SELECT min(next_due_at) AS wake_at FROM tasks WHERE deleted_at IS NULL AND pause IS NULL";
+        let select = "SELECT wake_at FROM tasks WHERE deleted_at IS NULL AND pause IS NULL \
+             AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1";
         let wake: Option<Wake> = self.one(self.sql(select).done()).await?;
         convert::instant_of(wake.and_then(|wake| wake.wake_at))
     }

@@ -65,6 +65,7 @@ mod tasks_beside;
 mod tasks_count;
 mod tasks_ended;
 mod tasks_list;
+mod tasks_paused;
 mod turn;
 mod upkeep;
 
@@ -118,6 +119,7 @@ pub use self::{
     tail::{Complete, Hindrance, Tail},
     tasks_count::TaskCounts,
     tasks_list::TaskFilter,
+    tasks_paused::PausedTask,
     turn::Turn,
     upkeep::Room,
 };

@@ -59,7 +59,7 @@ const HEAD_WAITS: &str = "EXISTS (SELECT 1 FROM runs o WHERE o.task_id = w.id AN
 
 impl Store {
     /// Tasks of which a run has waited since `before` or longer, or since `beyond` or later, which only a clock has noted
-    /// that was ahead; at most `limit`. Found by what is live, and not by history.
+    /// that was ahead: `limit` of them by their ids, behind one. Found by what is live, and not by history.
     ///
     /// # Errors
     /// Where the database is away.
@@ -67,13 +67,21 @@ impl Store {
         &self,
         before: Timestamp,
         beyond: Timestamp,
+        behind: Option<TaskId>,
         limit: usize,
     ) -> Result<Vec<Waiting>> {
-        let rows: Vec<Row> = self.all(self.waiting(before, beyond, limit)).await?;
+        let select = self.waiting(before, beyond, behind, limit);
+        let rows: Vec<Row> = self.all(select).await?;
         rows.into_iter().map(Waiting::try_from).collect()
     }
 
-    fn waiting(&self, before: Timestamp, beyond: Timestamp, limit: usize) -> Statement {
+    fn waiting(
+        &self,
+        before: Timestamp,
+        beyond: Timestamp,
+        behind: Option<TaskId>,
+        limit: usize,
+    ) -> Statement {
         // By the indexes of what is under way, and of what waits for its retry: a long queue is not read for it. Without
         // a limit, lest those of one task hide another's.
         let moves = |sql: Sql, state: &str, at: &str| {
@@ -85,7 +93,7 @@ impl Store {
         };
         let select = self.sql(LIVE_TASKS.trim_end()).push(", forsaken AS (");
         let select = moves(select, "running", "lease_until").push(" UNION ALL ");
-        moves(select, "retry_wait", "claim_at")
+        let mut select = moves(select, "retry_wait", "claim_at")
             .push(") SELECT t.id, t.name, t.revision, t.usual_ms, w.queued, w.queued_at, w.forsaken, w.forsaken_at, w.in_line, w.line_at, w.head_at FROM (SELECT live.id AS id, (SELECT q.id ")
             .push(QUEUED)
             .push(") AS queued, (SELECT q.claim_at ")
@@ -100,7 +108,7 @@ impl Store {
             .push(&first_in_line("live.id").replacen("q.id", "q.queued_at", 1))
             .push(") AS line_at, (")
             .push(HEAD)
-            .push(") AS head_at FROM live WHERE live.id IS NOT NULL) w JOIN tasks t ON t.id = w.id WHERE w.queued_at <= ")
+            .push(") AS head_at FROM live WHERE live.id IS NOT NULL) w JOIN tasks t ON t.id = w.id WHERE (w.queued_at <= ")
             .bind(micros(before))
             .push(" OR w.queued_at > ")
             .bind(micros(beyond))
@@ -114,7 +122,12 @@ impl Store {
             .bind(micros(beyond))
             .push(")) AND NOT ")
             .push(HEAD_WAITS)
-            .push(") ORDER BY t.id LIMIT ")
+            .push("))");
+        if let Some(behind) = behind {
+            select = select.push(" AND w.id > ").bind(behind.0);
+        }
+        select
+            .push(" ORDER BY t.id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .done()
     }
@@ -149,7 +162,8 @@ mod tests {
     async fn what_waits_is_found_by_indexes_that_a_long_queue_does_not_fill() {
         let (_dir, store) = empty_store().await;
         let (before, beyond) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
-        let steps = plan(&store, store.waiting(before, beyond, 10)).await;
+        let behind = Some(TaskId(uuid::Uuid::nil()));
+        let steps = plan(&store, store.waiting(before, beyond, behind, 10)).await;
         let of_runs = steps
             .iter()
             .filter(|step| [" q ", " o "].iter().any(|table| step.contains(table)));

@@ -39,11 +39,11 @@ impl ReplicaRow {
 }
 
 impl Store {
-    /// The newest 1,000 servers, the newest start first.
+    /// Servers, the newest start first: the 1,000 whose signs of life are the newest, so that none which lives is beyond
+    /// others that died.
     pub async fn replicas(&self) -> Result<Vec<ReplicaRow>> {
         let rows = replica::Entity::find()
-            .order_by_desc(replica::Column::StartedAt)
-            .order_by_desc(replica::Column::Id)
+            .order_by_desc(replica::Column::SeenAt)
             .limit(1000)
             .all(&self.inner.read)
             .await?;
@@ -59,7 +59,10 @@ impl Store {
                 seen_at: convert::instant(row.seen_at)?,
             })
         };
-        rows.into_iter().map(read).collect()
+        let replicas: Result<Vec<ReplicaRow>> = rows.into_iter().map(read).collect();
+        let mut replicas = replicas?;
+        replicas.sort_by_key(|row| std::cmp::Reverse((row.started_at, row.id)));
+        Ok(replicas)
     }
 }
 

@@ -113,6 +113,23 @@ impl Store {
         whole(self.all(select).await?)
     }
 
+    /// Those of the tasks of these names that are failing.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn tasks_failing_of(&self, names: &[TaskName]) -> Result<Vec<Task>> {
+        let mut failing = Vec::new();
+        for chunk in names.chunks(CHUNK) {
+            let select = self
+                .sql(WHOLE)
+                .push("t.deleted_at IS NULL AND t.failing_since IS NOT NULL AND t.name")
+                .one_of(Type::Text, chunk.iter().map(TaskName::as_str))
+                .done();
+            failing.extend(whole(self.all(select).await?)?);
+        }
+        Ok(failing)
+    }
+
     async fn no_such_task(&self, name: &TaskName) -> Result<Error> {
         let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
         Ok(no_such_task(name, names))

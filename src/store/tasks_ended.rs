@@ -1,7 +1,10 @@
 //! Tasks that have ended and may come back.
 
+use jiff::Timestamp;
+
 use super::{
     Store, Tx,
+    convert::micros,
     rows::{CHUNK, Type},
     tasks::{WHOLE, Whole, whole},
 };
@@ -10,26 +13,45 @@ use crate::{
     error::Result,
 };
 
-/// Rows read for one chunk of names: of a name that came and went, the newest count.
-const ROWS: i64 = 2000;
+/// Rows read in one go.
+const ROWS: u64 = 2000;
 
 impl Store {
-    /// Tasks of these names that have ended and are not erased, those that ended last first; at most 2,000 for each
-    /// chunk of names.
+    /// Tasks of these names that have ended and are not erased; of one name, those that ended last first.
     ///
     /// # Errors
     /// Where the database is away.
     pub async fn tasks_ended(&self, names: &[&TaskName]) -> Result<Vec<Task>> {
         let mut ended = Vec::new();
         for chunk in names.chunks(CHUNK) {
-            let select = self
-                .sql(WHOLE)
-                .push("t.deleted_at IS NOT NULL AND t.name")
-                .one_of(Type::Text, chunk.iter().map(|name| name.as_str()))
-                .push(" ORDER BY t.deleted_at DESC LIMIT ")
-                .bind(ROWS)
-                .done();
-            ended.extend(whole(self.all(select).await?)?);
+            let mut behind: Option<(Timestamp, TaskId)> = None;
+            loop {
+                let mut select = self
+                    .sql(WHOLE)
+                    .push("t.deleted_at IS NOT NULL AND t.name")
+                    .one_of(Type::Text, chunk.iter().map(|name| name.as_str()));
+                if let Some((at, id)) = behind {
+                    select = select
+                        .push(" AND (t.deleted_at, t.id) < (")
+                        .bind(micros(at))
+                        .push(", ")
+                        .bind(id.0)
+                        .push(")");
+                }
+                let select = select
+                    .push(" ORDER BY t.deleted_at DESC, t.id DESC")
+                    .limit(ROWS)
+                    .done();
+                let page = whole(self.all(select).await?)?;
+                let is_last = (page.len() as u64) < ROWS;
+                let last = page.last();
+                behind = last.and_then(|task| Some((task.deleted_at?, task.id)));
+                ended.extend(page);
+                // One name may have come and gone more often than there are rows in a page.
+                if is_last || behind.is_none() {
+                    break;
+                }
+            }
         }
         Ok(ended)
     }

@@ -14,7 +14,7 @@ use crate::{
         RESTORE_TASK, VERIFY_TASK,
     },
     domain::{
-        Event, Task,
+        Event, Task, TaskName,
         backup::{
             Finding, Level, PolicyKind,
             figures::BackupFigures,
@@ -39,9 +39,6 @@ const FROZEN: SignedDuration = SignedDuration::from_hours(24 * 14);
 const BRIEF: usize = 240;
 /// Damaged points that are told, the newest.
 const DAMAGED_SHOWN: i64 = 5;
-
-/// Failing tasks that are looked through for those of policies.
-const FAILING_READ: u64 = 1000;
 
 /// Backups: policies, points, what verifications have found, and the space there is.
 #[derive(Debug)]
@@ -120,17 +117,11 @@ impl BackupsProbe {
             );
         }
         tell_age(report, was_due, &mut told);
-        let mut failing = self.0.store().tasks_failing(FAILING_READ).await?;
-        let own = |task: &Task| {
-            let mut policies = report.policies.iter();
-            policies.any(|of| {
-                of.standing
-                    .policy
-                    .task()
-                    .is_ok_and(|name| name == task.name)
-            })
-        };
-        failing.retain(own);
+        let own = report.policies.iter();
+        let own: Vec<TaskName> = own
+            .filter_map(|of| of.standing.policy.task().ok())
+            .collect();
+        let failing = self.0.store().tasks_failing_of(&own).await?;
         tell_jobs(&report.figures, &failing, &mut told);
         self.tell_verification(report, &mut told).await?;
         Ok(told.problems)

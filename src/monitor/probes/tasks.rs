@@ -66,6 +66,14 @@ impl Probe for TasksProbe {
             let failing = store.tasks_failing(FAILING_SHOWN).await?;
             let (mut problems, again_at) = self.0.work_problems().await?;
             problems.extend(failing.iter().map(|task| failing_problem(task, now)));
+            if FAILING_SHOWN <= failing.len() as u64 {
+                let all = store.task_counts().await?.failing;
+                let more = all.saturating_sub(i64::try_from(failing.len()).unwrap_or(i64::MAX));
+                if 0 < more {
+                    let what = format!("{more} more tasks are failing");
+                    problems.push(Problem::new(ProblemKind::TaskFailing, "tasks", what, now));
+                }
+            }
             Ok(Look { problems, again_at })
         })
     }

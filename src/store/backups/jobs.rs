@@ -34,12 +34,23 @@ struct Live {
 }
 
 impl Store {
-    /// Runs that are under way now, of any task; at most 10,000.
+    /// Runs that are under way now, of any task: all of them, since what is not among them is swept.
     pub async fn runs_under_way(&self) -> Result<Vec<RunId>> {
-        let select =
-            "SELECT id FROM runs WHERE finished_at IS NULL AND state = 'running' LIMIT 10000";
-        let rows: Vec<Live> = self.all(self.sql(select).done()).await?;
-        Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
+        let mut runs: Vec<RunId> = Vec::new();
+        loop {
+            let mut select =
+                self.sql("SELECT id FROM runs WHERE finished_at IS NULL AND state = 'running'");
+            if let Some(last) = runs.last() {
+                select = select.push(" AND id > ").bind(last.0);
+            }
+            let select = select.push(" ORDER BY id LIMIT ").bind(LOOKED_AT).done();
+            let rows: Vec<Live> = self.all(select).await?;
+            let is_last = (rows.len() as i64) < LOOKED_AT;
+            runs.extend(rows.into_iter().map(|row| RunId(row.id)));
+            if is_last {
+                return Ok(runs);
+            }
+        }
     }
 
     /// Runs of these tasks since then: queued, and how those ended that ended; and those under way now. Dry runs do
@@ -49,9 +60,24 @@ impl Store {
         let looked = since.saturating_sub(LONGEST).unwrap_or(since);
         let mut jobs = Jobs::default();
         for chunk in tasks.chunks(CHUNK) {
-            let names = chunk.iter().map(TaskName::as_str);
-            let select = newest(self.sql(""), names, RunId::first_from(looked)).done();
-            for row in self.all::<Row>(select).await? {
+            let mut from = RunId::first_from(looked);
+            let mut rows: Vec<Row> = Vec::new();
+            loop {
+                let names = chunk.iter().map(TaskName::as_str);
+                let page: Vec<Row> = self.all(newest(self.sql(""), names, from).done()).await?;
+                let is_last = (page.len() as i64) < LOOKED_AT;
+                // The last one begins the next page, too.
+                let upto = page.last().map(|row| row.id);
+                rows.extend(
+                    page.into_iter()
+                        .filter(|row| is_last || Some(row.id) != upto),
+                );
+                match upto {
+                    Some(upto) if !is_last => from = RunId(upto),
+                    _ => break,
+                }
+            }
+            for row in rows {
                 if row.dry_run
                     || [reason::SUPERSEDED_BY_SLOT, reason::RESTORED].contains(&&*row.reason)
                 {
@@ -92,7 +118,7 @@ fn newest<'a>(sql: Sql, tasks: impl IntoIterator<Item = &'a str>, from: RunId) -
     .one_of(Type::Text, tasks)
     .push(") AND id >= ")
     .bind(from.0)
-    .push(" LIMIT ")
+    .push(" ORDER BY id LIMIT ")
     .bind(LOOKED_AT)
 }
 

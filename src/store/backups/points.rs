@@ -127,13 +127,31 @@ impl Store {
         read(self.all(select).await?)
     }
 
-    /// Points that were removed, the newest first; at most 10,000.
+    /// All points that were removed, the newest first.
     pub async fn points_removed(&self) -> Result<Vec<RestorePoint>> {
-        let select = self
-            .sql("SELECT body FROM restore_points WHERE removed_at IS NOT NULL ORDER BY removed_at DESC LIMIT ")
-            .bind(LOOKED_AT)
-            .done();
-        read(self.all(select).await?)
+        let mut points = self.points_all("removed_at IS NOT NULL").await?;
+        points.sort_by_key(|point| std::cmp::Reverse(point.removed_at));
+        Ok(points)
+    }
+
+    /// All points of which that holds, by pages: whoever takes what is not among them for nobody's removes it.
+    async fn points_all(&self, which: &str) -> Result<Vec<RestorePoint>> {
+        let mut points: Vec<RestorePoint> = Vec::new();
+        loop {
+            let mut select = self
+                .sql("SELECT body FROM restore_points WHERE ")
+                .push(which);
+            if let Some(last) = points.last() {
+                select = select.push(" AND id > ").bind(last.id);
+            }
+            let select = select.push(" ORDER BY id LIMIT ").bind(LOOKED_AT).done();
+            let page = read(self.all(select).await?)?;
+            let is_last = (page.len() as i64) < LOOKED_AT;
+            points.extend(page);
+            if is_last {
+                return Ok(points);
+            }
+        }
     }
 
     /// The newest points that are there, of a policy, newest first; at most 10,000.
@@ -193,13 +211,11 @@ impl Store {
             .collect())
     }
 
-    /// The newest points that are there, newest first; at most 10,000.
+    /// All points that are there, newest first.
     pub async fn points_there(&self) -> Result<Vec<RestorePoint>> {
-        let select = self
-            .sql("SELECT body FROM restore_points WHERE removed_at IS NULL ORDER BY frozen_at DESC, id DESC LIMIT ")
-            .bind(LOOKED_AT)
-            .done();
-        read(self.all(select).await?)
+        let mut points = self.points_all("removed_at IS NULL").await?;
+        points.sort_by_key(|point| std::cmp::Reverse((point.frozen_at, point.id)));
+        Ok(points)
     }
 
     /// How many points of a policy are there.
