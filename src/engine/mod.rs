@@ -43,6 +43,7 @@ mod rules;
 mod run_log;
 mod runner;
 mod scheduler;
+mod shown;
 mod starts;
 mod upkeep;
 mod work;

@@ -9,7 +9,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
-use super::Engine;
+use super::{
+    Engine,
+    shown::{SHOWN, Shown},
+};
 use crate::{
     domain::{
         RunId, TaskName,
@@ -21,8 +24,6 @@ use crate::{
     store::{FreshnessCheck, FreshnessRow, PausedTask, Waiting},
 };
 
-/// Problems of a kind that are told; what is beyond is told as a number.
-const SHOWN: usize = 1000;
 /// Tasks looked at in one go.
 const CHUNK: usize = 500;
 /// How long everything may be paused before that is grave.
@@ -187,33 +188,6 @@ impl Engine {
     }
 }
 
-/// Problems of a kind, as far as they are shown, and how many are not.
-#[derive(Debug, Default)]
-struct Shown {
-    problems: Vec<Problem>,
-    more: usize,
-}
-
-impl Shown {
-    fn take(&mut self, problem: impl FnOnce() -> Problem) {
-        if self.problems.len() < SHOWN {
-            self.problems.push(problem());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// All that is shown; `what` says of what there are more.
-    fn all(mut self, kind: ProblemKind, what: &str, now: Timestamp) -> Vec<Problem> {
-        if 0 < self.more {
-            let message = format!("{} {what}", self.more);
-            self.problems
-                .push(Problem::new(kind, "tasks", message, now));
-        }
-        self.problems
-    }
-}
-
 fn subject(name: &TaskName) -> String {
     format!("tasks/{name}")
 }
@@ -368,23 +342,6 @@ mod tests {
         // By clocks that differ, and by one that was ahead.
         assert_eq!(told("2026-03-02T11:59:30Z").severity, Severity::Warning);
         assert_eq!(told("2026-03-02T11:00:00Z").severity, Severity::Critical);
-    }
-
-    #[test]
-    fn what_is_not_shown_is_told_as_a_number() {
-        let now = at("2026-03-02T12:00:00Z");
-        let mut shown = Shown::default();
-        for number in 0..SHOWN + 2 {
-            let subject = format!("tasks/{number}");
-            shown.take(|| Problem::new(ProblemKind::TaskPaused, subject, "", now));
-        }
-        let all = shown.all(ProblemKind::TaskPaused, "more tasks are paused", now);
-        assert_eq!(all.len(), SHOWN + 1);
-        let last = all.last().unwrap();
-        assert_eq!(last.subject, "tasks");
-        assert_eq!(last.message, "2 more tasks are paused");
-        let none = Shown::default().all(ProblemKind::TaskPaused, "more", now);
-        assert_eq!(none, []);
     }
 
     #[test]
