@@ -144,10 +144,11 @@ impl Engine {
             Some(search) => search,
             None => self.search(&key).await?,
         };
-        let most = match is_lost {
+        let most_of = |search: &Search| match is_lost {
             true => usize::MAX,
             false => search.read.saturating_add(limit + READ_FOR_A_PAGE),
         };
+        let mut most = most_of(&search);
         let mut turn = None;
         let mut entries: Vec<AgendaEntry> = Vec::new();
         let mut next = AgendaNext::End;
@@ -157,6 +158,7 @@ impl Engine {
             {
                 // What it knows ends here: the others are looked for anew.
                 search = self.search(&key).await?;
+                most = most_of(&search);
                 continue;
             }
             let is_over = is_known && search.heap.is_empty() && !search.is_exhausted();

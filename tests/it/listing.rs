@@ -28,7 +28,7 @@ async fn few_of_many_are_found_by_pages_that_look_at_so_many_only(database: Data
     server.advance(2_500);
     server.decided("task", server.now()).await;
     for batch in 0..3 {
-        let at = |second| Some(stamp(noon() + jiff::SignedDuration::from_secs(second)));
+        let at = |second| Some(stamp(noon() + SignedDuration::from_secs(second)));
         let request = pb::BackfillTaskRequest {
             name: "tasks/task".to_owned(),
             start_time: at(1 + batch * 800),

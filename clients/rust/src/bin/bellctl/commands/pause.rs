@@ -123,6 +123,7 @@ mod tests {
             reason: "disk swap".into(),
             pause_time: at("2026-03-01T11:00:00Z"),
             until_time: at("2026-03-01T14:00:00Z"),
+            ended_count: None,
         };
         assert_eq!(
             describe(&clock, &pause),
