@@ -121,10 +121,15 @@ async fn follow(
         if let Some(acceptance) = said.accepted.filter(|_| known.accepted.is_none()) {
             point.accept(acceptance);
         }
-        if let Some(damage) = said.damage.filter(|_| known.damage.is_none()) {
-            point.found_damaged(damage.at, &damage.what);
+        if let Some(damage) = said.damage {
+            if known.damage.is_none() {
+                point.found_damaged(damage.at, &damage.what);
+            }
+            point.name_damaged(&damage.names());
         }
-        if said.state == PointState::Partial && point.state == PointState::Complete {
+        let lacks_more =
+            point.state == PointState::Complete || point.missing_count < said.missing_count;
+        if said.state == PointState::Partial && lacks_more {
             point.state = PointState::Partial;
             point.missing = said.missing;
             point.missing_count = said.missing_count;

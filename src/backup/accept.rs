@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     domain::backup::{
-        PointState, PolicyKind, loss::Acceptance, point::RestorePoint, verdict::Sound,
+        PointState, PolicyKind,
+        loss::Acceptance,
+        point::RestorePoint,
+        verdict::{Names, Sound},
     },
     error::{Error, Result},
     store::LeaseMode,
@@ -66,6 +69,7 @@ impl Backups {
         let cluster = self.settings().cluster.clone();
         let staging = self.settings().config.staging.clone();
         let (says, frozen_at) = (acceptance.clone(), point.frozen_at);
+        let of = repository.clone();
         job.step("accept", 0, move |hand| {
             let mark = Mark {
                 kind: ACCEPTED,
@@ -74,7 +78,7 @@ impl Backups {
                 cluster: &cluster,
                 words: Vec::new(),
             };
-            marker::write(&*repository, &mark, &says, &staging, hand)
+            marker::write(&*of, &mark, &says, &staging, hand)
         })
         .await?;
         let mut accepted = point.clone();
@@ -82,7 +86,8 @@ impl Backups {
         // That it is partial was said when it was made.
         if accepted.state == PointState::Complete && accepted.damage.is_none() {
             let message = format!("accepted: {}", named(&accepted));
-            self.tell_verdict(job, &accepted, Sound::Verified, message, Vec::new())
+            let names = Names::default();
+            self.tell_verdict(job, &accepted, &repository, Sound::Verified, message, names)
                 .await?;
         }
         let mut tx = job.begin().await?;

@@ -80,17 +80,13 @@ pub(super) fn point_of(
 pub(super) fn judge(point: &mut RestorePoint, verdict: &Verdict) {
     match verdict.sound {
         Sound::Verified => {}
-        // What its manifest says, unless that was accepted since.
-        Sound::Partial if verdict.names.is_empty() => {}
-        Sound::Partial => {
-            point.state = PointState::Partial;
-            point.missing_count += signed(verdict.names.len() as u64);
-            let room = MISSING_SHOWN.saturating_sub(point.missing.len());
-            point
-                .missing
-                .extend(verdict.names.iter().take(room).cloned());
+        // Where it names nothing, it is what its manifest says, unless that was accepted since.
+        Sound::Partial => point.found_lacking(&verdict.lacking()),
+        Sound::Damaged => {
+            point.found_lacking(&verdict.lacking());
+            point.found_damaged(verdict.at, &verdict.message);
+            point.name_damaged(&verdict.damaged());
         }
-        Sound::Damaged => point.found_damaged(verdict.at, &verdict.message),
     }
 }
 

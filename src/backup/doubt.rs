@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Backups,
-    found::{LOGGED, of_files},
-    full::{signed, snapshot_id},
+    found::{LOGGED, of_names},
+    full::snapshot_id,
     manifests::manifest_of,
     places::Place,
     read_back,
@@ -15,10 +15,10 @@ use super::{
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, PointState, PolicyKind,
+        Finding, Level, PolicyKind,
         manifest::{FileError, SnapshotPath},
-        point::{MISSING_SHOWN, RestorePoint},
-        verdict::Sound,
+        point::RestorePoint,
+        verdict::{Names, Sound},
     },
 };
 
@@ -107,16 +107,14 @@ impl Backups {
             if names.is_empty() {
                 continue;
             }
-            let differing = names.iter().map(|name| name.message.as_str());
-            let differing: Vec<&str> = differing.collect();
             let what = format!(
                 "files of {} that a newer backup shares",
                 point.resource_name()
             );
-            let found = of_files(job, Level::Read, &differing, done, &what);
+            let found = of_names(job, Level::Read, names, done, &what);
             let now = self.clock().now();
             let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
-            self.witness_names(job, Some(point.id), &watch, &found, names, mark)
+            self.witness(job, Some(point.id), &watch, &found, mark)
                 .await?;
         }
         Ok(())
@@ -149,13 +147,11 @@ impl Backups {
         for one in damaged.iter().take(LOGGED) {
             job.log(format!("damaged in the repository: {}", one.message));
         }
-        point.state = PointState::Partial;
-        point.missing_count += signed(damaged.len() as u64);
         let what = format!("{} files are damaged in the repository", damaged.len());
-        self.tell_verdict(job, &point, Sound::Partial, what, damaged.clone())
+        let names = Names::new(damaged, 0);
+        self.tell_verdict(job, &point, repository, Sound::Partial, what, names.clone())
             .await?;
-        let room = MISSING_SHOWN.saturating_sub(point.missing.len());
-        point.missing.extend(damaged.into_iter().take(room));
+        point.found_lacking(&names);
         Ok(point)
     }
 }

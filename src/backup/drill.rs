@@ -29,6 +29,7 @@ use crate::{
         figures::DrillSpeed,
         manifest::{FileRecord, Manifest, SnapshotPath},
         point::RestorePoint,
+        verdict::Names,
     },
 };
 
@@ -144,13 +145,8 @@ impl Backups {
             .await;
         let rehearsed = match restored {
             Err(error) if !is_stopped(&error) => {
-                let found = Found {
-                    level: Level::Drill,
-                    finding: Finding::Failed,
-                    message: format!("{}: {error:#}", point.resource_name()),
-                    files: 0,
-                    bytes: 0,
-                };
+                let message = format!("{}: {error:#}", point.resource_name());
+                let found = Found::broken(Level::Drill, message);
                 // What could not be tried, as for want of space, says nothing of the point.
                 let (damaged, now) = (is_damage(&error), self.clock().now());
                 let mark = |point: &mut RestorePoint| {
@@ -176,6 +172,7 @@ impl Backups {
         let mut all = Vec::new();
         let what = format!("dumps and samples of {}", point.resource_name());
         let mut found = of_files(job, Level::Drill, &differing, done, &what);
+        found.names = restored.damaged.names();
         let passed = found.finding == Finding::Passed;
         for line in restored.unset.lines.iter().take(LOGGED) {
             job.log(format!("not set: {line}"));
@@ -259,6 +256,7 @@ impl Backups {
             },
             files: dumps,
             bytes: point.dump_bytes.max(0).unsigned_abs(),
+            names: Names::default(),
         };
         let now = self.clock().now();
         let drilled = finding == Finding::Passed;

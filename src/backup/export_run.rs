@@ -71,13 +71,8 @@ impl Backups {
             .await;
         let exported: Exported = match exported {
             Err(error) if is_damage(&error) => {
-                let found = Found {
-                    level: Level::Export,
-                    finding: Finding::Failed,
-                    message: format!("{}: {error:#}", point.resource_name()),
-                    files: 0,
-                    bytes: 0,
-                };
+                let message = format!("{}: {error:#}", point.resource_name());
+                let found = Found::broken(Level::Export, message);
                 let now = self.clock().now();
                 let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
                 self.witness(job, Some(point.id), &watch, &found, mark)

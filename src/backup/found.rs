@@ -4,7 +4,7 @@ use super::{
     repository::{Checked, Progress},
     work::Job,
 };
-use crate::domain::backup::{Finding, Level};
+use crate::domain::backup::{Finding, Level, manifest::FileError, verdict::Names};
 
 /// Damage that the log tells, and that evidence names.
 pub(super) const LOGGED: usize = 100;
@@ -20,9 +20,27 @@ pub(super) struct Found {
     pub(super) message: String,
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// What of a point was found damaged.
+    pub(super) names: Names,
 }
 
 impl Found {
+    /// That not all of a point comes back, by an error that ended the look at it.
+    pub(super) fn broken(level: Level, message: String) -> Self {
+        let error = FileError {
+            path: "/".into(),
+            message: short(&message),
+        };
+        Self {
+            level,
+            finding: Finding::Failed,
+            names: Names::new([error], 0),
+            message,
+            files: 0,
+            bytes: 0,
+        }
+    }
+
     /// Both in one: what one of them has found wrong is wrong.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -34,6 +52,7 @@ impl Found {
             message: format!("{}; {}", self.message, other.message),
             files: self.files + other.files,
             bytes: self.bytes + other.bytes,
+            names: self.names.and(&other.names),
         }
     }
 }
@@ -42,7 +61,6 @@ pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -
     for damage in checked.damage.iter().take(LOGGED) {
         job.log(format!("damaged: {damage}"));
     }
-    let named: Vec<String> = checked.damage.iter().take(NAMED).map(short).collect();
     Found {
         level,
         finding: match checked.damage.is_empty() {
@@ -51,11 +69,18 @@ pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -
         },
         message: match checked.damage.len() {
             0 => format!("{what} is whole"),
-            count => format!("{what} is damaged in {count} places: {}", named.join("; ")),
+            count => format!("{what} is damaged in {count} places: {}", brief(checked)),
         },
         files: checked.packs_read,
         bytes: checked.bytes_read,
+        names: Names::default(),
     }
+}
+
+/// The first that a check has found.
+pub(super) fn brief(checked: &Checked) -> String {
+    let named: Vec<String> = checked.damage.iter().take(NAMED).map(short).collect();
+    named.join("; ")
 }
 
 pub(super) fn of_files(
@@ -81,6 +106,23 @@ pub(super) fn of_files(
         },
         files: done.files,
         bytes: done.bytes,
+        names: Names::default(),
+    }
+}
+
+/// As [`of_files`], by names.
+pub(super) fn of_names(
+    job: &Job,
+    level: Level,
+    names: Vec<FileError>,
+    done: Progress,
+    what: &str,
+) -> Found {
+    let differing: Vec<&str> = names.iter().map(|name| name.message.as_str()).collect();
+    let found = of_files(job, level, &differing, done, what);
+    Found {
+        names: Names::new(names, 0),
+        ..found
     }
 }
 

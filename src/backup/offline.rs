@@ -215,7 +215,12 @@ impl Offline {
         };
         let of = self.repository.clone();
         let read = blocking("verdict", move || marker.read(&*of));
-        Ok(Some(read.await??))
+        let verdict = match read.await? {
+            Ok(verdict) => verdict,
+            // What cannot be read in full stands in its tags all the same.
+            Err(error) => unread(found, &error),
+        };
+        Ok(Some(verdict))
     }
 
     /// Restores what begins with one of `paths`, or everything, of a point below a new directory; `told` hears how far
@@ -271,6 +276,24 @@ impl Offline {
             Ok(there) if there == line => Ok(()),
             _ => Err(io::Error::from(Errno::EXIST)).with_context(about),
         }
+    }
+}
+
+/// A verdict of which only its tags can be read.
+fn unread(found: &Found, error: &anyhow::Error) -> Verdict {
+    let (sound, count) = match found.standing {
+        Standing::Found(sound, count) => (sound, count),
+        Standing::Unknown | Standing::Unverified => (Sound::Damaged, 0),
+    };
+    Verdict {
+        sound,
+        at: found.frozen_at,
+        run: String::new(),
+        message: format!("{sound}, {count} files; what they are cannot be read: {error:#}"),
+        names: Vec::new(),
+        more: count,
+        missing: Vec::new(),
+        missing_more: 0,
     }
 }
 

@@ -74,8 +74,8 @@ impl Backups {
         let (manifest, restored) = match restored {
             // Its manifest, or what leads to all of it.
             Err(error) if is_damage(&error) => {
-                self.note_damage(job, &point, &watch, format!("{error:#}"), (0, 0))
-                    .await?;
+                let found = Found::broken(Level::Read, format!("{error:#}"));
+                self.note_damage(job, &point, &watch, &found).await?;
                 return Err(error);
             }
             restored => restored?,
@@ -127,9 +127,15 @@ impl Backups {
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
         if !restored.damaged.is_empty() {
-            let told = restored.shortfall().unwrap_or_default();
-            self.note_damage(job, &point, &watch, told, (restored.files, restored.bytes))
-                .await?;
+            let found = Found {
+                level: Level::Read,
+                finding: Finding::Failed,
+                message: restored.shortfall().unwrap_or_default(),
+                files: restored.files,
+                bytes: restored.bytes,
+                names: restored.damaged.names(),
+            };
+            self.note_damage(job, &point, &watch, &found).await?;
         }
         let made = match shortfalls.is_empty() {
             true => Made::worked(message),
@@ -149,19 +155,11 @@ impl Backups {
         job: &Job,
         point: &RestorePoint,
         watch: &Stopwatch,
-        message: String,
-        (files, bytes): (u64, u64),
+        found: &Found,
     ) -> anyhow::Result<()> {
-        let found = Found {
-            level: Level::Read,
-            finding: Finding::Failed,
-            message,
-            files,
-            bytes,
-        };
         let now = self.clock().now();
         let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
-        self.witness(job, Some(point.id), watch, &found, mark).await
+        self.witness(job, Some(point.id), watch, found, mark).await
     }
 
     async fn point_there(&self, plan: &RestorePlan) -> anyhow::Result<RestorePoint> {

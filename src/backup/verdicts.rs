@@ -18,9 +18,8 @@ use crate::{
     clock::Stopwatch,
     domain::backup::{
         Finding, Level, PointState, PolicyKind,
-        manifest::FileError,
         point::{Evidence, RestorePoint},
-        verdict::{Sound, Verdict},
+        verdict::{Names, Sound, Verdict},
     },
     store::Tx,
 };
@@ -67,20 +66,6 @@ fn said(found: &Found) -> String {
 }
 
 impl Backups {
-    /// Writes evidence, and what it changes of its point; where that is found damaged by it, or whole again, also the
-    /// verdict in the repository.
-    pub(super) async fn witness(
-        &self,
-        job: &Job,
-        point: Option<Uuid>,
-        watch: &Stopwatch,
-        found: &Found,
-        change: impl Fn(&mut RestorePoint),
-    ) -> anyhow::Result<()> {
-        self.witness_names(job, point, watch, found, Vec::new(), change)
-            .await
-    }
-
     /// Writes evidence of a repository as a whole. Where it is found damaged in a way that was not known, no point of it
     /// counts as restored by a drill any more: each may refer to what is damaged. `damage` is that part of the message
     /// which says what is: what is read besides differs from day to day.
@@ -143,14 +128,14 @@ impl Backups {
         Ok(())
     }
 
-    /// As [`Self::witness`], with the names of all that was found damaged.
-    pub(super) async fn witness_names(
+    /// Writes evidence, and what it changes of its point. Where that is found damaged by it, was before, or is whole again,
+    /// the verdict in the repository says so, too, with every name that any look has found since it was whole.
+    pub(super) async fn witness(
         &self,
         job: &Job,
         point: Option<Uuid>,
         watch: &Stopwatch,
         found: &Found,
-        names: Vec<FileError>,
         change: impl Fn(&mut RestorePoint),
     ) -> anyhow::Result<()> {
         let mut tx = job.begin().await?;
@@ -165,6 +150,7 @@ impl Backups {
                 Ok(mut point) => {
                     let was_damaged = point.damage.is_some();
                     change(&mut point);
+                    point.name_damaged(&found.names);
                     tx.point_put(&point).await?;
                     let place = Place::of(point.kind);
                     if let Some(place) = place.filter(|_| !was_damaged && point.damage.is_some()) {
@@ -181,13 +167,7 @@ impl Backups {
         }
         tx.commit().await?;
         let Some(point) = changed else { return Ok(()) };
-        let (sound, message) = match (&point.damage, point.state) {
-            (Some(damage), _) => (Sound::Damaged, damage.what.clone()),
-            (None, PointState::Complete) => (Sound::Verified, found.message.clone()),
-            (None, PointState::Partial) => (Sound::Partial, found.message.clone()),
-        };
-        let told = self.tell_verdict(job, &point, sound, message, names).await;
-        match told {
+        match self.tell_changed(job, &point, found).await {
             Err(error) if is_stopped(&error) => Err(error),
             // The database knows it; that the repository does not is for whoever has nothing else.
             Err(error) => {
@@ -201,7 +181,46 @@ impl Backups {
         }
     }
 
-    /// Writes a verdict beside the manifest of a point, unless the newest there says the same.
+    /// Tells the repository what a point has come to, and the database what the repository knows besides.
+    async fn tell_changed(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        found: &Found,
+    ) -> anyhow::Result<()> {
+        let Some(place) = Place::of(point.kind) else {
+            return Ok(());
+        };
+        let (sound, message, names) = match (&point.damage, point.state) {
+            (Some(damage), _) => (Sound::Damaged, damage.what.clone(), damage.names()),
+            (None, PointState::Complete) => {
+                (Sound::Verified, found.message.clone(), Names::default())
+            }
+            (None, PointState::Partial) => {
+                (Sound::Partial, found.message.clone(), Names::default())
+            }
+        };
+        // What was found now may be more than the database has room for.
+        let names = match sound {
+            Sound::Damaged => names.and(&found.names),
+            Sound::Verified | Sound::Partial => names,
+        };
+        let repository = self.repository(place, job.cancel()).await?;
+        let told = self.tell_verdict(job, point, &repository, sound, message, names);
+        let damaged = told.await?.damaged();
+        let mut tx = job.begin().await?;
+        let mut point = tx.point_locked(point.id).await?;
+        let before = point.damage.clone();
+        point.name_damaged(&damaged);
+        if before != point.damage {
+            tx.point_put(&point).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Writes a verdict beside the manifest of a point, unless the newest there says the same: with all that this one has
+    /// named, as far as it holds still. Answers what stands there then.
     ///
     /// # Errors
     /// Where the repository cannot be read or written.
@@ -209,45 +228,48 @@ impl Backups {
         &self,
         job: &Job,
         point: &RestorePoint,
+        repository: &Arc<dyn Repository>,
         sound: Sound,
         message: String,
-        names: Vec<FileError>,
-    ) -> anyhow::Result<()> {
-        let Some(place) = Place::of(point.kind) else {
-            return Ok(());
-        };
-        let repository = self.repository(place, job.cancel()).await?;
-        let count = names.len() as u64;
+        names: Names,
+    ) -> anyhow::Result<Verdict> {
+        let (id, frozen_at) = (named_in_manifest(point), point.frozen_at);
         let verdict = Verdict {
             sound,
             at: self.clock().now(),
             run: job.name(),
             message,
-            names,
+            names: names.named().to_vec(),
+            more: names.more(),
+            missing: Vec::new(),
+            missing_more: 0,
         };
-        let is_told = move |known: Sound, named: u64| known == sound && named == count;
-        self.tell_unless(job, point, repository, verdict, is_told)
-            .await
-    }
-
-    /// Writes a verdict beside the manifest of a point, unless the newest there is enough, by how sound it says that the
-    /// point is, and by how many names it has.
-    async fn tell_unless(
-        &self,
-        job: &Job,
-        point: &RestorePoint,
-        repository: Arc<dyn Repository>,
-        verdict: Verdict,
-        is_told: impl FnOnce(Sound, u64) -> bool + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let (id, frozen_at) = (named_in_manifest(point), point.frozen_at);
         let cluster = self.settings().cluster.clone();
         let staging = self.settings().config.staging.clone();
+        let of = repository.clone();
         job.step("verdict", 0, move |hand| {
-            let there = verdict_in(&repository.snapshots()?, id);
-            if there.is_some_and(|(_, known, named)| is_told(known, named)) {
-                return Ok(());
+            let there = verdict_in(&of.snapshots()?, id);
+            let earlier = there.and_then(|(marker, known, count)| {
+                let is_plain = known == sound && known != Sound::Damaged && count == 0;
+                let read = || marker.read::<Verdict>(&*of).ok();
+                // What is said in the tags alone need not be read.
+                match is_plain {
+                    true => Some(Verdict {
+                        names: Vec::new(),
+                        more: 0,
+                        ..verdict.clone()
+                    }),
+                    false => read(),
+                }
+            });
+            let verdict = verdict.after(earlier.as_ref());
+            if earlier.is_some_and(|earlier| earlier.says_as(&verdict)) {
+                return Ok(verdict);
             }
+            let count = match sound {
+                Sound::Damaged => verdict.damaged().count(),
+                Sound::Verified | Sound::Partial => verdict.lacking().count(),
+            };
             let mark = Mark {
                 kind: VERDICT,
                 point: id,
@@ -255,11 +277,11 @@ impl Backups {
                 cluster: &cluster,
                 words: vec![
                     ("sound", verdict.sound.as_str().to_owned()),
-                    ("names", verdict.names.len().to_string()),
+                    ("names", count.to_string()),
                 ],
             };
-            marker::write(&*repository, &mark, &verdict, &staging, hand)?;
-            Ok(())
+            marker::write(&*of, &mark, &verdict, &staging, hand)?;
+            Ok(verdict)
         })
         .await
     }
@@ -278,17 +300,10 @@ impl Backups {
             PointState::Complete => Sound::Verified,
             PointState::Partial => Sound::Partial,
         };
-        let verdict = Verdict {
-            sound,
-            at: self.clock().now(),
-            run: job.name(),
-            message: "manifest and dumps were read back".to_owned(),
-            names: Vec::new(),
-        };
+        let message = "manifest and dumps were read back".to_owned();
         // What is missing by a look at all of it was told with its names.
-        let is_told = move |known: Sound, _: u64| known == sound;
-        self.tell_unless(job, point, repository.clone(), verdict, is_told)
-            .await
+        let told = self.tell_verdict(job, point, repository, sound, message, Names::default());
+        told.await.map(drop)
     }
 
     /// Forgets what a run has stored of which it is known that it does not come back, or that nothing describes. Where

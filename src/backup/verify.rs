@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
-    found::{Found, of_check, of_files},
+    found::{Found, of_check, of_names},
     places::Place,
     read_back,
     repository::{ReadData, Repository},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{Finding, Level, PointState, PolicyKind, point::RestorePoint},
+    domain::backup::{Finding, Level, PointState, PolicyKind, point::RestorePoint, verdict::Names},
     store::LeaseMode,
 };
 
@@ -278,6 +278,7 @@ impl Backups {
                 message: format!("the archive could not be read: {error:#}"),
                 files: 0,
                 bytes: 0,
+                names: Names::default(),
             })),
             Ok(found) => Ok(Some(found)),
         }
@@ -300,15 +301,13 @@ impl Backups {
             .await;
         let (names, done) = read_back::or_all(read)?;
         let what = format!("every file of {}", point.resource_name());
-        let differing = names.iter().map(|name| name.message.as_str());
-        let differing: Vec<&str> = differing.collect();
-        let found = of_files(job, Level::Read, &differing, done, &what);
+        let found = of_names(job, Level::Read, names, done, &what);
         let now = self.clock().now();
         let mark = |point: &mut RestorePoint| match found.finding {
             Finding::Passed => point.found_whole(now),
             Finding::Failed | Finding::NotPossible => point.found_damaged(now, &found.message),
         };
-        self.witness_names(job, Some(point.id), &watch, &found, names, mark)
+        self.witness(job, Some(point.id), &watch, &found, mark)
             .await?;
         Ok(found)
     }

@@ -155,6 +155,10 @@ pub(in crate::api) fn restore_point_basic(point: &RestorePoint) -> pb::RestorePo
             .damage
             .as_ref()
             .map_or_else(String::new, |damage| damage.what.clone()),
+        damaged: Vec::new(),
+        damaged_count: point.damage.as_ref().map_or(0, |damage| {
+            i64::try_from(damage.names().count()).unwrap_or(i64::MAX)
+        }),
         losses: point.losses.iter().map(loss).collect(),
         acceptance: point.accepted.as_ref().map(|accepted| pb::LossAcceptance {
             principal: accepted.principal.clone(),
@@ -188,9 +192,11 @@ pub(in crate::api) fn restore_point(point: &RestorePoint) -> pb::RestorePoint {
         path: missing.path.to_text(),
         message: missing.message.clone(),
     };
+    let damaged = point.damage.iter();
     pb::RestorePoint {
         phases: point.phases.iter().map(phase).collect(),
         missing: point.missing.iter().map(missing).collect(),
+        damaged: damaged.flat_map(|of| &of.names).map(missing).collect(),
         ..restore_point_basic(point)
     }
 }

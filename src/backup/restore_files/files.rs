@@ -129,7 +129,7 @@ impl<'a> Files<'a> {
                 drop(named);
                 self.count_one(task.record.size);
             }
-            Ok(Err(Lack::Damaged(why))) => named.damaged.add(why),
+            Ok(Err(Lack::Damaged(why))) => named.damaged.add_at(&task.entry.path, why),
             Ok(Err(Lack::Refused(why))) => named.refused.add(why),
             Err(error) => {
                 named.broken.get_or_insert(error);
@@ -163,9 +163,7 @@ impl<'a> Files<'a> {
             (&mut restored.refused, named.refused),
             (&mut restored.unset, named.unset),
         ] {
-            let more = from.count - from.lines.len() as u64;
-            from.lines.into_iter().for_each(|line| to.add(line));
-            to.count += more;
+            to.take(from);
         }
     }
 

@@ -20,7 +20,7 @@ impl Lost {
     pub(super) fn name(&self, restored: &mut Restored) {
         let (what, count) = (named(&self.path, &self.what), self.files);
         let line = format!("{what}: the directory is lost, and {count} files in it");
-        restored.damaged.add(line);
+        restored.damaged.add_at(&self.path, line);
         restored.damaged.count += count.saturating_sub(1);
     }
 }
@@ -35,8 +35,9 @@ pub(super) fn pass(path: &SnapshotPath, lost: &mut [Lost], restored: &mut Restor
     let last = lost.get_mut(..before).and_then(<[Lost]>::last_mut);
     match last.filter(|lost| lost.path.contains(path)) {
         Some(lost) => lost.files += 1,
-        None => restored.damaged.add(format!(
-            "{path}: it is in the manifest, and not in the snapshot"
-        )),
+        None => restored.damaged.add_at(
+            path,
+            format!("{path}: it is in the manifest, and not in the snapshot"),
+        ),
     }
 }

@@ -1,7 +1,14 @@
 //! What a restore came to: how much is back, and by name what is not, or not as it was.
 
+use crate::domain::backup::{
+    manifest::{FileError, SnapshotPath},
+    verdict::Names,
+};
+
 /// Lines of each kind that are kept.
 const KEPT: usize = 1000;
+/// Files that are named by their paths as well.
+const NAMES_KEPT: usize = 100_000;
 /// Lines of each kind that a message names.
 const NAMED: usize = 3;
 
@@ -11,6 +18,8 @@ pub struct Tally {
     pub count: u64,
     /// At most 1,000.
     pub lines: Vec<String>,
+    /// What of it is known by its path.
+    named: Vec<FileError>,
 }
 
 /// What a restore came to.
@@ -37,6 +46,31 @@ impl Tally {
         if self.lines.len() < KEPT {
             self.lines.push(line.into());
         }
+    }
+
+    /// As [`Self::add`], with the path of what it is about.
+    pub(super) fn add_at(&mut self, path: &SnapshotPath, line: String) {
+        if self.named.len() < NAMES_KEPT {
+            self.named.push(FileError {
+                path: path.clone(),
+                message: line.clone(),
+            });
+        }
+        self.add(line);
+    }
+
+    /// Adds what another one has.
+    pub(super) fn take(&mut self, other: Self) {
+        let more = other.count - other.lines.len() as u64;
+        other.lines.into_iter().for_each(|line| self.add(line));
+        self.count += more;
+        self.named.extend(other.named);
+    }
+
+    /// What of it is known by its path, and how much there is besides.
+    pub fn names(&self) -> Names {
+        let more = self.count.saturating_sub(self.named.len() as u64);
+        Names::new(self.named.iter().cloned(), more)
     }
 
     pub fn is_empty(&self) -> bool {

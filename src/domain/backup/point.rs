@@ -8,13 +8,16 @@ use super::{
     Finding, Level, PointState, PolicyKind,
     loss::{Acceptance, Loss, SourceFigures},
     manifest::FileError,
+    verdict::Names,
 };
 use crate::error::{Error, Reason, Result};
 
 /// Missing files that a point names itself; its manifest names all.
 pub const MISSING_SHOWN: usize = 100;
-/// Characters of what was found damaged.
+/// Characters of what was found damaged, and files of it that a point names itself; the verdict beside its manifest names
+/// all.
 const DAMAGE_SHOWN: usize = 1000;
+const DAMAGED_SHOWN: usize = 1000;
 
 /// A step of a backup, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,22 @@ pub struct Pin {
 pub struct Damage {
     pub at: Timestamp,
     pub what: String,
+    /// The first of all that was found damaged since it was last whole, by whichever look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<FileError>,
+    /// How much is damaged and not in these.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Damage {
+    pub fn names(&self) -> Names {
+        Names::new(self.names.iter().cloned(), self.more)
+    }
 }
 
 /// Why a point is written down as removed that an instance did not find in the repository that it was restored from. Another
@@ -136,14 +155,43 @@ impl RestorePoint {
         self.damage.as_ref().map(|damage| damage.at)
     }
 
-    /// Notes that some of it did not come back as it was: from now on it counts for nothing.
+    /// Notes that some of it did not come back as it was: from now on it counts for nothing. What is known already to be
+    /// damaged stays named.
     pub fn found_damaged(&mut self, at: Timestamp, what: &str) {
         self.verified_at = None;
         self.drilled_at = None;
+        let before = self.damage.take();
+        let (names, more) = before.map_or_else(Default::default, |one| (one.names, one.more));
         self.damage = Some(Damage {
             at,
             what: what.chars().take(DAMAGE_SHOWN).collect(),
+            names,
+            more,
         });
+    }
+
+    /// Names what is damaged, where it is: all that the repository says, or what a look has found besides.
+    pub fn name_damaged(&mut self, names: &Names) {
+        if let Some(damage) = &mut self.damage {
+            let before = damage.names();
+            let all = before.and(names);
+            let shown = all.first(DAMAGED_SHOWN);
+            damage.names = shown.named().to_vec();
+            damage.more = shown.more();
+        }
+    }
+
+    /// Notes what was found missing in it besides what its manifest says.
+    pub fn found_lacking(&mut self, names: &Names) {
+        if names.is_empty() {
+            return;
+        }
+        self.state = PointState::Partial;
+        let count = i64::try_from(names.count()).unwrap_or(i64::MAX);
+        self.missing_count = self.missing_count.saturating_add(count);
+        let room = MISSING_SHOWN.saturating_sub(self.missing.len());
+        self.missing
+            .extend(names.named().iter().take(room).cloned());
     }
 
     /// Notes that its dumps, and more of it, came back as they were. That takes no damage back: who samples may miss it.

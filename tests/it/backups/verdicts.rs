@@ -8,7 +8,7 @@ use super::{
     disaster::Saved,
     faulty::{Fault, Faulty},
     vault::Vault,
-    verifying::flip,
+    verifying::{flip, flip_in, packs},
 };
 use crate::{
     contents::desk::bytes,
@@ -20,6 +20,7 @@ on_both!(
     a_point_that_was_found_damaged_is_not_what_a_restore_takes_and_stays_so,
     what_is_not_all_there_is_no_point_that_can_be_restored,
     damage_that_points_share_withdraws_what_was_drilled_before,
+    every_name_that_was_found_damaged_stays_whatever_a_later_look_finds,
 );
 
 fn id(point: &pb::RestorePoint) -> String {
@@ -163,5 +164,76 @@ async fn damage_that_points_share_withdraws_what_was_drilled_before(database: Da
     assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
     let (second, _) = vault.point(&second.name).await;
     assert!(second.damage_time.is_some(), "{second:?}");
+    server.stop().await;
+}
+
+async fn every_name_that_was_found_damaged_stays_whatever_a_later_look_finds(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let mut of_document = Vec::new();
+    for number in 1..=2 {
+        let before = packs(&vault.repository());
+        let name = format!("SOP-{number}");
+        vault.document(&name, &bytes(1_500_000, number)).await;
+        server.advance(60);
+        vault.back_up("daily-full").await;
+        let mut new = packs(&vault.repository());
+        new.retain(|pack| !before.contains(pack));
+        let size = |pack: &std::path::PathBuf| fs::metadata(pack).unwrap().len();
+        of_document.push(new.into_iter().max_by_key(size).unwrap());
+    }
+    let point = vault.newest().await;
+    let names = |point: &pb::RestorePoint| {
+        let names = point.damaged.iter().map(|file| file.path.clone());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    flip_in(&of_document[0]);
+    vault.verify(&point.name, pb::VerificationLevel::Read).await;
+    let (known, _) = vault.point(&point.name).await;
+    assert_eq!(known.damaged_count, 1, "{known:?}");
+    // What is damaged next is another file; as many names are no reason to take them for the same.
+    flip_in(&of_document[0]);
+    flip_in(&of_document[1]);
+    vault.verify(&point.name, pb::VerificationLevel::Read).await;
+    let (known, _) = vault.point(&point.name).await;
+    assert_eq!(known.damaged_count, 2, "{known:?}");
+    let all = names(&known);
+    assert_eq!(all.len(), 2, "{known:?}");
+
+    server.stop().await;
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let drill = vault.verify(&point.name, pb::VerificationLevel::Drill);
+    let drill = drill.await;
+    assert_eq!(drill.state(), pb::RunState::Failed, "{drill:?}");
+    let (known, _) = vault.point(&point.name).await;
+    assert_eq!(names(&known), all, "{known:?}");
+    // A look at some of it that finds nothing takes none of them back, either.
+    flip_in(&of_document[1]);
+    vault
+        .verify(&point.name, pb::VerificationLevel::Drill)
+        .await;
+    let (known, _) = vault.point(&point.name).await;
+    assert_eq!(names(&known), all, "{known:?}");
+    let saved = Saved::of(&site);
+    server.stop().await;
+
+    let next = Site::bare(site.database.empty().await);
+    let url = next.database.url();
+    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("damaged, 2 files"), "{listed}");
+    let done = saved.restore(next.data(), &url, &[]);
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{told}");
+    fs::rename(saved.repository(), next.data().join("backups/repository")).unwrap();
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let (known, _) = Vault::of(&server, &next).point(&point.name).await;
+    assert_eq!(names(&known), all, "{known:?}");
     server.stop().await;
 }

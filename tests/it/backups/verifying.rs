@@ -290,7 +290,8 @@ pub(super) fn flip(repository: &Path) -> PathBuf {
     largest
 }
 
-fn largest(repository: &Path) -> PathBuf {
+/// Every pack of a repository.
+pub(super) fn packs(repository: &Path) -> Vec<PathBuf> {
     let mut packs: Vec<PathBuf> = Vec::new();
     for shelf in fs::read_dir(repository.join("data")).unwrap() {
         for pack in fs::read_dir(shelf.unwrap().path()).unwrap() {
@@ -298,6 +299,10 @@ fn largest(repository: &Path) -> PathBuf {
         }
     }
     packs
+}
+
+pub(super) fn largest(repository: &Path) -> PathBuf {
+    packs(repository)
         .into_iter()
         .max_by_key(|pack| fs::metadata(pack).unwrap().len())
         .unwrap()

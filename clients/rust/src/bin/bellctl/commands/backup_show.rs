@@ -146,6 +146,14 @@ pub(super) async fn show(session: &Session, point: &PointName) -> Result<Exit, F
         session.output.line("")?;
         session.output.table(missing)?;
     }
+    if !point.damaged.is_empty() {
+        let mut damaged = Table::new(&["DAMAGED", "WHAT WAS FOUND"]);
+        for file in &point.damaged {
+            damaged.row([(&file.path).into(), (&file.message).into()]);
+        }
+        session.output.line("")?;
+        session.output.table(damaged)?;
+    }
     backup_losses::show(session, &point)?;
     if !response.evidence.is_empty() {
         session.output.line("")?;
@@ -168,7 +176,10 @@ fn all_of(clock: &Clock, point: &RestorePoint) -> Table {
     list.entry("drilled", clock.show(point.drill_time.as_ref()));
     if point.damage_time.is_some() {
         let found = clock.show(point.damage_time.as_ref());
-        let damaged = format!("found {found}: {}", point.damage);
+        let damaged = match point.damaged_count {
+            0 => format!("found {found}: {}", point.damage),
+            count => format!("{count} files, found {found}: {}", point.damage),
+        };
         list.entry("damaged", Field::tinted(&damaged, Tint::Bad));
     }
     backup_losses::tell(&mut list, point);
