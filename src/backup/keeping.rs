@@ -9,6 +9,7 @@ use crate::{
         Caller,
         backup::{
             Finding, Level, PolicyId, PolicyKind,
+            loss::Loss,
             point::{Pin, RestorePoint},
             policy::Policy,
             retention::{self, Freeze, Plan, PointFacts, Retention},
@@ -131,27 +132,33 @@ impl Backups {
         if points.is_empty() {
             return Ok(None);
         }
-        // What is made of a full backup tells of its losses, and can do nothing about them.
-        if policy.kind == PolicyKind::Full
-            && let Some(newest) = points.first()
-            && let Some(loss) = newest.open_losses().first()
-        {
-            return Ok(Some(format!(
-                "source {} seems to have lost something in {}: {}; `bellctl backup accept` takes it as it is",
-                loss.source,
-                newest.resource_name(),
-                loss.message
-            )));
-        }
-        // What is made of full backups goes by all of them.
-        let own = (policy.kind == PolicyKind::Full).then_some(policy.id.as_str());
-        for level in [Level::Drill, Level::Database] {
-            let last = self.store().evidence_newest(level, own).await?;
-            if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+        // What is made of full backups goes by all of them: its copies may be all that is left of what they have lost.
+        let of = match policy.kind {
+            PolicyKind::Full => vec![policy.id.to_string()],
+            PolicyKind::Export | PolicyKind::Archive => self.full_policies().await?,
+        };
+        for id in &of {
+            let newest = self.store().points_newest_of(id, 1).await?;
+            if let Some(newest) = newest.first()
+                && let Some(loss) = open_loss(newest, policy, points)
+            {
                 return Ok(Some(format!(
-                    "the last drill failed, at {}: {}",
-                    last.at, last.message
+                    "source {} seems to have lost something in {}: {}; `bellctl backup accept` takes it as it is",
+                    loss.source,
+                    newest.resource_name(),
+                    loss.message
                 )));
+            }
+        }
+        for id in of.iter().map(String::as_str).chain([policy.id.as_str()]) {
+            for level in [Level::Drill, Level::Database] {
+                let last = self.store().evidence_newest(level, Some(id)).await?;
+                if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+                    return Ok(Some(format!(
+                        "the last drill failed, at {}: {}",
+                        last.at, last.message
+                    )));
+                }
             }
         }
         if let Some(damage) = points.first().and_then(|newest| newest.damage.as_ref()) {
@@ -173,6 +180,14 @@ impl Backups {
             }));
         }
         Ok(None)
+    }
+
+    async fn full_policies(&self) -> Result<Vec<String>> {
+        let policies = self.store().policies().await?;
+        let full = policies
+            .into_iter()
+            .filter(|policy| policy.kind == PolicyKind::Full);
+        Ok(full.map(|policy| policy.id.to_string()).collect())
     }
 
     /// Whether two slots of a policy's schedule have passed since an instant, and their work could be done by now.
@@ -245,6 +260,23 @@ impl Backups {
         tx.commit().await?;
         Ok(point)
     }
+}
+
+/// What the newest point of a full backup has lost, where that concerns a policy: of what is made of it, each that holds
+/// the source, or does not say what it holds.
+fn open_loss<'a>(
+    newest: &'a RestorePoint,
+    policy: &Policy,
+    points: &[RestorePoint],
+) -> Option<&'a Loss> {
+    let holds = |loss: &Loss| {
+        policy.kind == PolicyKind::Full
+            || points.iter().any(|point| {
+                let mut sources = point.sources.iter();
+                point.sources.is_empty() || sources.any(|source| source.name == loss.source)
+            })
+    };
+    newest.open_losses().iter().find(|loss| holds(loss))
 }
 
 /// Under which it is kept when points of a policy were last removed.
