@@ -76,8 +76,16 @@ pub(super) async fn settle(
         account.points_found += 1;
     }
     for mut point in known {
-        let is_full = point.kind == PolicyKind::Full;
-        if is_full && !found.iter().any(|one| one.id == point.id) {
+        let is_gone = match point.kind {
+            PolicyKind::Full => !found.iter().any(|one| one.id == point.id),
+            // This was the archive: what was a copy is the point itself now. Where it is an archive as well, it is found.
+            PolicyKind::Archive => found
+                .iter()
+                .filter_map(OfflineFound::ids)
+                .any(|(_, manifest)| manifest == point.manifest_snapshot),
+            PolicyKind::Export => false,
+        };
+        if is_gone {
             point.removed_at = Some(ports.clock.now());
             NOT_FOUND_AT_RESTORE.clone_into(&mut point.remove_reason);
             put(&store, &point).await?;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     accept::ACCEPTED,
+    adoption::copy_id,
     full::snapshot_id,
     manifests::manifest_of,
     marker::Marker,
@@ -37,29 +38,13 @@ impl Backups {
             Some(point) => point,
             None => self.drill_newest(job).await?,
         };
-        let archived = self.store().points_newest_of(policy.id.as_str(), 1).await?;
-        let last = archived
-            .first()
-            .filter(|one| one.source_point == Some(point.id));
-        if let Some(archived) = last.filter(|one| one.is_good()) {
-            return Ok(Made::nothing(format!(
-                "{} is archived already, as {}: no newer point is drilled",
-                point.resource_name(),
-                archived.resource_name()
-            )));
-        }
-        // One that is known not to come back is copied again, which tells whether it does by now.
-        let damaged = last;
+        let last = self.copy_of(policy, &point).await?;
         if job.dry_run() {
-            return Ok(Made::nothing(format!(
-                "{} would be copied",
-                point.resource_name()
-            )));
+            return Ok(Made::nothing(match last.filter(RestorePoint::is_good) {
+                Some(last) => archived_already(&point, &last),
+                None => format!("{} would be copied", point.resource_name()),
+            }));
         }
-        self.lease(job, Place::Primary, LeaseMode::Shared).await?;
-        let from = job
-            .wait("open", self.repository(Place::Primary, job.cancel()))
-            .await?;
         self.lease(job, Place::Archive, LeaseMode::Shared).await?;
         let to = job
             .wait(
@@ -68,6 +53,19 @@ impl Backups {
             )
             .await?;
         self.refuse_foreign_locks(job, &to).await?;
+        // What the database says of an archive is not what is there: it may be older, or this another disk.
+        self.adopt(job, &to, Place::Archive).await?;
+        self.read_found(job, &to, Place::Archive).await?;
+        let last = self.copy_of(policy, &point).await?;
+        if let Some(archived) = last.as_ref().filter(|one| one.is_good()) {
+            return Ok(Made::nothing(archived_already(&point, archived)));
+        }
+        // One that is known not to come back is copied again, which tells whether it does by now.
+        let damaged = last.as_ref();
+        self.lease(job, Place::Primary, LeaseMode::Shared).await?;
+        let from = job
+            .wait("open", self.repository(Place::Primary, job.cancel()))
+            .await?;
 
         let mut ids = [&point.snapshot, &point.manifest_snapshot]
             .map(|id| snapshot_id(id))
@@ -96,7 +94,10 @@ impl Backups {
             );
         };
         let mut archived = RestorePoint {
-            id: damaged.map_or_else(Uuid::now_v7, |damaged| damaged.id),
+            id: damaged.map_or_else(
+                || copy_id(policy.id.as_str(), manifest),
+                |damaged| damaged.id,
+            ),
             policy: policy.id.to_string(),
             kind: PolicyKind::Archive,
             run: job.name(),
@@ -157,6 +158,17 @@ impl Backups {
         Ok(Made::point(archived))
     }
 
+    /// The copy of a point that a policy has made.
+    async fn copy_of(
+        &self,
+        policy: &Policy,
+        point: &RestorePoint,
+    ) -> anyhow::Result<Option<RestorePoint>> {
+        let copies = self.store().points_of(policy.id.as_str()).await?;
+        let mut copies = copies.into_iter();
+        Ok(copies.find(|one| one.source_point == Some(point.id)))
+    }
+
     /// Reads every file of a copy whose snapshots were there already, and not whole.
     async fn refuse_damaged_copy(
         &self,
@@ -204,4 +216,12 @@ impl Backups {
         }
         Ok(drilled)
     }
+}
+
+fn archived_already(point: &RestorePoint, archived: &RestorePoint) -> String {
+    format!(
+        "{} is archived already, as {}: no newer point is drilled",
+        point.resource_name(),
+        archived.resource_name()
+    )
 }

@@ -145,10 +145,12 @@ impl Backups {
             .step("snapshots", 0, move |_| Ok(of.snapshots()?))
             .await?;
         let (now, dry_run) = (self.clock().now(), job.dry_run());
-        let there = self.store().points_there().await?;
+        let mut there = self.store().points_there().await?;
+        // A copy may have its original's ids, as where one repository was copied to be the other.
+        there.retain(|point| Place::of(point.kind) == Some(place));
         let cluster = &self.settings().cluster;
         let mut orphans = leftovers(&snapshots, &there, cluster, now);
-        orphans.extend(self.left_of_removed(&snapshots, &there).await?);
+        orphans.extend(self.left_of_removed(place, &snapshots, &there).await?);
         for orphan in &orphans {
             job.log(format!(
                 "snapshot {} belongs to no restore point, and goes",
@@ -202,11 +204,14 @@ impl Backups {
     /// between.
     async fn left_of_removed(
         &self,
+        place: Place,
         snapshots: &[Snapshot],
         there: &[RestorePoint],
     ) -> anyhow::Result<Vec<SnapshotId>> {
         let mut removed = self.store().points_removed().await?;
-        removed.retain(|point| point.remove_reason != NOT_FOUND_AT_RESTORE);
+        removed.retain(|point| {
+            Place::of(point.kind) == Some(place) && point.remove_reason != NOT_FOUND_AT_RESTORE
+        });
         Ok(of_removed(snapshots, there, &removed))
     }
 

@@ -24,6 +24,8 @@ use crate::{
 
 /// Damaged points among which one is looked for that lies in the first repository.
 const LOOKED_AT: i64 = 100;
+/// Damaged points that are read again by one look, as long as they prove to be whole.
+const READ_AGAIN: usize = 5;
 /// Older points that are looked at for what a new one has lost, the newest first, and files that are asked for of each.
 const OTHERS: usize = 50;
 const ASKED: usize = 100;
@@ -49,25 +51,27 @@ impl Backups {
         &self,
         job: &Job,
         repository: &Arc<dyn Repository>,
+        place: Place,
     ) -> anyhow::Result<Option<String>> {
         let damaged = self.store().points_damaged(LOOKED_AT).await?;
-        let Some(point) = damaged
-            .into_iter()
-            .find(|point| point.kind == PolicyKind::Full)
-        else {
-            return Ok(None);
-        };
-        let found = self.read_all_of(job, repository, &point).await?;
-        Ok(Some(match found.finding {
-            Finding::Passed => format!("{} is whole again", point.resource_name()),
-            Finding::Failed | Finding::NotPossible => {
-                format!("{} is damaged as before", point.resource_name())
+        let mut said = Vec::new();
+        let here = |point: &RestorePoint| Place::of(point.kind) == Some(place);
+        for point in damaged.into_iter().filter(here).take(READ_AGAIN) {
+            let found = self.read_all_of(job, repository, &point).await?;
+            let name = point.resource_name();
+            match found.finding {
+                Finding::Passed => said.push(format!("{name} is whole again")),
+                Finding::Failed | Finding::NotPossible => {
+                    said.push(format!("{name} is damaged as before"));
+                    break;
+                }
             }
-        }))
+        }
+        Ok((!said.is_empty()).then(|| said.join("; ")))
     }
 
     /// What is damaged in a new point it shares with older ones, which are no better: they count for nothing from now on.
-    async fn look_at_others(
+    pub(super) async fn look_at_others(
         &self,
         job: &Job,
         new: &RestorePoint,

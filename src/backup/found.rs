@@ -127,7 +127,7 @@ pub(super) fn of_names(
 }
 
 /// The beginning of what a library says of some damage: the log has all of it, and whoever watches one line.
-fn short(text: impl AsRef<str>) -> String {
+pub(super) fn short(text: impl AsRef<str>) -> String {
     let text = text.as_ref();
     match text.char_indices().nth(SHORT) {
         None => text.to_owned(),

@@ -24,7 +24,7 @@ use crate::{
         Finding, Level, PolicyKind,
         figures::RepositoryUsage,
         loss::Loss,
-        manifest::{MANIFEST_FORMAT, Manifest, SnapshotPath, Totals},
+        manifest::{DumpRecord, FileError, MANIFEST_FORMAT, Manifest, SnapshotPath, Totals},
         point::{Evidence, RestorePoint},
         policy::Policy,
     },
@@ -77,11 +77,16 @@ impl Backups {
         let stored = stored.await;
         staging.remove().await;
         let (point, manifest) = stored?;
-        let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];
+        let new = point.clone();
+        let dumps = dumps_of(&manifest);
         let verified = self.verify_new(job, point, manifest, &repository).await;
         if verified.as_ref().is_err_and(is_bad) {
-            let stored = stored.each_ref().map(String::as_str);
+            let stored = [new.manifest_snapshot.as_str(), new.snapshot.as_str()];
             self.forget_failed(job, &repository, &stored).await;
+            // What does not come back of this one may be stored since an older one, which nobody must take for good.
+            if job.attempt() <= 1 {
+                self.look_at_others(job, &new, &repository, &dumps).await?;
+            }
         }
         let point = verified?;
         self.conclude(job, point, &repository).await
@@ -333,6 +338,17 @@ impl Backups {
         tx.commit().await?;
         Ok(Made::point(point))
     }
+}
+
+/// Each dump, as what may not come back.
+fn dumps_of(manifest: &Manifest) -> Vec<FileError> {
+    let sources = manifest.sources.iter();
+    let dumps = sources.filter_map(|source| source.dump.as_ref());
+    let error = |dump: &DumpRecord| FileError {
+        path: dump.path.clone(),
+        message: String::new(),
+    };
+    dumps.map(error).collect()
 }
 
 /// Nothing is missing where a socket is: it is made by what listens.

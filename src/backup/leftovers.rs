@@ -28,9 +28,7 @@ pub(super) fn leftovers(
         .iter()
         .flat_map(|point| [point.snapshot.as_str(), point.manifest_snapshot.as_str()])
         .collect();
-    let has_others = snapshots
-        .iter()
-        .any(|one| one.word("cluster").is_some_and(|of| of != cluster));
+    let has_others = has_others(snapshots, cluster);
     let ours = |snapshot: &Snapshot| is_ours(snapshot, cluster, has_others);
     let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
     // Manifests that nothing has verified, and that no point is made of.
@@ -99,7 +97,7 @@ fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
 }
 
 /// Snapshots of points that are written down as removed: by their ids, and, as in a copy they have others, by the point
-/// that a manifest names.
+/// that a manifest names. All are of one repository: that a point was removed from the first says nothing of its copies.
 pub(super) fn of_removed(
     snapshots: &[Snapshot],
     there: &[RestorePoint],
@@ -110,7 +108,8 @@ pub(super) fn of_removed(
     };
     let known: HashSet<SnapshotId> = there.iter().flat_map(both).collect();
     let mut left: HashSet<SnapshotId> = removed.iter().flat_map(both).collect();
-    let gone: HashSet<String> = removed.iter().map(|point| point.id.to_string()).collect();
+    let gone = removed.iter().map(|point| point.id.to_string());
+    let gone: HashSet<String> = gone.collect();
     for manifest in snapshots.iter().filter(|one| is_manifest(one)) {
         let data = data_of(manifest, snapshots).map(|data| data.id.clone());
         let is_gone = manifest
@@ -126,6 +125,16 @@ pub(super) fn of_removed(
     left.retain(|id| !known.contains(id));
     let here = snapshots.iter().map(|snapshot| snapshot.id.clone());
     here.filter(|id| left.contains(id)).collect()
+}
+
+/// Whether a snapshot is this cluster's, among those that are there.
+pub(super) fn is_ours_among(snapshot: &Snapshot, snapshots: &[Snapshot], cluster: &str) -> bool {
+    is_ours(snapshot, cluster, has_others(snapshots, cluster))
+}
+
+fn has_others(snapshots: &[Snapshot], cluster: &str) -> bool {
+    let mut clusters = snapshots.iter().filter_map(|one| one.word("cluster"));
+    clusters.any(|of| of != cluster)
 }
 
 /// Whether a snapshot is this cluster's. One that says of no cluster, as a server of an older version has made it, is

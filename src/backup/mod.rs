@@ -7,6 +7,7 @@
 //! runs on threads of its own (`work`), and programs that are started can be ended (`child`).
 
 mod accept;
+mod adoption;
 mod archive_run;
 mod browse;
 pub mod child;
@@ -43,8 +44,10 @@ mod restore_run;
 pub mod rustic;
 mod samples;
 mod scratch;
+mod sharing;
 mod sources;
 mod staging;
+mod standing;
 mod turns;
 mod verdicts;
 mod verify;
@@ -58,16 +61,14 @@ pub use self::{
     browse::Read as ReadEntry,
     keeping::PolicyPlan,
     manifests::Stored,
-    offline::{
-        Found as OfflineFound, Offline, Standing as OfflineStanding, load as load_dump,
-        refuse_tables,
-    },
+    offline::{Offline, load as load_dump, refuse_tables},
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},
     report::{BackupsReport, COVERAGE, Free, PolicyReport},
     restore_files::{Restored, Tally},
     restore_plan::{Planned, RestoreWish},
+    standing::{Found as OfflineFound, Standing as OfflineStanding},
     verify::PARTS,
     work::{Job, Lasting, Step, Work, is_stopped},
 };

@@ -1,7 +1,7 @@
 //! The port: what a repository of snapshots must be able to do. Everything in it blocks, and is called on
 //! threads of its own.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use crate::domain::backup::{
     figures::RepositoryUsage,
     manifest::{FileError, FileRecord, SnapshotPath},
     table::Table,
+    verdict::Names,
 };
 
 /// How a caller stops an operation, and hears how far it is.
@@ -232,13 +233,34 @@ pub enum ReadData {
 pub struct Checked {
     /// Empty where all is well; at most 1,000 are told.
     pub damage: Vec<String>,
-    /// Whether what is damaged are lists of directories alone: all data that was to be read was, and is whole.
-    pub only_trees: bool,
+    /// Whether it was read to its end: all data that was to be read was, but for what is told.
+    pub to_its_end: bool,
+    /// Where there is damage: which snapshots refer to what is gone or does not come back.
+    pub lacking: Vec<Lacking>,
+    /// Of what is gone or damaged, that by which it falls into a part.
+    pub spoiled: BTreeSet<u32>,
     pub packs_read: u64,
     pub bytes_read: u64,
     /// Packs that the index knows, and their bytes.
     pub packs: u64,
     pub bytes: u64,
+}
+
+impl Checked {
+    /// Whether something of a part is gone or damaged.
+    pub fn spoils(&self, part: u32, of: u32) -> bool {
+        self.spoiled
+            .iter()
+            .any(|number| number % of.max(1) == part % of.max(1))
+    }
+}
+
+/// A snapshot that refers to what cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    pub snapshot: SnapshotId,
+    /// Files, and directories with all that is in them.
+    pub names: Names,
 }
 
 /// What pruning has done, or would do.

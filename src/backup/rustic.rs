@@ -17,6 +17,7 @@ mod files;
 mod gate;
 mod holding;
 mod key;
+mod lacking;
 mod locks;
 mod pieces;
 mod place;

@@ -67,15 +67,15 @@ fn said(found: &Found) -> String {
 
 impl Backups {
     /// Writes evidence of a repository as a whole. Where it is found damaged in a way that was not known, no point of it
-    /// counts as restored by a drill any more: each may refer to what is damaged. `damage` is that part of the message
-    /// which says what is: what is read besides differs from day to day.
+    /// counts as restored by a drill any more: each may refer to what is damaged. `damage` are those parts of the message
+    /// which say what is: what is read besides differs from day to day.
     pub(super) async fn witness_place(
         &self,
         job: &Job,
         place: Place,
         watch: &Stopwatch,
         found: &Found,
-        damage: &str,
+        damage: &[String],
     ) -> anyhow::Result<()> {
         let before = match found.level {
             Level::Structure => self.store().evidence_newest(Level::Structure, None).await?,
@@ -83,7 +83,8 @@ impl Backups {
         };
         let is_news = found.finding == Finding::Failed
             && before.is_none_or(|before| {
-                before.finding != Finding::Failed || !before.message.contains(damage)
+                let is_told = |one: &String| before.message.contains(one.as_str());
+                before.finding != Finding::Failed || !damage.iter().all(is_told)
             });
         let mut tx = job.begin().await?;
         let mut evidence = evidence(job, &tx, watch, found);
@@ -138,6 +139,44 @@ impl Backups {
         found: &Found,
         change: impl Fn(&mut RestorePoint),
     ) -> anyhow::Result<()> {
+        let changed = self.note_of(job, point, watch, found, change).await?;
+        let Some(point) = changed else { return Ok(()) };
+        match self.tell_changed(job, &point, found).await {
+            Err(error) if is_stopped(&error) => Err(error),
+            // The database knows it; that the repository does not is for whoever has nothing else.
+            Err(error) => {
+                job.log(format!(
+                    "what was found of {} could not be written into the repository beside it: {error:#}",
+                    point.resource_name()
+                ));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The same of what the repository itself does not hear of.
+    pub(super) async fn note(
+        &self,
+        job: &Job,
+        point: Uuid,
+        watch: &Stopwatch,
+        found: &Found,
+        change: impl Fn(&mut RestorePoint),
+    ) -> anyhow::Result<()> {
+        let noted = self.note_of(job, Some(point), watch, found, change);
+        noted.await.map(drop)
+    }
+
+    /// Writes evidence, and what it changes of its point; answers that, where it is or was damaged.
+    async fn note_of(
+        &self,
+        job: &Job,
+        point: Option<Uuid>,
+        watch: &Stopwatch,
+        found: &Found,
+        change: impl Fn(&mut RestorePoint),
+    ) -> anyhow::Result<Option<RestorePoint>> {
         let mut tx = job.begin().await?;
         let evidence = Evidence {
             point,
@@ -166,19 +205,7 @@ impl Backups {
             }
         }
         tx.commit().await?;
-        let Some(point) = changed else { return Ok(()) };
-        match self.tell_changed(job, &point, found).await {
-            Err(error) if is_stopped(&error) => Err(error),
-            // The database knows it; that the repository does not is for whoever has nothing else.
-            Err(error) => {
-                job.log(format!(
-                    "what was found of {} could not be written into the repository beside it: {error:#}",
-                    point.resource_name()
-                ));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        Ok(changed)
     }
 
     /// Tells the repository what a point has come to, and the database what the repository knows besides.

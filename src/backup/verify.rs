@@ -1,17 +1,17 @@
 //! Verifying: the structure, parts of the data in rotation, and drills. Each leaves evidence.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::bail;
 use uuid::Uuid;
 
 use super::{
     Backups, Made,
-    found::{Found, of_check, of_names},
+    found::{Found, brief, of_check, of_names},
     places::Place,
     read_back,
     repository::{ReadData, Repository},
-    work::{Job, Lasting, is_damage, is_stopped},
+    work::{Job, Lasting, asked, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
@@ -43,6 +43,8 @@ impl Backups {
             .await?;
         let mut said = vec![read.message.clone()];
         failed.extend((read.finding == Finding::Failed).then_some(read.message));
+        said.extend(self.adopt(job, &repository, Place::Primary).await?);
+        said.extend(self.read_found(job, &repository, Place::Primary).await?);
         let is_damage_known = self.is_damage_known().await?;
         let points = self.to_drill().await?;
         if points.is_empty() {
@@ -69,7 +71,8 @@ impl Backups {
                 failed.extend((found.finding == Finding::Failed).then_some(found.message));
             }
         }
-        said.extend(self.look_at_damaged(job, &repository).await?);
+        let place = Place::Primary;
+        said.extend(self.look_at_damaged(job, &repository, place).await?);
         let copy = self.read_archive(job).await?;
         said.extend(copy.iter().map(|copy| copy.message.clone()));
         let copy = copy.filter(|copy| copy.finding == Finding::Failed);
@@ -192,7 +195,9 @@ impl Backups {
             true => self.witness(job, point, &watch, &found, |_| {}).await?,
             // What is damaged may be of others.
             false => {
-                self.witness_place(job, Place::Primary, &watch, &found, &found.message)
+                let place = Place::Primary;
+                self.tell_points(job, place, &checked.lacking).await?;
+                self.witness_place(job, place, &watch, &found, &[brief(&checked)])
                     .await?
             }
         }
@@ -216,7 +221,8 @@ impl Backups {
             Place::Archive => "the archive's data",
         };
         let mut all: Option<Found> = None;
-        let (mut damage, mut whole) = (Vec::new(), Vec::new());
+        let (mut damage, mut lacking) = (Vec::new(), Vec::new());
+        let (mut whole, mut spoiled) = (None, BTreeSet::new());
         for part in oldest_first.take(PARTS_AT_MOST) {
             let of = repository.clone();
             let checked = job
@@ -226,30 +232,43 @@ impl Backups {
                 .await?;
             let what = format!("part {part} of {PARTS} of {data}");
             let found = of_check(job, Level::Read, &checked, &what);
-            if found.finding == Finding::Failed {
-                damage.push(found.message.clone());
+            let told = brief(&checked);
+            if found.finding == Finding::Failed && !damage.contains(&told) {
+                damage.push(told);
             }
-            let is_whole = found.finding == Finding::Passed || checked.only_trees;
+            // What is gone or damaged elsewhere keeps this part from being none that was read.
+            let is_whole = checked.to_its_end && !checked.spoils(part, PARTS);
+            spoiled.extend((1..=PARTS).filter(|part| checked.spoils(*part, PARTS)));
+            if !is_whole {
+                spoiled.insert(part);
+            }
+            lacking = checked.lacking;
             // One evidence: the newest says whether damage is known.
             all = Some(match all {
                 None => found,
                 Some(before) => before.and(found),
             });
             if is_whole {
-                whole.push(part);
+                whole = Some(part);
                 break;
             }
         }
         let Some(found) = all else {
             bail!("there is no part to read");
         };
-        self.witness_place(job, place, &watch, &found, &damage.join("; "))
+        // Before the evidence: where this ends in between, it is news again.
+        self.tell_points(job, place, &lacking).await?;
+        self.witness_place(job, place, &watch, &found, &damage)
             .await?;
-        for part in whole {
-            let mut tx = job.begin().await?;
+        let mut tx = job.begin().await?;
+        if let Some(part) = whole {
             tx.read_note(place.as_str(), part, PARTS).await?;
-            tx.commit().await?;
         }
+        // That it could be read once does not count where it cannot be now.
+        for part in spoiled {
+            tx.read_forget(place.as_str(), part).await?;
+        }
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -259,15 +278,10 @@ impl Backups {
     /// # Errors
     /// Only that the run was asked to stop.
     async fn read_archive(&self, job: &Job) -> anyhow::Result<Option<Found>> {
-        let place = Place::Archive;
-        if !self.has_archive().await? {
+        if !self.has_archive().await? && !self.lies_there(Place::Archive).await? {
             return Ok(None);
         }
-        let read = async {
-            let repository = self.to_verify(job, place).await?;
-            self.read_next_part(job, &repository, place).await
-        };
-        match read.await {
+        match self.read_archive_there(job).await {
             Err(error) if is_stopped(&error) => Err(error),
             Err(error) => Ok(Some(Found {
                 level: Level::Read,
@@ -280,8 +294,33 @@ impl Backups {
                 bytes: 0,
                 names: Names::default(),
             })),
-            Ok(found) => Ok(Some(found)),
+            read => read,
         }
+    }
+
+    async fn read_archive_there(&self, job: &Job) -> anyhow::Result<Option<Found>> {
+        let place = Place::Archive;
+        let repository = self.to_verify(job, place).await?;
+        let mut told = self.adopt(job, &repository, place).await?;
+        if !self.has_archive().await? {
+            return Ok(None);
+        }
+        let mut found = self.read_next_part(job, &repository, place).await?;
+        told.extend(self.read_found(job, &repository, place).await?);
+        told.extend(self.look_at_damaged(job, &repository, place).await?);
+        for one in told {
+            found.message = format!("{}; {one}", found.message);
+        }
+        Ok(Some(found))
+    }
+
+    /// Whether there is a repository in a place, whatever is known of it.
+    async fn lies_there(&self, place: Place) -> anyhow::Result<bool> {
+        let Ok((path, _)) = self.location(place) else {
+            return Ok(false);
+        };
+        let is_there = |path: &Path| path.join("config").is_file();
+        Ok(asked(&path, "looking at", is_there).await.unwrap_or(false))
     }
 
     /// Every file of a point, read and hashed.

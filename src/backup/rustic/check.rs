@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     sync::Arc,
@@ -16,9 +16,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Rustic,
-    error::{is_damage, other, words},
-    files::pack_path,
+    error::{is_damage, other, other_io, words},
+    files::{files, pack_path},
     gate::Operation,
+    lacking::{Spoiled, lacking},
     place::Right,
     quiet::quietly,
     reads::forget_cached,
@@ -31,6 +32,9 @@ use crate::{
 
 /// Findings that are told.
 const TOLD: usize = 1000;
+
+/// Digits of an id that the library shows.
+const SHORT_ID: usize = 8;
 
 /// Looks that are begun at the most, where the library gives one up that has found nothing.
 const LOOKS: u32 = 5;
@@ -59,11 +63,20 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
             Ok((packs, results)) => {
                 // Where a tree is lost, the library gives up before it has read any pack.
                 let gave_up = gave_up(&results);
+                let mut spoiled = spoiled_in(&rustic.place, &packs, &results)?;
                 let mut checked = found(&packs, results, &at_work);
                 if gave_up {
-                    let before = checked.damage.len();
-                    read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
-                    checked.only_trees = before == checked.damage.len();
+                    let bad =
+                        read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
+                    spoiled.doubted.extend(bad);
+                }
+                checked.to_its_end = true;
+                if !checked.damage.is_empty() {
+                    let losses = lacking(&rustic, &spoiled, &at_work)?;
+                    let packs = spoiled.gone.iter().chain(&spoiled.doubted);
+                    let lost = packs.chain(&losses.pieces);
+                    checked.spoiled = lost.map(Id::as_u32).collect();
+                    checked.lacking = losses.of;
                 }
                 Ok(checked)
             }
@@ -101,7 +114,40 @@ fn gave_up(results: &CheckResults) -> bool {
     findings.any(|(_, finding)| format!("{finding:?}").starts_with("ErrorCheckingTrees"))
 }
 
-/// Reads packs from their beginning to their end: each is named by the SHA-256 of all that is in it.
+/// Packs that are gone, and those that are not what the index says or the library has named.
+fn spoiled_in(place: &Path, packs: &Packs, results: &CheckResults) -> Result<Spoiled> {
+    let there = files(place, FileType::Pack)
+        .map_err(|error| other_io("list the packs of", place, error))?;
+    let there: Packs = there.into_iter().collect();
+    let gone = packs.keys().filter(|id| !there.contains_key(id)).copied();
+    let other_size = |(id, size): &(&Id, &u32)| there.get(id).is_some_and(|there| there != *size);
+    let resized = packs.iter().filter(other_size).map(|(id, _)| *id);
+    // It names each by the beginning of its id.
+    let texts = results.0.iter().map(|(_, finding)| finding.to_string());
+    let texts: Vec<String> = texts.collect();
+    let is_hex = |word: &&str| {
+        let all = word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        SHORT_ID <= word.len() && all
+    };
+    let words = texts
+        .iter()
+        .flat_map(|text| text.split(|letter: char| !letter.is_ascii_alphanumeric()))
+        .filter(is_hex)
+        .map(|word| &word[..SHORT_ID]);
+    let named: BTreeSet<&str> = words.collect();
+    let is_named = |id: &&Id| named.contains(&id.to_hex().as_str()[..SHORT_ID]);
+    let mut spoiled = Spoiled {
+        gone: gone.collect(),
+        doubted: resized.collect(),
+    };
+    let named = packs.keys().filter(is_named);
+    let named = named.filter(|id| there.contains_key(id)).copied();
+    spoiled.doubted.extend(named);
+    Ok(spoiled)
+}
+
+/// Reads packs from their beginning to their end: each is named by the SHA-256 of all that is in it. Answers those that
+/// are not what was written.
 fn read_packs(
     place: &Path,
     packs: &Packs,
@@ -109,14 +155,15 @@ fn read_packs(
     operation: &Arc<Operation>,
     hand: &Hand,
     checked: &mut Checked,
-) -> Result<()> {
+) -> Result<BTreeSet<Id>> {
+    let mut bad = BTreeSet::new();
     let wanted = |id: &Id| match read {
         ReadData::None => false,
         ReadData::All => true,
         // As the library parts them.
         ReadData::Part { part, of } => id.as_u32() % of == part % of,
     };
-    let files = session::files(place)?;
+    let stored = session::files(place)?;
     for (id, size) in packs.iter().filter(|(id, _)| wanted(id)) {
         if operation.cancelled() {
             return Err(RepositoryError::Cancelled);
@@ -125,12 +172,15 @@ fn read_packs(
         let name = name.as_str();
         // Where that cannot be had, it is read as ever.
         let _ = forget_cached(&pack_path(place, id));
-        let damage = match files.read_full(FileType::Pack, id) {
+        let damage = match stored.read_full(FileType::Pack, id) {
             Ok(bytes) if hex(&Sha256::digest(&bytes)) == name => None,
             Ok(_) => Some(format!("pack {name} is not what was written")),
             Err(error) if is_damage(&error) => Some(format!("pack {name}: {}", words(&error))),
             Err(error) => return Err(operation.explain(&error)),
         };
+        if damage.is_some() {
+            bad.insert(*id);
+        }
         checked.packs_read += 1;
         checked.bytes_read += u64::from(*size);
         (hand.progress)(Progress {
@@ -141,7 +191,7 @@ fn read_packs(
             checked.damage.extend(damage);
         }
     }
-    Ok(())
+    Ok(bad)
 }
 
 fn options(read: ReadData) -> Result<CheckOptions> {
@@ -209,11 +259,13 @@ fn damage(results: CheckResults) -> Vec<String> {
             let cause = cause.downcast_ref::<Box<RusticError>>();
             text.extend(cause.map(|cause| format!(": {}", words(cause))));
         }
-        if damage.len() == TOLD {
-            damage.push("and more".to_owned());
-            break;
-        }
         damage.push(text);
+    }
+    // Threads have found it, in any order; whoever looks again is to know it again.
+    damage.sort();
+    if TOLD < damage.len() {
+        damage.truncate(TOLD);
+        damage.push("and more".to_owned());
     }
     damage
 }

@@ -144,6 +144,18 @@ impl Tx {
         self.run(delete).await
     }
 
+    /// Takes back that a part of a repository was ever read: some of it cannot be now.
+    pub async fn read_forget(&mut self, repository: &str, part: u32) -> Result<()> {
+        let delete = self
+            .sql("DELETE FROM backup_reads WHERE repository = ")
+            .bind(repository)
+            .push(" AND part = ")
+            .bind(i64::from(part))
+            .done();
+        self.run(delete).await?;
+        Ok(())
+    }
+
     /// Notes that a part of a repository was read now, and found whole.
     pub async fn read_note(&mut self, repository: &str, part: u32, parts: u32) -> Result<()> {
         let upsert = self

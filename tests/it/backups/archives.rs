@@ -1,10 +1,13 @@
 //! The second location: read in turn after it was written, like the first.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use watchbell_client::pb;
 
-use super::{vault::Vault, verifying::flip, verifying::flip_in};
+use super::{
+    vault::Vault,
+    verifying::{flip, flip_in, largest},
+};
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both, repository, until},
@@ -13,20 +16,31 @@ use crate::{
 on_both!(
     an_archive_is_read_in_turn_and_counts_in_the_coverage,
     damage_of_an_archive_is_told_and_it_is_not_called_archived_already,
+    a_copy_that_was_found_damaged_is_not_what_a_restore_takes,
+    copies_stay_while_what_they_are_made_of_has_lost_something,
 );
 
-fn with_archive(database: Database, vaults: &Path) -> Site {
+pub(super) fn with_archive(database: Database, vaults: &Path) -> Site {
+    with_archive_and(database, vaults, "")
+}
+
+/// The same, with more in the configuration.
+fn with_archive_and(database: Database, vaults: &Path, more: &str) -> Site {
     let password = vaults.join("password");
     fs::write(&password, format!("{}\n", repository::PASSWORD)).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
-    let place = vaults.join("repository");
-    repository::lay(&place);
-    let toml = format!(
-        "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
-        place.display(),
-        password.display(),
-    );
+    repository::lay(&vaults.join("repository"));
+    let toml = format!("{}{more}", archive_toml(vaults));
     Site::configured(database, &toml).with_repository()
+}
+
+/// What names it.
+pub(super) fn archive_toml(vaults: &Path) -> String {
+    format!(
+        "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
+        vaults.join("repository").display(),
+        vaults.join("password").display(),
+    )
 }
 
 async fn an_archive_is_read_in_turn_and_counts_in_the_coverage(database: Database) {
@@ -108,5 +122,124 @@ async fn damage_of_an_archive_is_told_and_it_is_not_called_archived_already(data
     assert_eq!(again.state(), pb::RunState::Succeeded, "{again:?}");
     let again = vault.back_up("monthly-archive").await;
     assert_eq!(again.outcome(), pb::RunOutcome::NothingToDo, "{again:?}");
+    server.stop().await;
+}
+
+async fn a_copy_that_was_found_damaged_is_not_what_a_restore_takes(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let site = with_archive(database, vaults.path());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    vault.back_up("monthly-archive").await;
+    server.advance(60);
+    vault.document("SOP-1", &bytes(1_500_000, 7)).await;
+    vault.back_up("daily-full").await;
+    let second = vault.newest_of(pb::BackupKind::Full).await;
+    vault.drill().await;
+    vault.back_up("monthly-archive").await;
+    let repository = vaults.path().join("repository");
+    fs::remove_file(largest(&repository)).unwrap();
+
+    // Whichever part is read: that a pack is gone is known by the list.
+    let run = server.trigger("verify-backups").await;
+    let run = server.ended(&run.name).await;
+
+    assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
+    let archived = vault.points().await.into_iter();
+    let archived = archived.filter(|point| point.kind() == pb::BackupKind::Archive);
+    for point in archived {
+        let is_damaged = point.damage_time.is_some();
+        assert_eq!(is_damaged, point.source_point == second.name, "{point:?}");
+    }
+    let next = Site::bare(site.database.empty().await);
+    let restore = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+        let password = vaults.path().join("password");
+        command
+            .arg("restore")
+            .args(["--repository".as_ref(), repository.as_os_str()])
+            .args(["--password-file".as_ref(), password.as_os_str()])
+            .args(["--data".as_ref(), next.data().as_os_str()])
+            .args(["--database", &next.database.url()])
+            .args(more);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let listed = restore(&["--list"]);
+    let id = |point: &pb::RestorePoint| point.name.replace("restorePoints/", "");
+    let line = listed.lines().find(|line| line.contains(&id(&second)));
+    assert!(line.unwrap().contains("damaged, 1 files"), "{listed}");
+    let said = restore(&[]);
+    assert!(said.contains(&format!("restored {}", id(&first))), "{said}");
+    server.stop().await;
+}
+
+async fn copies_stay_while_what_they_are_made_of_has_lost_something(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    for number in 0..30 {
+        fs::write(files.path().join(format!("{number}")), "there").unwrap();
+    }
+    let more = format!(
+        "[backups.sources.www]\npaths = [{:?}]\n",
+        files.path().display()
+    );
+    let site = with_archive_and(database, vaults.path(), &more);
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let policy = pb::BackupPolicy {
+        kind: pb::BackupKind::Full.into(),
+        sources: vec!["database".to_owned(), "www".to_owned()],
+        retention: Some(pb::RetentionPolicy {
+            keep_last: 3,
+            ..pb::RetentionPolicy::default()
+        }),
+        ..pb::BackupPolicy::default()
+    };
+    vault.create_policy("files", policy).await.unwrap();
+    vault.back_up("files").await;
+    vault.back_up("weekly-export").await;
+    vault.back_up("monthly-archive").await;
+    for file in fs::read_dir(files.path()).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    server.advance(60);
+    let run = vault.back_up("files").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
+
+    for policy in ["files", "weekly-export", "monthly-archive"] {
+        let request = pb::PlanRetentionRequest {
+            policy: format!("backupPolicies/{policy}"),
+            ..pb::PlanRetentionRequest::default()
+        };
+        let mut backups = server.client.backups();
+        let plan = backups.plan_retention(request).await.unwrap().into_inner();
+        assert!(
+            plan.frozen_message.contains("seems to have lost"),
+            "{policy}: {plan:?}"
+        );
+    }
+    let run = server.trigger("backup-cleanup").await;
+    server.ended(&run.name).await;
+    let quiet = pb::PauseAllRequest {
+        reason: "a story of another task".to_owned(),
+        ..pb::PauseAllRequest::default()
+    };
+    server.client.scheduler().pause_all(quiet).await.unwrap();
+    server.advance(15 * 86_400);
+    until("the problem of each", async || {
+        let problems = server.status().await.problems;
+        let told = |policy: &str| {
+            problems.iter().any(|problem| {
+                problem.r#type == "backup.retention_stuck"
+                    && problem.subject == format!("backupPolicies/{policy}")
+            })
+        };
+        (told("files") && told("weekly-export") && told("monthly-archive")).then_some(())
+    })
+    .await;
     server.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod adopting;
 mod alone;
 mod archives;
 mod browsing;
@@ -9,6 +10,7 @@ mod dumps;
 mod engine;
 mod faults;
 mod faulty;
+mod gone;
 mod keeping;
 mod landed;
 mod likeness;

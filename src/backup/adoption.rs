@@ -1,0 +1,341 @@
+//! What a repository holds, and what the database says that it holds, put together: points that no row speaks of, as after
+//! a kill between both or where the database is older than they are, and rows of points that are not there any more.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{
+    Backups,
+    found::{Found as Look, of_names},
+    leftovers::is_ours_among,
+    manifests::manifest_of,
+    places::Place,
+    read_back::{self, ReadBack},
+    repository::{Progress, Repository, Snapshot, SnapshotId},
+    standing::{Found, Standing, found_in},
+    work::{Job, is_damage},
+};
+use crate::{
+    clock::Stopwatch,
+    domain::backup::{
+        Finding, Level, PolicyKind,
+        manifest::FileError,
+        point::{NOT_FOUND_AT_RESTORE, RestorePoint},
+        verdict::{Names, Sound},
+    },
+    error::Error,
+};
+
+/// Points that were adopted and are read back by one run.
+const READ_AT_ONCE: usize = 10;
+/// Runs under way whose points are left to them.
+const RUNS: usize = 10_000;
+/// Where no policy of archives is left, whose copies they are.
+const ARCHIVES: &str = "monthly-archive";
+
+/// The id of the row of a copy: whoever writes it writes the same.
+pub(super) fn copy_id(policy: &str, manifest: &SnapshotId) -> Uuid {
+    let hash = Sha256::digest(format!("{policy} archived {}", manifest.0));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+impl Backups {
+    /// Takes up points that the repository holds and no row speaks of, follows what it says of those that are known, and
+    /// notes those of which it holds nothing any more. Says what was found.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(super) async fn adopt(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        place: Place,
+    ) -> anyhow::Result<Vec<String>> {
+        // Before the list of what is there: what is written down meanwhile is in that as well.
+        let mut rows = self.store().points_there().await?;
+        rows.retain(|row| Place::of(row.kind) == Some(place));
+        let under_way = self.store().runs_unfinished(RUNS).await?;
+        let under_way: HashSet<String> = under_way.iter().map(|run| run.id.to_string()).collect();
+        let of = repository.clone();
+        let snapshots = job
+            .step("snapshots", 0, move |_| Ok(of.snapshots()?))
+            .await?;
+        let mut said = self.miss(job, &rows, &snapshots).await?;
+        let cluster = self.settings().cluster.clone();
+        for found in found_in(&snapshots) {
+            let of_run = snapshots
+                .iter()
+                .find(|one| one.id == *found.manifest())
+                .filter(|one| is_ours_among(one, &snapshots, &cluster));
+            let Some(manifest) = of_run else { continue };
+            let is_awaited = manifest
+                .word("run")
+                .is_some_and(|run| under_way.contains(run));
+            if place == Place::Primary && is_awaited {
+                continue;
+            }
+            let row = rows.iter().find(|row| is_of(row, &found));
+            said.extend(match row {
+                Some(row) => self.follow(job, repository, row, &found).await?,
+                None => self.take_up(job, repository, place, &found).await?,
+            });
+        }
+        Ok(said)
+    }
+
+    /// Rows whose snapshots are not there: none of them can be restored.
+    async fn miss(
+        &self,
+        job: &Job,
+        rows: &[RestorePoint],
+        snapshots: &[Snapshot],
+    ) -> anyhow::Result<Vec<String>> {
+        let there: HashSet<&str> = snapshots.iter().map(|one| one.id.0.as_str()).collect();
+        let mut said = Vec::new();
+        for row in rows {
+            let both = [row.snapshot.as_str(), row.manifest_snapshot.as_str()];
+            if row.damage.is_some() || both.iter().all(|id| there.contains(id)) {
+                continue;
+            }
+            let message = format!(
+                "{} is not in the repository any more: its snapshots were removed by another program, or this is another \
+                 repository",
+                row.resource_name()
+            );
+            let watch = Stopwatch::start();
+            let look = Look::broken(Level::Structure, message.clone());
+            let now = self.clock().now();
+            // Nothing is there for a verdict to stand beside.
+            let mark = |point: &mut RestorePoint| point.found_damaged(now, &message);
+            self.note(job, row.id, &watch, &look, mark).await?;
+            job.log(&message);
+            said.push(message);
+        }
+        Ok(said)
+    }
+
+    /// What the repository says of a point that the database does not know, as where that is older.
+    async fn follow(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        row: &RestorePoint,
+        found: &Found,
+    ) -> anyhow::Result<Option<String>> {
+        let is_damaged = matches!(found.standing, Standing::Found(Sound::Damaged, _));
+        if !is_damaged || row.damage.is_some() {
+            return Ok(None);
+        }
+        let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
+        let read = job.step("verdict", 0, move |_| what.read(&*of, Some(&beside)));
+        let damage = match read.await {
+            Ok((_, said)) => said.damage,
+            Err(error) if super::work::is_stopped(&error) => return Err(error),
+            Err(_) => None,
+        };
+        let mut tx = job.begin().await?;
+        let mut point = tx.point_locked(row.id).await?;
+        let (at, what) = match &damage {
+            Some(damage) => (damage.at, damage.what.clone()),
+            None => (
+                tx.now(),
+                "the repository says that it is damaged".to_owned(),
+            ),
+        };
+        point.found_damaged(at, &what);
+        point.name_damaged(&damage.map_or_else(Names::default, |damage| damage.names()));
+        tx.point_put(&point).await?;
+        tx.commit().await?;
+        Ok(Some(format!(
+            "{} is damaged, as its repository says",
+            row.resource_name()
+        )))
+    }
+
+    /// Writes down a point that no row speaks of.
+    async fn take_up(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        place: Place,
+        found: &Found,
+    ) -> anyhow::Result<Option<String>> {
+        // What a failed run has left is no point, and goes by the next cleanup but one.
+        if found.standing == Standing::Unverified {
+            return Ok(None);
+        }
+        let policy = self.policy_of_archives().await?;
+        let id = match place {
+            Place::Primary => found.id,
+            Place::Archive => copy_id(&policy, found.manifest()),
+        };
+        if !self.may_be_taken_up(place, id, found).await? {
+            return Ok(None);
+        }
+        let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
+        let read = job.step("manifest", 0, move |_| what.read(&*of, Some(&beside)));
+        let (stored, mut point) = match read.await {
+            Ok(read) => read,
+            Err(error) if super::work::is_stopped(&error) => return Err(error),
+            Err(error) => {
+                let why =
+                    format!("what the repository holds of {id} cannot be taken up: {error:#}");
+                job.log(&why);
+                return Ok(None);
+            }
+        };
+        if stored.manifest.cluster != self.settings().cluster {
+            return Ok(None);
+        }
+        point.run.clear();
+        point.id = id;
+        if place == Place::Archive {
+            point.kind = PolicyKind::Archive;
+            point.source_point = Some(found.id);
+            point.policy = policy;
+        }
+        let mut tx = job.begin().await?;
+        match tx.point_locked(id).await {
+            Err(Error::NotFound { .. }) => {}
+            // It was thought to be gone; who has kept it is asked again.
+            Ok(known) if known.removed_at.is_some() => point.pin = known.pin,
+            // Somebody else was quicker.
+            Ok(_) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        tx.point_put(&point).await?;
+        tx.commit().await?;
+        let said = format!(
+            "{} was found in the repository, and counts once it was read",
+            point.resource_name()
+        );
+        job.log(&said);
+        Ok(Some(said))
+    }
+
+    /// Whether no row speaks of it, or one only says that it was not where a restore has looked. What was removed is left
+    /// to cleanup.
+    async fn may_be_taken_up(&self, place: Place, id: Uuid, found: &Found) -> anyhow::Result<bool> {
+        let is_gone = |point: &RestorePoint| {
+            point.removed_at.is_some() && point.remove_reason != NOT_FOUND_AT_RESTORE
+        };
+        match self.store().point(id).await {
+            Ok(known) if is_gone(&known) => return Ok(false),
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if place == Place::Primary {
+            return Ok(true);
+        }
+        let removed = self.store().points_removed().await?;
+        let mut removed = removed.iter().filter(|row| row.kind == PolicyKind::Archive);
+        Ok(!removed.any(|row| is_gone(row) && is_of(row, found)))
+    }
+
+    async fn policy_of_archives(&self) -> anyhow::Result<String> {
+        let policies = self.store().policies().await?;
+        let own = policies
+            .into_iter()
+            .find(|policy| policy.kind == PolicyKind::Archive);
+        Ok(own.map_or_else(|| ARCHIVES.to_owned(), |policy| policy.id.to_string()))
+    }
+
+    /// Reads back points that nobody has read since they were found in the repository, the newest first.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(super) async fn read_found(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        place: Place,
+    ) -> anyhow::Result<Vec<String>> {
+        let is_damage_known = self.is_damage_known_at(place).await?;
+        let mut rows = self.store().points_there().await?;
+        rows.retain(|row| {
+            Place::of(row.kind) == Some(place) && row.verified_at.is_none() && row.damage.is_none()
+        });
+        let mut said = Vec::new();
+        for row in rows.iter().take(READ_AT_ONCE) {
+            let look = match is_damage_known {
+                true => self.read_all_of(job, repository, row).await?,
+                false => self.read_manifest_and_dumps(job, repository, row).await?,
+            };
+            said.push(look.message);
+        }
+        Ok(said)
+    }
+
+    async fn read_manifest_and_dumps(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        row: &RestorePoint,
+    ) -> anyhow::Result<Look> {
+        let watch = Stopwatch::start();
+        let (of, wanted, beside) = (repository.clone(), row.clone(), self.beside());
+        let dumps = row.dump_bytes.max(0).unsigned_abs();
+        let read = job
+            .step("read-back", dumps, move |hand| {
+                read_again(&*of, &wanted, &beside, hand)
+            })
+            .await;
+        let names = match read {
+            Ok(ReadBack::Same) => Vec::new(),
+            Ok(ReadBack::Differs(what)) => vec![of_all(what)],
+            Err(error) if is_damage(&error) => vec![of_all(format!("{error:#}"))],
+            Err(error) => return Err(error),
+        };
+        let done = Progress {
+            files: 2,
+            bytes: dumps,
+        };
+        let what = format!("manifest and dumps of {}", row.resource_name());
+        let look = of_names(job, Level::Read, names, done, &what);
+        let now = self.clock().now();
+        let mark = |point: &mut RestorePoint| match look.finding {
+            Finding::Passed => point.found_whole_in_part(now),
+            Finding::Failed | Finding::NotPossible => point.found_damaged(now, &look.message),
+        };
+        self.witness(job, Some(row.id), &watch, &look, mark).await?;
+        Ok(look)
+    }
+}
+
+fn read_again(
+    repository: &dyn Repository,
+    row: &RestorePoint,
+    beside: &Path,
+    hand: &super::repository::Hand,
+) -> anyhow::Result<ReadBack> {
+    let manifest = manifest_of(repository, row, beside)?.manifest;
+    read_back::read_back(repository, row, &manifest, beside, hand)
+}
+
+/// Whether a row speaks of what was found: by its manifest, as a copy has another id than its original.
+fn is_of(row: &RestorePoint, found: &Found) -> bool {
+    row.manifest_snapshot == found.manifest().0
+}
+
+fn of_all(message: String) -> FileError {
+    FileError {
+        path: "/".into(),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_one_id_whoever_finds_it() {
+        let id = |byte: &str| copy_id("monthly", &SnapshotId(byte.repeat(32)));
+        assert_eq!(id("0a"), id("0a"));
+        assert_ne!(id("0a"), id("0b"));
+    }
+}

@@ -1,0 +1,207 @@
+//! What a repository holds and the database does not say, and what the database says and no repository holds.
+
+use std::{fs, path::Path, process::Command};
+
+use sea_orm::ConnectionTrait as _;
+use watchbell_client::pb;
+
+use super::{
+    archives::{archive_toml, with_archive},
+    disaster::copy,
+    vault::Vault,
+};
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Site, on_both},
+};
+
+on_both!(
+    a_point_that_the_database_does_not_know_is_found_and_read,
+    a_copy_that_the_database_does_not_know_is_found_and_not_made_twice,
+    what_is_not_in_the_archive_any_more_is_not_archived_already,
+    an_instance_that_came_from_an_archive_archives_to_it,
+);
+
+/// Takes rows of points of a kind out of the database, as where it is older than they are.
+async fn forget(site: &Site, kind: &str) {
+    let db = site.database.connect(site.data()).await;
+    let delete = format!("DELETE FROM restore_points WHERE kind = '{kind}'");
+    db.execute_unprepared(&delete).await.unwrap();
+}
+
+async fn archived(vault: &Vault<'_>) -> Vec<pb::RestorePoint> {
+    let mut points = vault.points().await;
+    points.retain(|point| point.kind() == pb::BackupKind::Archive);
+    points
+}
+
+fn snapshots(repository: &Path) -> usize {
+    fs::read_dir(repository.join("snapshots")).unwrap().count()
+}
+
+async fn verified(vault: &Vault<'_>) -> pb::Run {
+    let run = vault.server.trigger("verify-backups").await;
+    vault.server.ended(&run.name).await
+}
+
+async fn a_point_that_the_database_does_not_know_is_found_and_read(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let made = vault.newest().await;
+    forget(&site, "full").await;
+    assert!(vault.points().await.is_empty());
+
+    let run = verified(&vault).await;
+
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    assert!(
+        run.message.contains("was found in the repository"),
+        "{run:?}"
+    );
+    let found = vault.newest().await;
+    assert_eq!(found.name, made.name);
+    assert_eq!(found.policy, made.policy);
+    assert_eq!(found.state(), pb::RestorePointState::Complete, "{found:?}");
+    assert!(
+        found.verify_time.is_some() && found.drill_time.is_some(),
+        "{found:?}"
+    );
+    assert_eq!(
+        vault.statistics().await.restorable_as_of_time,
+        made.freeze_time
+    );
+    // Once is enough.
+    let run = verified(&vault).await;
+    assert!(
+        !run.message.contains("was found in the repository"),
+        "{run:?}"
+    );
+    assert_eq!(vault.points().await.len(), 1);
+    server.stop().await;
+}
+
+async fn a_copy_that_the_database_does_not_know_is_found_and_not_made_twice(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let site = with_archive(database, vaults.path());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    vault.back_up("monthly-archive").await;
+    let made = archived(&vault).await.pop().unwrap();
+    let before = snapshots(&vaults.path().join("repository"));
+    forget(&site, "archive").await;
+
+    let run = verified(&vault).await;
+
+    assert!(
+        run.message.contains("was found in the repository"),
+        "{run:?}"
+    );
+    let found = archived(&vault).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].source_point, made.source_point);
+    assert_eq!(found[0].policy, made.policy);
+    assert!(found[0].verify_time.is_some(), "{found:?}");
+    let again = vault.back_up("monthly-archive").await;
+    assert_eq!(again.outcome(), pb::RunOutcome::NothingToDo, "{again:?}");
+    assert_eq!(archived(&vault).await.len(), 1);
+    assert_eq!(snapshots(&vaults.path().join("repository")), before);
+
+    // A run that finds it by itself does not make it again, either.
+    forget(&site, "archive").await;
+    let again = vault.back_up("monthly-archive").await;
+    assert_eq!(again.outcome(), pb::RunOutcome::NothingToDo, "{again:?}");
+    assert_eq!(archived(&vault).await.len(), 1);
+    server.stop().await;
+}
+
+async fn what_is_not_in_the_archive_any_more_is_not_archived_already(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let site = with_archive(database, vaults.path());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    vault.back_up("monthly-archive").await;
+    let repository = vaults.path().join("repository");
+    for snapshot in fs::read_dir(repository.join("snapshots")).unwrap() {
+        fs::remove_file(snapshot.unwrap().path()).unwrap();
+    }
+
+    let run = verified(&vault).await;
+
+    assert!(
+        run.message.contains("is not in the repository any more"),
+        "{run:?}"
+    );
+    let gone = archived(&vault).await.pop().unwrap();
+    assert!(gone.damage_time.is_some(), "{gone:?}");
+    let again = vault.back_up("monthly-archive").await;
+    assert_eq!(again.state(), pb::RunState::Succeeded, "{again:?}");
+    assert_ne!(again.outcome(), pb::RunOutcome::NothingToDo, "{again:?}");
+    assert!(3 <= snapshots(&repository), "data, manifest and verdict");
+    let points = archived(&vault).await;
+    assert_eq!(points.len(), 1, "{points:?}");
+    assert!(points[0].damage_time.is_none(), "{points:?}");
+    server.stop().await;
+}
+
+async fn an_instance_that_came_from_an_archive_archives_to_it(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let site = with_archive(database, vaults.path());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    vault.back_up("monthly-archive").await;
+    server.advance(60);
+    // Its database knows of the copy before it.
+    vault.back_up("daily-full").await;
+    vault.drill().await;
+    vault.back_up("monthly-archive").await;
+    let copies = archived(&vault).await;
+    assert_eq!(copies.len(), 2, "{copies:?}");
+    server.stop().await;
+
+    let repository = vaults.path().join("repository");
+    let mut next = Site::bare(site.database.empty().await);
+    next.configure(&archive_toml(vaults.path()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+    command
+        .arg("restore")
+        .args(["--repository".as_ref(), repository.as_os_str()])
+        .args([
+            "--password-file".as_ref(),
+            vaults.path().join("password").as_os_str(),
+        ])
+        .args(["--data".as_ref(), next.data().as_os_str()])
+        .args(["--database", &next.database.url()]);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    // What it came from becomes its repository, and stays its archive.
+    copy(&repository, &next.data().join("backups/repository"));
+    let before = snapshots(&repository);
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let vault = Vault::of(&server, &next);
+    let points = vault.points().await;
+    assert_eq!(points.len(), 2, "copies that are points now: {points:?}");
+
+    let run = vault.back_up("monthly-archive").await;
+
+    assert_eq!(run.outcome(), pb::RunOutcome::NothingToDo, "{run:?}");
+    let known = archived(&vault).await.into_iter();
+    let mut known: Vec<String> = known.map(|copy| copy.source_point).collect();
+    assert_eq!(known.len(), 2, "{known:?}");
+    let mut of: Vec<String> = copies
+        .iter()
+        .map(|copy| copy.source_point.clone())
+        .collect();
+    known.sort();
+    of.sort();
+    assert_eq!(known, of);
+    assert_eq!(snapshots(&repository), before, "nothing is there twice");
+    server.stop().await;
+}

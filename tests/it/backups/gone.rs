@@ -1,0 +1,84 @@
+//! A pack that is gone: no point that refers to it comes back in full, and nobody says that all was read.
+
+use std::fs;
+
+use watchbell_client::pb;
+
+use super::{
+    vault::Vault,
+    verifying::{largest, packs},
+};
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Site, on_both},
+};
+
+on_both!(a_pack_that_is_gone_counts_against_every_point_that_refers_to_it);
+
+async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let without = vault.newest().await;
+    server.advance(60);
+    vault.document("SOP-1", &bytes(1_500_000, 7)).await;
+    let mut with = Vec::new();
+    for _ in 0..2 {
+        server.advance(60);
+        vault.back_up("daily-full").await;
+        with.push(vault.newest().await);
+    }
+    let verify = async || {
+        let run = server.trigger("verify-backups").await;
+        server.ended(&run.name).await
+    };
+    for _ in 1..=28 {
+        let run = verify().await;
+        assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    }
+    let figures = vault.statistics().await;
+    assert_eq!(figures.read_coverage_percent, 100.0, "{figures:?}");
+    assert_eq!(figures.restorable_as_of_time, with[1].freeze_time);
+    let pack = largest(&vault.repository());
+    let away = site.data().join("away");
+    fs::rename(&pack, &away).unwrap();
+
+    let run = verify().await;
+
+    assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
+    let mut all = Vec::new();
+    for point in &with {
+        let (point, _) = vault.point(&point.name).await;
+        assert!(point.damage_time.is_some(), "{point:?}");
+        assert_eq!((point.verify_time, point.drill_time), (None, None));
+        let names = point.damaged.iter().map(|file| file.path.as_str());
+        assert!(
+            names.clone().any(|name| name.contains("/content/")),
+            "{point:?}"
+        );
+        all.push(names.count());
+    }
+    assert_eq!(all, [1, 1]);
+    let (good, _) = vault.point(&without.name).await;
+    assert_eq!(good.damage_time, None, "{good:?}");
+    // What does not refer to it is drilled anew, and all that can be said to come back.
+    let figures = vault.statistics().await;
+    assert_eq!(figures.restorable_as_of_time, without.freeze_time);
+    // Every part but its own was read.
+    let percent = 27.0 * 100.0 / 28.0;
+    assert_eq!(figures.read_coverage_percent, percent, "{figures:?}");
+    assert!(!packs(&vault.repository()).is_empty());
+
+    fs::rename(&away, &pack).unwrap();
+    let run = verify().await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    for point in &with {
+        let (point, _) = vault.point(&point.name).await;
+        assert_eq!((point.damage_time, point.damaged_count), (None, 0));
+        assert!(point.verify_time.is_some(), "{point:?}");
+    }
+    let figures = vault.statistics().await;
+    assert_eq!(figures.read_coverage_percent, 100.0, "{figures:?}");
+    server.stop().await;
+}
