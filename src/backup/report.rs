@@ -171,7 +171,12 @@ impl Backups {
         let mut never = Vec::new();
         for Standing { policy, .. } in scheduled {
             let has_database = policy.sources.iter().any(|name| name == OWN_DATABASE);
-            if has_database && newest.is_some_and(|point| point.own_database) {
+            // That of a policy which is no more is none of one that is.
+            let lives = |point: &RestorePoint| {
+                let mut living = standings.iter().map(|standing| &standing.policy.id);
+                living.any(|id| id.as_str() == point.policy)
+            };
+            if has_database && newest.is_some_and(|point| point.own_database && lives(point)) {
                 continue;
             }
             let id = Some(policy.id.as_str());

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         Event, Task, TaskName,
         backup::{
-            Finding, Level, PolicyKind,
+            Finding, Level, PointState, PolicyKind,
             figures::BackupFigures,
             point::{Evidence, RestorePoint},
         },
@@ -145,7 +145,8 @@ impl BackupsProbe {
                 since,
             );
         }
-        if let Some(point) = points.first().filter(|point| 0 < point.missing_count) {
+        let is_partial = |point: &&RestorePoint| point.state == PointState::Partial;
+        if let Some(point) = points.first().filter(is_partial) {
             told.tell(
                 ProblemKind::BackupPartial,
                 policy.resource_name(),
@@ -231,7 +232,10 @@ impl BackupsProbe {
             let Some(damage) = &point.damage else {
                 continue;
             };
-            let replaced = newest.is_some_and(|newest| point.frozen_at < newest.frozen_at);
+            // What another policy has made holds something else.
+            let of = Some(point.policy.as_str());
+            let good = store.point_newest_good(point.kind, of).await?;
+            let replaced = good.is_some_and(|good| point.frozen_at < good.frozen_at);
             let message = format!("it does not come back as it was: {}", brief(&damage.what));
             let kind = ProblemKind::BackupDamaged;
             let severity = if replaced {

@@ -77,7 +77,9 @@ impl Store {
         let mut select = self
             .sql("SELECT body FROM restore_points WHERE kind = ")
             .bind(kind.as_str())
-            .push(" AND removed_at IS NULL AND verified_at IS NOT NULL AND state = 'complete'");
+            .push(
+                " AND removed_at IS NULL AND verified_at IS NOT NULL AND damaged_at IS NULL AND state = 'complete'",
+            );
         select = match policy {
             Some(policy) => select
                 .push(" AND policy = ")

@@ -6,14 +6,18 @@ use watchbell_client::pb;
 
 use super::{
     vault::Vault,
-    verifying::{largest, packs},
+    verifying::{flip, largest, packs},
 };
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both},
 };
 
-on_both!(a_pack_that_is_gone_counts_against_every_point_that_refers_to_it);
+on_both!(
+    a_pack_that_is_gone_counts_against_every_point_that_refers_to_it,
+    what_another_policy_has_made_does_not_stand_for_what_is_damaged,
+    a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran,
+);
 
 async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(database: Database) {
     let site = Site::new(database).with_repository();
@@ -80,5 +84,64 @@ async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(databa
     }
     let figures = vault.statistics().await;
     assert_eq!(figures.read_coverage_percent, 100.0, "{figures:?}");
+    server.stop().await;
+}
+
+async fn what_another_policy_has_made_does_not_stand_for_what_is_damaged(database: Database) {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("film"), bytes(1_500_000, 3)).unwrap();
+    let toml = format!(
+        "[backups.sources.www]\npaths = [{:?}]\n",
+        files.path().display()
+    );
+    let site = Site::configured(database, &toml).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let policy = pb::BackupPolicy {
+        kind: pb::BackupKind::Full.into(),
+        sources: vec!["www".to_owned()],
+        retention: Some(pb::RetentionPolicy {
+            keep_last: 3,
+            ..pb::RetentionPolicy::default()
+        }),
+        ..pb::BackupPolicy::default()
+    };
+    vault.create_policy("www", policy).await.unwrap();
+    vault.back_up("www").await;
+    let lost = vault.newest().await;
+    flip(&vault.repository());
+    vault.verify(&lost.name, pb::VerificationLevel::Read).await;
+    server.advance(60);
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+
+    let problem = server.problem("backup.damaged").await;
+
+    assert_eq!(problem.subject, lost.name);
+    assert_eq!(problem.severity(), pb::Severity::Critical, "{problem:?}");
+    server.stop().await;
+}
+
+async fn a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    let policy = pb::BackupPolicy {
+        kind: pb::BackupKind::Full.into(),
+        sources: vec!["database".to_owned()],
+        retention: Some(pb::RetentionPolicy {
+            keep_last: 3,
+            ..pb::RetentionPolicy::default()
+        }),
+        ..pb::BackupPolicy::default()
+    };
+    vault.create_policy("old", policy).await.unwrap();
+    vault.back_up("old").await;
+    assert!(vault.statistics().await.last_success_hours_ago.is_some());
+
+    vault.delete_policy("backupPolicies/old").await.unwrap();
+
+    let figures = vault.statistics().await;
+    assert_eq!(figures.last_success_hours_ago, None, "{figures:?}");
     server.stop().await;
 }

@@ -91,6 +91,8 @@ fn id(point: &RestorePoint) -> String {
 fn state(point: &RestorePoint) -> Field {
     let text = label_of::<RestorePointState>(point.state);
     let tint = match point.state() {
+        // It is in it, and does not come back.
+        _ if point.damage_time.is_some() => Tint::Bad,
         RestorePointState::Complete => Tint::Good,
         RestorePointState::Partial => Tint::Warning,
         RestorePointState::Unspecified => Tint::Plain,
