@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Caller,
         backup::{
-            PointState, PolicyKind,
+            PolicyKind,
             point::{NOT_FOUND_AT_RESTORE, RestorePoint},
         },
     },
@@ -126,22 +126,7 @@ async fn follow(
     if found.was_judged()
         && let Ok((_, said)) = offline.manifest(found).await
     {
-        if let Some(acceptance) = said.accepted.filter(|_| known.accepted.is_none()) {
-            point.accept(acceptance);
-        }
-        if let Some(damage) = said.damage {
-            if known.damage.is_none() {
-                point.found_damaged(damage.at, &damage.what);
-            }
-            point.name_damaged(&damage.names());
-        }
-        let lacks_more =
-            point.state == PointState::Complete || point.missing_count < said.missing_count;
-        if said.state == PointState::Partial && lacks_more {
-            point.state = PointState::Partial;
-            point.missing = said.missing;
-            point.missing_count = said.missing_count;
-        }
+        point.follow(&said);
     }
     if point == *known {
         return Ok(());

@@ -15,15 +15,15 @@ use super::{
     read_back::{self, ReadBack},
     repository::{Progress, Repository, Snapshot, SnapshotId},
     standing::{Found, Standing, found_in},
-    work::{Job, is_damage},
+    work::{Job, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, PolicyKind,
+        Finding, Level, PointState, PolicyKind,
         manifest::FileError,
         point::{NOT_FOUND_AT_RESTORE, RestorePoint},
-        verdict::{Names, Sound},
+        verdict::Sound,
     },
     error::Error,
 };
@@ -64,9 +64,10 @@ impl Backups {
         let snapshots = job
             .step("snapshots", 0, move |_| Ok(of.snapshots()?))
             .await?;
-        let mut said = self.miss(job, &rows, &snapshots).await?;
+        let all = found_in(&snapshots);
+        let (mut said, moved) = self.miss(job, &rows, &snapshots, &all).await?;
         let cluster = self.settings().cluster.clone();
-        for found in found_in(&snapshots) {
+        for found in all.iter().filter(|one| !moved.contains(&one.id)) {
             let of_run = snapshots
                 .iter()
                 .find(|one| one.id == *found.manifest())
@@ -78,27 +79,53 @@ impl Backups {
             if place == Place::Primary && is_awaited {
                 continue;
             }
-            let row = rows.iter().find(|row| is_of(row, &found));
+            let row = rows.iter().find(|row| is_of(row, found));
             said.extend(match row {
-                Some(row) => self.follow(job, repository, row, &found).await?,
-                None => self.take_up(job, repository, place, &found).await?,
+                Some(row) => self.follow(job, repository, row, found).await?,
+                None => self.take_up(job, repository, place, found).await?,
             });
         }
         Ok(said)
     }
 
-    /// Rows whose snapshots are not there: none of them can be restored.
+    /// Rows whose snapshots are not there: none of them can be restored, but for those that are there under other ids, as
+    /// in a copy. Answers the points of these, too.
     async fn miss(
         &self,
         job: &Job,
         rows: &[RestorePoint],
         snapshots: &[Snapshot],
-    ) -> anyhow::Result<Vec<String>> {
+        all: &[Found],
+    ) -> anyhow::Result<(Vec<String>, HashSet<Uuid>)> {
         let there: HashSet<&str> = snapshots.iter().map(|one| one.id.0.as_str()).collect();
-        let mut said = Vec::new();
+        let (mut said, mut moved) = (Vec::new(), HashSet::new());
         for row in rows {
             let both = [row.snapshot.as_str(), row.manifest_snapshot.as_str()];
             if row.damage.is_some() || both.iter().all(|id| there.contains(id)) {
+                continue;
+            }
+            let stays = |found: &&Found| {
+                found.standing != Standing::Unverified
+                    && original_of(row) == found.id
+                    && !rows.iter().any(|other| is_of(other, found))
+            };
+            if let Some(found) = all.iter().find(stays)
+                && let Some((data, manifest)) = found.ids()
+            {
+                let mut tx = job.begin().await?;
+                let mut point = tx.point_locked(row.id).await?;
+                data.clone_into(&mut point.snapshot);
+                manifest.clone_into(&mut point.manifest_snapshot);
+                // It was read elsewhere, and not here.
+                point.verified_at = None;
+                point.drilled_at = None;
+                tx.point_put(&point).await?;
+                tx.commit().await?;
+                moved.insert(found.id);
+                said.push(format!(
+                    "{} is in the repository by other ids, and counts once it was read",
+                    row.resource_name()
+                ));
                 continue;
             }
             let message = format!(
@@ -107,7 +134,7 @@ impl Backups {
                 row.resource_name()
             );
             let watch = Stopwatch::start();
-            let look = Look::broken(Level::Structure, message.clone());
+            let look = Look::broken(Level::Read, message.clone());
             let now = self.clock().now();
             // Nothing is there for a verdict to stand beside.
             let mark = |point: &mut RestorePoint| point.found_damaged(now, &message);
@@ -115,7 +142,7 @@ impl Backups {
             job.log(&message);
             said.push(message);
         }
-        Ok(said)
+        Ok((said, moved))
     }
 
     /// What the repository says of a point that the database does not know, as where that is older.
@@ -126,33 +153,39 @@ impl Backups {
         row: &RestorePoint,
         found: &Found,
     ) -> anyhow::Result<Option<String>> {
-        let is_damaged = matches!(found.standing, Standing::Found(Sound::Damaged, _));
-        if !is_damaged || row.damage.is_some() {
+        let says_more = match found.standing {
+            Standing::Found(Sound::Damaged, _) => row.damage.is_none(),
+            Standing::Found(Sound::Partial, names) => {
+                0 < names && row.state == PointState::Complete
+            }
+            Standing::Found(Sound::Verified, _) | Standing::Unverified | Standing::Unknown => false,
+        };
+        if !says_more && (row.accepted.is_some() || !found.is_accepted()) {
             return Ok(None);
         }
         let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
         let read = job.step("verdict", 0, move |_| what.read(&*of, Some(&beside)));
-        let damage = match read.await {
-            Ok((_, said)) => said.damage,
-            Err(error) if super::work::is_stopped(&error) => return Err(error),
-            Err(_) => None,
+        let said = match read.await {
+            Ok((_, said)) => said,
+            Err(error) if is_stopped(&error) => return Err(error),
+            Err(error) => {
+                job.log(format!("{}: {error:#}", row.resource_name()));
+                return Ok(None);
+            }
         };
         let mut tx = job.begin().await?;
         let mut point = tx.point_locked(row.id).await?;
-        let (at, what) = match &damage {
-            Some(damage) => (damage.at, damage.what.clone()),
-            None => (
-                tx.now(),
-                "the repository says that it is damaged".to_owned(),
-            ),
-        };
-        point.found_damaged(at, &what);
-        point.name_damaged(&damage.map_or_else(Names::default, |damage| damage.names()));
+        let before = point.clone();
+        point.follow(&said);
+        if point == before {
+            return Ok(None);
+        }
         tx.point_put(&point).await?;
         tx.commit().await?;
         Ok(Some(format!(
-            "{} is damaged, as its repository says",
-            row.resource_name()
+            "{} is {}, as its repository says",
+            row.resource_name(),
+            found.standing
         )))
     }
 
@@ -168,19 +201,31 @@ impl Backups {
         if found.standing == Standing::Unverified {
             return Ok(None);
         }
-        let policy = self.policy_of_archives().await?;
-        let id = match place {
-            Place::Primary => found.id,
-            Place::Archive => copy_id(&policy, found.manifest()),
+        let removed = self.store().points_removed().await?;
+        let is_it = |row: &&RestorePoint| {
+            let same = place == Place::Primary && row.id == found.id;
+            Place::of(row.kind) == Some(place) && (same || is_of(row, found))
         };
-        if !self.may_be_taken_up(place, id, found).await? {
+        // What was removed is left to cleanup.
+        if removed.iter().filter(is_it).any(is_gone) {
             return Ok(None);
         }
+        // It was thought to be gone; who has kept it is asked again.
+        let earlier = removed.iter().find(is_it);
+        let policy = match earlier {
+            Some(earlier) => earlier.policy.clone(),
+            None => self.policy_of_archives().await?,
+        };
+        let id = match (place, earlier) {
+            (Place::Primary, _) => found.id,
+            (Place::Archive, Some(earlier)) => earlier.id,
+            (Place::Archive, None) => copy_id(&policy, found.manifest()),
+        };
         let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
         let read = job.step("manifest", 0, move |_| what.read(&*of, Some(&beside)));
         let (stored, mut point) = match read.await {
             Ok(read) => read,
-            Err(error) if super::work::is_stopped(&error) => return Err(error),
+            Err(error) if is_stopped(&error) => return Err(error),
             Err(error) => {
                 let why =
                     format!("what the repository holds of {id} cannot be taken up: {error:#}");
@@ -201,8 +246,7 @@ impl Backups {
         let mut tx = job.begin().await?;
         match tx.point_locked(id).await {
             Err(Error::NotFound { .. }) => {}
-            // It was thought to be gone; who has kept it is asked again.
-            Ok(known) if known.removed_at.is_some() => point.pin = known.pin,
+            Ok(known) if known.removed_at.is_some() && !is_gone(&known) => point.pin = known.pin,
             // Somebody else was quicker.
             Ok(_) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -215,25 +259,6 @@ impl Backups {
         );
         job.log(&said);
         Ok(Some(said))
-    }
-
-    /// Whether no row speaks of it, or one only says that it was not where a restore has looked. What was removed is left
-    /// to cleanup.
-    async fn may_be_taken_up(&self, place: Place, id: Uuid, found: &Found) -> anyhow::Result<bool> {
-        let is_gone = |point: &RestorePoint| {
-            point.removed_at.is_some() && point.remove_reason != NOT_FOUND_AT_RESTORE
-        };
-        match self.store().point(id).await {
-            Ok(known) if is_gone(&known) => return Ok(false),
-            Ok(_) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if place == Place::Primary {
-            return Ok(true);
-        }
-        let removed = self.store().points_removed().await?;
-        let mut removed = removed.iter().filter(|row| row.kind == PolicyKind::Archive);
-        Ok(!removed.any(|row| is_gone(row) && is_of(row, found)))
     }
 
     async fn policy_of_archives(&self) -> anyhow::Result<String> {
@@ -314,6 +339,19 @@ fn read_again(
 ) -> anyhow::Result<ReadBack> {
     let manifest = manifest_of(repository, row, beside)?.manifest;
     read_back::read_back(repository, row, &manifest, beside, hand)
+}
+
+/// The point that a row is of, or of a copy of which.
+fn original_of(row: &RestorePoint) -> Uuid {
+    match row.kind {
+        PolicyKind::Archive => row.source_point.unwrap_or(row.id),
+        PolicyKind::Full | PolicyKind::Export => row.id,
+    }
+}
+
+/// Whether it was removed, and not only missing where a restore has looked.
+fn is_gone(row: &RestorePoint) -> bool {
+    row.removed_at.is_some() && row.remove_reason != NOT_FOUND_AT_RESTORE
 }
 
 /// Whether a row speaks of what was found: by its manifest, as a copy has another id than its original.

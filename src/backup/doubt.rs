@@ -63,7 +63,10 @@ impl Backups {
                 Finding::Passed => said.push(format!("{name} is whole again")),
                 Finding::Failed | Finding::NotPossible => {
                     said.push(format!("{name} is damaged as before"));
-                    break;
+                    // What is not there at all keeps nobody from looking at others.
+                    if 0 < found.bytes {
+                        break;
+                    }
                 }
             }
         }

@@ -80,6 +80,11 @@ impl Found {
         self.accepted.is_some() || !is_sound(&self.standing)
     }
 
+    /// Whether what its sources have lost was taken as it is.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.is_some()
+    }
+
     /// What it says of itself; what its sources have lost and was accepted is missing in neither. Blocks.
     ///
     /// # Errors

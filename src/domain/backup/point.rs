@@ -212,6 +212,26 @@ impl RestorePoint {
         self.drilled_at = (passed && self.damage.is_none()).then_some(at);
     }
 
+    /// Notes what a repository says of it that was not known: that it was accepted, is damaged, or lacks more.
+    pub fn follow(&mut self, said: &Self) {
+        if let Some(acceptance) = said.accepted.clone().filter(|_| self.accepted.is_none()) {
+            self.accept(acceptance);
+        }
+        if let Some(damage) = &said.damage {
+            if self.damage.is_none() {
+                self.found_damaged(damage.at, &damage.what);
+            }
+            self.name_damaged(&damage.names());
+        }
+        let lacks_more =
+            self.state == PointState::Complete || self.missing_count < said.missing_count;
+        if said.state == PointState::Partial && lacks_more {
+            self.state = PointState::Partial;
+            self.missing.clone_from(&said.missing);
+            self.missing_count = said.missing_count;
+        }
+    }
+
     /// What its sources seem to have lost, and nobody has accepted.
     pub fn open_losses(&self) -> &[Loss] {
         match self.accepted {
