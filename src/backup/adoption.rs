@@ -15,6 +15,7 @@ use super::{
     read_back::{self, ReadBack},
     repository::{Progress, Repository, Snapshot, SnapshotId},
     standing::{Found, Standing, found_in},
+    verdicts::named_in_manifest,
     work::{Job, is_damage, is_stopped},
 };
 use crate::{
@@ -106,7 +107,7 @@ impl Backups {
             }
             let stays = |found: &&Found| {
                 found.standing != Standing::Unverified
-                    && original_of(row) == found.id
+                    && named_in_manifest(row) == found.id
                     && !rows.iter().any(|other| is_of(other, found))
             };
             if let Some(found) = all.iter().find(stays)
@@ -339,14 +340,6 @@ fn read_again(
 ) -> anyhow::Result<ReadBack> {
     let manifest = manifest_of(repository, row, beside)?.manifest;
     read_back::read_back(repository, row, &manifest, beside, hand)
-}
-
-/// The point that a row is of, or of a copy of which.
-fn original_of(row: &RestorePoint) -> Uuid {
-    match row.kind {
-        PolicyKind::Archive => row.source_point.unwrap_or(row.id),
-        PolicyKind::Full | PolicyKind::Export => row.id,
-    }
 }
 
 /// Whether it was removed, and not only missing where a restore has looked.

@@ -36,7 +36,7 @@ pub(super) fn verdict_in(snapshots: &[Snapshot], point: Uuid) -> Option<(Marker,
 }
 
 /// The id that a point has in the manifest that it was made by: a copy has the original's.
-fn named_in_manifest(point: &RestorePoint) -> Uuid {
+pub(super) fn named_in_manifest(point: &RestorePoint) -> Uuid {
     match point.kind {
         PolicyKind::Archive => point.source_point.unwrap_or(point.id),
         PolicyKind::Full | PolicyKind::Export => point.id,
