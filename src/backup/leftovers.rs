@@ -31,11 +31,13 @@ pub(super) fn leftovers(
     let has_others = has_others(snapshots, cluster);
     let ours = |snapshot: &Snapshot| is_ours(snapshot, cluster, has_others);
     let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
-    // Manifests that nothing has verified, and that no point is made of.
+    let has_data = |manifest: &Snapshot| snapshots.iter().any(|data| describes(manifest, data));
+    // Manifests that nothing has verified, or whose data is gone, and that no point is made of.
     let failed: HashSet<&SnapshotId> = snapshots
         .iter()
         .filter(|one| ours(one) && is_old(one) && is_manifest(one))
-        .filter(|one| !known.contains(one.id.0.as_str()) && is_unverified(one, snapshots))
+        .filter(|one| !known.contains(one.id.0.as_str()))
+        .filter(|one| is_unverified(one, snapshots) || !has_data(one))
         .map(|one| &one.id)
         .collect();
     let is_described = |data: &Snapshot| {
@@ -232,6 +234,10 @@ mod tests {
         ];
         assert_eq!(gone(&snapshots, "2026-03-02T12:00:01Z"), [1, 2, 6]);
         assert!(gone(&snapshots, "2026-03-02T11:59:59Z").is_empty());
+        // Without its data nothing can be made of it.
+        let mut without = snapshots.to_vec();
+        without.remove(2);
+        assert_eq!(gone(&without, "2026-03-02T12:00:01Z"), [1, 2, 4, 6]);
     }
 
     #[test]
