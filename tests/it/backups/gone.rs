@@ -1,10 +1,12 @@
 //! A pack that is gone: no point that refers to it comes back in full, and nobody says that all was read.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use watchbell_client::pb;
 
 use super::{
+    disaster::Saved,
+    faulty::{Fault, Faulty},
     vault::Vault,
     verifying::{flip, largest, packs},
 };
@@ -17,6 +19,7 @@ on_both!(
     a_pack_that_is_gone_counts_against_every_point_that_refers_to_it,
     what_another_policy_has_made_does_not_stand_for_what_is_damaged,
     a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran,
+    what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes,
 );
 
 async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(database: Database) {
@@ -143,5 +146,43 @@ async fn a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran(data
 
     let figures = vault.statistics().await;
     assert_eq!(figures.last_success_hours_ago, None, "{figures:?}");
+    server.stop().await;
+}
+
+async fn what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes(database: Database) {
+    let mut site = Site::new(database).with_repository();
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let without = vault.newest().await;
+    server.advance(60);
+    vault.document("SOP-1", &bytes(1_500_000, 7)).await;
+    vault.back_up("daily-full").await;
+    let with = vault.newest().await;
+    fs::remove_file(largest(&vault.repository())).unwrap();
+    server.advance(60);
+    faults.will("usage", Fault::Fail("the disk went away"));
+
+    let run = vault.begin("daily-full").await.unwrap();
+    let waiting = vault.settled(&run.name).await;
+
+    assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
+    let saved = Saved::of(&site);
+    let next = Site::bare(site.database.empty().await);
+    let url = next.database.url();
+    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let id = |point: &pb::RestorePoint| point.name.replace("restorePoints/", "");
+    let line = listed.lines().find(|line| line.contains(&id(&with)));
+    assert!(line.unwrap().contains("damaged, 1 files"), "{listed}");
+    let done = saved.restore(next.data(), &url, &[]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{done:?}");
+    assert!(
+        said.contains(&format!("restored {}", id(&without))),
+        "{said}"
+    );
     server.stop().await;
 }
