@@ -12,13 +12,42 @@ use crate::{
 
 on_both!(a_repository_of_a_landed_version_is_restored_and_gone_on_with,);
 
-/// Each landed version, when it was left, and what it has left on SQLite and on PostgreSQL.
-const LANDED: [(&str, &str, &[u8], &[u8]); 1] = [(
-    "de1dc59",
-    "2026-11-30T00:40:00Z",
-    include_bytes!("../../fixtures/de1dc59/sqlite.tar.zst"),
-    include_bytes!("../../fixtures/de1dc59/postgresql.tar.zst"),
-)];
+/// What a landed version has left on the disk.
+struct Landed {
+    version: &'static str,
+    /// When it was left.
+    at: &'static str,
+    sqlite: &'static [u8],
+    postgresql: &'static [u8],
+    /// Whether it has left an export, too.
+    has_export: bool,
+}
+
+macro_rules! landed {
+    ($version:literal, $at:expr, $has_export:literal) => {
+        Landed {
+            version: $version,
+            at: $at,
+            sqlite: include_bytes!(concat!("../../fixtures/", $version, "/sqlite.tar.zst")),
+            postgresql: include_bytes!(concat!("../../fixtures/", $version, "/postgresql.tar.zst")),
+            has_export: $has_export,
+        }
+    };
+}
+
+const LANDED: [Landed; 3] = [
+    landed!(
+        "2caa37f",
+        include_str!("../../fixtures/2caa37f/left-at"),
+        true
+    ),
+    landed!("de1dc59", "2026-11-30T00:40:00Z", false),
+    landed!(
+        "76ebb9f",
+        include_str!("../../fixtures/76ebb9f/left-at"),
+        true
+    ),
+];
 
 fn unpack(packed: &[u8], into: &Path) {
     let unpacked = zstd::stream::read::Decoder::new(packed).unwrap();
@@ -27,13 +56,17 @@ fn unpack(packed: &[u8], into: &Path) {
 }
 
 async fn a_repository_of_a_landed_version_is_restored_and_gone_on_with(database: Database) {
-    for (version, _, sqlite, postgresql) in LANDED {
+    for landed in LANDED {
+        let version = landed.version;
         let packed = match database.is_postgresql() {
-            true => postgresql,
-            false => sqlite,
+            true => landed.postgresql,
+            false => landed.sqlite,
         };
         let left = Site::new(Database::sqlite());
         unpack(packed, left.data());
+        if landed.has_export {
+            its_export_is_sound(left.data());
+        }
         let saved = Saved::of(&left);
         let next = Site::bare(database.empty().await);
         let url = next.database.url();
@@ -56,13 +89,22 @@ async fn a_repository_of_a_landed_version_is_restored_and_gone_on_with(database:
     }
 }
 
+fn its_export_is_sound(data: &Path) {
+    let exports = fs::read_dir(data.join("backups/exports")).unwrap();
+    let mut exports = exports.map(|entry| entry.unwrap().path());
+    let export = exports.find(|path| path.extension().is_some_and(|end| end == "zst"));
+    let verified = watchbell::backup::export::verify(&export.unwrap()).unwrap();
+    assert_eq!(verified.findings, [""; 0]);
+    assert!(0 < verified.files);
+}
+
 #[tokio::test]
 async fn a_data_directory_of_a_landed_version_is_served() {
-    for (_, left_at, sqlite, _) in LANDED {
+    for landed in LANDED {
         let site = Site::bare(Database::sqlite());
-        unpack(sqlite, site.data());
+        unpack(landed.sqlite, site.data());
         // Later, what was due meanwhile would be made up for at the same time.
-        site.clock.set(left_at.parse().unwrap());
+        site.clock.set(landed.at.trim().parse().unwrap());
         verified_and_gone_on_with(&site, 2).await;
     }
 }
@@ -74,7 +116,8 @@ async fn verified_and_gone_on_with(site: &Site, points: usize) {
     let resume = pb::ResumeAllRequest::default();
     drop(server.client.scheduler().resume_all(resume).await);
     let vault = Vault::of(&server, site);
-    let there = vault.points().await;
+    let mut there = vault.points().await;
+    there.retain(|point| point.kind() == pb::BackupKind::Full);
     assert_eq!(there.len(), points, "{there:?}");
     for point in &there {
         let read = vault.verify(&point.name, pb::VerificationLevel::Read).await;
