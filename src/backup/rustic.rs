@@ -19,6 +19,7 @@ mod holding;
 mod key;
 mod lacking;
 mod locks;
+mod origin;
 mod pieces;
 mod place;
 mod prune;

@@ -7,21 +7,23 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process,
     sync::Mutex,
 };
 
 use jiff::{SignedDuration, Timestamp};
-use nix::{
-    errno::Errno,
-    sys::signal::kill,
-    unistd::{Pid, Uid, getgid, gethostname},
-};
+use nix::unistd::{Uid, getgid};
 use rustic_core::{FileType, Id, repofile::MasterKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Rustic, error::other_io, gate::lock, place::Right, sealed};
+use super::{
+    Rustic,
+    error::other_io,
+    gate::lock,
+    origin::{Here, Origin},
+    place::Right,
+    sealed,
+};
 use crate::{
     backup::repository::{ForeignLock, RepositoryError, Result},
     clock::wall_now,
@@ -40,7 +42,7 @@ static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 pub(super) struct Found {
     pub(super) lock: ForeignLock,
     path: PathBuf,
-    /// Whether whoever took it is known to be no more.
+    /// Whether whoever took it is known to be no more, or has given it up by its own rule.
     is_dead: bool,
 }
 
@@ -51,15 +53,14 @@ struct Written {
     #[serde(default)]
     exclusive: bool,
     #[serde(default)]
-    hostname: String,
-    #[serde(default)]
     username: String,
-    #[serde(default)]
-    pid: u32,
     #[serde(default)]
     uid: u32,
     #[serde(default)]
     gid: u32,
+    /// restic reads its own fields of this one, and passes over the others.
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 impl Rustic {
@@ -68,7 +69,7 @@ impl Rustic {
         self.expect_none_of(find(&self.place, &self.key, wall_now())?, right)
     }
 
-    /// The same, and removes locks of processes of this host that are no more: they hold up nobody.
+    /// The same, and removes locks of processes that are known to be no more: they hold up nobody.
     pub(super) fn clear_the_way(&self, right: Right) -> Result<()> {
         let found = find(&self.place, &self.key, wall_now())?;
         let (dead, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.is_dead);
@@ -96,6 +97,7 @@ impl Rustic {
 pub(super) fn find(place: &Path, key: &MasterKey, now: Timestamp) -> Result<Vec<Found>> {
     let folder = place.join("locks");
     let ids = ids_in(&folder).map_err(|error| other_io("list", &folder, error))?;
+    let here = Here::look();
     let mut found = Vec::new();
     for id in ids {
         let name = id.to_hex().to_string();
@@ -107,7 +109,7 @@ pub(super) fn find(place: &Path, key: &MasterKey, now: Timestamp) -> Result<Vec<
         let written = written.and_then(|sealed| sealed::open(key, &sealed));
         let written = written.and_then(|json| serde_json::from_slice::<Written>(&json).ok());
         match written {
-            Some(written) => found.push(written.found(path, now)),
+            Some(written) => found.push(written.found(path, now, &here)),
             // It went meanwhile, or nobody can tell what it is.
             None => found.extend(unreadable(path, now)),
         }
@@ -118,14 +120,23 @@ pub(super) fn find(place: &Path, key: &MasterKey, now: Timestamp) -> Result<Vec<
 
 /// Writes a lock of this process; says where it is. It is there as a whole or not at all.
 pub(super) fn write(place: &Path, key: &MasterKey, right: Right) -> Result<PathBuf> {
+    write_by(place, key, right, Here::look().origin, wall_now())
+}
+
+fn write_by(
+    place: &Path,
+    key: &MasterKey,
+    right: Right,
+    origin: Origin,
+    time: Timestamp,
+) -> Result<PathBuf> {
     let written = Written {
-        time: wall_now(),
+        time,
         exclusive: right == Right::Exclusive,
-        hostname: hostname(),
         username: OURSELVES.to_owned(),
-        pid: process::id(),
         uid: Uid::current().as_raw(),
         gid: getgid().as_raw(),
+        origin,
     };
     let json = serde_json::to_vec(&written).map_err(|error| RepositoryError::Other {
         what: "could not write a lock".to_owned(),
@@ -174,41 +185,25 @@ fn forget(path: &Path) {
 }
 
 impl Written {
-    fn found(self, path: PathBuf, now: Timestamp) -> Found {
+    fn found(self, path: PathBuf, now: Timestamp, here: &Here) -> Found {
         let kind = if self.exclusive { ", alone" } else { "" };
-        let is_dead = self.hostname == hostname() && is_over(self.pid);
+        let is_over = self.origin.is_over(self.time, here);
+        let is_old = is_stale(self.time, now);
         Found {
             lock: ForeignLock {
                 by: format!(
                     "process {} of {} on {}{kind}, since {}",
-                    self.pid, self.username, self.hostname, self.time
+                    self.origin.pid, self.username, self.origin.hostname, self.time
                 ),
                 since: self.time,
-                stale: is_dead || is_stale(self.time, now),
+                stale: is_over || is_old,
                 exclusive: self.exclusive,
             },
             path,
-            is_dead,
+            // One of ours that could not be renewed for so long has stopped whoever held it.
+            is_dead: is_over || (is_old && self.username == OURSELVES),
         }
     }
-}
-
-/// Whether no process of this host has that number, or one that has taken none of these locks: this one.
-fn is_over(pid: u32) -> bool {
-    if pid == process::id() {
-        return true;
-    }
-    let Ok(pid) = i32::try_from(pid) else {
-        return true;
-    };
-    0 < pid && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
-}
-
-fn hostname() -> String {
-    gethostname().map_or_else(
-        |_| String::new(),
-        |name| name.to_string_lossy().into_owned(),
-    )
 }
 
 /// One that cannot be read is taken for the worst, as old as its file.
@@ -242,4 +237,87 @@ fn ids_in(folder: &Path) -> io::Result<Vec<Id>> {
         ids.extend(Id::parse_some(&name.to_string_lossy(), FileType::Snapshot));
     }
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::rustic::key;
+
+    struct Stage {
+        _folder: tempfile::TempDir,
+        rustic: Rustic,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("repository");
+            let key = key::create(&place, "password".to_owned()).unwrap();
+            Self {
+                rustic: Rustic::with_key(&place, key),
+                _folder: folder,
+            }
+        }
+
+        /// A lock that another process has left.
+        fn left(&self, origin: Origin, minutes: i64) -> PathBuf {
+            let (place, key) = (&self.rustic.place, &self.rustic.key);
+            let time = wall_now() - SignedDuration::from_mins(minutes);
+            let path = write_by(place, key, Right::Shared, origin, time).unwrap();
+            forget(&path);
+            path
+        }
+    }
+
+    #[test]
+    fn a_lock_whose_process_cannot_be_seen_from_here_is_in_the_way_until_it_is_old() {
+        let stage = Stage::new();
+        let here = Here::look().origin;
+        // No process has that number.
+        let elsewhere = Origin {
+            pid: 2_147_483_647,
+            pid_namespace: Some("pid:[1]".to_owned()),
+            ..here.clone()
+        };
+        let of_an_older_version = Origin {
+            pid: 2_147_483_647,
+            boot: None,
+            pid_namespace: None,
+            ..here
+        };
+        for origin in [elsewhere, of_an_older_version] {
+            let young = stage.left(origin.clone(), 1);
+            let refused = stage.rustic.clear_the_way(Right::Exclusive);
+            assert!(
+                matches!(refused, Err(RepositoryError::Locked { .. })),
+                "{refused:?}"
+            );
+            assert!(young.exists(), "whoever holds it still relies on it");
+            stage.rustic.clear_the_way(Right::Shared).unwrap();
+            fs::remove_file(young).unwrap();
+            let old = stage.left(origin, 31);
+            stage.rustic.clear_the_way(Right::Exclusive).unwrap();
+            assert!(!old.exists(), "restic would give way to it for ever");
+        }
+    }
+
+    #[test]
+    fn a_lock_of_a_process_of_this_host_that_is_no_more_holds_up_nobody() {
+        let stage = Stage::new();
+        let gone = Origin {
+            pid: 2_147_483_647,
+            ..Here::look().origin
+        };
+        let left = stage.left(gone, 1);
+        stage.rustic.clear_the_way(Right::Exclusive).unwrap();
+        assert!(!left.exists());
+        let alive = Origin {
+            pid: std::os::unix::process::parent_id(),
+            ..Here::look().origin
+        };
+        let left = stage.left(alive, 1);
+        let refused = stage.rustic.clear_the_way(Right::Exclusive);
+        assert!(refused.is_err() && left.exists(), "{refused:?}");
+    }
 }
