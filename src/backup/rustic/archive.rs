@@ -28,6 +28,7 @@ use super::{
         Sources,
         again::Again,
         ledger::{Account, Ledger},
+        restless::look_again,
     },
 };
 use crate::{
@@ -104,7 +105,8 @@ fn index(rustic: &Rustic, operation: &Arc<Operation>) -> Result<Repository<Index
 fn at_last(carry: &Arc<Carry>, ledger: &Arc<Ledger>, is_part: &Arc<AtomicBool>) -> Condition {
     let (carry, ledger) = (Arc::clone(carry), Arc::clone(ledger));
     let is_part = Arc::clone(is_part);
-    Box::new(move || {
+    Arc::new(move || {
+        look_again(&ledger);
         carry.carry_forward()?;
         Ok(match is_part.load(Ordering::Relaxed) || ledger.has_late() {
             true => Commit::Withhold,

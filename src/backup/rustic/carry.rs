@@ -118,6 +118,9 @@ impl Carry {
             .as_ref()
             .ok_or_else(|| other("files were taken from a parent that there is not"))?;
         let operation = Operation::new(&self.place, &CancellationToken::new());
+        if let Some(holding) = self.ledger.held() {
+            operation.holds(&holding);
+        }
         let (place, key) = (&self.place, &self.key);
         let reader = Reader::open(place, key, &parent.snapshot, None, &operation)?;
         for some in places.chunks(AT_ONCE) {

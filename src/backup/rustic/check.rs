@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Rustic,
-    error::{is_damage, other, other_io, words},
+    error::{broke_down, is_damage, other, other_io, words},
     files::{files, pack_path},
     gate::Operation,
     lacking::{Spoiled, lacking},
@@ -26,7 +26,7 @@ use super::{
     session,
 };
 use crate::{
-    backup::repository::{Checked, Hand, Progress, ReadData, RepositoryError, Result},
+    backup::repository::{Checked, Hand, Progress, ReadData, Result},
     domain::backup::table::hex,
 };
 
@@ -40,7 +40,7 @@ const SHORT_ID: usize = 8;
 const LOOKS: u32 = 5;
 
 /// Packs by their ids, with their sizes.
-type Packs = BTreeMap<Id, u32>;
+pub(super) type Packs = BTreeMap<Id, u32>;
 
 pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Checked> {
     let options = options(read)?;
@@ -54,13 +54,17 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
     quietly(&operation, move || {
         let _held = held;
         let opened = session::open(&rustic.place, &rustic.key, &at_work)?;
-        let looked = patiently(|| look(&opened, options));
+        let packs = match packs_of(&opened) {
+            Ok(packs) => packs,
+            Err(error) => return unlisted(&error, &at_work),
+        };
+        let looked = catch_unwind(AssertUnwindSafe(|| patiently(|| look(&opened, options))));
         // What the library could not read for that is no damage.
         if let Some(why) = at_work.reason() {
             return Err(why);
         }
-        match looked {
-            Ok((packs, results)) => {
+        let mut checked = match looked {
+            Ok(Ok(results)) => {
                 // Where a tree is lost, the library gives up before it has read any pack.
                 let gave_up = gave_up(&results);
                 let mut spoiled = spoiled_in(&rustic.place, &packs, &results)?;
@@ -78,23 +82,50 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
                     checked.spoiled = lost.map(Id::as_u32).collect();
                     checked.lacking = losses.of;
                 }
-                Ok(checked)
+                checked
             }
-            Err(error) if is_damage(&error) => Ok(Checked {
-                damage: vec![words(&error)],
-                ..Checked::default()
-            }),
-            Err(error) => Err(at_work.explain(&error)),
-        }
+            Ok(Err(error)) => return unlisted(&error, &at_work),
+            // It breaks down where something is not what the index says of it.
+            Err(panic) => {
+                let mut checked = bare(&packs);
+                checked.damage.push(broke_down(&*panic));
+                read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
+                checked
+            }
+        };
+        at_work.expect_to_go_on()?;
+        checked.damage.truncate(TOLD + 1);
+        Ok(checked)
     })
+}
+
+/// What comes of a check where it cannot be told what there is to look at.
+fn unlisted(error: &RusticError, operation: &Operation) -> Result<Checked> {
+    if let Some(why) = operation.reason() {
+        return Err(why);
+    }
+    match is_damage(error) {
+        true => Ok(Checked {
+            damage: vec![words(error)],
+            ..Checked::default()
+        }),
+        false => Err(operation.explain(error)),
+    }
+}
+
+/// That nothing was read yet.
+fn bare(packs: &Packs) -> Checked {
+    Checked {
+        packs: packs.len() as u64,
+        bytes: packs.values().map(|size| u64::from(*size)).sum(),
+        ..Checked::default()
+    }
 }
 
 fn found(packs: &Packs, results: CheckResults, operation: &Operation) -> Checked {
     let mut checked = Checked {
         damage: damage(results),
-        packs: packs.len() as u64,
-        bytes: packs.values().map(|size| u64::from(*size)).sum(),
-        ..Checked::default()
+        ..bare(packs)
     };
     let read = operation.packs_read();
     for (pack, size) in packs {
@@ -148,7 +179,7 @@ fn spoiled_in(place: &Path, packs: &Packs, results: &CheckResults) -> Result<Spo
 
 /// Reads packs from their beginning to their end: each is named by the SHA-256 of all that is in it. Answers those that
 /// are not what was written.
-fn read_packs(
+pub(super) fn read_packs(
     place: &Path,
     packs: &Packs,
     read: ReadData,
@@ -165,9 +196,7 @@ fn read_packs(
     };
     let stored = session::files(place)?;
     for (id, size) in packs.iter().filter(|(id, _)| wanted(id)) {
-        if operation.cancelled() {
-            return Err(RepositoryError::Cancelled);
-        }
+        operation.expect_to_go_on()?;
         let name = id.to_hex();
         let name = name.as_str();
         // Where that cannot be had, it is read as ever.
@@ -178,6 +207,8 @@ fn read_packs(
             Err(error) if is_damage(&error) => Some(format!("pack {name}: {}", words(&error))),
             Err(error) => return Err(operation.explain(&error)),
         };
+        // Without a lock it may have been removed meanwhile, and rightly so.
+        operation.expect_to_go_on()?;
         if damage.is_some() {
             bad.insert(*id);
         }
@@ -227,24 +258,25 @@ fn was_impatient(panic: &(dyn Any + Send)) -> bool {
     text.is_some_and(|text| text.starts_with("index still in use"))
 }
 
-type Looked = (Packs, CheckResults);
-
-fn look(
-    repository: &Repository<OpenStatus>,
-    options: CheckOptions,
-) -> std::result::Result<Looked, Box<RusticError>> {
+fn packs_of(repository: &Repository<OpenStatus>) -> std::result::Result<Packs, Box<RusticError>> {
     let mut packs = Packs::new();
     for index in repository.stream_files::<IndexFile>()? {
         let (_, index) = index?;
         packs.extend(index.packs.iter().map(|pack| (*pack.id, pack.pack_size())));
     }
+    Ok(packs)
+}
+
+fn look(
+    repository: &Repository<OpenStatus>,
+    options: CheckOptions,
+) -> std::result::Result<CheckResults, Box<RusticError>> {
     let snapshots = repository.get_all_snapshots()?;
     let trees = snapshots
         .into_iter()
         .map(|snapshot| snapshot.tree)
         .collect();
-    let results = repository.check_with_trees(options, trees)?;
-    Ok((packs, results))
+    repository.check_with_trees(options, trees)
 }
 
 fn damage(results: CheckResults) -> Vec<String> {

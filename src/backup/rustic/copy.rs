@@ -50,9 +50,7 @@ fn copy_missing(
         .collect();
     let wanted = wanted?;
     let target = session::open(&to.place, &to.key, writing)?;
-    let there = target
-        .get_all_snapshots()
-        .map_err(|error| writing.explain(&error))?;
+    let there = snapshots::listed(&target, writing)?;
     let missing: Vec<_> = wanted
         .iter()
         .filter(|snapshot| find(&there, snapshot).is_none())
@@ -61,9 +59,8 @@ fn copy_missing(
         there
     } else {
         copy_all(source, target, &missing, reading, writing)?;
-        session::open(&to.place, &to.key, writing)?
-            .get_all_snapshots()
-            .map_err(|error| writing.explain(&error))?
+        let target = session::open(&to.place, &to.key, writing)?;
+        snapshots::listed(&target, writing)?
     };
     wanted
         .iter()

@@ -1,11 +1,17 @@
 //! How errors of the library become those of the port.
 
-use std::{error::Error, io, path::Path};
+use std::{
+    any::Any,
+    error::Error,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use rustic_core::RusticError;
 use rustix::io::Errno;
 
-use crate::backup::repository::RepositoryError;
+use crate::backup::repository::{RepositoryError, Result};
 
 /// Longest message that is passed on.
 const MESSAGE_CHARS: usize = 600;
@@ -104,6 +110,27 @@ pub(super) fn is_damage(error: &RusticError) -> bool {
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
         ) || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+    })
+}
+
+/// What a panic of the library says.
+pub(super) fn broke_down(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+    let said: String = said
+        .unwrap_or("without a word")
+        .chars()
+        .take(MESSAGE_CHARS)
+        .collect();
+    format!("the engine broke down: {said}")
+}
+
+/// Calls the library with one thing that is stored: where it breaks down over that, it is damage of that one.
+pub(super) fn guarded<T>(what: &dyn fmt::Display, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(RepositoryError::Damaged {
+            what: format!("{what}: {}", broke_down(&*panic)),
+        })
     })
 }
 

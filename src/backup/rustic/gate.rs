@@ -18,7 +18,7 @@ use rustic_core::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::translate,
+    error::{other, translate},
     files::{files, pack_folder, pack_path},
     holding::Holding,
     reads::Reads,
@@ -26,7 +26,7 @@ use super::{
 use crate::backup::repository::{RepositoryError, Result};
 
 /// Whether all is as it should be, asked at the last moment.
-pub(super) type Condition = Box<dyn Fn() -> Result<Commit> + Send + Sync>;
+pub(super) type Condition = Arc<dyn Fn() -> Result<Commit> + Send + Sync>;
 
 /// What becomes of a snapshot that is about to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,10 @@ pub(super) struct Operation {
     cancel: CancellationToken,
     /// Why no snapshot is written: the first reason, which explains the others.
     refusal: Mutex<Option<RepositoryError>>,
-    /// Asked once all but the snapshot is written.
-    condition: OnceLock<Condition>,
+    /// Asked once all but the snapshot is written. It knows the operation itself, and goes when that is over.
+    condition: Mutex<Option<Condition>>,
+    /// What the library has broken down over on a thread that nobody waits for.
+    broken: OnceLock<String>,
     /// The lock in the repository, without which it is to stop.
     holding: OnceLock<Weak<Holding>>,
     stage: Mutex<Stage>,
@@ -87,7 +89,8 @@ impl Operation {
             place: place.to_owned(),
             cancel: cancel.clone(),
             refusal: Mutex::new(None),
-            condition: OnceLock::new(),
+            condition: Mutex::new(None),
+            broken: OnceLock::new(),
             holding: OnceLock::new(),
             stage: Mutex::new(Stage::Preparing),
             over: AtomicBool::new(false),
@@ -129,7 +132,7 @@ impl Operation {
     }
 
     pub(super) fn commit_only_if(&self, condition: Condition) {
-        let _ = self.condition.set(condition);
+        *lock(&self.condition) = Some(condition);
     }
 
     /// What the caller hears: the reason, where there is one, and not what followed from it.
@@ -170,6 +173,19 @@ impl Operation {
     /// From now on nothing is written.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::Relaxed);
+        *lock(&self.condition) = None;
+    }
+
+    /// From now on nothing is written or removed: what it knows may be short.
+    pub(super) fn break_down(&self, what: String) {
+        let _ = self.broken.set(what);
+    }
+
+    pub(super) fn expect_unbroken(&self) -> Result<()> {
+        match self.broken.get() {
+            None => Ok(()),
+            Some(what) => Err(other(what)),
+        }
     }
 
     /// How far each pack was read.
@@ -185,6 +201,10 @@ impl Operation {
     }
 
     fn keeps_lock(&self) -> RusticResult<()> {
+        if let Err(why) = self.expect_unbroken() {
+            self.refuse(why);
+            return Err(stopped("it has broken down"));
+        }
         match self.lock_trouble() {
             None => Ok(()),
             Some(why) => {
@@ -210,8 +230,9 @@ impl Operation {
             self.refuse(why);
         }
         let mut what = Commit::Write;
+        let condition = lock(&self.condition).clone();
         if !self.refused()
-            && let Some(condition) = self.condition.get()
+            && let Some(condition) = condition
         {
             match condition() {
                 Ok(answer) => what = answer,

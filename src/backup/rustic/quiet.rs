@@ -1,7 +1,6 @@
 //! Heavy work on threads of its own, which leave the processor and the disk to whoever is in more of a hurry.
 
 use std::{
-    any::Any,
     sync::{
         Arc,
         mpsc::{self, RecvTimeoutError},
@@ -12,7 +11,10 @@ use std::{
 
 use rustix::{process, thread as system};
 
-use super::{error::other, gate::Operation};
+use super::{
+    error::{broke_down, other},
+    gate::Operation,
+};
 use crate::{
     backup::repository::{RepositoryError, Result},
     clock::Stopwatch,
@@ -41,10 +43,11 @@ pub(super) fn quietly<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (answer, answered) = mpsc::sync_channel(1);
+    let at_work = Arc::clone(operation);
     let worker = thread::Builder::new()
         .name("backup".to_owned())
         .spawn(move || {
-            let done = on_few_cores(work);
+            let done = on_few_cores(&at_work, work);
             // Nobody may be waiting any more.
             let _ = answer.send(done);
         })
@@ -55,9 +58,12 @@ pub(super) fn quietly<T: Send + 'static>(
             Ok(done) => return done,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
+                operation.close();
                 let panic = worker.join().err();
-                let said = panic.as_deref().map_or("without a word", said);
-                return Err(other(format!("the engine broke down: {said}")));
+                return Err(match panic.as_deref() {
+                    Some(panic) => other(broke_down(panic)),
+                    None => other("the engine ended without an answer"),
+                });
             }
         }
         if operation.cancelled() {
@@ -69,16 +75,24 @@ pub(super) fn quietly<T: Send + 'static>(
     }
 }
 
-fn on_few_cores<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+fn on_few_cores<T: Send>(
+    operation: &Arc<Operation>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     lower_priority();
     let cores = few_cores();
+    let at_work = Arc::clone(operation);
     // The one more is for the work itself, which waits for the others.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(cores + 1)
         .thread_name(|number| format!("backup-{number}"))
+        // Of what nobody waits for: without this it would end the process, and with it a list may be short.
+        .panic_handler(move |panic| at_work.break_down(broke_down(&*panic)))
         .build()
         .map_err(|error| other(format!("could not start threads: {error}")))?;
-    pool.install(work)
+    let done = pool.install(work);
+    operation.expect_unbroken()?;
+    done
 }
 
 /// Binds the calling thread, and those that it will start, to a few of the cores that it may use. The library
@@ -100,12 +114,4 @@ fn few_cores() -> usize {
         let _ = system::sched_setaffinity(None, &few);
     }
     count.max(1)
-}
-
-fn said(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a word")
 }

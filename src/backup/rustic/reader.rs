@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::directories::{Directories, Directory, Known};
 use super::{
-    error::{other, other_io},
+    error::{guarded, other, other_io},
     gate::Operation,
     holding::Entered,
     session, snapshots,
@@ -61,12 +61,14 @@ impl Reader {
     }
 
     fn directory(&self, tree: TreeId, path: &SnapshotPath) -> Result<Directory> {
-        let tree = self
-            .repository
-            .get_tree(&tree)
-            .map_err(|error| self.operation.explain_part(&path.to_string(), &error))?;
-        Directory::from_tree(tree).ok_or_else(|| RepositoryError::Damaged {
-            what: format!("{path}: a name in it is none"),
+        guarded(path, || {
+            let tree = self
+                .repository
+                .get_tree(&tree)
+                .map_err(|error| self.operation.explain_part(&path.to_string(), &error))?;
+            Directory::from_tree(tree).ok_or_else(|| RepositoryError::Damaged {
+                what: format!("{path}: a name in it is none"),
+            })
         })
     }
 
@@ -137,11 +139,13 @@ impl SnapshotReader for Reader {
             if cancel.is_cancelled() {
                 return Err(RepositoryError::Cancelled);
             }
+            // What is remembered of it is asked for without the gate.
+            self.operation.expect_to_go_on()?;
             let blob = BlobId::from(**id);
-            let bytes = self
-                .repository
-                .get_blob_cached(&blob, BlobType::Data)
-                .map_err(|error| self.operation.explain_part(&file.path.to_string(), &error))?;
+            let bytes = guarded(&file.path, || {
+                let read = self.repository.get_blob_cached(&blob, BlobType::Data);
+                read.map_err(|error| self.operation.explain_part(&file.path.to_string(), &error))
+            })?;
             into.write_all(&bytes)
                 .map_err(|error| other_io("write what was read from", &self.place, error))?;
         }

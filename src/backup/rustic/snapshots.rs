@@ -1,6 +1,6 @@
 //! Snapshots as the port has them.
 
-use rustic_core::{Open, Repository, repofile::SnapshotFile};
+use rustic_core::{Open, Repository, RusticError, repofile::SnapshotFile};
 
 use super::{
     error::{disk_error, other},
@@ -24,12 +24,30 @@ pub(super) fn all<S: Open>(
     repository: &Repository<S>,
     operation: &Operation,
 ) -> Result<Vec<Snapshot>> {
-    let files = repository
-        .get_all_snapshots()
-        .map_err(|error| operation.explain(&error))?;
+    let files = listed(repository, operation)?;
     let mut snapshots: Vec<_> = files.iter().map(snapshot).collect();
     snapshots.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
     Ok(snapshots)
+}
+
+/// Every snapshot as the library has it. It ends its list early where a thread of it does.
+pub(super) fn listed<S: Open>(
+    repository: &Repository<S>,
+    operation: &Operation,
+) -> Result<Vec<SnapshotFile>> {
+    let failed = |error: Box<RusticError>| operation.explain(&error);
+    let there = repository
+        .list::<rustic_core::repofile::SnapshotId>()
+        .map_err(failed)?
+        .count();
+    let files = repository.get_all_snapshots().map_err(failed)?;
+    match files.len() < there {
+        true => Err(other(format!(
+            "of {there} snapshots {} could be read",
+            files.len()
+        ))),
+        false => Ok(files),
+    }
 }
 
 pub(super) fn find<S: Open>(

@@ -8,6 +8,7 @@ mod fill;
 pub(super) mod ledger;
 mod listing;
 pub(super) mod node;
+pub(super) mod restless;
 mod seen;
 mod walk;
 
@@ -39,7 +40,7 @@ pub(super) struct Sources {
 struct Root {
     source: Source,
     place: Arc<Place>,
-    globs: Globs,
+    globs: Arc<Globs>,
     stat: Stat,
     /// Of a directory.
     opened: Option<OwnedFd>,
@@ -111,7 +112,7 @@ impl Root {
                 to: normal(&source.to),
                 all_or_nothing: source.all_or_nothing,
             }),
-            globs,
+            globs: Arc::new(globs),
             stat,
             opened,
         })

@@ -1,5 +1,7 @@
 //! What takes an error of the disk, a version of the future, or a broken tree to be seen.
 
+mod breaking;
+
 use std::{
     io,
     path::Path,
@@ -150,7 +152,7 @@ fn a_snapshot_is_written_where_all_is_as_it_should_be() {
     let fixture = Fixture::new(9, io::ErrorKind::Other);
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
-    fixture.operation.commit_only_if(Box::new(move || {
+    fixture.operation.commit_only_if(Arc::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
         Ok(Commit::Write)
     }));
@@ -164,7 +166,7 @@ fn a_snapshot_is_written_where_all_is_as_it_should_be() {
 fn a_snapshot_is_not_written_where_the_last_question_is_denied() {
     let fixture = Fixture::new(9, io::ErrorKind::Other);
     let denied = || Err(super::error::other("a file is missing"));
-    fixture.operation.commit_only_if(Box::new(denied));
+    fixture.operation.commit_only_if(Arc::new(denied));
     let refused = fixture.write(FileType::Snapshot).unwrap_err();
     assert_eq!(refused.to_string(), "a file is missing");
 }

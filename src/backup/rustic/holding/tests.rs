@@ -3,9 +3,16 @@
 use std::path::Path;
 
 use rustic_core::{BytesList, FileType, Id, WriteBackend as _};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::backup::rustic::{key, session};
+use crate::{
+    backup::{
+        repository::{Checked, Hand, ReadData},
+        rustic::{check, files::pack_path, key, session},
+    },
+    domain::backup::table::hex,
+};
 
 fn count(place: &Path) -> usize {
     fs::read_dir(place.join("locks")).map_or(0, Iterator::count)
@@ -79,4 +86,37 @@ fn a_lock_that_cannot_be_renewed_is_lost_and_so_is_one_that_was_removed() {
     }
     let why = holding.trouble().unwrap().to_string();
     assert!(why.contains("another has removed it"), "{why}");
+}
+
+#[test]
+fn what_is_read_once_the_lock_is_lost_is_not_counted() {
+    let (_folder, rustic) = stage(QUICK);
+    let holding = rustic.share().unwrap().unwrap();
+    holding.settle(&CancellationToken::new()).unwrap();
+    let operation = Operation::new(&rustic.place, &CancellationToken::new());
+    operation.holds(&holding);
+    let pack = b"a pack";
+    let id: Id = hex(&Sha256::digest(pack)).parse().unwrap();
+    let path = pack_path(&rustic.place, &id);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, pack).unwrap();
+    let packs = check::Packs::from([(id, 6)]);
+    let read = |hand: &Hand| {
+        let mut checked = Checked::default();
+        let all = ReadData::All;
+        check::read_packs(&rustic.place, &packs, all, &operation, hand, &mut checked)
+            .map(|()| checked)
+    };
+    let hand = Hand {
+        cancel: CancellationToken::new(),
+        progress: Arc::new(|_| {}),
+    };
+    assert_eq!(read(&hand).unwrap().packs_read, 1);
+
+    fs::remove_dir_all(rustic.place.join("locks")).unwrap();
+    while holding.trouble().is_none() {
+        thread::yield_now();
+    }
+    let why = read(&hand).unwrap_err().to_string();
+    assert!(why.contains("is lost"), "{why}");
 }

@@ -1,9 +1,14 @@
 //! What has become of each file that an archive has come across. A snapshot is written only where this accounts for
 //! all of them.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -12,8 +17,10 @@ use super::{
     super::{
         error::other,
         gate::{Operation, lock},
+        holding::Holding,
     },
     file::Late,
+    restless::{Came, Gone, strike_out},
 };
 use crate::{
     backup::repository::{Hand, Progress, RepositoryError, Result},
@@ -47,6 +54,8 @@ pub(in super::super) struct Ledger {
     damaged: AtomicU64,
     /// Those that were changed while they were read.
     late: Mutex<Vec<Late>>,
+    /// Sources that were gone through, until they are looked at once more.
+    gone: Mutex<Vec<Gone>>,
     /// Sockets, fifos and devices.
     special: Mutex<Special>,
 }
@@ -89,6 +98,7 @@ impl Ledger {
             failed: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             late: Mutex::default(),
+            gone: Mutex::default(),
             special: Mutex::default(),
         })
     }
@@ -96,6 +106,11 @@ impl Ledger {
     /// Whether there is no use in going on.
     pub(super) fn is_to_stop(&self) -> bool {
         self.operation.cancelled() || self.operation.refused()
+    }
+
+    /// The lock that all of it ends with.
+    pub(in super::super) fn held(&self) -> Option<Arc<Holding>> {
+        self.operation.held()
     }
 
     pub(super) fn begin_file(&self) {
@@ -134,6 +149,34 @@ impl Ledger {
     pub(super) fn put_off(&self, late: Late) {
         self.begun.fetch_sub(1, Ordering::Relaxed);
         lock(&self.late).push(late);
+    }
+
+    /// A file that no walk has come across is begun later.
+    pub(super) fn put_off_too(&self, late: Late) {
+        lock(&self.late).push(late);
+    }
+
+    /// A source was gone through.
+    pub(super) fn add_gone(&self, gone: Gone) {
+        lock(&self.gone).push(gone);
+    }
+
+    /// Those that were, once.
+    pub(super) fn take_gone(&self) -> Vec<Gone> {
+        std::mem::take(&mut *lock(&self.gone))
+    }
+
+    /// Removes those of which something is known.
+    pub(super) fn strike_out_known(&self, came: &mut BTreeMap<PathBuf, Came>) {
+        strike_out(came, lock(&self.files).iter().map(|row| row.path));
+        let errors = lock(&self.errors);
+        strike_out(came, errors.iter().map(|error| error.path.as_bytes()));
+        drop(errors);
+        let late = lock(&self.late);
+        strike_out(
+            came,
+            late.iter().map(|late| late.path.as_os_str().as_bytes()),
+        );
     }
 
     /// Whether files have been put off.

@@ -1,6 +1,7 @@
 //! The names in a directory, as it was at one moment.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     os::{
         fd::{AsFd as _, OwnedFd},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Dir, FileType, fstat},
+    fs::{Dir, FileType, Stat, fstat},
     io::Errno,
 };
 
@@ -21,17 +22,39 @@ const LISTS_AT_MOST: usize = 3;
 /// A name in a directory, and whether it is that of a directory, where the listing tells.
 pub(super) type Name = (OsString, Option<bool>);
 
+/// Names in a directory.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub(super) names: Vec<Name>,
+    /// What it was when they were all of its names; none where it never came to rest.
+    pub(super) state: Option<Stat>,
+}
+
 /// Names in a directory as it was at one moment, as far as it comes to rest.
-pub(super) fn list(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {
+pub(super) fn list(directory: &OwnedFd) -> Result<Listing, Errno> {
     let mut names = Vec::new();
     for _ in 0..LISTS_AT_MOST {
-        let before = Seen::of(&fstat(directory)?);
+        let before = fstat(directory)?;
         names = names_in(directory)?;
+        if Seen::of(&before) == Seen::of(&fstat(directory)?) {
+            let state = Some(before);
+            return Ok(Listing { names, state });
+        }
+    }
+    Ok(Listing { names, state: None })
+}
+
+/// Every name that was met while it was listed until it came to rest.
+pub(super) fn list_all(directory: &OwnedFd) -> Result<BTreeSet<OsString>, Errno> {
+    let mut met = BTreeSet::new();
+    for _ in 0..LISTS_AT_MOST {
+        let before = Seen::of(&fstat(directory)?);
+        met.extend(names_in(directory)?.into_iter().map(|(name, _)| name));
         if before == Seen::of(&fstat(directory)?) {
             break;
         }
     }
-    Ok(names)
+    Ok(met)
 }
 
 fn names_in(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {

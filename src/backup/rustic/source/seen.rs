@@ -32,7 +32,7 @@ const COARSE_KINDS: [i64; 11] = [
 ];
 
 /// What tells that a file has been changed or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Seen {
     device: u64,
     inode: u64,

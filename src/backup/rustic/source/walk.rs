@@ -22,8 +22,9 @@ use super::{
     file::{Chance, Known, Open, Subject},
     in_snapshot,
     ledger::Ledger,
-    listing::{Name, list},
+    listing::{Listing, Name, list},
     names, node,
+    restless::{Gone, Listed},
     seen::{self, Seen, grain_of, grain_of_path},
 };
 use crate::clock::wall_now;
@@ -42,6 +43,8 @@ pub(in super::super) struct Walk {
     above: PathBuf,
     /// How coarse times are on the device that was last looked at.
     grain: Option<(u64, SignedDuration)>,
+    /// Directories of the source that the walk is in.
+    listed: Vec<Listed>,
     /// Whether no name above any source is in the way of [`can_be_merged`].
     can_be_merged: bool,
     ledger: Arc<Ledger>,
@@ -71,6 +74,7 @@ impl Walk {
             roots: roots.into_iter(),
             root: None,
             grain: None,
+            listed: Vec::new(),
             can_be_merged,
             stack: Vec::new(),
             ready: VecDeque::new(),
@@ -123,15 +127,18 @@ impl Walk {
         let stat = fstat(&directory).unwrap_or(*listed);
         let mut node = node::directory(name, &stat);
         self.read_attributes(&path, &Of::Open(&directory), &mut node);
-        let names = match list(&directory) {
-            Ok(names) => names,
-            Err(error) => {
-                self.fail(&path, format!("could not list it: {error}"));
-                Vec::new()
-            }
-        };
+        let at = wall_now();
+        let Listing { names, state } = list(&directory).unwrap_or_else(|error| {
+            self.fail(&path, format!("could not list it: {error}"));
+            Listing::default()
+        });
         let can_be_merged =
             self.may_be_merged() && names.iter().all(|(name, _)| can_be_merged(name));
+        // One that changed a moment ago could change once more and look the same.
+        let grain = self.grain(&stat, Some(&directory), Path::new(""));
+        let state = state.filter(|state| !seen::is_fresh(state, grain, at));
+        self.listed
+            .push(Listed::new(&relative, state.as_ref(), at, can_be_merged));
         self.stack.push(Frame {
             directory: Arc::new(directory),
             can_be_merged,
@@ -331,8 +338,17 @@ impl Walk {
     }
 
     /// Whether what a source is called still is there: who takes a whole tree away takes it in the middle of this.
-    fn end_of_root(&self) {
+    fn end_of_root(&mut self) {
         let Some(root) = &self.root else { return };
+        let directories = std::mem::take(&mut self.listed);
+        // What is all or nothing is the server's own, and looked at otherwise.
+        if !root.place.all_or_nothing {
+            self.ledger.add_gone(Gone {
+                place: Arc::clone(&root.place),
+                globs: Arc::clone(&root.globs),
+                directories,
+            });
+        }
         let there = rustix::fs::stat(&root.source.from);
         let same =
             there.is_ok_and(|now| (now.st_dev, now.st_ino) == (root.stat.st_dev, root.stat.st_ino));

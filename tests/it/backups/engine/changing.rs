@@ -264,3 +264,74 @@ fn every_file_that_comes_back_is_one_whole_version() {
     assert_eq!(last.errors, []);
     stage.comes_back(&last.snapshot);
 }
+
+/// A source whose walk is long between the first directory and the last; `move_it` is called once that is on its way.
+fn archive_with_a_move(stage: &Stage, move_it: impl Fn(&Path) + Send + Sync + 'static) -> Archived {
+    stage.write("a/before", "content");
+    stage.write("b/large", large());
+    for number in 0..3000 {
+        stage.write(format!("m/{number}"), "content");
+    }
+    stage.write("z/behind", "content");
+    let source = stage.source();
+    archive_disturbed(stage, move |call| {
+        if call == 1 {
+            move_it(&source);
+        }
+    })
+}
+
+#[test]
+fn what_is_moved_from_a_directory_that_is_listed_later_into_one_that_was_is_not_lost() {
+    let stage = Stage::new();
+    stage.write("z/moved", "of old");
+    let archived = archive_with_a_move(&stage, |source| {
+        fs::rename(source.join("z/moved"), source.join("a/moved")).unwrap();
+        // What was made since is not of this backup.
+        fs::write(source.join("a/new"), "of now").unwrap();
+    });
+    assert_eq!(archived.errors, []);
+    let paths = paths_of(&archived);
+    assert_eq!(paths.len(), 3004, "{:?}", &paths[..4]);
+    assert_eq!(paths[..2], ["/files/a/before", "/files/a/moved"]);
+    fs::remove_file(stage.source().join("a/new")).unwrap();
+    stage.comes_back(&archived.snapshot);
+}
+
+#[test]
+fn what_is_moved_and_cannot_be_added_is_named() {
+    let stage = Stage::new();
+    stage.write("z/sub/file", "of old");
+    std::os::unix::fs::symlink("z/behind", stage.source().join("z/link")).unwrap();
+    let archived = archive_with_a_move(&stage, |source| {
+        fs::rename(source.join("z/sub"), source.join("a/sub")).unwrap();
+        fs::rename(source.join("z/link"), source.join("a/link")).unwrap();
+        fs::create_dir(source.join("b/new")).unwrap();
+        fs::write(source.join("b/new/file"), "of now").unwrap();
+    });
+    let named: Vec<_> = archived
+        .errors
+        .iter()
+        .map(|error| (error.path.to_string(), error.message.contains("moved here")))
+        .collect();
+    let expected = ["/files/a/link", "/files/a/sub"].map(|path| (path.to_owned(), true));
+    assert_eq!(named, expected, "{:?}", archived.errors);
+}
+
+#[test]
+fn a_source_at_rest_is_looked_at_again_and_nothing_comes_of_it() {
+    let stage = Stage::new();
+    stage.write("a/file", "content");
+    stage.write("a/b/file", "content");
+    let archived = stage.archive();
+    assert_eq!(archived.errors, []);
+    assert_eq!(paths_of(&archived), ["/files/a/b/file", "/files/a/file"]);
+    // Just written, it could have been changed without a trace.
+    stage.write("a/c/file", "content");
+    let again = stage
+        .repository
+        .archive(&stage.job(), &super::stage::hand());
+    let again = again.unwrap();
+    assert_eq!(again.errors, []);
+    assert_eq!(paths_of(&again).len(), 3);
+}

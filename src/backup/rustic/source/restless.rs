@@ -1,0 +1,282 @@
+//! Directories that were changed after they had been listed. What was moved into one of them, from one that was listed
+//! later, is in neither list: it is read with those that are read once more, or named where that cannot be.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxFlags, fstat, openat, statat, statx},
+    io::Errno,
+};
+
+use super::{
+    again::can_be_merged,
+    file::{Late, Place},
+    in_snapshot,
+    ledger::Ledger,
+    listing::list_all,
+    node,
+    seen::{COARSE, Seen, grain_of},
+};
+use crate::domain::backup::globs::Globs;
+
+/// The clock of a file system is behind that of the kernel by less.
+const BEHIND: SignedDuration = SignedDuration::from_millis(10);
+/// How deep a directory is looked into that was not there before.
+const DEPTH_AT_MOST: usize = 64;
+
+/// A source that was gone through.
+pub(in super::super) struct Gone {
+    pub(super) place: Arc<Place>,
+    pub(super) globs: Arc<Globs>,
+    pub(super) directories: Vec<Listed>,
+}
+
+/// A directory, as it was when it was listed.
+pub(super) struct Listed {
+    /// Below where its source begins.
+    relative: PathBuf,
+    /// None where it could have changed without a trace, or names came and went while it was listed.
+    state: Option<u64>,
+    /// From before that.
+    at: Timestamp,
+    /// Whether something can be added to it in a snapshot.
+    can_be_merged: bool,
+}
+
+impl Listed {
+    pub(super) fn new(
+        relative: &Path,
+        state: Option<&Stat>,
+        at: Timestamp,
+        can_be_merged: bool,
+    ) -> Self {
+        Self {
+            relative: relative.to_owned(),
+            state: state.map(state_of),
+            at,
+            can_be_merged,
+        }
+    }
+}
+
+/// A file that may have come into a directory.
+pub(super) struct Came {
+    place: Arc<Place>,
+    can_be_merged: bool,
+}
+
+/// Looks at each directory once more, after all of them were gone through, and puts off or names what came into one.
+pub(in super::super) fn look_again(ledger: &Arc<Ledger>) {
+    let mut look = Look {
+        ledger,
+        came: BTreeMap::new(),
+    };
+    for gone in ledger.take_gone() {
+        look.at(&gone);
+    }
+    let mut came = look.came;
+    if came.is_empty() {
+        return;
+    }
+    ledger.strike_out_known(&mut came);
+    for (path, came) in came {
+        if came.can_be_merged && ledger.has_room() {
+            ledger.put_off_too(Late {
+                place: came.place,
+                path,
+            });
+        } else {
+            ledger.fail(in_snapshot(&path), MOVED.to_owned(), false);
+        }
+    }
+}
+
+const MOVED: &str = "it was moved here while its source was read, and is not in the backup";
+
+struct Look<'a> {
+    ledger: &'a Arc<Ledger>,
+    came: BTreeMap<PathBuf, Came>,
+}
+
+impl Look<'_> {
+    fn at(&mut self, gone: &Gone) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Where it is away, the walk has told it.
+        let Ok(top) = openat(CWD, &gone.place.from, flags, Mode::empty()) else {
+            return;
+        };
+        let mut known: Option<HashSet<&Path>> = None;
+        for listed in &gone.directories {
+            if self.ledger.is_to_stop() {
+                return;
+            }
+            let stat = match listed.relative.as_os_str().is_empty() {
+                true => fstat(&top),
+                false => statat(&top, &listed.relative, AtFlags::SYMLINK_NOFOLLOW),
+            };
+            match stat {
+                Ok(stat) if listed.state == Some(state_of(&stat)) => continue,
+                // What was in it was read, or is named.
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                _ => {}
+            }
+            let known = known.get_or_insert_with(|| {
+                let listed = gone.directories.iter();
+                listed.map(|listed| listed.relative.as_path()).collect()
+            });
+            if let Err(error) = self.look_into(gone, &top, listed, known)
+                && !matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+            {
+                let path = gone.place.to.join(&listed.relative);
+                let why = format!("it was changed, and could not be listed again: {error}");
+                self.ledger.fail(in_snapshot(&path), why, false);
+            }
+        }
+    }
+
+    fn look_into(
+        &mut self,
+        gone: &Gone,
+        top: &OwnedFd,
+        listed: &Listed,
+        known: &HashSet<&Path>,
+    ) -> Result<(), Errno> {
+        let directory = open_beneath(top, &listed.relative)?;
+        let tells_moves = grain_of(&directory) < COARSE;
+        for name in list_all(&directory)? {
+            // What went meanwhile was made meanwhile, or is named by the walk.
+            let Ok(stat) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            // A move changes this time of what is moved, where the file system has it.
+            let changed = node::changed_at(&stat);
+            if tells_moves && changed.is_some_and(|at| at < listed.at - COARSE) {
+                continue;
+            }
+            let relative = listed.relative.join(&name);
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let is_directory = kind == FileType::Directory;
+            if gone.globs.excludes(&relative, is_directory) {
+                continue;
+            }
+            let before = |moment| was_there(&directory, &name, &stat, moment);
+            let path = gone.place.to.join(&relative);
+            match kind {
+                FileType::RegularFile if gone.globs.wants_file(&relative) && before(listed.at) => {
+                    let came = Came {
+                        place: Arc::clone(&gone.place),
+                        can_be_merged: listed.can_be_merged && can_be_merged(&name),
+                    };
+                    self.came.insert(path, came);
+                }
+                FileType::Directory
+                    if gone.globs.wants_within(&relative) && !known.contains(&*relative) =>
+                {
+                    match before(listed.at - BEHIND) {
+                        true => self.name(&path),
+                        false => self.new_one(gone, top, relative, listed.at),
+                    }
+                }
+                FileType::Symlink
+                    if gone.globs.wants_file(&relative)
+                        && tells_moves
+                        && changed.is_some_and(|at| listed.at < at)
+                        && before(listed.at - BEHIND) =>
+                {
+                    self.name(&path);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory that was made since: what is in it may have been moved there all the same.
+    fn new_one(&self, gone: &Gone, top: &OwnedFd, relative: PathBuf, at: Timestamp) {
+        let mut directories = vec![relative];
+        while let Some(relative) = directories.pop() {
+            if self.ledger.is_to_stop() {
+                return;
+            }
+            let names = open_beneath(top, &relative)
+                .and_then(|directory| list_all(&directory).map(|names| (directory, names)));
+            // It went meanwhile as it came.
+            let Ok((directory, names)) = names else {
+                continue;
+            };
+            for name in names {
+                let Ok(stat) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+                    continue;
+                };
+                let relative = relative.join(&name);
+                let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let globs = &gone.globs;
+                let is_wanted = !globs.excludes(&relative, is_directory)
+                    && match is_directory {
+                        true => globs.wants_within(&relative),
+                        false => globs.wants_file(&relative),
+                    };
+                if !is_wanted {
+                    continue;
+                }
+                if was_there(&directory, &name, &stat, at - BEHIND) {
+                    self.name(&gone.place.to.join(&relative));
+                } else if is_directory && relative.components().count() < DEPTH_AT_MOST {
+                    directories.push(relative);
+                }
+            }
+        }
+    }
+
+    fn name(&self, path: &Path) {
+        self.ledger.fail(in_snapshot(path), MOVED.to_owned(), false);
+    }
+}
+
+/// Removes those from `came` that an archive has come across.
+pub(super) fn strike_out<'a>(
+    came: &mut BTreeMap<PathBuf, Came>,
+    known: impl Iterator<Item = &'a [u8]>,
+) {
+    for path in known {
+        came.remove(Path::new(std::ffi::OsStr::from_bytes(path)));
+    }
+}
+
+/// Whether it was made before that moment, wherever it was then.
+fn was_there(directory: &OwnedFd, name: &std::ffi::OsStr, stat: &Stat, moment: Timestamp) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let born = statx(directory, name, flags, StatxFlags::BTIME).ok();
+    let born = born.filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0);
+    let made = match born {
+        Some(stat) => {
+            let nanoseconds = i32::try_from(stat.stx_btime.tv_nsec).unwrap_or_default();
+            Timestamp::new(stat.stx_btime.tv_sec, nanoseconds).ok()
+        }
+        None => Timestamp::from_nanosecond(node::mtime(stat).into()).ok(),
+    };
+    made.is_none_or(|made| made < moment)
+}
+
+/// No link on the way is followed.
+fn open_beneath(top: &OwnedFd, relative: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut directory = openat(top, ".", flags, Mode::empty())?;
+    for name in relative {
+        directory = openat(&directory, name, flags, Mode::empty())?;
+    }
+    Ok(directory)
+}
+
+fn state_of(stat: &Stat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    Seen::of(stat).hash(&mut hasher);
+    hasher.finish()
+}
