@@ -6,6 +6,7 @@
 mod guide;
 mod members;
 mod read;
+mod wanted;
 mod write;
 
 pub use self::{

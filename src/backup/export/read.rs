@@ -1,8 +1,6 @@
 //! Reading an export: every member, every hash, and nothing that does not belong there.
 
 use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
     fs::File,
     io::{self, BufRead as _, BufReader, Read},
     path::Path,
@@ -12,23 +10,25 @@ use anyhow::{Context as _, bail};
 use tar::EntryType;
 use tokio_util::sync::CancellationToken;
 
-use super::{GUIDE, MANIFEST, SUMS, member, path_of, sum_line};
+use super::{GUIDE, MANIFEST, SUMS, sum_line, wanted::Wanted};
 use crate::{
     backup::{
         child::Stopped,
-        manifests::{Beside, Files, Stored, manifest_from},
+        manifests::{Stored, manifest_from},
         read_back::Hashing,
     },
-    domain::backup::{
-        manifest::{FileRecord, SnapshotPath},
-        table::in_order_of_a_walk,
-    },
+    domain::backup::manifest::FileRecord,
 };
 
 /// Bytes of a line of the sums: of a path that is longer, more follows as if it were another.
 const LINE_MAX: u64 = 64 << 10;
 /// Findings that are told.
-const TOLD: usize = 1000;
+pub(super) const TOLD: usize = 1000;
+
+/// Lines of the sums that end with one name: there is one, unless a file is called alike.
+const LINES_MAX: usize = 16;
+const NO_ARCHIVE: &str = "it is no archive of tar and zstd";
+const DAMAGED: &str = "it is cut off, or damaged";
 
 /// What an export holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,213 +96,200 @@ pub(super) fn verify_with(
     }
 }
 
+/// Members may be in any order: who has unpacked an export and packed it anew has the same.
 fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
-    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
-    let decoder = zstd::Decoder::new(BufReader::with_capacity(256 << 10, file))?;
-    let mut tar = tar::Archive::new(decoder);
-    let mut verified = Verified::default();
-    let mut wanted: Option<Wanted> = None;
+    let stored = described_by(path, cancel)?;
+    let mut verified = Verified {
+        frozen_at: Some(stored.manifest.frozen_at),
+        ..Verified::default()
+    };
+    let mut wanted = Wanted::of(stored)?;
     let mut described = Described::default();
-    for entry in tar.entries().context("it is no archive of tar and zstd")? {
+    let mut tar = opened(path)?;
+    for entry in tar.entries().context(NO_ARCHIVE)? {
         if cancel.is_cancelled() {
             return Err(Stopped.into());
         }
-        let mut entry = entry.context("it is cut off, or damaged")?;
-        let name = entry.path_bytes().into_owned();
-        let shown = shown(&name);
-        match (entry.header().entry_type(), &mut wanted) {
-            (EntryType::Regular, _) => {}
-            (EntryType::Directory | EntryType::Symlink, Some(_)) => {
+        let mut entry = entry.context(DAMAGED)?;
+        let name = name_of(&entry);
+        match entry.header().entry_type() {
+            EntryType::Regular => {}
+            EntryType::Directory | EntryType::Symlink => {
                 verified.others += 1;
                 continue;
             }
-            (EntryType::Link, Some(wanted)) => {
+            EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 verified.files += 1;
-                match wanted.meet(&name, &mut verified)? {
-                    Some(record) => wanted.names.push((record, path_of(&target))),
-                    None => verified.find(not_wanted(&shown)),
-                }
+                wanted.meet_name(&name, without_dot(&target))?;
                 continue;
             }
             _ => {
-                verified.find(format!("{shown} is no file, directory or link"));
+                verified.find(format!("{} is no file, directory or link", shown(&name)));
                 continue;
             }
         }
-        let size = entry.size();
-        match (name.as_slice(), &mut wanted) {
-            (b"RESTORE.md", None) => described.guide = Some(hash(&mut entry, cancel)?.0),
-            (b"manifest.json", None) => {
-                let stored = manifest_from(&mut entry, size, path.parent())
-                    .context("its manifest cannot be read")?;
-                described.manifest = Some(stored.sha256.clone());
-                verified.frozen_at = Some(stored.manifest.frozen_at);
-                wanted = Some(Wanted::of(stored)?);
-            }
-            (b"SHA256SUMS", Some(_)) if described.sums.is_none() => {
-                described.sums = Some(described.look_at_sums(&mut entry)?);
-            }
-            (_, None) => bail!("{shown} comes before {MANIFEST}"),
-            (name, Some(wanted)) => {
-                let Some(record) = wanted.meet(name, &mut verified)? else {
-                    verified.find(not_wanted(&shown));
-                    continue;
-                };
-                if size != record.size {
-                    verified.find(format!(
-                        "{shown} has {size} bytes; the manifest says {}",
-                        record.size
-                    ));
-                    continue;
-                }
-                let (sha256, bytes) = hash(&mut entry, cancel)?;
-                verified.files += 1;
-                verified.bytes += bytes;
-                if sha256 != record.sha256 || bytes != record.size {
-                    verified.find(format!(
-                        "{shown} has the SHA-256 {sha256}; the manifest says {}",
-                        record.sha256
-                    ));
-                }
-            }
+        if !described.meet(&name, &mut entry, &mut verified, cancel)?
+            && let Some(record) = wanted.meet(&name)?
+        {
+            compare(&record, &shown(&name), &mut entry, &mut verified, cancel)?;
         }
     }
-    let Some(wanted) = wanted else {
-        bail!("{MANIFEST} is not in it")
-    };
     wanted.end(&mut verified)?;
     described.compare(&mut verified);
     Ok(verified)
 }
 
-fn not_wanted(shown: &str) -> String {
-    format!("{shown} is not in the manifest, or there twice, or out of order")
+type Opened = tar::Archive<zstd::Decoder<'static, BufReader<BufReader<File>>>>;
+
+fn opened(path: &Path) -> anyhow::Result<Opened> {
+    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
+    let decoder = zstd::Decoder::new(BufReader::with_capacity(256 << 10, file))?;
+    Ok(tar::Archive::new(decoder))
+}
+
+/// The manifest in it, which is near its beginning where nobody has packed it anew.
+fn described_by(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Stored> {
+    let mut tar = opened(path)?;
+    for entry in tar.entries().context(NO_ARCHIVE)? {
+        if cancel.is_cancelled() {
+            return Err(Stopped.into());
+        }
+        let mut entry = entry.context(DAMAGED)?;
+        let is_file = entry.header().entry_type() == EntryType::Regular;
+        if is_file && name_of(&entry) == MANIFEST.as_bytes() {
+            let size = entry.size();
+            return manifest_from(&mut entry, size, path.parent())
+                .context("its manifest cannot be read");
+        }
+    }
+    bail!("{MANIFEST} is not in it")
+}
+
+fn name_of(entry: &tar::Entry<'_, impl Read>) -> Vec<u8> {
+    without_dot(&entry.path_bytes()).to_vec()
+}
+
+/// As it is where a whole directory was packed by the name of a point.
+fn without_dot(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"./").unwrap_or(name)
+}
+
+/// Compares a file with what the manifest says of it.
+fn compare(
+    record: &FileRecord,
+    shown: &str,
+    entry: &mut tar::Entry<'_, impl Read>,
+    verified: &mut Verified,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    let size = entry.size();
+    if size != record.size {
+        verified.find(format!(
+            "{shown} has {size} bytes; the manifest says {}",
+            record.size
+        ));
+        return Ok(());
+    }
+    let (sha256, bytes) = hash(entry, cancel)?;
+    verified.files += 1;
+    verified.bytes += bytes;
+    if sha256 != record.sha256 || bytes != record.size {
+        verified.find(format!(
+            "{shown} has the SHA-256 {sha256}; the manifest says {}",
+            record.sha256
+        ));
+    }
+    Ok(())
 }
 
 /// A member's name, for people.
-fn shown(name: &[u8]) -> String {
+pub(super) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).escape_debug().to_string()
 }
 
-/// Files of the manifest that are to come: members are in the same order.
-struct Wanted {
-    stored: Stored,
-    files: Beside<Files>,
-    /// Further names of files, each with the path of the file whose name it is.
-    names: Vec<(FileRecord, SnapshotPath)>,
-}
-
-impl Wanted {
-    fn of(stored: Stored) -> anyhow::Result<Self> {
-        Ok(Self {
-            files: Beside::new(stored.files()?),
-            stored,
-            names: Vec::new(),
-        })
-    }
-
-    /// What the manifest says of a member. Those before it that did not come are missing.
-    fn meet(&mut self, name: &[u8], verified: &mut Verified) -> anyhow::Result<Option<FileRecord>> {
-        let missing = |record: &FileRecord| verified.find_missing(record);
-        Ok(self.files.meet(&path_of(name), missing)?)
-    }
-
-    fn end(mut self, verified: &mut Verified) -> anyhow::Result<()> {
-        self.files
-            .rest(|record: &FileRecord| verified.find_missing(record))?;
-        let targets: HashSet<&SnapshotPath> = self.names.iter().map(|(_, target)| target).collect();
-        if targets.is_empty() {
-            return Ok(());
-        }
-        let mut found = HashMap::new();
-        for file in self.stored.files()? {
-            let file = file?;
-            if targets.contains(&file.path) {
-                found.insert(file.path, (file.size, file.sha256));
-            }
-        }
-        for (record, target) in &self.names {
-            let name = shown(&member(&record.path));
-            let comes_before =
-                in_order_of_a_walk(target.as_bytes(), record.path.as_bytes()) == Ordering::Less;
-            match found.get(target).filter(|_| comes_before) {
-                None => verified.find(format!(
-                    "{name} is a further name of what did not come before it"
-                )),
-                Some((size, sha256)) if (*size, sha256) != (record.size, &record.sha256) => {
-                    verified.find(format!(
-                        "{name} is another name of a file with another content"
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Verified {
-    fn find(&mut self, what: String) {
+    pub(super) fn find(&mut self, what: String) {
         if self.findings.len() < TOLD {
             self.findings.push(what);
         }
-    }
-
-    fn find_missing(&mut self, record: &FileRecord) {
-        self.find(format!("{} is missing", shown(&member(&record.path))));
     }
 }
 
 /// What describes the others.
 #[derive(Debug, Default)]
 struct Described {
+    /// Hashes.
     guide: Option<String>,
     manifest: Option<String>,
-    /// Whether the sums have the right lines of the guide and of the manifest.
-    sums: Option<[bool; 2]>,
+    /// Lines of the sums that are of the guide, and of the manifest.
+    sums: Option<[Vec<Vec<u8>>; 2]>,
 }
 
 impl Described {
-    /// Names and hashes of what comes before the sums.
-    fn both(&self) -> [(&'static str, &Option<String>); 2] {
-        [(GUIDE, &self.guide), (MANIFEST, &self.manifest)]
-    }
-
-    fn look_at_sums(&self, entry: &mut impl Read) -> anyhow::Result<[bool; 2]> {
-        let lines = self.both().map(|(name, sha256)| {
-            let sha256 = sha256.as_deref().unwrap_or_default();
-            sum_line(sha256, name.as_bytes())
-        });
-        let mut found = [false; 2];
-        let mut from = BufReader::new(entry);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let count = from
-                .by_ref()
-                .take(LINE_MAX)
-                .read_until(b'\n', &mut line)
-                .context("it is cut off, or damaged")?;
-            if count == 0 {
-                return Ok(found);
+    /// Takes a member that is one of these; says whether it is.
+    fn meet(
+        &mut self,
+        name: &[u8],
+        entry: &mut impl Read,
+        verified: &mut Verified,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<bool> {
+        let is_another = match name {
+            name if name == GUIDE.as_bytes() => {
+                self.guide.replace(hash(entry, cancel)?.0).is_some()
             }
-            for (found, wanted) in found.iter_mut().zip(&lines) {
-                *found |= line == *wanted;
+            name if name == MANIFEST.as_bytes() => {
+                self.manifest.replace(hash(entry, cancel)?.0).is_some()
             }
+            name if name == SUMS.as_bytes() => self.sums.replace(lines(entry)?).is_some(),
+            _ => return Ok(false),
+        };
+        if is_another {
+            verified.find(format!("{} is in it more than once", shown(name)));
         }
+        Ok(true)
     }
 
     fn compare(&self, verified: &mut Verified) {
-        let Some(sums) = self.sums else {
+        let Some([of_guide, of_manifest]) = &self.sums else {
             verified.find(format!("{SUMS} is missing"));
             return;
         };
-        for ((name, sha256), is_right) in self.both().into_iter().zip(sums) {
-            if sha256.is_none() {
+        for (name, sha256, lines) in [
+            (GUIDE, &self.guide, of_guide),
+            (MANIFEST, &self.manifest, of_manifest),
+        ] {
+            let Some(sha256) = sha256 else {
                 verified.find(format!("{name} is missing"));
-            } else if !is_right {
+                continue;
+            };
+            if !lines.contains(&sum_line(sha256, name.as_bytes())) {
                 verified.find(format!("{SUMS} says another SHA-256 of {name}"));
+            }
+        }
+    }
+}
+
+/// Lines of the sums that are of the guide, and of the manifest.
+fn lines(sums: &mut impl Read) -> anyhow::Result<[Vec<Vec<u8>>; 2]> {
+    let endings = [GUIDE, MANIFEST].map(|name| format!("  {name}\n").into_bytes());
+    let mut found = [Vec::new(), Vec::new()];
+    let mut from = BufReader::new(sums);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let count = from
+            .by_ref()
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut line)
+            .context(DAMAGED)?;
+        if count == 0 {
+            return Ok(found);
+        }
+        for (found, ending) in found.iter_mut().zip(&endings) {
+            if line.ends_with(ending) && found.len() < LINES_MAX {
+                found.push(line.clone());
             }
         }
     }
@@ -315,9 +302,7 @@ fn hash(entry: &mut impl Read, cancel: &CancellationToken) -> anyhow::Result<(St
         if cancel.is_cancelled() {
             return Err(Stopped.into());
         }
-        let count = entry
-            .read(&mut buffer)
-            .context("it is cut off, or damaged")?;
+        let count = entry.read(&mut buffer).context(DAMAGED)?;
         if count == 0 {
             let (_, sha256, bytes) = hashed.into_all();
             return Ok((sha256, bytes));

@@ -8,6 +8,7 @@ mod configuration;
 mod disaster;
 mod dumps;
 mod engine;
+mod exports;
 mod faults;
 mod faulty;
 mod gone;
