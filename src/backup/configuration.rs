@@ -52,20 +52,19 @@ fn stage(file: &Path, staging: &Path) -> Configuration {
             return made;
         }
     };
-    // One that cannot be understood by now is stored for the repository alone.
+    // An error of what reads it may show a line, and a secret in that.
     let bare = std::str::from_utf8(&text).ok();
     let bare = bare.and_then(|text| without_secrets(text).ok());
+    let bare = bare.context(
+        "the configuration file cannot be understood as it is now, so that there is none without secrets: see \
+         `watchbell config --check`",
+    );
     for (to, name, text) in [
-        (WHOLE, "watchbell.toml", Some(text.as_slice())),
-        (
-            BARE,
-            "without-secrets.toml",
-            bare.as_deref().map(str::as_bytes),
-        ),
+        (WHOLE, "watchbell.toml", Ok(text)),
+        (BARE, "without-secrets.toml", bare.map(String::into_bytes)),
     ] {
-        let Some(text) = text else { continue };
         let from = staging.join(name);
-        match write(&from, text) {
+        match text.and_then(|text| write(&from, &text)) {
             Ok(()) => made.sources.push(Source::file(from, to.into())),
             Err(error) => made.missing.push(FileError {
                 path: to.into(),
@@ -104,4 +103,38 @@ pub(super) fn is_one(path: &SnapshotPath) -> bool {
 /// Whether a file may not leave the repository in clear.
 pub(super) fn is_secret(path: &SnapshotPath) -> bool {
     path.as_bytes() == WHOLE.as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn one_without_secrets_is_made_anew_or_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("watchbell.toml");
+        let staging = folder.path().join("staging");
+        fs::create_dir(&staging).unwrap();
+        fs::write(&file, "[server]\n# hunter2\n").unwrap();
+        let made = stage(&file, &staging);
+        assert_eq!((made.sources.len(), made.missing.len()), (2, 0));
+        let bare = staging.join("without-secrets.toml");
+        let mode = fs::metadata(&bare).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        // What is there already is of another time.
+        let made = stage(&file, &staging);
+        assert_eq!((made.sources.len(), made.missing.len()), (0, 2));
+        fs::remove_dir_all(&staging).unwrap();
+        fs::create_dir(&staging).unwrap();
+        fs::write(&file, "token = \"hunter2\nno = = toml").unwrap();
+        let made = stage(&file, &staging);
+        assert_eq!(made.sources.len(), 1, "the whole is stored as it is");
+        let missing = &made.missing[0];
+        assert_eq!(missing.path.as_bytes(), BARE.as_bytes());
+        assert!(!missing.message.contains("hunter2"), "{}", missing.message);
+        assert!(!bare.exists());
+    }
 }
