@@ -4,7 +4,10 @@ use std::{os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use watchbell::{
-    backup::{repository::RepositoryError, rustic::Rustic},
+    backup::{
+        repository::RepositoryError,
+        rustic::{Rotated, Rustic},
+    },
     config::{Config, SecretSource, replace},
 };
 
@@ -13,11 +16,18 @@ use super::{Failed, RotatePassword, commands};
 pub(super) fn rotate(args: &RotatePassword) -> Result<(), Failed> {
     let config = Config::load(&args.common.flags()).map_err(Failed::Configuration)?;
     commands::outlive_hangups(&commands::runtime()?);
-    let (line, others) = rotated(&config, args)?;
+    let (line, rotated) = rotated(&config, args)?;
     commands::say(&line)?;
-    if 0 < others {
+    if 0 < rotated.left {
         commands::remark(&format!(
-            "{others} further keys open the repository: `restic key list` shows them"
+            "{} keys of a rotation that was broken off before this one are removed",
+            rotated.left
+        ));
+    }
+    if 0 < rotated.others {
+        commands::remark(&format!(
+            "{} further keys open the repository: `restic key list` shows them, and `restic key remove` takes one away",
+            rotated.others
         ));
     }
     commands::remark(&format!(
@@ -27,8 +37,8 @@ pub(super) fn rotate(args: &RotatePassword) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What is to be told, and how many further keys there are.
-fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, usize)> {
+/// What is to be told, and what was done.
+fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, Rotated)> {
     let backups = &config.backups;
     let (place, source) = match (args.archive, &backups.archive) {
         (false, _) => (&backups.repository, &backups.password),
@@ -55,7 +65,18 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, us
     }
     let new = SecretSource::of_file(&args.to);
     let (old, new) = (source.read()?, new.read()?);
+    let about = || format!("could not rotate the password of {}", place.display());
+    let line = format!(
+        "{} opens by the new password, which is in {}; the old one opens it no more\n",
+        place.display(),
+        in_force.display()
+    );
     if old.expose() == new.expose() {
+        // It may have been killed between the file and the key.
+        let left = Rustic::end_rotation(place, new.expose()).with_context(about)?;
+        if 0 < left {
+            return Ok((line, Rotated { others: 0, left }));
+        }
         bail!(
             "{} holds the password that is in force already",
             args.to.display()
@@ -70,14 +91,8 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, us
             source: None,
         })
     };
-    let rotated = Rustic::rotate(place, old.expose(), new.expose(), switch)
-        .with_context(|| format!("could not rotate the password of {}", place.display()))?;
-    let line = format!(
-        "{} opens by the new password, which is in {}; the old one opens it no more\n",
-        place.display(),
-        in_force.display()
-    );
-    Ok((line, rotated.others))
+    let rotated = Rustic::rotate(place, old.expose(), new.expose(), switch).with_context(about)?;
+    Ok((line, rotated))
 }
 
 /// Whether two names lead to one file, by whatever links.

@@ -1,14 +1,17 @@
 //! Another password for a repository: a key is added for it, and the one of the old password goes. The master key, and
 //! with it all that is stored, stays what it is.
+//!
+//! A key that is added says in whose place it is. So one that was killed in between is known for what it is: its own key,
+//! which nothing uses, or the old one, which should be gone.
 
-use std::path::Path;
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use rustic_core::{Credentials, KeyOptions, OpenStatus, repofile::KeyId};
+use rustic_core::{Credentials, Id, KeyOptions, OpenStatus, repofile::KeyId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Rustic,
-    error::disk_error,
+    error::{disk_error, other_io},
     gate::{Gate, Operation},
     place::{Right, expect_repository},
     session,
@@ -20,7 +23,12 @@ use crate::backup::repository::{RepositoryError, Result};
 pub struct Rotated {
     /// Keys that open the repository besides the new password's: of people, or of other programs.
     pub others: usize,
+    /// Keys of rotations that were broken off, which are removed.
+    pub left: usize,
 }
+
+/// What the user of a key is called that is in the place of another.
+const IN_PLACE_OF: &str = "watchbell, in place of ";
 
 type Opened = rustic_core::Repository<OpenStatus>;
 
@@ -45,9 +53,11 @@ impl Rustic {
         // An attempt before this one may have ended in between.
         let renewed = match open(place, new, &operation) {
             Err(RepositoryError::WrongPassword { .. }) => {
-                let options = KeyOptions::default()
-                    .username("watchbell".to_owned())
-                    .with_created(true);
+                let user = match old_key {
+                    Some(key) => format!("{IN_PLACE_OF}{}", key.to_hex().as_str()),
+                    None => "watchbell".to_owned(),
+                };
+                let options = KeyOptions::default().username(user).with_created(true);
                 opened
                     .add_key(new, &options)
                     .and_then(|_| gate.sync())
@@ -56,26 +66,107 @@ impl Rustic {
             }
             renewed => renewed?.0,
         };
+        // What that attempt has left is known by the key that was in force until now.
+        let left = left_over(place, &[old_key, *renewed.key_id()])?;
         switch()?;
-        if let Some(old_key) = old_key.filter(|old| Some(*old) != *renewed.key_id()) {
-            renewed
-                .delete_key(&old_key)
-                .map_err(|error| operation.explain(&error))?;
-        }
-        let keys = renewed
-            .list::<KeyId>()
-            .map_err(|error| operation.explain(&error))?;
+        let old_key = old_key.filter(|old| Some(*old) != *renewed.key_id());
+        remove(
+            &renewed,
+            old_key.into_iter().chain(left.iter().copied()),
+            &operation,
+        )?;
         Ok(Rotated {
-            others: keys.count().saturating_sub(1),
+            others: keys(place)?.len().saturating_sub(1),
+            left: left.len(),
         })
+    }
+
+    /// Ends a rotation that was broken off once `password` was in force: removes the key in whose place its own is, and
+    /// what others have left. Says how many that were.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub fn end_rotation(place: &Path, password: &str) -> Result<usize> {
+        expect_repository(place)?;
+        let operation = Operation::new(place, &CancellationToken::new());
+        let (opened, _) = open(place, password, &operation)?;
+        if left_over(place, &[*opened.key_id()])?.is_empty() {
+            return Ok(0);
+        }
+        let rustic = Self::with_key(place, opened.key());
+        let _entered = rustic.enter(Right::Exclusive, &operation)?;
+        let left = left_over(place, &[*opened.key_id()])?;
+        remove(&opened, left.iter().copied(), &operation)?;
+        Ok(left.len())
     }
 }
 
-fn open(
-    place: &Path,
-    password: &str,
-    operation: &std::sync::Arc<Operation>,
-) -> Result<(Opened, Gate)> {
+fn remove(opened: &Opened, keys: impl Iterator<Item = KeyId>, operation: &Operation) -> Result<()> {
+    for key in keys {
+        opened
+            .delete_key(&key)
+            .map_err(|error| operation.explain(&error))?;
+    }
+    Ok(())
+}
+
+/// Keys that rotations have left which were broken off: those that are in the place of one in force, and never came into
+/// use, and those in whose place one in force is. Whoever else has keys there keeps them.
+fn left_over(place: &Path, in_force: &[Option<KeyId>]) -> Result<Vec<KeyId>> {
+    let keys = keys(place)?;
+    let in_force: Vec<KeyId> = in_force.iter().copied().flatten().collect();
+    let mut left = Vec::new();
+    for key in &in_force {
+        // The one before, and the one before that.
+        let mut place_of = keys.get(key).copied().flatten();
+        while let Some(before) = place_of
+            && keys.contains_key(&before)
+            && !left.contains(&before)
+        {
+            if !in_force.contains(&before) {
+                left.push(before);
+            }
+            place_of = keys
+                .get(&before)
+                .copied()
+                .flatten()
+                .filter(|next| *next != before);
+        }
+        for (other, place_of) in &keys {
+            if *place_of == Some(*key) && !in_force.contains(other) && !left.contains(other) {
+                left.push(*other);
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Every key, and in whose place it is where it says so. One that cannot be read says nothing.
+fn keys(place: &Path) -> Result<BTreeMap<KeyId, Option<KeyId>>> {
+    let folder = place.join("keys");
+    let failed = |error| other_io("list", &folder, error);
+    let mut keys = BTreeMap::new();
+    for entry in fs::read_dir(&folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let Some(id) = id_of(&entry.file_name().to_string_lossy()) else {
+            continue;
+        };
+        let text = fs::read(entry.path()).unwrap_or_default();
+        let key: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let user = key["username"].as_str().unwrap_or_default();
+        keys.insert(id, user.strip_prefix(IN_PLACE_OF).and_then(id_of));
+    }
+    Ok(keys)
+}
+
+fn id_of(name: &str) -> Option<KeyId> {
+    match name.len() {
+        64 => name.parse::<Id>().ok().map(KeyId::from),
+        _ => None,
+    }
+}
+
+fn open(place: &Path, password: &str, operation: &Arc<Operation>) -> Result<(Opened, Gate)> {
     let (closed, gate) = session::closed(place, operation)?;
     let opened = closed.open(&Credentials::Password(password.to_owned()));
     let opened = opened.map_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
+use watchbell::backup::rustic::Rustic;
 use watchbell_client::pb;
 
 use super::{restic::Restic, vault::Vault};
@@ -91,6 +92,26 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
     let again = rotate();
     let told = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(told.contains("in force already"), "{told}");
+
+    // One that is killed when the file is another, and the old key is there: the same order ends it.
+    secret(&new, "third horse");
+    let place = vault.repository();
+    let stopped = std::panic::catch_unwind(|| {
+        let switch = || {
+            secret(&password, "third horse");
+            panic!("killed");
+        };
+        Rustic::rotate(&place, "battery staple", "third horse", switch)
+    });
+    stopped.unwrap_err();
+    let ended = rotate();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{told}");
+    assert!(told.contains("broken off"), "{told}");
+    if let Some(restic) = vault.restic() {
+        let keys = restic.must(&["key", "list", "--json"]);
+        assert_eq!(keys.matches("\"userName\"").count(), 1, "{keys}");
+    }
     server.stop().await;
 }
 

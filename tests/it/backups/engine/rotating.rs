@@ -69,3 +69,53 @@ fn while_somebody_is_at_work_it_is_refused() {
     drop(reader);
     assert!(!opens(&stage, "another"));
 }
+
+/// A rotation that is killed when its key is there, before or after the password in force is another.
+fn killed(stage: &Stage, old: &str, new: &str) {
+    let place = stage.place();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let done = std::panic::catch_unwind(|| Rustic::rotate(&place, old, new, || panic!("killed")));
+    std::panic::set_hook(hook);
+    done.unwrap_err();
+}
+
+#[test]
+fn a_key_that_was_added_and_never_used_goes_with_the_next_rotation() {
+    let stage = Stage::new();
+    let place = stage.place();
+    killed(&stage, PASSWORD, "another");
+    assert!(opens(&stage, "another"), "it was killed after that");
+    let rotated = Rustic::rotate(&place, PASSWORD, "third", || Ok(())).unwrap();
+    assert_eq!((rotated.left, rotated.others), (1, 0));
+    assert!(opens(&stage, "third") && !opens(&stage, "another") && !opens(&stage, PASSWORD));
+}
+
+#[test]
+fn the_old_key_goes_where_it_was_killed_once_the_new_one_was_in_force() {
+    let stage = Stage::new();
+    let place = stage.place();
+    killed(&stage, PASSWORD, "another");
+    assert_eq!(Rustic::end_rotation(&place, "another").unwrap(), 1);
+    assert!(opens(&stage, "another") && !opens(&stage, PASSWORD));
+    assert_eq!(Rustic::end_rotation(&place, "another").unwrap(), 0);
+
+    killed(&stage, "another", "third");
+    let rotated = Rustic::rotate(&place, "third", "fourth", || Ok(())).unwrap();
+    assert_eq!((rotated.left, rotated.others), (1, 0));
+    assert!(opens(&stage, "fourth") && !opens(&stage, "another"));
+}
+
+#[test]
+fn keys_of_others_stay() {
+    let stage = Stage::new();
+    let Some(restic) = stage.restic() else { return };
+    let new = stage.path().join("of-people");
+    std::fs::write(&new, "of people").unwrap();
+    let new = new.display().to_string();
+    restic.must(&["key", "add", "--new-password-file", &new]);
+    killed(&stage, PASSWORD, "another");
+    let rotated = Rustic::rotate(&stage.place(), PASSWORD, "third", || Ok(())).unwrap();
+    assert_eq!((rotated.left, rotated.others), (1, 1));
+    assert!(opens(&stage, "of people") && opens(&stage, "third"));
+}
