@@ -187,7 +187,7 @@ impl Look<'_> {
                 FileType::Symlink
                     if gone.globs.wants_file(&relative)
                         && tells_moves
-                        && changed.is_some_and(|at| listed.at < at)
+                        && changed.is_some_and(|at| listed.at - BEHIND < at)
                         && before(listed.at - BEHIND) =>
                 {
                     self.name(&path);
