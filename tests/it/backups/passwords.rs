@@ -97,11 +97,10 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
     secret(&new, "third horse");
     let place = vault.repository();
     let stopped = std::panic::catch_unwind(|| {
-        let switch = || {
+        Rustic::rotate(&place, "battery staple", "third horse", || {
             secret(&password, "third horse");
-            panic!("killed");
-        };
-        Rustic::rotate(&place, "battery staple", "third horse", switch)
+            panic!("killed")
+        })
     });
     stopped.unwrap_err();
     let ended = rotate();
