@@ -93,7 +93,13 @@ pub(super) fn set_of_link(
             let spare = rustix::buffer::spare_capacity(&mut there);
             let same = lgetxattr(path.as_slice(), name, spare).is_ok();
             if !(same && there == *value) {
-                lacks.push(attribute(name, error));
+                lacks.push(match error {
+                    Errno::NOENT => format!(
+                        "attribute {} (/proc is not mounted, by way of which those of links are set)",
+                        name.escape_debug()
+                    ),
+                    error => attribute(name, error),
+                });
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustic_core::repofile::Metadata;
 use rustix::{
-    fs::{fgetxattr, flistxattr, getxattr, lgetxattr, listxattr, llistxattr},
+    fs::{Mode, OFlags, fgetxattr, flistxattr, getxattr, lgetxattr, listxattr, llistxattr, openat},
     io::Errno,
 };
 
@@ -21,6 +21,9 @@ use rustix::{
 const BYTES_AT_MOST: usize = 64 << 10;
 /// Enough for nearly all.
 const BYTES_AT_FIRST: usize = 512;
+
+/// What this process has open, by its number.
+const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// Where the attributes are that are read.
 pub(super) enum Of<'a> {
@@ -36,11 +39,24 @@ pub(super) enum Of<'a> {
 /// # Errors
 /// What could not be read, in words; those that could be are there.
 pub(super) fn read(of: &Of<'_>, metadata: &mut Metadata) -> Result<(), String> {
-    let place = of.place();
+    read_by(of, DESCRIPTORS, metadata)
+}
+
+/// `descriptors`: where what this process has open stands by its number.
+fn read_by(of: &Of<'_>, descriptors: &str, metadata: &mut Metadata) -> Result<(), String> {
+    let place = of.place(descriptors);
     let names = match grow(|buffer| of.list(place.as_deref(), buffer)) {
         Ok(names) => names,
         // There are none on file systems that know none, nor of what is gone, which is found elsewhere.
-        Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(()),
+        Err(Errno::NOENT) => {
+            return match of {
+                Of::Named(directory, name) if !Path::new(descriptors).is_dir() => {
+                    read_opened(directory, name, metadata)
+                }
+                _ => Ok(()),
+            };
+        }
         Err(error) => return Err(format!("could not list its extended attributes: {error}")),
     };
     if names.is_empty() {
@@ -74,14 +90,26 @@ pub(super) fn read(of: &Of<'_>, metadata: &mut Metadata) -> Result<(), String> {
     failed.map_or(Ok(()), Err)
 }
 
+/// As [`read`], where `/proc` is not mounted: a file or directory can be opened, and a link cannot.
+fn read_opened(directory: &OwnedFd, name: &OsStr, metadata: &mut Metadata) -> Result<(), String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(opened) => read(&Of::Open(&opened), metadata),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(format!(
+            "could not list its extended attributes, as /proc is not mounted here: {error}"
+        )),
+    }
+}
+
 impl Of<'_> {
     /// The path of a name in an open directory, so that nobody can put another directory in its place.
-    fn place(&self) -> Option<CString> {
+    fn place(&self, descriptors: &str) -> Option<CString> {
         let path = match self {
             Self::Open(_) => return None,
             Self::Path(path) => path.as_os_str().as_bytes().to_vec(),
             Self::Named(directory, name) => {
-                let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+                let mut path = format!("{descriptors}/{}/", directory.as_raw_fd()).into_bytes();
                 path.extend_from_slice(name.as_bytes());
                 path
             }
@@ -120,5 +148,41 @@ fn grow(read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Err
             Ok(many)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::unix::fs::symlink};
+
+    use rustix::fs::{XattrFlags, fsetxattr};
+
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_where_proc_is_not_mounted_or_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("file")).unwrap();
+        symlink("file", folder.path().join("link")).unwrap();
+        // Not every file system has them.
+        if fsetxattr(&file, "user.note", b"of mine", XattrFlags::empty()).is_err() {
+            return;
+        }
+        let directory: OwnedFd = File::open(folder.path()).unwrap().into();
+        let read_of = |name: &str, descriptors: &str| {
+            let mut metadata = Metadata::default();
+            let read = read_by(
+                &Of::Named(&directory, OsStr::new(name)),
+                descriptors,
+                &mut metadata,
+            );
+            (metadata.extended_attributes.len(), read.is_ok())
+        };
+        for descriptors in [DESCRIPTORS, "/nowhere/at/all"] {
+            assert_eq!(read_of("file", descriptors), (1, true), "{descriptors}");
+            assert_eq!(read_of("none", descriptors), (0, true), "{descriptors}");
+        }
+        assert_eq!(read_of("link", DESCRIPTORS), (0, true));
+        assert_eq!(read_of("link", "/nowhere/at/all"), (0, false));
     }
 }
