@@ -1,9 +1,10 @@
 //! Snapshots that belong to no restore point: of runs that ended in between, of attempts that failed, and markers of
 //! what is gone. Only those of this cluster: a repository may be another's, too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::{
     full::TAG,
@@ -46,12 +47,13 @@ pub(super) fn leftovers(
             .filter(|one| is_manifest(one) && !failed.contains(&one.id))
             .any(|one| describes(one, data))
     };
+    let spoken = Spoken::of(snapshots);
     let goes = |one: &&Snapshot| {
         if !ours(one) || known.contains(one.id.0.as_str()) {
             return false;
         }
         match Marker::of(one) {
-            Some(marker) => is_idle(&marker, snapshots),
+            Some(marker) => spoken.is_idle(&marker),
             // A manifest is what points are rebuilt from.
             None if is_manifest(one) => failed.contains(&one.id),
             None => is_old(one) && !is_described(one),
@@ -149,25 +151,38 @@ fn is_ours(snapshot: &Snapshot, cluster: &str, has_others: bool) -> bool {
     }
 }
 
-/// Whether a marker speaks of nothing that is there, or a newer one of its kind speaks for it. Of an unknown kind, which
-/// a newer server may have brought, only the former is looked at.
-fn is_idle(marker: &Marker, snapshots: &[Snapshot]) -> bool {
-    let point = marker.point.to_string();
-    let speaks = snapshots
-        .iter()
-        .any(|one| is_manifest(one) && one.word("point") == Some(point.as_str()));
-    if !speaks {
-        return true;
+/// Of which points there are manifests, and the newest verdict on each: looked up once, however many markers there are.
+struct Spoken<'a> {
+    described: HashSet<&'a str>,
+    newest: HashMap<Uuid, SnapshotId>,
+}
+
+impl<'a> Spoken<'a> {
+    fn of(snapshots: &'a [Snapshot]) -> Self {
+        let manifests = snapshots.iter().filter(|one| is_manifest(one));
+        // The oldest come first.
+        let verdicts = Marker::all(snapshots, VERDICT).into_iter();
+        Self {
+            described: manifests.filter_map(|one| one.word("point")).collect(),
+            newest: verdicts
+                .map(|marker| (marker.point, marker.snapshot))
+                .collect(),
+        }
     }
-    marker.kind == VERDICT
-        && Marker::newest(snapshots, VERDICT, marker.point)
-            .is_some_and(|newest| newest.snapshot != marker.snapshot)
+
+    /// Whether a marker speaks of nothing that is there, or a newer one of its kind speaks for it. Of an unknown kind,
+    /// which a newer server may have brought, only the former is looked at.
+    fn is_idle(&self, marker: &Marker) -> bool {
+        if !self.described.contains(marker.point.to_string().as_str()) {
+            return true;
+        }
+        let newest = self.newest.get(&marker.point);
+        marker.kind == VERDICT && newest.is_some_and(|newest| *newest != marker.snapshot)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     const OURS: &str = "ours";
