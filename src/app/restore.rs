@@ -12,11 +12,14 @@ use anyhow::{Context as _, bail};
 use super::{
     Ports,
     candidates::{objection, of_cluster},
+    restore_disks::{Disks, put_database},
     restore_paths::tell_missing,
     restore_settle::settle,
 };
 use crate::{
-    backup::{Offline, OfflineFound, Stored, load_dump, refuse_tables, repository::Progress},
+    backup::{
+        Offline, OfflineFound, Stored, count_rows, load_dump, refuse_tables, repository::Progress,
+    },
     config::{Config, DatabaseUrl, trust},
     domain::backup::{manifest::Manifest, point::RestorePoint},
 };
@@ -106,10 +109,14 @@ pub async fn restore(
         .mode(0o700)
         .create(data)
         .with_context(|| format!("could not make {}", data.display()))?;
+    // Open before anything is written: a disk that fails meanwhile is told to whoever has it open since then.
+    let disks = Disks::open(config)?;
     let unfinished = data.join(UNFINISHED);
     let mark = format!("a restore of {} began here and has not ended\n", chosen.id);
     fs::write(&unfinished, mark)
         .with_context(|| format!("could not write {}", unfinished.display()))?;
+    // It is there, whatever becomes of this machine, before what it speaks of.
+    disks.sync()?;
     let advice = || {
         format!(
             "what is in {} is not complete: remove it, and restore again",
@@ -143,9 +150,16 @@ pub async fn restore(
     }
     match &config.database {
         DatabaseUrl::Sqlite(file) => {
-            fs::rename(&from, file)
+            match count_rows(&dump, &from).await {
+                Ok(rows) => account.rows = rows,
+                Err(error) => {
+                    let what = "what came back of the database is not what was dumped";
+                    account.lacks.push(format!("damaged: {what}: {error:#}"));
+                    account.lacking += 1;
+                }
+            }
+            put_database(&from, file)
                 .with_context(|| format!("could not put {} in place", file.display()))?;
-            account.rows = dump.tables.values().sum();
         }
         DatabaseUrl::Postgres(url) => {
             account.rows = {
@@ -174,8 +188,7 @@ pub async fn restore(
         ));
     }
     // Until it is on the disk it has not ended, either.
-    let synced = fs::File::open(data).and_then(|data| Ok(rustix::fs::syncfs(data)?));
-    synced.with_context(|| format!("could not sync {}", data.display()))?;
+    disks.sync()?;
     fs::remove_file(&unfinished)
         .with_context(|| format!("could not remove {}", unfinished.display()))?;
     Ok(account)
@@ -230,6 +243,15 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
                         path.display()
                     );
                 }
+            }
+            // It would be found out once everything else is there.
+            let above = file.parent().unwrap_or(Path::new("/"));
+            if !above.starts_with(data) && !above.is_dir() {
+                bail!(
+                    "{} is not there, and {} is to be in it: make it first",
+                    above.display(),
+                    file.display()
+                );
             }
             Ok(())
         }

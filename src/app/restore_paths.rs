@@ -51,8 +51,6 @@ pub async fn restore_paths(
     let manifest = &stored.manifest;
     let missing = tell_missing(manifest, &paths, &mut remarks);
     let restored = offline.restore(stored.clone(), paths, into, told).await?;
-    let synced = std::fs::File::open(into).and_then(|into| Ok(rustix::fs::syncfs(into)?));
-    synced.with_context(|| format!("could not sync {}", into.display()))?;
     Ok(Account {
         point: chosen.id.to_string(),
         frozen_at: manifest.frozen_at.to_string(),

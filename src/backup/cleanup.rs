@@ -84,7 +84,7 @@ impl Backups {
                 Err(error) => failed.push(format!("the archive could not be cleaned: {error:#}")),
             }
         }
-        let swept = self.sweep(job).await?;
+        let swept = self.sweep(job, &mut failed).await?;
         let verb = if job.dry_run() {
             "would go"
         } else {
@@ -292,18 +292,31 @@ impl Backups {
         Ok(gone.len() as u64)
     }
 
-    /// What killed runs have left on the disk and in the database's server.
-    async fn sweep(&self, job: &Job) -> anyhow::Result<u64> {
+    /// What killed runs have left on the disk and in the database's server. `failed` hears what stays.
+    async fn sweep(&self, job: &Job, failed: &mut Vec<String>) -> anyhow::Result<u64> {
         let mut alive = self.store().runs_under_way().await?;
         alive.push(job.run());
         let (root, dry_run) = (self.settings().config.staging.clone(), job.dry_run());
         let runs = alive.clone();
-        let staged = job
-            .step("sweep", 0, move |_| {
-                staging::sweep(&root, LEFT_FOR, &runs, dry_run)
-            })
-            .await?;
-        let databases = super::scratch::sweep(self, job, &alive).await?;
+        let staged = job.step("sweep", 0, move |_| {
+            staging::sweep(&root, LEFT_FOR, &runs, dry_run)
+        });
+        let mut swept = vec![staged.await];
+        swept.push(self.sweep_scratch(job, &alive).await);
+        swept.push(self.sweep_given(job).await);
+        swept.push(self.sweep_restores(job).await);
+        let mut count = 0;
+        for swept in swept {
+            match swept {
+                Ok(swept) => {
+                    count += swept.count;
+                    failed.extend(swept.failed);
+                }
+                Err(error) if super::work::is_stopped(&error) => return Err(error),
+                // What could not be looked for in one place is swept in the others all the same.
+                Err(error) => failed.push(format!("not all that was left is gone: {error:#}")),
+            }
+        }
         if !dry_run {
             let mut tx = job.begin().await?;
             let before = tx.now().saturating_sub(REMEMBERED)?;
@@ -311,8 +324,7 @@ impl Backups {
             tx.evidence_prune(before).await?;
             tx.commit().await?;
         }
-        let restores = self.sweep_restores(job).await?;
-        Ok(staged + databases + restores)
+        Ok(count)
     }
 }
 

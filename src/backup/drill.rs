@@ -1,24 +1,17 @@
 //! Drills: dumps and samples restored and hashed, and databases restored into scratch ones and counted.
 
-use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
-
-use anyhow::Context as _;
-use rustix::{
-    fs::{Mode, OFlags, openat},
-    io::Errno,
-};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{
     Backups,
-    child::Stopped,
     found::{Found, LOGGED, of_files},
     full::{signed, snapshot_id},
     manifests::{Stored, manifest_of},
-    read_back::Hashing,
     repository::{Hand, Progress, Repository},
-    restore_files::{Beneath, Restored, Wanted, fresh, parts, restore},
+    restore_files::{Restored, Wanted, differs, fresh, restore},
     samples::samples,
-    scratch::{self, Scratch},
+    scratch::Scratch,
+    scratch_try::try_dump,
     staging::Staging,
     work::{Job, blocking, is_damage, is_stopped},
 };
@@ -27,7 +20,7 @@ use crate::{
     domain::backup::{
         Finding, Level,
         figures::DrillSpeed,
-        manifest::{FileRecord, Manifest, SnapshotPath},
+        manifest::{Manifest, SnapshotPath},
         point::RestorePoint,
         verdict::Names,
     },
@@ -64,7 +57,7 @@ fn rehearse(
     // What is known not to be there need not be looked for.
     if differing.is_empty() {
         for file in &files {
-            differing.extend(differs_on_disk(&beneath, file, hand)?);
+            differing.extend(differs(&beneath, file, hand)?);
         }
     }
     Ok(Rehearsed {
@@ -72,38 +65,6 @@ fn rehearse(
         restored,
         differing,
     })
-}
-
-/// How a file that was restored differs from what it was, read from where it lies.
-fn differs_on_disk(
-    beneath: &Beneath,
-    file: &FileRecord,
-    hand: &Hand,
-) -> anyhow::Result<Option<String>> {
-    if hand.cancel.is_cancelled() {
-        return Err(Stopped.into());
-    }
-    let about = || format!("could not read what was restored of {}", file.path);
-    let parts = parts(&file.path).unwrap_or_default();
-    let Some((name, above)) = parts.split_last() else {
-        return Ok(Some(format!("{} is no path", file.path)));
-    };
-    let directory = beneath.open(above).with_context(about)?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match openat(&directory, *name, flags, Mode::empty()) {
-        Ok(opened) => opened,
-        Err(Errno::NOENT) => return Ok(Some(format!("{} did not come back", file.path))),
-        Err(error) => return Err(error).with_context(about),
-    };
-    let mut hashed = Hashing::new(io::sink());
-    io::copy(&mut File::from(opened), &mut hashed).with_context(about)?;
-    let (_, sha256, bytes) = hashed.into_all();
-    Ok((bytes != file.size || sha256 != file.sha256).then(|| {
-        format!(
-            "{} has {bytes} bytes and the SHA-256 {sha256} where it was restored; it had {} and {}",
-            file.path, file.size, file.sha256
-        )
-    }))
 }
 
 impl Backups {
@@ -224,7 +185,7 @@ impl Backups {
             dumps += 1;
             let file = dump.path.below(into);
             let tried = job
-                .wait("scratch", scratch::try_dump(self, job, source, &file))
+                .wait("scratch", try_dump(self, job, source, &file))
                 .await;
             let tried = match tried {
                 Err(error) if is_stopped(&error) => return Err(error),

@@ -27,6 +27,7 @@ mod leftovers;
 mod losses;
 mod manifests;
 mod marker;
+mod occupied;
 mod offline;
 mod pairs;
 mod passwords;
@@ -38,12 +39,19 @@ mod removal;
 mod report;
 pub mod repository;
 mod restore_files;
+mod restore_left;
+mod restore_outcome;
 mod restore_place;
 mod restore_plan;
+mod restore_put;
 mod restore_run;
 pub mod rustic;
 mod samples;
 mod scratch;
+mod scratch_given;
+mod scratch_left;
+mod scratch_names;
+mod scratch_try;
 mod sharing;
 mod sources;
 mod staging;
@@ -61,7 +69,10 @@ pub use self::{
     browse::Read as ReadEntry,
     keeping::PolicyPlan,
     manifests::Stored,
-    offline::{Offline, load as load_dump, refuse_tables},
+    offline::{
+        Found as OfflineFound, Offline, Standing as OfflineStanding, count_rows, load as load_dump,
+        refuse_tables,
+    },
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},

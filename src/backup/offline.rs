@@ -87,11 +87,11 @@ impl Offline {
         blocking("manifest", move || found.read(&*of, beside.as_deref())).await?
     }
 
-    /// Restores what begins with one of `paths`, or everything, of a point below a new directory; `told` hears how far
-    /// it is.
+    /// Restores what begins with one of `paths`, or everything, of a point below a new directory, and sees to it that it
+    /// is on the disk; `told` hears how far it is.
     ///
     /// # Errors
-    /// What is not about single files: those are in the answer.
+    /// What is not about single files: those are in the answer. Where the disk fails.
     pub async fn restore(
         &self,
         stored: Arc<Stored>,
@@ -108,7 +108,11 @@ impl Offline {
             let reader = of.open(&snapshot_id(&stored.manifest.snapshot))?;
             let into = fresh(&directory)?;
             let wanted = Wanted::Beginning(&paths);
-            restore(&*reader, &stored, wanted, &into, &hand)
+            let restored = restore(&*reader, &stored, wanted, &into, &hand)?;
+            // By what was open before anything was written: whoever opens it now is told of no failure until now.
+            let synced = into.sync();
+            synced.with_context(|| format!("could not sync {}", directory.display()))?;
+            Ok(restored)
         })
         .await?
     }
@@ -196,6 +200,17 @@ pub async fn load(
         scratch::Scratch::Failed(why) | scratch::Scratch::NotPossible(why) => {
             bail!("what came into the database is not what was dumped: {why}")
         }
+    }
+}
+
+/// Counts what is in a SQLite file that was brought back, and compares it with what the manifest says; says how many rows.
+///
+/// # Errors
+/// What differs, or that it cannot be read.
+pub async fn count_rows(dump: &DumpRecord, file: &Path) -> anyhow::Result<i64> {
+    match scratch::count_sqlite(dump, file).await? {
+        scratch::Scratch::Same(rows) => Ok(rows),
+        scratch::Scratch::Failed(why) | scratch::Scratch::NotPossible(why) => bail!(why),
     }
 }
 

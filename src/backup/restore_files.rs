@@ -2,9 +2,11 @@
 //! links last, and never followed. What is damaged, or cannot be made here, is named, and everything else comes back.
 
 mod beneath;
+mod compare;
 mod files;
 mod lost;
 mod marks;
+mod removing;
 mod sparse;
 mod tally;
 
@@ -17,17 +19,22 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, linkat, symlinkat};
 
-pub(super) use self::beneath::{Beneath, parts};
 pub use self::tally::{Restored, Tally};
+pub(super) use self::{
+    beneath::Beneath,
+    compare::{Compared, compare, differs},
+    removing::remove_in,
+};
 use self::{
+    beneath::parts,
     files::{Files, Task, is_of_one},
     lost::{Lost, pass},
 };
 use super::{
     configuration,
     manifests::{Beside, Stored},
+    occupied::is_occupied,
     repository::{EachRecord, Entry, EntryKind, Hand, Met, RepositoryError, SnapshotReader},
-    restore_plan::is_occupied,
     work::make_directory,
 };
 use crate::domain::backup::manifest::{FileRecord, Manifest, SnapshotPath};
@@ -288,7 +295,9 @@ impl Walk<'_> {
             if !self.join(&task.entry.path, &first) {
                 // As a file of its own it has all that it had but this.
                 let path = task.entry.path.clone();
-                files.restore(task);
+                if !files.restore(task) {
+                    continue;
+                }
                 let line = format!("{path}: it was the same file as {first}, and is its copy now");
                 self.restored.unset.add(line);
                 continue;

@@ -1,9 +1,11 @@
 //! Where a restore comes to lie: beneath a restore root, through no link, and under another name until it is whole.
+//! Where a disk is mounted at its directory, or that holds what a disk has from its making, the other name is in it, and
+//! what was restored is moved out of that: a directory cannot take the place of a disk.
 
 use std::{
     ffi::OsStr,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -12,31 +14,35 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, renameat, statat},
+    fs::{Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat},
     io::Errno,
 };
 
 use super::{
-    Backups,
-    restore_files::Beneath,
-    restore_plan::RestorePlan,
-    work::{Job, Lasting, blocking, make_directory, remove_beside, remove_tree},
+    occupied::{OF_A_DISK, is_mount},
+    restore_files::{Beneath, remove_in},
+    restore_put::{Identity, Placing, Spot, identity},
+    work::{Lasting, make_directory, remove_beside},
 };
 use crate::domain::RunId;
 
 /// Characters of a directory's name that its other name holds.
 const NAMED: usize = 40;
+const OPENED: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// A directory under its other name. Its name holds the run, so that what an earlier attempt has left there is the
 /// run's own.
 pub(super) struct Unfinished {
-    /// What it lies in.
-    parent: Arc<OwnedFd>,
+    spot: Spot,
     /// Opened before anything was written in it: a disk that fails meanwhile is told to whoever has it open since then.
-    opened: Option<OwnedFd>,
+    /// Locked for as long as this lives, so that whoever sweeps sees that somebody is at it.
+    staged: OwnedFd,
     /// Whether it is there under its other name.
     is_there: bool,
-    name: String,
+    roots: Vec<PathBuf>,
     directory: PathBuf,
 }
 
@@ -44,31 +50,25 @@ impl Unfinished {
     /// Makes it anew. Blocks.
     ///
     /// # Errors
-    /// Where it cannot be made, or a link is on the way from its root.
+    /// Where it cannot be made, a link is on the way from its root, or something is there already.
     pub(super) fn make(roots: &[PathBuf], directory: &Path, run: RunId) -> anyhow::Result<Self> {
-        let parent = parent(roots, directory, true)?;
-        let name = unfinished_name(directory, run);
-        let mut unfinished = Self {
-            parent: Arc::new(parent),
-            opened: None,
+        let about = || format!("could not begin {}", directory.display());
+        let above = parent(roots, directory, true)?;
+        let spot = spot(above, directory, run)?;
+        let name = spot.name.as_str();
+        remove_in(&spot.within, name).with_context(about)?;
+        mkdirat(&*spot.within, name, Mode::RWXU).with_context(about)?;
+        let staged = openat(&*spot.within, name, OPENED, Mode::empty()).with_context(about)?;
+        let unfinished = Self {
+            spot,
+            staged,
             is_there: true,
-            name,
+            roots: roots.to_owned(),
             directory: directory.to_owned(),
         };
-        unfinished
-            .clear()
-            .and_then(|()| {
-                Ok(mkdirat(
-                    &*unfinished.parent,
-                    unfinished.name.as_str(),
-                    Mode::RWXU,
-                )?)
-            })
-            .with_context(|| format!("could not begin {}", directory.display()))?;
-        let opened = unfinished.descriptor()?;
-        inherit_nothing(&opened)
-            .with_context(|| format!("could not begin {}", directory.display()))?;
-        unfinished.opened = Some(opened);
+        // Where the file system knows of no locks, the database alone says who is at it.
+        let _ = flock(&unfinished.staged, FlockOperation::NonBlockingLockExclusive);
+        inherit_nothing(&unfinished.staged).with_context(about)?;
         Ok(unfinished)
     }
 
@@ -77,42 +77,46 @@ impl Unfinished {
     /// # Errors
     /// Where it is not there any more.
     pub(super) fn open(&self) -> anyhow::Result<Beneath> {
-        self.descriptor().map(Beneath::new)
+        let opened = openat(&self.staged, ".", OPENED, Mode::empty());
+        let opened = opened.with_context(|| format!("could not open {}", self.spot.name))?;
+        Ok(Beneath::new(opened))
     }
 
-    fn descriptor(&self) -> anyhow::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = openat(&*self.parent, self.name.as_str(), flags, Mode::empty());
-        opened.with_context(|| format!("could not open {}", self.name))
+    /// Sees to it that all of it is on the disk; says what is to be put in place. Blocks.
+    ///
+    /// # Errors
+    /// Where the disk fails, or has failed since it was made.
+    pub(super) fn sync(&self) -> anyhow::Result<Placing> {
+        let about = || format!("could not finish {}", self.directory.display());
+        rustix::fs::syncfs(&self.staged).with_context(about)?;
+        self.spot.placing(&self.staged).with_context(about)
     }
 
-    /// Gives it its name, once all of it is on the disk. An empty directory of that name may be there; one that is not
+    /// Gives it its name, once it is on the disk. An empty directory of that name may be there; what is there besides
     /// stays what it is. Blocks.
     ///
     /// # Errors
     /// Where something of that name is there, or the disk fails.
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        let opened = match self.opened.take() {
-            Some(opened) => opened,
-            None => self.descriptor()?,
-        };
-        let about = || format!("could not finish {}", self.directory.display());
-        rustix::fs::syncfs(&opened).with_context(about)?;
-        let to = self.directory.file_name().unwrap_or_default();
-        let renamed = renameat(&*self.parent, self.name.as_str(), &*self.parent, to);
-        renamed.with_context(|| {
-            format!(
-                "what was restored could not become {}: a restore never writes over anything",
+    pub(super) fn place(mut self, placing: &Placing) -> anyhow::Result<()> {
+        if !put(&self.spot, placing, &self.directory)? {
+            bail!(
+                "what was restored into {} is not there any more: another has removed it",
                 self.directory.display()
-            )
-        })?;
+            );
+        }
         self.is_there = false;
-        rustix::fs::fsync(&*self.parent).with_context(about)?;
+        let placed = match placing.is_in_it() {
+            true => self.spot.within.as_fd(),
+            false => self.staged.as_fd(),
+        };
+        let reached = reached(&self.roots, &self.directory)?;
+        if reached != Some(identity(placed)?) {
+            bail!(
+                "what was restored is not what {} leads to: a disk was mounted there meanwhile, or it was moved away",
+                self.directory.display()
+            );
+        }
         Ok(())
-    }
-
-    fn clear(&self) -> std::io::Result<()> {
-        remove_tree(&within(&self.parent, &self.name))
     }
 }
 
@@ -121,57 +125,96 @@ impl Drop for Unfinished {
         if !self.is_there {
             return;
         }
-        let (parent, name) = (Arc::clone(&self.parent), std::mem::take(&mut self.name));
+        let (within, name) = (Arc::clone(&self.spot.within), self.spot.name.clone());
         // Aside first: the run's next attempt may begin under that name at once.
         let aside = aside(&name);
-        let name = match renameat(&*parent, name.as_str(), &*parent, aside.as_str()) {
+        let name = match renameat(&*within, name.as_str(), &*within, aside.as_str()) {
             Ok(()) => aside,
             Err(_) => name,
         };
-        // By way of the parent, which is to be open for as long as that takes.
-        remove_beside(within(&parent, &name), name, parent);
+        remove_beside(name.clone(), move || remove_in(&within, &name));
     }
 }
 
-impl Backups {
-    /// Removes what restores have left whose process was killed and whose run has ended; says how many.
-    ///
-    /// # Errors
-    /// Where the database does not answer.
-    pub(super) async fn sweep_restores(&self, job: &Job) -> anyhow::Result<u64> {
-        let noted: Vec<(String, RestorePlan)> = self.store().restore_plans_of_runs().await?;
-        // Asked after: whoever has noted one until then was at it, and is still, or has ended.
-        let alive = self.store().runs_under_way().await?;
-        let roots = self.settings().config.restore_roots.clone();
-        let mut swept = 0;
-        for (key, plan) in noted {
-            let run = key.strip_prefix("run:").and_then(|run| run.parse().ok());
-            let Some(run) = run.map(RunId) else { continue };
-            if alive.contains(&run) || run == job.run() {
-                continue;
-            }
-            let (roots, dry_run) = (roots.clone(), job.dry_run());
-            let directory = plan.directory.clone();
-            let removed = blocking("sweep", move || {
-                remove_left(&roots, &directory, run, dry_run)
-            });
-            match removed.await? {
-                Ok(false) => {}
-                Ok(true) => {
-                    job.log(format!(
-                        "what a restore into {} has left goes: its run has ended",
-                        plan.directory.display()
-                    ));
-                    swept += 1;
-                }
-                Err(error) => job.log(format!(
-                    "what a restore into {} has left could not be removed: {error:#}",
-                    plan.directory.display()
-                )),
-            }
-        }
-        Ok(swept)
+/// What an earlier attempt of the run had restored in full and was putting in place, brought to its end; the directory
+/// that it is. None where something else is there. Blocks.
+///
+/// # Errors
+/// Where the disk fails, or a link is on the way from its root.
+pub(super) fn finish_placing(
+    roots: &[PathBuf],
+    directory: &Path,
+    run: RunId,
+    placing: &Placing,
+) -> anyhow::Result<Option<Beneath>> {
+    let about = || format!("could not finish {}", directory.display());
+    let above = parent(roots, directory, true)?;
+    let name = unfinished_name(directory, run);
+    let to = final_name(directory);
+    let spot = match placing.is_in_it() {
+        true => match openat(&above, to.as_str(), OPENED, Mode::empty()) {
+            Ok(within) => Spot::new(within, name, None),
+            Err(_) => return Ok(None),
+        },
+        false => Spot::new(above, name, Some(to.clone())),
+    };
+    // Before anything more is done there: what fails from now on is told.
+    rustix::fs::syncfs(&*spot.within).with_context(about)?;
+    if !put(&spot, placing, directory)? {
+        return Ok(None);
     }
+    let above = parent(roots, directory, false)?;
+    let opened = openat(&above, to.as_str(), OPENED, Mode::empty()).with_context(about)?;
+    rustix::fs::syncfs(&opened).with_context(about)?;
+    Ok(Some(Beneath::new(opened)))
+}
+
+fn put(spot: &Spot, placing: &Placing, directory: &Path) -> anyhow::Result<bool> {
+    let put = spot.put(placing).with_context(|| {
+        format!(
+            "what was restored could not become {}: a restore never writes over anything",
+            directory.display()
+        )
+    })?;
+    let about = || format!("could not finish {}", directory.display());
+    rustix::fs::fsync(&*spot.within).with_context(about)?;
+    Ok(put)
+}
+
+/// What the directory's path leads to.
+fn reached(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Option<Identity>> {
+    let above = parent(roots, directory, false)?;
+    match openat(&above, final_name(directory), OPENED, Mode::empty()) {
+        Ok(opened) => Ok(Some(identity(opened.as_fd())?)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error).context("could not look at what was restored"),
+    }
+}
+
+/// Where the other name of a directory is: beside it, or in it.
+fn spot(above: OwnedFd, directory: &Path, run: RunId) -> anyhow::Result<Spot> {
+    let (name, to) = (unfinished_name(directory, run), final_name(directory));
+    let there = match openat(&above, to.as_str(), OPENED, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(Spot::new(above, name, Some(to))),
+        there => there.with_context(|| format!("could not open {}", directory.display()))?,
+    };
+    let mut of_a_disk = is_mount(&there, Path::new("."));
+    for entry in Dir::read_from(&there)? {
+        let entry = entry?;
+        match entry.file_name().to_bytes() {
+            b"." | b".." => {}
+            own if own == name.as_bytes() || own == aside(&name).as_bytes() => of_a_disk = true,
+            disk if disk == OF_A_DISK.as_bytes() => of_a_disk = true,
+            _ => bail!(
+                "{} is there and not empty: a restore never writes over anything",
+                directory.display()
+            ),
+        }
+    }
+    Ok(match of_a_disk {
+        true => Spot::new(there, name, None),
+        false => Spot::new(above, name, Some(to)),
+    })
 }
 
 /// Takes from a directory the access lists that it has from the one above: what is restored into it would have them, too,
@@ -187,30 +230,20 @@ fn inherit_nothing(directory: &OwnedFd) -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn remove_left(
-    roots: &[PathBuf],
-    directory: &Path,
-    run: RunId,
-    dry_run: bool,
-) -> anyhow::Result<bool> {
+/// Where what a run has left of a restore may lie: in what its directory lies in, and in that itself where it is a disk.
+pub(super) fn places_of_left(roots: &[PathBuf], directory: &Path) -> Vec<OwnedFd> {
     // What it would lie in is gone, or no root of the configuration any more.
-    let Ok(parent) = parent(roots, directory, false) else {
-        return Ok(false);
+    let Ok(above) = parent(roots, directory, false) else {
+        return Vec::new();
     };
+    let within = openat(&above, final_name(directory), OPENED, Mode::empty());
+    [Some(above), within.ok()].into_iter().flatten().collect()
+}
+
+/// Under which names a run may have left it.
+pub(super) fn names_of_left(directory: &Path, run: RunId) -> [String; 2] {
     let name = unfinished_name(directory, run);
-    let mut is_any = false;
-    for name in [aside(&name), name] {
-        match statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
-            Ok(_) | Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        }
-        is_any = true;
-        if !dry_run {
-            remove_tree(&within(&parent, &name))?;
-        }
-    }
-    Ok(is_any)
+    [aside(&name), name]
 }
 
 /// What it is called while it is removed.
@@ -251,14 +284,17 @@ fn parent(roots: &[PathBuf], directory: &Path, make: bool) -> anyhow::Result<Own
     })
 }
 
+fn final_name(directory: &Path) -> String {
+    let name = directory.file_name().unwrap_or_default();
+    // It was given as text.
+    name.to_string_lossy().into_owned()
+}
+
 fn unfinished_name(directory: &Path, run: RunId) -> String {
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
     // With all that is added it is to fit into a name.
-    let name: String = name.chars().take(NAMED).collect();
+    let name: String = final_name(directory).chars().take(NAMED).collect();
     format!(".{name}.{run}.unfinished")
 }
 
-/// By way of what is open: wherever that has been moved to, and whatever took its place.
-fn within(parent: &OwnedFd, name: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}/{name}", parent.as_raw_fd()))
-}
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,11 @@ use super::{
     Backups,
     full::signed,
     manifests::manifest_of,
+    occupied::is_occupied,
     places::{Place, free_at},
     read_back::hash_of,
+    restore_outcome::Placed,
+    scratch_names,
     work::{asked, blocking},
 };
 use crate::{
@@ -55,6 +58,9 @@ pub(super) struct RestorePlan {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub new_database: String,
     pub principal: String,
+    /// What an attempt has restored in full, and has begun to put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placing: Option<Placed>,
 }
 
 /// A plan as it is told.
@@ -139,6 +145,7 @@ impl Backups {
                 paths,
                 new_database: wish.new_database,
                 principal: who.principal.clone(),
+                placing: None,
             };
             let mut tx = self.store().begin().await?;
             tx.restore_plan_keep(&hash_of(token.as_bytes()), planned.expires_at, &plan)
@@ -262,19 +269,6 @@ struct There {
     free: i64,
 }
 
-/// Whether it is what a new disk has from its making.
-fn is_of_the_disk(entry: std::io::Result<std::fs::DirEntry>) -> bool {
-    entry.is_ok_and(|entry| entry.file_name() == "lost+found")
-}
-
-/// Whether something is there that a restore might write over. Blocks.
-pub(super) fn is_occupied(directory: &Path) -> bool {
-    match std::fs::read_dir(directory) {
-        Ok(mut entries) => entries.any(|entry| !is_of_the_disk(entry)),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
-}
-
 fn read_paths(given: &[String]) -> Result<Vec<SnapshotPath>> {
     if PATHS_MAX < given.len() {
         let what = format!("{} given; expected at most {PATHS_MAX}", given.len());
@@ -302,9 +296,13 @@ fn check_database(name: &str, storage: &str) -> Result<()> {
     let fits = name.len() <= 63
         && name.bytes().all(plain)
         && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-    match fits {
-        true => Ok(()),
-        false => Err(Error::invalid(
+    match (fits, scratch_names::is_reserved(name)) {
+        (true, false) => Ok(()),
+        (true, true) => Err(Error::invalid(
+            "new_database",
+            format!("{name:?} given; databases that are called so are for drills, and go"),
+        )),
+        (false, _) => Err(Error::invalid(
             "new_database",
             format!("{name:?} given; expected 1 to 63 of a-z, 0-9 and _, a letter first"),
         )),

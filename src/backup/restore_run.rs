@@ -1,5 +1,7 @@
 //! A restore by its plan: files into a new directory, and the database into a new one where that was asked for.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use jiff::SignedDuration;
 
@@ -8,16 +10,19 @@ use super::{
     found::Found,
     full::{signed, snapshot_id},
     manifests::manifest_of,
+    occupied::is_occupied,
     places::Place,
-    restore_files::{Wanted, restore},
-    restore_place::Unfinished,
-    restore_plan::{RestorePlan, is_occupied},
+    repository::Repository,
+    restore_files::{Wanted, compare, restore},
+    restore_outcome::{Outcome, Placed},
+    restore_place::{Unfinished, finish_placing},
+    restore_plan::RestorePlan,
     scratch,
     work::{Job, Lasting, asked, blocking, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{Finding, Level, point::RestorePoint},
+    domain::backup::{Finding, Level, manifest::Manifest, point::RestorePoint},
     store::LeaseMode,
 };
 
@@ -25,6 +30,14 @@ use crate::{
 const NOTED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Lines that the log tells.
 const LOGGED: usize = 4000;
+
+/// What is restored, and from where.
+struct Wish {
+    plan: RestorePlan,
+    point: RestorePoint,
+    repository: Arc<dyn Repository>,
+    watch: Stopwatch,
+}
 
 impl Backups {
     /// Restores by a plan, which is used up by it.
@@ -47,50 +60,31 @@ impl Backups {
             ));
         }
         self.sweep_restores(job).await?;
-        let watch = Stopwatch::start();
-        let (roots, to) = (
-            self.settings().config.restore_roots.clone(),
-            plan.directory.clone(),
-        );
-        let run = job.run();
-        let begun = blocking("restore", move || {
-            let unfinished = Unfinished::make(&roots, &to, run)?;
-            let into = unfinished.open()?;
-            anyhow::Ok((unfinished, into))
-        });
-        let (unfinished, into) = begun.await??;
-        let (of, wanted, chosen) = (repository.clone(), point.clone(), plan.clone());
-        let beside = self.beside();
-        let total = point.source_bytes.max(0).unsigned_abs();
-        let restored = job
-            .step("restore", total, move |hand| {
-                let stored = manifest_of(&*of, &wanted, &beside)?;
-                let reader = of.open(&snapshot_id(&wanted.snapshot))?;
-                let wanted = Wanted::Beginning(&chosen.paths);
-                let restored = restore(&*reader, &stored, wanted, &into, hand)?;
-                Ok((stored.manifest, restored))
-            })
-            .await;
-        let (manifest, restored) = match restored {
-            // Its manifest, or what leads to all of it.
-            Err(error) if is_damage(&error) => {
-                let found = Found::broken(Level::Read, format!("{error:#}"));
-                self.note_damage(job, &point, &watch, &found).await?;
-                return Err(error);
-            }
-            restored => restored?,
+        let mut wish = Wish {
+            plan,
+            point,
+            repository,
+            watch: Stopwatch::start(),
         };
-        for line in restored.lines().take(LOGGED) {
-            job.log(line);
-        }
-        job.step("sync", 0, move |_| unfinished.finish()).await?;
+        let (manifest, outcome) = match self.found_in_place(job, &wish).await? {
+            Some(found) => found,
+            None => self.restore_files(job, &mut wish).await?,
+        };
+        let (plan, point) = (&wish.plan, &wish.point);
         let mut message = format!(
             "{} files, {} bytes restored into {}",
-            restored.files,
-            restored.bytes,
+            outcome.files,
+            outcome.bytes,
             plan.directory.display()
         );
         let mut shortfalls = Vec::new();
+        for counted in scratch::count_restored(job, &manifest, &plan.paths, &plan.directory).await?
+        {
+            match counted {
+                Ok(said) => message.push_str(&format!("; {said}")),
+                Err(why) => shortfalls.push(why),
+            }
+        }
         if !plan.new_database.is_empty() {
             let load = scratch::load_new(self, job, &manifest, &plan.directory, &plan.new_database);
             match job.wait("database", load).await {
@@ -105,13 +99,13 @@ impl Backups {
                 )),
             }
         }
-        if !restored.left_out.is_empty() {
+        if 0 < outcome.left_out {
             message.push_str(&format!(
                 "; {} devices, sockets or the like were left out",
-                restored.left_out.count
+                outcome.left_out
             ));
         }
-        shortfalls.extend(restored.shortfall());
+        shortfalls.extend(outcome.shortfalls.iter().cloned());
         let lacking = manifest
             .errors
             .iter()
@@ -126,7 +120,100 @@ impl Backups {
         let mut tx = job.begin().await?;
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
+        let made = match shortfalls.is_empty() {
+            true => Made::worked(message),
+            false => Made::partial(format!("{message}; {}", shortfalls.join("; "))),
+        };
+        let lacks = outcome.damaged + outcome.refused;
+        Ok(made
+            .count("files_restored", signed(outcome.files))
+            .count("bytes_restored", signed(outcome.bytes))
+            .count("files_not_restored", signed(lacks))
+            .count("attributes_not_set", signed(outcome.unset)))
+    }
+
+    /// What an attempt before had restored and was putting in place when its process was killed: it is put there, and
+    /// every file of it compared. None where that is not so, or another has taken it away.
+    async fn found_in_place(
+        &self,
+        job: &Job,
+        wish: &Wish,
+    ) -> anyhow::Result<Option<(Manifest, Outcome)>> {
+        let Some(Placed { placing, outcome }) = wish.plan.placing.clone() else {
+            return Ok(None);
+        };
+        let (roots, to) = self.where_to(wish);
+        let run = job.run();
+        let finished = job
+            .step("place", 0, move |_| {
+                finish_placing(&roots, &to, run, &placing)
+            })
+            .await?;
+        let Some(beneath) = finished else {
+            return Ok(None);
+        };
+        job.log("an attempt before has restored all of it: it is looked at where it lies");
+        let (of, point, beside) = (wish.repository.clone(), wish.point.clone(), self.beside());
+        let paths = wish.plan.paths.clone();
+        let compared = job
+            .step("compare", outcome.bytes, move |hand| {
+                let stored = manifest_of(&*of, &point, &beside)?;
+                let wanted = Wanted::Beginning(&paths);
+                let compared = compare(&beneath, &stored, wanted, hand)?;
+                Ok((stored.manifest, compared))
+            })
+            .await;
+        let (manifest, compared) = self.noting_damage(job, wish, compared).await?;
+        for line in compared.differing.lines.iter().take(LOGGED) {
+            job.log(line);
+        }
+        Ok(Some((manifest, outcome.looked_at(&compared))))
+    }
+
+    /// Restores files under another name, and gives them their own once they are on the disk and that is noted.
+    async fn restore_files(
+        &self,
+        job: &Job,
+        wish: &mut Wish,
+    ) -> anyhow::Result<(Manifest, Outcome)> {
+        if wish.plan.placing.take().is_some() {
+            // What it speaks of is removed next, and a number of it may become another's.
+            self.note_plan(job, &wish.plan).await?;
+        }
+        let (roots, to) = self.where_to(wish);
+        let run = job.run();
+        let begun = blocking("restore", move || {
+            let unfinished = Unfinished::make(&roots, &to, run)?;
+            let into = unfinished.open()?;
+            anyhow::Ok((unfinished, into))
+        });
+        let (unfinished, into) = begun.await??;
+        let (of, point, beside) = (wish.repository.clone(), wish.point.clone(), self.beside());
+        let paths = wish.plan.paths.clone();
+        let total = point.source_bytes.max(0).unsigned_abs();
+        let restored = job
+            .step("restore", total, move |hand| {
+                let stored = manifest_of(&*of, &point, &beside)?;
+                let reader = of.open(&snapshot_id(&point.snapshot))?;
+                let wanted = Wanted::Beginning(&paths);
+                let restored = restore(&*reader, &stored, wanted, &into, hand)?;
+                Ok((stored.manifest, restored))
+            })
+            .await;
+        let (manifest, restored) = self.noting_damage(job, wish, restored).await?;
+        for line in restored.lines().take(LOGGED) {
+            job.log(line);
+        }
+        let synced = job
+            .step("sync", 0, move |_| {
+                let placing = unfinished.sync()?;
+                Ok((unfinished, placing))
+            })
+            .await;
+        let (unfinished, placing) = synced?;
+        let outcome = Outcome::of(&restored);
         if !restored.damaged.is_empty() {
+            // Before it is put in place: an attempt after a kill knows how much of it there was, and not what.
             let found = Found {
                 level: Level::Read,
                 finding: Finding::Failed,
@@ -135,31 +222,55 @@ impl Backups {
                 bytes: restored.bytes,
                 names: restored.damaged.names(),
             };
-            self.note_damage(job, &point, &watch, &found).await?;
+            self.note_damage(job, wish, &found).await?;
         }
-        let made = match shortfalls.is_empty() {
-            true => Made::worked(message),
-            false => Made::partial(format!("{message}; {}", shortfalls.join("; "))),
-        };
-        let lacks = restored.damaged.count + restored.refused.count;
-        Ok(made
-            .count("files_restored", signed(restored.files))
-            .count("bytes_restored", signed(restored.bytes))
-            .count("files_not_restored", signed(lacks))
-            .count("attributes_not_set", signed(restored.unset.count)))
+        wish.plan.placing = Some(Placed {
+            placing: placing.clone(),
+            outcome: outcome.clone(),
+        });
+        // Holds only while the attempt does: one that was given up puts nothing in place.
+        self.note_plan(job, &wish.plan).await?;
+        job.step("place", 0, move |_| unfinished.place(&placing))
+            .await?;
+        Ok((manifest, outcome))
+    }
+
+    fn where_to(&self, wish: &Wish) -> (Vec<std::path::PathBuf>, std::path::PathBuf) {
+        (
+            self.settings().config.restore_roots.clone(),
+            wish.plan.directory.clone(),
+        )
+    }
+
+    async fn note_plan(&self, job: &Job, plan: &RestorePlan) -> anyhow::Result<()> {
+        let mut tx = job.begin().await?;
+        tx.restore_plan_note(&key_of(job), plan).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes where a point's manifest, or what leads to all of it, did not come back.
+    async fn noting_damage<T>(
+        &self,
+        job: &Job,
+        wish: &Wish,
+        done: anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if let Err(error) = &done
+            && is_damage(error)
+        {
+            let found = Found::broken(Level::Read, format!("{error:#}"));
+            self.note_damage(job, wish, &found).await?;
+        }
+        done
     }
 
     /// Notes that not all of a point came back.
-    async fn note_damage(
-        &self,
-        job: &Job,
-        point: &RestorePoint,
-        watch: &Stopwatch,
-        found: &Found,
-    ) -> anyhow::Result<()> {
+    async fn note_damage(&self, job: &Job, wish: &Wish, found: &Found) -> anyhow::Result<()> {
         let now = self.clock().now();
         let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
-        self.witness(job, Some(point.id), watch, found, mark).await
+        self.witness(job, Some(wish.point.id), &wish.watch, found, mark)
+            .await
     }
 
     async fn point_there(&self, plan: &RestorePlan) -> anyhow::Result<RestorePoint> {
@@ -173,7 +284,7 @@ impl Backups {
 
     /// The plan, which this run alone may use: a later attempt of it finds what the first has noted.
     async fn taken_plan(&self, job: &Job, plan_hash: &str) -> anyhow::Result<RestorePlan> {
-        let (key, now) = (format!("run:{}", job.run()), self.clock().now());
+        let (key, now) = (key_of(job), self.clock().now());
         let noted: Option<RestorePlan> = self.store().restore_plan(&key, now).await?;
         if let Some(plan) = noted {
             return Ok(plan);
@@ -199,4 +310,8 @@ impl Backups {
         tx.commit().await?;
         Ok(plan)
     }
+}
+
+fn key_of(job: &Job) -> String {
+    format!("run:{}", job.run())
 }

@@ -8,15 +8,13 @@ use super::{
     Backups, child,
     dump::{Programs, Server},
     repository::Hand,
+    scratch_names::{Maker, Whose},
     staging::PASSWORD,
-    work::{Job, make_folder},
+    work::{Job, asked, is_stopped, make_folder},
 };
 use crate::{
-    domain::{
-        RunId,
-        backup::manifest::{DumpRecord, Manifest, SourceRecord},
-    },
-    error::{Error, Result},
+    domain::backup::manifest::{DumpRecord, Manifest, SnapshotPath},
+    error::{Error, Result, Thing},
     store::{DumpFacts, Elsewhere, Orphans},
 };
 
@@ -34,78 +32,86 @@ const TOO_NEW: &str = "unsupported version";
 /// Differences that are named.
 const NAMED: usize = 5;
 
-/// Restores a dump that lies in a file, and compares it with the manifest.
-pub(super) async fn try_dump(
-    backups: &Backups,
-    job: &Job,
-    source: &SourceRecord,
-    file: &Path,
-) -> anyhow::Result<Scratch> {
-    let Some(dump) = &source.dump else {
-        bail!("source {:?} has no dump", source.name);
-    };
-    match source.kind.as_str() {
-        "sqlite" => try_sqlite(job, dump, file).await,
-        "postgresql" => try_postgres(backups, job, dump, file).await,
-        other => Ok(Scratch::NotPossible(format!(
-            "a dump of kind {other} cannot be tried here"
-        ))),
-    }
-}
-
-async fn try_sqlite(job: &Job, dump: &DumpRecord, file: &Path) -> anyhow::Result<Scratch> {
-    let database = Elsewhere::sqlite(file, false).await?;
-    let checked = async {
-        database.integrity_check().await?;
-        let facts = database.facts().await?;
-        let orphans = match facts.is_ours() {
-            true => database.orphans().await?,
-            false => Orphans::default(),
-        };
-        Ok::<_, Error>((facts, orphans))
-    };
-    let checked = job.cancel().run_until_cancelled(checked).await;
-    let Some(checked) = checked else {
-        return Err(child::Stopped.into());
-    };
-    let judged = checked.map(|(facts, orphans)| judge(dump, &facts, &orphans));
-    database.close().await;
-    Ok(judged?)
-}
-
-async fn try_postgres(
-    backups: &Backups,
+/// Counts what is in a SQLite file, until the run is asked to stop.
+pub(super) async fn try_sqlite(
     job: &Job,
     dump: &DumpRecord,
     file: &Path,
 ) -> anyhow::Result<Scratch> {
-    let Some(url) = &backups.settings().postgres else {
-        return Ok(Scratch::NotPossible(
-            "this server is not on PostgreSQL, and has nowhere to restore it".to_owned(),
-        ));
-    };
-    let server = Server::of_url(url, None)?;
-    let name = scratch_name(&backups.settings().cluster, job.run());
-    let admin = server.connect().await?;
-    match make_anew(&admin, &name).await {
-        Err(Error::Denied(why)) => {
-            admin.close().await;
-            return Ok(Scratch::NotPossible(format!(
-                "no right to create a database: {why}"
-            )));
-        }
-        made => made?,
+    let counted = count_sqlite(dump, file);
+    match job.cancel().run_until_cancelled(counted).await {
+        Some(counted) => counted,
+        None => Err(child::Stopped.into()),
     }
-    let tried = restore_and_judge(backups, job, &server.with_database(&name), dump, file).await;
-    // Whatever came of it.
-    let dropped = admin.drop_database(&name).await;
-    admin.close().await;
-    let tried = tried?;
-    dropped.with_context(|| format!("could not drop the scratch database {name}"))?;
-    Ok(tried)
 }
 
-async fn restore_and_judge(
+/// Counts what is in a SQLite file that was brought back, and compares it with the manifest.
+pub(super) async fn count_sqlite(dump: &DumpRecord, file: &Path) -> anyhow::Result<Scratch> {
+    let database = Elsewhere::sqlite(file, false).await?;
+    let checked = async {
+        database.integrity_check().await?;
+        facts_of(&database).await
+    };
+    let judged = checked.await;
+    database.close().await;
+    let (facts, orphans) = judged?;
+    Ok(judge(dump, &facts, &orphans))
+}
+
+async fn facts_of(database: &Elsewhere) -> Result<(DumpFacts, Orphans)> {
+    let facts = database.facts().await?;
+    let orphans = match facts.is_ours() {
+        true => database.orphans().await?,
+        false => Orphans::default(),
+    };
+    Ok((facts, orphans))
+}
+
+/// Counts the SQLite databases that a restore has brought back: what of each is as in the manifest, or why it is not.
+pub(super) async fn count_restored(
+    job: &Job,
+    manifest: &Manifest,
+    paths: &[SnapshotPath],
+    directory: &Path,
+) -> anyhow::Result<Vec<std::result::Result<String, String>>> {
+    let mut all = Vec::new();
+    for source in manifest.sources.iter().filter(|one| one.kind == "sqlite") {
+        let dump = source.dump.as_ref();
+        let Some(dump) = dump.filter(|dump| dump.path.begins_with_any(paths)) else {
+            continue;
+        };
+        let file = dump.path.below(directory);
+        let is_there = asked(&file, "looking at", |file| {
+            file.symlink_metadata().is_ok_and(|there| there.is_file())
+        });
+        if !is_there.await? {
+            // It is named as what did not come back.
+            continue;
+        }
+        let of = &source.name;
+        let counted = job.wait("count", try_sqlite(job, dump, &file)).await;
+        all.push(match counted {
+            Ok(Scratch::Same(rows)) => Ok(format!("{rows} rows in {of}, as in the manifest")),
+            Ok(Scratch::Failed(why) | Scratch::NotPossible(why)) => Err(format!(
+                "what came back of {of} is not what was dumped: {why}"
+            )),
+            Err(error) if is_stopped(&error) => return Err(error),
+            Err(error) => Err(format!("what came back of {of} cannot be read: {error:#}")),
+        });
+    }
+    Ok(all)
+}
+
+/// That it stays says nothing of the dump; it is told, and a cleanup that cannot remove it is no success.
+pub(super) async fn drop_scratch(job: &Job, admin: &Elsewhere, name: &str) {
+    if let Err(error) = admin.drop_database(name).await {
+        job.log(format!(
+            "database {name} could not be dropped; a cleanup will: {error}"
+        ));
+    }
+}
+
+pub(super) async fn restore_and_judge(
     backups: &Backups,
     job: &Job,
     target: &Server,
@@ -113,13 +119,15 @@ async fn restore_and_judge(
     file: &Path,
 ) -> anyhow::Result<Scratch> {
     load(backups, job, target, file).await?;
+    count_in(target, dump).await
+}
+
+/// Counts what is in a database of PostgreSQL, and compares it with the manifest.
+async fn count_in(target: &Server, dump: &DumpRecord) -> anyhow::Result<Scratch> {
     let database = target.connect().await?;
-    let facts = database.facts().await?;
-    let orphans = match facts.is_ours() {
-        true => database.orphans().await?,
-        false => Orphans::default(),
-    };
+    let found = facts_of(&database).await;
     database.close().await;
+    let (facts, orphans) = found?;
     Ok(judge(dump, &facts, &orphans))
 }
 
@@ -239,40 +247,79 @@ pub(super) async fn load_new(
     let server = Server::of_url(url, None)?;
     let file = dump.path.below(directory);
     let admin = server.connect().await?;
+    let loaded = load_named(backups, job, (&server, &admin), (dump, &file), name).await;
+    admin.close().await;
+    loaded
+}
+
+async fn load_named(
+    backups: &Backups,
+    job: &Job,
+    (server, admin): (&Server, &Elsewhere),
+    (dump, file): (&DumpRecord, &Path),
+    name: &str,
+) -> anyhow::Result<i64> {
+    let same = |judged: Scratch| match judged {
+        Scratch::Same(rows) => Ok(rows),
+        Scratch::Failed(why) | Scratch::NotPossible(why) => {
+            Err(anyhow::anyhow!("database {name}: {why}"))
+        }
+    };
+    let note = maker(backups, admin).await?.note(job.run());
+    if admin.comment(name).await? == Some(note) {
+        // An attempt before had loaded it, and its process ended before that was written down.
+        return same(count_in(&server.with_database(name), dump).await?);
+    }
     // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
     // can.
-    let scratch = scratch_name(&backups.settings().cluster, job.run());
-    let made = make_anew(&admin, &scratch).await;
-    if let Err(error) = made {
-        admin.close().await;
-        return Err(error.into());
-    }
-    let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, &file).await;
-    let rows = match tried {
-        Ok(Scratch::Same(rows)) => {
+    let (scratch, made) = make_anew(backups, job, admin).await?;
+    made?;
+    let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, file).await;
+    let rows = match tried.and_then(same) {
+        Ok(rows) => {
             let renamed = admin.rename_database(&scratch, name).await;
             renamed.map(|()| rows).map_err(Into::into)
         }
-        Ok(Scratch::Failed(why) | Scratch::NotPossible(why)) => {
-            Err(anyhow::anyhow!("database {name}: {why}"))
-        }
         Err(error) => Err(error),
     };
-    if rows.is_err()
-        && let Err(error) = admin.drop_database(&scratch).await
-    {
-        job.log(format!(
-            "database {scratch} could not be dropped; a cleanup will: {error}"
-        ));
+    if rows.is_err() {
+        drop_scratch(job, admin, &scratch).await;
     }
-    admin.close().await;
     rows
 }
 
-/// Of an earlier attempt one may be there.
-async fn make_anew(admin: &Elsewhere, name: &str) -> Result<()> {
-    admin.drop_database(name).await?;
-    admin.create_database(name).await
+/// Makes the run's scratch database: of an earlier attempt one may be there. Says what it is called, and whether it is
+/// there.
+pub(super) async fn make_anew(
+    backups: &Backups,
+    job: &Job,
+    admin: &Elsewhere,
+) -> Result<(String, Result<()>)> {
+    let maker = maker(backups, admin).await?;
+    let name = maker.name(job.run());
+    let of_it = admin.databases(&name).await?.into_iter();
+    for (found, note) in of_it.filter(|(found, _)| *found == name) {
+        if maker.whose(&found, note.as_deref()) == Whose::Others {
+            return Err(Error::AlreadyExists {
+                what: Thing::Database,
+                id: name,
+            });
+        }
+    }
+    admin.drop_database(&name).await?;
+    let made = admin.create_database(&name).await;
+    if made.is_ok()
+        && let Err(error) = admin.set_comment(&name, &maker.note(job.run())).await
+    {
+        drop_scratch(job, admin, &name).await;
+        return Err(error);
+    }
+    Ok((name, made))
+}
+
+/// Who makes scratch databases here.
+pub(super) async fn maker(backups: &Backups, admin: &Elsewhere) -> Result<Maker> {
+    Ok(Maker::new(&backups.settings().cluster, admin.name().await?))
 }
 
 /// Whether there is such a database beside the server's own.
@@ -285,47 +332,8 @@ pub(super) async fn database_exists(backups: &Backups, name: &str) -> Result<boo
     let admin = server.connect().await.map_err(away)?;
     let found = admin.databases(name).await;
     admin.close().await;
-    Ok(found?.iter().any(|found| found == name))
+    Ok(found?.iter().any(|(found, _)| found == name))
 }
 
-/// Drops scratch databases of this cluster whose run is not under way; says how many.
-pub(super) async fn sweep(backups: &Backups, job: &Job, alive: &[RunId]) -> anyhow::Result<u64> {
-    let Some(url) = &backups.settings().postgres else {
-        return Ok(0);
-    };
-    let admin = Server::of_url(url, None)?.connect().await?;
-    let own: Vec<String> = alive
-        .iter()
-        .map(|run| scratch_name(&backups.settings().cluster, *run))
-        .collect();
-    let mut swept = 0;
-    for name in admin
-        .databases(&prefix(&backups.settings().cluster))
-        .await?
-    {
-        if own.contains(&name) {
-            continue;
-        }
-        job.log(format!("database {name} was left by a drill, and goes"));
-        swept += 1;
-        if !job.dry_run() {
-            admin.drop_database(&name).await?;
-        }
-    }
-    admin.close().await;
-    Ok(swept)
-}
-
-/// Names hold the cluster and the run, so that nobody's database is mistaken for one.
-fn scratch_name(cluster: &str, run: RunId) -> String {
-    format!("{}{}", prefix(cluster), run.0.simple())
-}
-
-fn prefix(cluster: &str) -> String {
-    let cluster: String = cluster
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(12)
-        .collect();
-    format!("watchbell_drill_{cluster}_")
-}
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::CWD;
 
 use super::{
     Backups, configuration,
     dump::{self, Dumped},
     losses::{Judged, below},
+    occupied::is_mount,
     repository::Source,
     staging::Staging,
     work::{Job, asked},
@@ -158,7 +159,7 @@ fn kind_of(source: &SourceConfig) -> &'static str {
 
 /// What a source demands of a path, and is not there.
 fn demand_unmet(path: &Path, config: &PathsConfig) -> Option<String> {
-    if config.must_be_mount && !is_mount(path) {
+    if config.must_be_mount && !is_mount(CWD, path) {
         return Some(
             "no disk is mounted there, as must_be_mount demands: it was not read".to_owned(),
         );
@@ -171,24 +172,6 @@ fn demand_unmet(path: &Path, config: &PathsConfig) -> Option<String> {
         "{} is not in it, as sentinel demands: it was not read",
         sentinel.display()
     ))
-}
-
-/// Whether a file system begins at a path.
-fn is_mount(path: &Path) -> bool {
-    let flags = AtFlags::empty();
-    let found = statx(CWD, path, flags, StatxFlags::BASIC_STATS);
-    if let Ok(found) = &found
-        && found
-            .stx_attributes_mask
-            .contains(StatxAttributes::MOUNT_ROOT)
-    {
-        return found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-    }
-    // An old kernel does not tell; it is one then where the device is another than above.
-    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev);
-    let above = path.join("..");
-    matches!((device(path), device(&above)), (Ok(here), Ok(above)) if here != above)
-        || path == Path::new("/")
 }
 
 impl Prepared {

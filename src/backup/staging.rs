@@ -1,7 +1,7 @@
 //! Where dumps and manifests lie until they are in the repository: a directory of the run, which goes with it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +9,10 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::work::{blocking, make_folder, remove_beside, remove_tree};
+use super::{
+    restore_left::Swept,
+    work::{blocking, make_folder, remove_beside, remove_tree},
+};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.
@@ -64,13 +67,12 @@ impl Drop for Staging {
         if !self.path.as_os_str().is_empty() {
             let path = std::mem::take(&mut self.path);
             let shown = path.display().to_string();
-            remove_beside(path, shown, ());
+            remove_beside(shown, move || remove_tree(&path));
         }
     }
 }
 
-/// Removes what runs that were killed have left, once it is older than that; says how many. `alive`: runs that are
-/// under way.
+/// Removes what runs that were killed have left, once it is older than that. `alive`: runs that are under way.
 ///
 /// # Errors
 /// Where the directory cannot be read.
@@ -79,12 +81,12 @@ pub(super) fn sweep(
     older: Duration,
     alive: &[RunId],
     dry_run: bool,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Swept> {
+    let mut swept = Swept::default();
     let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(swept),
         entries => entries.with_context(|| format!("could not read {}", root.display()))?,
     };
-    let mut swept = 0;
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
@@ -93,15 +95,30 @@ pub(super) fn sweep(
         let Ok(run) = name.parse::<Uuid>() else {
             continue;
         };
-        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if age < older || alive.contains(&RunId(run)) {
+        if alive.contains(&RunId(run)) {
             continue;
         }
-        if !dry_run {
-            remove_tree(&entry.path())
-                .with_context(|| format!("could not remove {}", entry.path().display()))?;
+        match sweep_one(&entry, older, dry_run) {
+            Ok(false) => {}
+            Ok(true) => swept.count += 1,
+            // Its run removes it at the same time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => swept.failed.push(format!(
+                "{} could not be removed: {error}",
+                entry.path().display()
+            )),
         }
-        swept += 1;
     }
     Ok(swept)
+}
+
+fn sweep_one(entry: &fs::DirEntry, older: Duration, dry_run: bool) -> io::Result<bool> {
+    let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+    if age < older {
+        return Ok(false);
+    }
+    if !dry_run {
+        remove_tree(&entry.path())?;
+    }
+    Ok(true)
 }

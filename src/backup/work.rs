@@ -4,7 +4,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -315,14 +315,15 @@ pub(super) fn remove_tree(folder: &Path) -> io::Result<()> {
     gone(std::fs::remove_dir_all(folder))
 }
 
-/// Removes a folder beside everything else, where nobody waits for it. `shown` is what it is called where that fails, and
-/// `held` is let go of once it is done.
-pub(super) fn remove_beside(folder: PathBuf, shown: String, held: impl Send + 'static) {
+/// Removes something beside everything else, where nobody waits for it. `shown` is what it is called where that fails.
+pub(super) fn remove_beside(
+    shown: String,
+    remove: impl FnOnce() -> io::Result<()> + Send + 'static,
+) {
     let remove = move || {
-        if let Err(error) = remove_tree(&folder) {
+        if let Err(error) = remove() {
             tracing::warn!(%error, "could not remove {shown}; a cleanup will");
         }
-        drop(held);
     };
     let thread = std::thread::Builder::new().name("backup-remove".to_owned());
     if let Err(error) = thread.spawn(remove) {

@@ -34,6 +34,8 @@ pub(super) struct RawBackups {
     #[serde(skip_serializing_if = "Option::is_none")]
     pg_bin: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    drill_database: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     archive: Option<RawArchive>,
     sources: BTreeMap<String, RawSource>,
 }
@@ -87,6 +89,8 @@ pub struct BackupsConfig {
     pub restore_roots: Vec<PathBuf>,
     /// Where `pg_dump` and `pg_restore` are; without it they are looked for.
     pub pg_bin: Option<PathBuf>,
+    /// A database that drills restore into and empty again; without it each makes one of its own.
+    pub drill_database: Option<String>,
     pub archive: Option<ArchiveConfig>,
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -191,6 +195,10 @@ impl RawBackups {
             pg_bin: match &self.pg_bin {
                 None => None,
                 Some(path) => Some(absolute("backups.pg_bin", path)?),
+            },
+            drill_database: match &self.drill_database {
+                None => None,
+                Some(name) => Some(database_name(name)?),
             },
             archive,
             sources,
@@ -337,6 +345,18 @@ impl RawSource {
             sentinel: self.sentinel.clone(),
         })
     }
+}
+
+fn database_name(name: &str) -> anyhow::Result<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    if NAME_MAX < name.len() || !begins || !name.bytes().all(plain) {
+        bail!(
+            "backups.drill_database: {name:?} given; expected the name of an empty database beside the server's own: 1 to \
+             {NAME_MAX} of a-z, 0-9 and _, a letter first"
+        );
+    }
+    Ok(name.to_owned())
 }
 
 fn is_false(flag: &bool) -> bool {

@@ -44,6 +44,14 @@ impl Beneath {
         Ok(Self::new(root))
     }
 
+    /// Sees to it that all that was written beneath it since it was opened is on the disk.
+    ///
+    /// # Errors
+    /// Where the disk fails, or has failed since then.
+    pub(in crate::backup) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
     /// Opens a directory.
     ///
     /// # Errors

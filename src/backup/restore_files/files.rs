@@ -117,8 +117,8 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Restores one.
-    pub(super) fn restore(&self, task: Task) {
+    /// Restores one; says whether it came back.
+    pub(super) fn restore(&self, task: Task) -> bool {
         let restored = self.restore_file(&task);
         let mut named = self.named();
         match restored {
@@ -128,6 +128,7 @@ impl<'a> Files<'a> {
                 }
                 drop(named);
                 self.count_one(task.record.size);
+                return true;
             }
             Ok(Err(Lack::Damaged(why))) => named.damaged.add_at(&task.entry.path, why),
             Ok(Err(Lack::Refused(why))) => named.refused.add(why),
@@ -135,6 +136,7 @@ impl<'a> Files<'a> {
                 named.broken.get_or_insert(error);
             }
         }
+        false
     }
 
     /// Counts one that is there.

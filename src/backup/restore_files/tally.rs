@@ -78,7 +78,7 @@ impl Tally {
     }
 
     /// The first few, and how many more there are.
-    fn named(&self) -> String {
+    pub(in crate::backup) fn named(&self) -> String {
         let named: Vec<&str> = self.lines.iter().take(NAMED).map(String::as_str).collect();
         let more = self.count.saturating_sub(named.len() as u64);
         match more {

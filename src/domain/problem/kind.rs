@@ -109,7 +109,7 @@ impl ProblemKind {
             ),
             Self::BackupNotDrilled => (
                 Warning,
-                "let the server's role make databases (ALTER ROLE … CREATEDB), and drill by `bellctl backup drill --wait`",
+                "let the server's role make databases (ALTER ROLE … CREATEDB), or name an empty one by backups.drill_database; then drill by `bellctl backup drill --wait`",
             ),
             Self::BackupOverdue => (
                 Critical,

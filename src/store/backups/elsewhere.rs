@@ -24,6 +24,12 @@ struct Text {
     text: String,
 }
 
+#[derive(FromQueryResult)]
+struct Commented {
+    text: String,
+    comment: Option<String>,
+}
+
 /// A database that is not the server's own connection.
 #[derive(Debug)]
 pub struct Elsewhere {
@@ -86,6 +92,10 @@ impl Elsewhere {
                 }
             });
         Self::connect(options).await
+    }
+
+    pub(super) fn connection(&self) -> &DatabaseConnection {
+        &self.db
     }
 
     async fn connect(options: ConnectOptions) -> Result<Self> {
@@ -221,18 +231,44 @@ impl Elsewhere {
         Ok(())
     }
 
-    /// PostgreSQL: names of databases that begin so; at most 1,000.
-    pub async fn databases(&self, beginning: &str) -> Result<Vec<String>> {
+    /// PostgreSQL: names of databases that begin so, with their comments; at most 1,000.
+    pub async fn databases(&self, beginning: &str) -> Result<Vec<(String, Option<String>)>> {
         let select = Sql::new(
             self.db.get_database_backend(),
-            "SELECT datname::text AS text FROM pg_database WHERE starts_with(datname::text, ",
+            "SELECT datname::text AS text, shobj_description(oid, 'pg_database') AS comment FROM pg_database \
+             WHERE starts_with(datname::text, ",
         )
         .bind(beginning)
         .push(") ORDER BY 1 LIMIT 1000")
         .done();
         let rows = self.db.query_all_raw(select).await?;
-        let names = rows.iter().map(|row| Text::from_query_result(row, ""));
-        names.map(|row| Ok(row?.text)).collect()
+        let rows = rows.iter().map(|row| Commented::from_query_result(row, ""));
+        rows.map(|row| row.map(|row| (row.text, row.comment)))
+            .map(|row| Ok(row?))
+            .collect()
+    }
+
+    /// PostgreSQL: a database's comment; none where it has none, or is not there.
+    pub async fn comment(&self, name: &str) -> Result<Option<String>> {
+        let found = self.databases(name).await?.into_iter();
+        let mut of_name = found.filter(|(found, _)| found == name);
+        Ok(of_name.next().and_then(|(_, comment)| comment))
+    }
+
+    /// PostgreSQL: gives a database that one owns a comment.
+    pub async fn set_comment(&self, name: &str, comment: &str) -> Result<()> {
+        let comment = comment.replace('\'', "''");
+        let set = format!(
+            "SET standard_conforming_strings = on; COMMENT ON DATABASE {} IS '{comment}'",
+            quoted(name)
+        );
+        self.db.execute_unprepared(&set).await?;
+        Ok(())
+    }
+
+    /// PostgreSQL: what the database is called that this is connected to.
+    pub async fn name(&self) -> Result<String> {
+        text(&self.db, "SELECT current_database()::text AS text").await
     }
 
     /// Ends the connection in order.

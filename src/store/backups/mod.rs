@@ -3,6 +3,7 @@
 mod elsewhere;
 mod evidence;
 mod facts;
+mod given;
 mod jobs;
 mod leases;
 mod plans;

@@ -92,6 +92,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes more in a plan that is kept, for as long as it is.
+    pub async fn restore_plan_note(
+        &mut self,
+        token_hash: &str,
+        plan: &impl Serialize,
+    ) -> Result<()> {
+        let update = self
+            .sql("UPDATE restore_plans SET body = ")
+            .bind(convert::json(plan)?)
+            .push(" WHERE token_hash = ")
+            .bind(token_hash)
+            .done();
+        self.run(update).await?;
+        Ok(())
+    }
+
     /// Takes a plan that has not ended: it is good for one restore.
     pub async fn restore_plan_take<T: DeserializeOwned>(
         &mut self,

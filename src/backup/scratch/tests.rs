@@ -1,0 +1,42 @@
+//! Databases that open, and have fewer rows than were dumped.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait as _, Database};
+
+use super::*;
+
+#[tokio::test]
+async fn a_database_with_fewer_rows_is_not_what_was_dumped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let made = Database::connect(url).await.unwrap();
+    for statement in [
+        "CREATE TABLE bells (id INTEGER)",
+        "INSERT INTO bells VALUES (1), (2), (3)",
+    ] {
+        made.execute_unprepared(statement).await.unwrap();
+    }
+    made.close().await.unwrap();
+    let dump = |rows: i64| DumpRecord {
+        path: "/database/some.db".into(),
+        size: 0,
+        sha256: String::new(),
+        server_version: String::new(),
+        tables: BTreeMap::from([("bells".to_owned(), rows)]),
+        schema: String::new(),
+        references: 0,
+        referenced_bytes: 0,
+    };
+    let same = count_sqlite(&dump(3), &file).await.unwrap();
+    assert_eq!(same, Scratch::Same(3));
+    let fewer = count_sqlite(&dump(4), &file).await.unwrap();
+    let said = "bells has 3 rows and had 4".to_owned();
+    assert_eq!(fewer, Scratch::Failed(said));
+    assert!(
+        count_sqlite(&dump(3), &folder.path().join("none"))
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,185 @@
+//! Restores put in place: in a disk that is there, and once, whatever ends the process in between.
+
+use std::{fs, path::Path};
+
+use sea_orm::ConnectionTrait as _;
+use watchbell_client::pb;
+
+use super::vault::Vault;
+use crate::{
+    contents::desk::bytes,
+    support::{Database, Server, Site, on_both},
+};
+
+on_both!(
+    a_restore_comes_to_lie_on_the_disk_that_is_there,
+    what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next,
+    what_was_changed_in_place_is_told_by_the_next_attempt,
+    what_another_instance_is_at_stays,
+);
+
+async fn backed_up(database: Database) -> (Site, Server) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    let run = vault.back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    (site, server)
+}
+
+/// Files in a folder, however deep, whatever they are called.
+fn files_in(folder: &Path) -> usize {
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        count += match entry.file_type().unwrap().is_dir() {
+            true => files_in(&entry.path()),
+            false => 1,
+        };
+    }
+    count
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+async fn a_restore_comes_to_lie_on_the_disk_that_is_there(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    let disk = site.data().join("restores/disk");
+    // As a new disk that is mounted there.
+    fs::create_dir_all(disk.join("lost+found")).unwrap();
+    let plan = vault.plan("disk").await.unwrap();
+    assert_eq!(plan.conflicts, [""; 0]);
+
+    let run = vault.execute(&plan.token).await;
+
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    assert_eq!(files_in(&disk) as i64, plan.file_count);
+    assert!(disk.join("lost+found").is_dir());
+    let names = names_in(&disk);
+    assert!(
+        !names.iter().any(|name| name.contains("unfinished")),
+        "{names:?}"
+    );
+    if !site.database.is_postgresql() {
+        let said = "rows in database, as in the manifest";
+        assert!(run.message.contains(said), "{run:?}");
+    }
+    server.stop().await;
+}
+
+/// A restore whose first attempt breaks off once what it restored is in place; the second waits.
+pub(super) async fn broken_off(site: &Site, server: &Server, token: &str) -> String {
+    let vault = Vault::of(server, site);
+    let a_minute = prost_types::Duration {
+        seconds: 60,
+        nanos: 0,
+    };
+    let task = pb::Task {
+        name: "tasks/restore-backup".to_owned(),
+        retry: Some(pb::RetryPolicy {
+            max_attempts: 2,
+            initial_backoff: Some(a_minute),
+            max_backoff: Some(a_minute),
+        }),
+        ..pb::Task::default()
+    };
+    let request = pb::UpdateTaskRequest {
+        task: Some(task),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["retry".to_owned()],
+        }),
+        ..pb::UpdateTaskRequest::default()
+    };
+    server.client.tasks().update_task(request).await.unwrap();
+    // It is given back when all is in place, and before that is told.
+    site.refuse("DELETE", "repository_leases", "ROW.mode = 'shared'")
+        .await;
+    let request = pb::ExecuteRestoreRequest {
+        token: token.to_owned(),
+        ..pb::ExecuteRestoreRequest::default()
+    };
+    let mut backups = server.client.backups();
+    let run = backups.execute_restore(request).await.unwrap();
+    let run = run.into_inner().run.unwrap().name;
+    let waiting = vault.settled(&run).await;
+    assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
+    let statement = match site.database.is_postgresql() {
+        true => "DROP TRIGGER refuse ON repository_leases; DROP FUNCTION refuse()",
+        false => "DROP TRIGGER refuse",
+    };
+    let database = site.database.connect(site.data()).await;
+    database.execute_unprepared(statement).await.unwrap();
+    run
+}
+
+async fn what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    fs::create_dir_all(site.data().join("restores/disk/lost+found")).unwrap();
+    for directory in ["new", "disk"] {
+        let plan = vault.plan(directory).await.unwrap();
+        let run = broken_off(&site, &server, &plan.token).await;
+        let there = site.data().join("restores").join(directory);
+        let before = files_in(&there);
+        // What sweeps meanwhile leaves it alone.
+        let cleanup = server.trigger("backup-cleanup").await;
+        server.ended(&cleanup.name).await;
+        assert_eq!(files_in(&there), before);
+
+        server.advance(3600);
+        let run = server.ended(&run).await;
+
+        assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+        let count = format!("{before} files, ");
+        assert!(run.message.starts_with(&count), "{run:?}");
+        let log = vault.log(&run.name).await;
+        assert!(log.contains("it is looked at where it lies"), "{log}");
+        assert_eq!(files_in(&there), before);
+    }
+    server.stop().await;
+}
+
+async fn what_was_changed_in_place_is_told_by_the_next_attempt(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let plan = Vault::of(&server, &site).plan("new").await.unwrap();
+    let run = broken_off(&site, &server, &plan.token).await;
+    let content = site.data().join("restores/new/content");
+    fs::remove_dir_all(&content).unwrap();
+    server.advance(3600);
+    let run = server.ended(&run).await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
+    assert!(
+        run.message.contains("are not what was restored any more"),
+        "{run:?}"
+    );
+    server.stop().await;
+}
+
+/// Of an instance that shares the disk and not the database, the lock alone tells that it is at it.
+async fn what_another_instance_is_at_stays(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    let plan = vault.plan("some").await.unwrap();
+    let run = vault.execute(&plan.token).await;
+    let id = run.name.rsplit('/').next().unwrap();
+    let left = site.data().join(format!("restores/.some.{id}.unfinished"));
+    fs::create_dir(&left).unwrap();
+    let lock = fs::File::open(&left).unwrap();
+    lock.lock().unwrap();
+    let sweep = async || {
+        let run = server.trigger("backup-cleanup").await;
+        server.ended(&run.name).await
+    };
+    sweep().await;
+    assert!(left.exists());
+    drop(lock);
+    sweep().await;
+    assert!(!left.exists());
+    server.stop().await;
+}
