@@ -122,7 +122,8 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.is_there {
+        // Another attempt of the run may have begun under that name.
+        if !self.is_there || !self.spot.leads_to(&self.staged) {
             return;
         }
         let (within, name) = (Arc::clone(&self.spot.within), self.spot.name.clone());

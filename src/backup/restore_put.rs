@@ -84,6 +84,12 @@ impl Spot {
         })
     }
 
+    /// Whether the other name is that of what is open.
+    pub(super) fn leads_to(&self, staged: &OwnedFd) -> bool {
+        let named = of_name(self.within.as_fd(), &self.name);
+        matches!((named, identity(staged.as_fd())), (Ok(Some(named)), Ok(opened)) if named == opened)
+    }
+
     /// Puts in place what is not yet; false where something is neither there nor on the way, or is another's.
     ///
     /// # Errors
@@ -99,7 +105,8 @@ impl Spot {
         };
         let mut moves = Vec::new();
         for (to, wanted) in &placing.entries {
-            if of_name(self.within.as_fd(), to)? == Some(*wanted) {
+            let there = of_name(self.within.as_fd(), to)?;
+            if there == Some(*wanted) {
                 continue;
             }
             let from = match (placing.in_it, &staged) {
@@ -109,6 +116,10 @@ impl Spot {
             };
             if of_name(from.0, from.1)? != Some(*wanted) {
                 return Ok(false);
+            }
+            // Before anything is moved: all of it, or nothing.
+            if placing.in_it && there.is_some() {
+                return Err(Errno::EXIST.into());
             }
             moves.push((from, to.as_str()));
         }

@@ -116,6 +116,7 @@ fn what_is_there_stays_what_it_is() {
         format!("{refused:#}").contains("never writes over"),
         "{refused:#}"
     );
+    assert!(!ground.at("disk/content").exists(), "all of it, or nothing");
     let mine = fs::read_to_string(ground.at("disk/sources/file")).unwrap();
     assert_eq!(mine, "of mine");
 }

@@ -42,6 +42,7 @@ mod locked;
 mod mailing;
 mod orphans;
 mod readers;
+mod restoring;
 mod settings;
 mod stop;
 mod zones;
