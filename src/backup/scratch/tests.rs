@@ -2,23 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait as _, Database};
-
 use super::*;
 
 #[tokio::test]
 async fn a_database_with_fewer_rows_is_not_what_was_dumped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("some.db");
-    let url = format!("sqlite://{}?mode=rwc", file.display());
-    let made = Database::connect(url).await.unwrap();
-    for statement in [
+    let statements = [
         "CREATE TABLE bells (id INTEGER)",
         "INSERT INTO bells VALUES (1), (2), (3)",
-    ] {
-        made.execute_unprepared(statement).await.unwrap();
-    }
-    made.close().await.unwrap();
+    ];
+    Elsewhere::made_of(&file, &statements).await;
     let dump = |rows: i64| DumpRecord {
         path: "/database/some.db".into(),
         size: 0,

@@ -94,6 +94,17 @@ impl Elsewhere {
         Self::connect(options).await
     }
 
+    /// Makes a SQLite file by these statements.
+    #[cfg(test)]
+    pub(crate) async fn made_of(file: &Path, statements: &[&str]) {
+        std::fs::File::create_new(file).unwrap();
+        let made = Self::sqlite(file, true).await.unwrap();
+        for statement in statements {
+            made.db.execute_unprepared(statement).await.unwrap();
+        }
+        made.close().await;
+    }
+
     pub(super) fn connection(&self) -> &DatabaseConnection {
         &self.db
     }

@@ -26,7 +26,7 @@ const FIRST: &str = "SELECT min(label) AS text FROM ( \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('large object %s', oid) FROM pg_largeobject_metadata) AS found";
 
-/// All of that goes, and the note last: in one transaction.
+/// All of that goes, and the note last: in one transaction. Sequences come after the tables that some belong to.
 const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
     FOR one IN SELECT extname FROM pg_extension JOIN pg_roles r ON r.oid = extowner \
       WHERE r.rolname = current_user AND extname <> 'plpgsql' \
@@ -39,6 +39,7 @@ const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
       WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
       AND c.relname <> 'watchbell_drill' \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') \
+      ORDER BY c.relkind = 'S' \
       LOOP EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', one.kind, one.relname); END LOOP; \
     FOR one IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') \
