@@ -69,10 +69,7 @@ pub use self::{
     browse::Read as ReadEntry,
     keeping::PolicyPlan,
     manifests::Stored,
-    offline::{
-        Found as OfflineFound, Offline, Standing as OfflineStanding, count_rows, load as load_dump,
-        refuse_tables,
-    },
+    offline::{Offline, count_rows, load as load_dump, refuse_tables},
     places::{Directories, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},

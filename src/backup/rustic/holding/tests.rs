@@ -105,7 +105,7 @@ fn what_is_read_once_the_lock_is_lost_is_not_counted() {
         let mut checked = Checked::default();
         let all = ReadData::All;
         check::read_packs(&rustic.place, &packs, all, &operation, hand, &mut checked)
-            .map(|()| checked)
+            .map(|_| checked)
     };
     let hand = Hand {
         cancel: CancellationToken::new(),
