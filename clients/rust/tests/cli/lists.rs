@@ -73,6 +73,7 @@ async fn nothing_is_due_while_everything_is_paused() {
             nanos: 0,
         }),
         until_time: None,
+        ended_count: None,
     });
     for args in shows {
         let done = harness.run(args).await;
