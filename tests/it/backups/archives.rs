@@ -171,7 +171,7 @@ async fn a_copy_that_was_found_damaged_is_not_what_a_restore_takes(database: Dat
     let listed = restore(&["--list"]);
     let id = |point: &pb::RestorePoint| point.name.replace("restorePoints/", "");
     let line = listed.lines().find(|line| line.contains(&id(&second)));
-    assert!(line.unwrap().contains("damaged, 1 files"), "{listed}");
+    assert!(line.unwrap().contains("  damaged, "), "{listed}");
     let said = restore(&[]);
     assert!(said.contains(&format!("restored {}", id(&first))), "{said}");
     server.stop().await;
