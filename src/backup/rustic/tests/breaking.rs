@@ -98,7 +98,7 @@ fn a_check_that_breaks_down_over_a_pack_reads_them_all_the_same() {
 
     let checked = rustic.check(ReadData::All, &hand()).unwrap();
     assert!(checked.damage[0].contains("broke down"), "{checked:?}");
-    assert_eq!(checked.packs_read, before.packs_read, "{checked:?}");
+    assert_eq!(checked.packs_read, before.packs, "{checked:?}");
     assert_eq!(read(&rustic, &sound).unwrap(), b"sound");
     let damaged = read(&rustic, &other).unwrap_err();
     assert!(
