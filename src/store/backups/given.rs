@@ -12,6 +12,10 @@ const LOCK: &str = "7166283105";
 const OF_PEOPLE: &str =
     "n.nspname <> 'information_schema' AND NOT starts_with(n.nspname::text, 'pg_')";
 
+/// Types that are no table's.
+const OWN_TYPE: &str = "(t.typtype IN ('e', 'd', 'r') \
+                        OR EXISTS (SELECT 1 FROM pg_class k WHERE k.oid = t.typrelid AND k.relkind = 'c'))";
+
 /// What is in a database of PostgreSQL that no extension has brought, the first by its name; but for the note.
 const FIRST: &str = "SELECT min(label) AS text FROM ( \
     SELECT format('%I.%I', n.nspname, c.relname) AS label FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -20,7 +24,7 @@ const FIRST: &str = "SELECT min(label) AS text FROM ( \
     UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
       WHERE PEOPLE AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('type %I.%I', n.nspname, t.typname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-      WHERE t.typtype IN ('e', 'd', 'r') AND PEOPLE \
+      WHERE OWN_TYPE AND PEOPLE \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('schema %I', n.nspname) FROM pg_namespace n WHERE n.nspname <> 'public' AND PEOPLE \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
@@ -41,14 +45,14 @@ const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') \
       ORDER BY c.relkind = 'S' \
       LOOP EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', one.kind, one.relname); END LOOP; \
+    FOR one IN SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace \
+      AND OWN_TYPE \
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') \
+      LOOP EXECUTE format('DROP TYPE IF EXISTS public.%I CASCADE', one.typname); END LOOP; \
     FOR one IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') \
       LOOP IF EXISTS (SELECT 1 FROM pg_proc WHERE oid = one.oid) THEN \
         EXECUTE format('DROP ROUTINE %s CASCADE', one.oid::regprocedure); END IF; END LOOP; \
-    FOR one IN SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace \
-      AND t.typtype IN ('e', 'd', 'r') \
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') \
-      LOOP EXECUTE format('DROP TYPE IF EXISTS public.%I CASCADE', one.typname); END LOOP; \
     PERFORM lo_unlink(oid) FROM pg_largeobject_metadata; \
     DROP TABLE IF EXISTS public.watchbell_drill; \
     END $$";
@@ -87,7 +91,7 @@ impl Elsewhere {
 
     /// Something that is in the database besides that note; none where there is nothing.
     pub async fn first_given(&self) -> Result<Option<String>> {
-        self.text_given(&FIRST.replace("PEOPLE", OF_PEOPLE)).await
+        self.text_given(&whole(FIRST)).await
     }
 
     /// Notes in the database that all that will be in it is a drill's.
@@ -103,7 +107,7 @@ impl Elsewhere {
 
     /// Removes all that is in the database, and the note with it.
     pub async fn empty_given(&self) -> Result<()> {
-        let empty = EMPTY.replace("PEOPLE", OF_PEOPLE);
+        let empty = whole(EMPTY);
         self.connection().execute_unprepared(&empty).await?;
         Ok(())
     }
@@ -114,4 +118,9 @@ impl Elsewhere {
         let text = row.map(|row| Text::from_query_result(&row, ""));
         Ok(text.transpose()?.and_then(|row| row.text))
     }
+}
+
+fn whole(statement: &str) -> String {
+    let statement = statement.replace("PEOPLE", OF_PEOPLE);
+    statement.replace("OWN_TYPE", OWN_TYPE)
 }

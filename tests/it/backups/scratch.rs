@@ -141,7 +141,9 @@ async fn a_drill_empties_the_database_that_is_given_to_it(database: Database) {
             "CREATE TABLE watchbell_drill (); COMMENT ON TABLE watchbell_drill IS '{note}'; \
              CREATE TYPE mood AS ENUM ('good'); CREATE SCHEMA more; CREATE TABLE more.documents (mood mood); \
              CREATE TABLE documents (id bigserial); CREATE VIEW seen AS SELECT id FROM documents; \
-             CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT lo_create(4711)"
+             CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE DOMAIN short AS text; \
+             CREATE TYPE pair AS (a int, b int); CREATE TYPE span AS RANGE (subtype = int4); CREATE SEQUENCE free; \
+             CREATE MATERIALIZED VIEW kept AS SELECT 1 AS one; SELECT lo_create(4711)"
         )
     };
     do_all(&inside, &full(&note(&cluster, &run, &home))).await;
