@@ -383,3 +383,17 @@ fn absolute(name: &str, path: &Path) -> anyhow::Result<PathBuf> {
     }
     Ok(path.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_database_has_a_plain_name() {
+        assert_eq!(database_name("drills_2").unwrap(), "drills_2");
+        let long = "d".repeat(NAME_MAX + 1);
+        for wrong in ["", "2drills", "Drills", "a/b", "a?b", "a\"b", &long] {
+            database_name(wrong).unwrap_err();
+        }
+    }
+}
