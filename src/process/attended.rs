@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, PipeReader, Read as _},
-    os::unix::{net::UnixStream, process::ExitStatusExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::ExitStatusExt as _},
+    },
     process::{Child, Command, ExitStatus},
     time::Duration,
 };
@@ -43,6 +46,33 @@ impl Launchers {
         label: &str,
         order: Order,
     ) -> anyhow::Result<(Attended, PipeReader, PipeReader)> {
+        let (stdout, theirs) = io::pipe()?;
+        let (attended, stderr) = self.attend_to(label, order, theirs.into())?;
+        Ok((attended, stdout, stderr))
+    }
+
+    /// The same, of a program that is talked to: its standard input and standard output are one socket, whose other end is
+    /// in the answer, with what it writes to standard error. Blocks.
+    ///
+    /// # Errors
+    /// Where the launcher cannot be started.
+    pub fn converse(
+        &self,
+        label: &str,
+        mut order: Order,
+    ) -> anyhow::Result<(Attended, UnixStream, PipeReader)> {
+        let (socket, theirs) = UnixStream::pair()?;
+        order.converses = true;
+        let (attended, stderr) = self.attend_to(label, order, theirs.into())?;
+        Ok((attended, socket, stderr))
+    }
+
+    fn attend_to(
+        &self,
+        label: &str,
+        order: Order,
+        stdout: OwnedFd,
+    ) -> anyhow::Result<(Attended, PipeReader)> {
         let spawn = |mut command: Command| command.spawn();
         let remains = |launcher: &Process, cgroup: Option<&Cgroup>| Remains {
             launcher: launcher.clone(),
@@ -50,7 +80,14 @@ impl Launchers {
             cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
             marks: Vec::new(),
         };
-        let begun = self.begin(label, order, spawn, |child| Some(child.id()), remains)?;
+        let begun = self.begin(
+            label,
+            order,
+            stdout,
+            spawn,
+            |child| Some(child.id()),
+            remains,
+        )?;
         begun.control.set_read_timeout(Some(LOOK_EVERY))?;
         let attended = Attended {
             control: Some(begun.control),
@@ -60,7 +97,7 @@ impl Launchers {
             _ours: begun.ours,
             cgroup: begun.cgroup,
         };
-        Ok((attended, begun.stdout, begun.stderr))
+        Ok((attended, begun.stderr))
     }
 }
 

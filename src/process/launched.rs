@@ -65,7 +65,6 @@ type AtEnd = Box<dyn FnOnce(bool) + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Begun<Spawned, Noted> {
     pub(super) control: StdStream,
-    pub(super) stdout: PipeReader,
     pub(super) stderr: PipeReader,
     pub(super) child: Spawned,
     pub(super) ours: Ours,
@@ -95,7 +94,8 @@ impl Launchers {
         let (launchers, label) = (self.clone(), label.to_owned());
         let started = tokio::task::spawn_blocking(move || {
             let spawn = |command| Command::from(command).spawn();
-            let begun = launchers.begin(&label, order, spawn, Child::id, note)?;
+            let (stdout, theirs) = io::pipe()?;
+            let begun = launchers.begin(&label, order, theirs.into(), spawn, Child::id, note)?;
             begun.control.set_nonblocking(true)?;
             let launched = Launched {
                 control: UnixStream::from_std(begun.control)?,
@@ -108,7 +108,7 @@ impl Launchers {
                 }),
             };
             let output = Output {
-                stdout: pipe::Receiver::from_owned_fd(begun.stdout.into())?,
+                stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
                 stderr: pipe::Receiver::from_owned_fd(begun.stderr.into())?,
             };
             Ok((launched, output, begun.noted))
@@ -116,11 +116,13 @@ impl Launchers {
         started.await.context("a thread panicked")?
     }
 
-    /// Starts a launcher by `spawn`, and gives it its order. Blocks.
+    /// Starts a launcher by `spawn`, and gives it its order; what the program writes to standard output comes by `stdout`.
+    /// Blocks.
     pub(super) fn begin<Spawned, Noted>(
         &self,
         label: &str,
         mut order: Order,
+        stdout: OwnedFd,
         spawn: impl FnOnce(StdCommand) -> io::Result<Spawned>,
         id: impl Fn(&Spawned) -> Option<u32>,
         note: impl FnOnce(&Process, Option<&Cgroup>) -> Noted,
@@ -138,7 +140,6 @@ impl Launchers {
         }
 
         let (mut control, theirs) = StdStream::pair()?;
-        let (stdout, their_stdout) = io::pipe()?;
         let (stderr, their_stderr) = io::pipe()?;
         let mut command = StdCommand::new(&self.program);
         command
@@ -146,7 +147,7 @@ impl Launchers {
             .arg0("watchbell")
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(their_stdout))
+            .stdout(Stdio::from(stdout))
             .stderr(Stdio::from(their_stderr))
             .process_group(0);
         // The command holds the other ends, and goes with its start.
@@ -161,7 +162,6 @@ impl Launchers {
             .context("the launcher did not take its order")?;
         Ok(Begun {
             control,
-            stdout,
             stderr,
             child,
             ours,

@@ -332,6 +332,7 @@ fn start(order: Order) -> anyhow::Result<Process> {
     let program = words.next().context("there is no program")?;
     let stdin = match order.stdin {
         Some(text) => Stdio::from(text_file(&text).context("could not keep its standard input")?),
+        None if order.converses => Stdio::from(io::stdout().as_fd().try_clone_to_owned()?),
         None => Stdio::null(),
     };
     let mut command = Command::new(&program);

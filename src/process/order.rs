@@ -33,6 +33,9 @@ pub struct Order {
     pub directory: Option<PathBuf>,
     /// Text to find at its standard input.
     pub stdin: Option<String>,
+    /// Whether its standard input is the other way of its standard output, which is a socket then.
+    #[serde(default)]
+    pub(super) converses: bool,
     /// Whom to run it as, where that is another than the server's user.
     pub identity: Option<Identity>,
     /// What is masked in command lines that are reported.
@@ -117,6 +120,7 @@ impl Order {
             environment: Vec::new(),
             directory: None,
             stdin: None,
+            converses: false,
             identity: None,
             secrets: Vec::new(),
             cgroup: None,
