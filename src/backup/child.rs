@@ -121,7 +121,8 @@ fn copy(from: &mut impl Read, into: &mut (dyn Write + Send)) -> io::Result<()> {
     }
 }
 
-fn last_bytes(mut from: impl Read) -> String {
+/// The end of what a program writes to standard error.
+pub(super) fn last_bytes(mut from: impl Read) -> String {
     let mut kept: Vec<u8> = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(count) = from.read(&mut buffer) {

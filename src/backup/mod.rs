@@ -70,7 +70,7 @@ pub use self::{
     keeping::PolicyPlan,
     manifests::Stored,
     offline::{Offline, count_rows, load as load_dump, refuse_tables},
-    places::{Directories, OpenRepository, make_password},
+    places::{Directories, DirectoriesHere, OpenRepository, make_password},
     policies::{PolicyChange, PolicyState, PolicyTasks, Standing},
     readiness::{Readiness, Unready, check_places},
     report::{BackupsReport, COVERAGE, Free, PolicyReport},
@@ -280,12 +280,26 @@ impl Backups {
     }
 }
 
+/// Does one step in a process of its own, whichever way it is talked to.
+///
+/// # Errors
+/// What went wrong, for the server to read from standard error.
+pub fn help(
+    step: &str,
+    order: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    match step == rustic::WORK {
+        true => rustic::work().map(|()| None),
+        false => answer(step, &order()?).map(Some),
+    }
+}
+
 /// Does one step in a process of its own, which the server has started and can end: `watchbell helper STEP`. Order
 /// and answer are JSON, by standard input and output, so that no secret is among the arguments.
 ///
 /// # Errors
 /// What went wrong, for the server to read from standard error.
-pub fn help(step: &str, order: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn answer(step: &str, order: &[u8]) -> anyhow::Result<Vec<u8>> {
     if let Some(answer) = rustic::help(step, order) {
         return answer.context("the order cannot be read");
     }

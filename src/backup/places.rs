@@ -16,7 +16,7 @@ use super::{
     Backups,
     child::Helpers,
     repository::{self, Repository, RepositoryError},
-    rustic::{Rustic, lower_priority},
+    rustic::{Apart, Rustic, lower_priority},
     work::{Job, asked, make_folder},
 };
 use crate::{
@@ -92,11 +92,40 @@ pub trait OpenRepository: std::fmt::Debug + Send + Sync {
     ) -> repository::Result<Arc<dyn Repository>>;
 }
 
-/// Repositories in directories of this host.
+/// Repositories in directories of this host. What is heavy of the work on them is done by other processes.
 #[derive(Clone, Copy, Debug)]
 pub struct Directories;
 
+/// The same, of a process in which nothing else is done.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoriesHere;
+
 impl OpenRepository for Directories {
+    fn open(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>> {
+        let opened = Apart::open(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(opened))
+    }
+
+    fn create(
+        &self,
+        place: &Path,
+        password: &Secret,
+        helpers: &Helpers,
+        cancel: &CancellationToken,
+    ) -> repository::Result<Arc<dyn Repository>> {
+        // Another server may be at it, too: one makes it, and the others open it.
+        let made = Apart::open_or_create(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(made))
+    }
+}
+
+impl OpenRepository for DirectoriesHere {
     fn open(
         &self,
         place: &Path,
@@ -115,7 +144,6 @@ impl OpenRepository for Directories {
         helpers: &Helpers,
         cancel: &CancellationToken,
     ) -> repository::Result<Arc<dyn Repository>> {
-        // Another server may be at it, too: one makes it, and the others open it.
         let made = Rustic::open_or_create(place, password.expose(), helpers, cancel)?;
         Ok(Arc::new(made))
     }

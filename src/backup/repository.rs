@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{full::signed, marker::word_of};
@@ -24,7 +25,7 @@ pub struct Hand {
 }
 
 /// How far an operation is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub files: u64,
     pub bytes: u64,
@@ -53,6 +54,9 @@ pub enum RepositoryError {
     /// The disk is full.
     #[error("the disk of {place} is full")]
     Full { place: String },
+    /// The process that did it ended before it had answered.
+    #[error("the process that works on {place} {how}")]
+    Died { place: String, how: String },
     /// A dump or a source as a whole cannot be read; no snapshot was written.
     #[error("{what}: {why}")]
     Source { what: String, why: String },
@@ -67,7 +71,7 @@ pub enum RepositoryError {
 pub type Result<T> = std::result::Result<T, RepositoryError>;
 
 /// A snapshot's id: 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SnapshotId(pub String);
 
 /// What a snapshot says of itself.
@@ -179,7 +183,7 @@ pub struct Archived {
 }
 
 /// What an entry of a snapshot is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     File,
     Directory,
@@ -190,7 +194,7 @@ pub enum EntryKind {
 }
 
 /// A file or directory of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub path: SnapshotPath,
     pub kind: EntryKind,
@@ -216,7 +220,7 @@ pub enum Met {
 }
 
 /// How much of the data is read by a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadData {
     /// Structure only: index, trees, and that packs are there with their sizes.
     None,
@@ -229,7 +233,7 @@ pub enum ReadData {
 }
 
 /// What a check has found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Checked {
     /// Empty where all is well; at most 1,000 are told.
     pub damage: Vec<String>,
@@ -264,7 +268,7 @@ pub struct Lacking {
 }
 
 /// What pruning has done, or would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
     /// Packs marked now, which go at the earliest after the grace; and those that are gone now.
     pub marked_bytes: u64,

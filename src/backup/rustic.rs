@@ -7,6 +7,7 @@
 //! restic's kind in the repository (`holding`), and works
 //! on threads of its own, at the lowest priority (`quiet`).
 
+mod apart;
 mod archive;
 mod carry;
 mod check;
@@ -34,6 +35,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod warden;
 
 use std::{
     any::Any,
@@ -51,15 +53,19 @@ use jiff::Timestamp;
 use rustic_core::repofile::MasterKey;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::key::help;
+pub use self::{apart::Apart, quiet::lower_priority, rotate::Rotated};
+pub(super) use self::{
+    apart::{WORK, work},
+    key::help,
+};
 use self::{
     gate::Operation,
     holding::{Holding, Pace},
     place::{Place, Right, expect_repository, foreign, look},
     quiet::quietly,
     reader::Reader,
+    warden::Warden,
 };
-pub use self::{quiet::lower_priority, rotate::Rotated};
 use super::{
     child::Helpers,
     repository::{
@@ -83,6 +89,8 @@ pub struct Rustic {
     pace: Pace,
     /// Whether it was said that it is read without a lock.
     told_read_only: Arc<AtomicBool>,
+    /// Who holds the lock in the repository, where that is the process that has started this one.
+    warden: Option<Arc<dyn Warden>>,
 }
 
 impl Rustic {
@@ -149,23 +157,30 @@ impl Rustic {
             sharing: Arc::default(),
             pace: Pace::default(),
             told_read_only: Arc::default(),
+            warden: None,
         }
     }
 
+    fn reader(&self, snapshot: &SnapshotId) -> Result<Reader> {
+        let never = CancellationToken::new();
+        self.read(snapshot, Operation::new(&self.place, &never))
+    }
+
+    /// One whose bytes come from the disk.
+    fn reader_anew(&self, snapshot: &SnapshotId) -> Result<Reader> {
+        let never = CancellationToken::new();
+        self.read(snapshot, Operation::that_tells(&self.place, &never, |_| {}))
+    }
+
     /// Opens a snapshot, to be read by this operation.
-    fn read(
-        &self,
-        snapshot: &SnapshotId,
-        operation: Arc<Operation>,
-    ) -> Result<Arc<dyn SnapshotReader>> {
+    fn read(&self, snapshot: &SnapshotId, operation: Arc<Operation>) -> Result<Reader> {
         let held = self.enter(Right::Shared, &operation)?;
         let (rustic, snapshot) = (self.clone(), snapshot.clone());
         let at_work = Arc::clone(&operation);
-        let reader = quietly(&operation, move || {
+        quietly(&operation, move || {
             let (place, key) = (&rustic.place, &rustic.key);
             Reader::open(place, key, &snapshot, Some(held), &at_work)
-        })?;
-        Ok(Arc::new(reader))
+        })
     }
 
     /// Waits until nobody else stores here.
@@ -219,15 +234,11 @@ impl Repository for Rustic {
     }
 
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
-        self.read(
-            snapshot,
-            Operation::new(&self.place, &CancellationToken::new()),
-        )
+        Ok(Arc::new(self.reader(snapshot)?))
     }
 
     fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
-        let never = CancellationToken::new();
-        self.read(snapshot, Operation::that_tells(&self.place, &never, |_| {}))
+        Ok(Arc::new(self.reader_anew(snapshot)?))
     }
 
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {

@@ -222,12 +222,15 @@ pub(super) fn import_crontab(import: ImportCrontab) -> Done {
 }
 
 pub(super) fn helper(step: &str) -> Done {
-    let mut order = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut order)
-        .context("could not read the order")?;
-    let answer = backup::help(step, &order)?;
-    hand_over(&answer).context("could not write the answer")?;
+    let order = || {
+        let mut order = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut order);
+        read.context("could not read the order")?;
+        Ok(order)
+    };
+    if let Some(answer) = backup::help(step, order)? {
+        hand_over(&answer).context("could not write the answer")?;
+    }
     Ok(())
 }
 

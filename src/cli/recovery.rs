@@ -9,8 +9,8 @@ use std::{
 };
 
 use watchbell::{
-    app::{self, Account, Wish},
-    backup::{export, repository::Progress},
+    app::{self, Account, Ports, Wish},
+    backup::{DirectoriesHere, export, repository::Progress},
     config::Config,
 };
 
@@ -28,7 +28,11 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
         cluster: args.cluster,
         paths: args.path,
     };
-    let ports = commands::ports();
+    let ports = Ports {
+        // There is nothing beside it that an abort could end.
+        repositories: Arc::new(DirectoriesHere),
+        ..commands::ports()
+    };
     let runtime = commands::runtime()?;
     commands::outlive_hangups(&runtime);
     runtime.block_on(async {

@@ -46,8 +46,4 @@ impl Operation {
         }
         self.lock_trouble().map_or(Ok(()), Err)
     }
-
-    pub(super) fn lock_trouble(&self) -> Option<RepositoryError> {
-        self.held().and_then(|holding| holding.trouble())
-    }
 }

@@ -22,6 +22,7 @@ use super::{
     files::{files, pack_folder, pack_path},
     holding::Holding,
     reads::Reads,
+    warden::Warden,
 };
 use crate::backup::repository::{RepositoryError, Result};
 
@@ -48,6 +49,8 @@ pub(super) struct Operation {
     broken: OnceLock<String>,
     /// The lock in the repository, without which it is to stop.
     holding: OnceLock<Weak<Holding>>,
+    /// Who decides, where that is another process.
+    pub(super) warden: OnceLock<Arc<dyn Warden>>,
     stage: Mutex<Stage>,
     /// After it the library's threads may still be at work for a moment; they write no more.
     over: AtomicBool,
@@ -92,6 +95,7 @@ impl Operation {
             condition: Mutex::new(None),
             broken: OnceLock::new(),
             holding: OnceLock::new(),
+            warden: OnceLock::new(),
             stage: Mutex::new(Stage::Preparing),
             over: AtomicBool::new(false),
             bytes_written: AtomicU64::new(0),
@@ -152,6 +156,9 @@ impl Operation {
     /// # Errors
     /// Where nobody waits for it any more.
     pub(super) fn commit(&self) -> Result<()> {
+        if let Some(warden) = self.warden.get() {
+            warden.commit()?;
+        }
         let mut stage = lock(&self.stage);
         if *stage == Stage::Abandoned {
             return Err(RepositoryError::Cancelled);
@@ -163,7 +170,7 @@ impl Operation {
     /// Whoever waits for it leaves. Says whether it may: nothing of it is to be seen, nor will be.
     pub(super) fn abandon(&self) -> bool {
         let mut stage = lock(&self.stage);
-        if *stage == Stage::Committing {
+        if *stage == Stage::Committing || self.warden.get().is_some() {
             return false;
         }
         *stage = Stage::Abandoned;
@@ -201,11 +208,15 @@ impl Operation {
     }
 
     fn keeps_lock(&self) -> RusticResult<()> {
+        self.expect_lock(self.lock_trouble())
+    }
+
+    fn expect_lock(&self, trouble: Option<RepositoryError>) -> RusticResult<()> {
         if let Err(why) = self.expect_unbroken() {
             self.refuse(why);
             return Err(stopped("it has broken down"));
         }
-        match self.lock_trouble() {
+        match trouble {
             None => Ok(()),
             Some(why) => {
                 self.refuse(why);
@@ -224,9 +235,7 @@ impl Operation {
             return Ok(Commit::Write);
         }
         self.may_go_on()?;
-        if let Some(holding) = self.held()
-            && let Err(why) = holding.settle(&self.cancel)
-        {
+        if let Err(why) = self.settle() {
             self.refuse(why);
         }
         let mut what = Commit::Write;
@@ -244,7 +253,10 @@ impl Operation {
             return Err(stopped("no snapshot of what is incomplete"));
         }
         if what == Commit::Write {
-            self.commit().map_err(|_| stopped("it was abandoned"))?;
+            self.commit().map_err(|why| {
+                self.refuse(why);
+                stopped("it was abandoned")
+            })?;
         }
         Ok(what)
     }
@@ -382,7 +394,8 @@ impl WriteBackend for Gate {
 
     fn remove(&self, kind: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
         // Another may have begun to store what refers to it.
-        self.operation.keeps_lock()?;
+        let operation = &self.operation;
+        operation.expect_lock(operation.lock_trouble_now())?;
         self.inner.remove(kind, id, cacheable)
     }
 }

@@ -61,7 +61,7 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(super) struct Entered {
     /// Given up before the other.
-    _holding: Option<Arc<Holding>>,
+    holding: Option<Arc<Holding>>,
     _held: Held,
 }
 
@@ -110,6 +110,13 @@ impl Rustic {
             return Err(RepositoryError::Cancelled);
         }
         let held = hold(&self.place, right, cancel)?;
+        if let Some(warden) = &self.warden {
+            let _ = operation.warden.set(Arc::clone(warden));
+            return Ok(Entered {
+                holding: None,
+                _held: held,
+            });
+        }
         let holding = match right {
             Right::Shared => self.share()?,
             Right::Exclusive => Some(Arc::new(self.take(right, Some(cancel))?)),
@@ -118,9 +125,19 @@ impl Rustic {
             operation.holds(holding);
         }
         Ok(Entered {
-            _holding: holding,
+            holding,
             _held: held,
         })
+    }
+
+    /// Takes the lock in the repository for what another process does, which takes the right among the processes of this
+    /// host itself: so that goes with the one that works.
+    pub(super) fn admit(
+        &self,
+        right: Right,
+        operation: &Operation,
+    ) -> Result<Option<Arc<Holding>>> {
+        Ok(self.enter(right, operation)?.holding)
     }
 
     /// The lock that all of this process share who read or store; none where none can be written.

@@ -97,7 +97,7 @@ fn on_few_cores<T: Send>(
 
 /// Binds the calling thread, and those that it will start, to a few of the cores that it may use. The library
 /// starts a thread for each core that it sees.
-fn few_cores() -> usize {
+pub(super) fn few_cores() -> usize {
     let Ok(allowed) = system::sched_getaffinity(None) else {
         return CORES_AT_MOST;
     };

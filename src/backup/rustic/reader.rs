@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use rustic_core::{
     BlobId, IndexedFullStatus, Repository, TreeId,
     repofile::{BlobType, MasterKey},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::directories::{Directories, Directory, Known};
+use self::directories::{Directories, Directory, Found, Known};
 use super::{
     error::{guarded, other, other_io},
     gate::Operation,
@@ -57,6 +58,32 @@ impl Reader {
             place: place.to_owned(),
             operation: Arc::clone(operation),
             _held: held,
+        })
+    }
+
+    /// A piece of a file by its number, from 0, and whether there is another behind it. Behind the last nothing is.
+    pub(super) fn piece(&self, path: &SnapshotPath, number: u64) -> Result<(Bytes, bool)> {
+        let known = self.known(path)?;
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let mut ids = known.content().iter().skip(number);
+        let Some(id) = ids.next() else {
+            return Ok((Bytes::new(), false));
+        };
+        Ok((self.blob(path, **id)?, ids.next().is_some()))
+    }
+
+    fn known(&self, path: &SnapshotPath) -> Result<Found> {
+        self.directories
+            .find(path, |tree, path| self.directory(tree, path))?
+            .ok_or_else(|| other(format!("{path} is not in the snapshot")))
+    }
+
+    fn blob(&self, path: &SnapshotPath, id: rustic_core::Id) -> Result<Bytes> {
+        guarded(path, || {
+            let read = self
+                .repository
+                .get_blob_cached(&BlobId::from(id), BlobType::Data);
+            read.map_err(|error| self.operation.explain_part(&path.to_string(), &error))
         })
     }
 
@@ -118,8 +145,9 @@ impl SnapshotReader for Reader {
         let Some(directory) = self.directories.at(path, read)? else {
             return Ok(None);
         };
-        let is_after = |known: &&Known| after.is_none_or(|after| after < known.name.as_slice());
-        let entries = directory.entries.iter().filter(is_after).take(most);
+        let is_before = |known: &Known| after.is_some_and(|after| known.name.as_slice() <= after);
+        let first = directory.entries.partition_point(is_before);
+        let entries = directory.entries[first..].iter().take(most);
         Ok(Some(
             entries
                 .map(|known| known.entry(&path.join(&known.name)))
@@ -131,21 +159,14 @@ impl SnapshotReader for Reader {
         if file.kind != EntryKind::File {
             return Err(other(format!("{} is no file", file.path)));
         }
-        let known = self
-            .directories
-            .find(&file.path, |tree, path| self.directory(tree, path))?
-            .ok_or_else(|| other(format!("{} is not in the snapshot", file.path)))?;
+        let known = self.known(&file.path)?;
         for id in known.content() {
             if cancel.is_cancelled() {
                 return Err(RepositoryError::Cancelled);
             }
             // What is remembered of it is asked for without the gate.
             self.operation.expect_to_go_on()?;
-            let blob = BlobId::from(**id);
-            let bytes = guarded(&file.path, || {
-                let read = self.repository.get_blob_cached(&blob, BlobType::Data);
-                read.map_err(|error| self.operation.explain_part(&file.path.to_string(), &error))
-            })?;
+            let bytes = self.blob(&file.path, **id)?;
             into.write_all(&bytes)
                 .map_err(|error| other_io("write what was read from", &self.place, error))?;
         }

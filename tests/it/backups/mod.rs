@@ -2,12 +2,13 @@
 
 mod adopting;
 mod alone;
+pub(crate) mod apart;
 mod archives;
 mod browsing;
 mod configuration;
 mod disaster;
 mod dumps;
-mod engine;
+pub(crate) mod engine;
 mod exports;
 mod faults;
 mod faulty;

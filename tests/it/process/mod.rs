@@ -17,6 +17,7 @@ mod server;
 mod sqlite;
 pub(crate) mod zoneinfo;
 
+mod apart;
 mod backups;
 mod cgroups;
 mod client;

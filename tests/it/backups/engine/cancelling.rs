@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use watchbell::{
-    backup::repository::{Hand, Job, ReadData, Repository as _, RepositoryError},
+    backup::repository::{Hand, Job, ReadData, RepositoryError},
     clock::Stopwatch,
 };
 

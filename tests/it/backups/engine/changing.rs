@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use watchbell::backup::repository::{Archived, Hand, Progress, Repository as _};
+use watchbell::backup::repository::{Archived, Hand, Progress};
 
 use super::stage::{Stage, never, noise, recorded};
 
@@ -73,7 +73,7 @@ fn large() -> Vec<u8> {
 
 #[test]
 fn what_is_rewritten_while_it_is_read_is_read_once_more() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("a/before", "content");
     stage.write("a/large", large());
     stage.write("b/behind", "content");
@@ -99,7 +99,7 @@ fn what_is_rewritten_while_it_is_read_is_read_once_more() {
 
 #[test]
 fn what_is_replaced_while_it_is_read_is_one_of_both() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("large", large());
     let path = stage.source().join("large");
     let archived = archive_disturbed(&stage, move |call| {
@@ -119,7 +119,7 @@ fn what_is_replaced_while_it_is_read_is_one_of_both() {
 
 #[test]
 fn what_is_changed_each_time_is_named_and_not_stored() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("large", large());
     stage.write("small", "content");
     let path = stage.source().join("large");
@@ -141,7 +141,7 @@ fn what_is_changed_each_time_is_named_and_not_stored() {
 
 #[test]
 fn what_is_removed_or_becomes_something_else_meanwhile_is_named() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("a-large", large());
     for name in ["gone", "link", "folder"] {
         stage.write(format!("z/{name}"), name);
@@ -171,7 +171,7 @@ fn what_is_removed_or_becomes_something_else_meanwhile_is_named() {
 
 #[test]
 fn beside_odd_names_nothing_is_read_again_and_what_was_changed_is_named() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("a\nb", "content");
     stage.write("large", large());
     let path = stage.source().join("large");
@@ -187,7 +187,7 @@ fn beside_odd_names_nothing_is_read_again_and_what_was_changed_is_named() {
 
 #[test]
 fn every_file_that_comes_back_is_one_whole_version() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     let (renamed, in_place) = (20, 5);
     let name = |number: usize| match number < renamed {
         true => format!("renamed/{number}"),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use watchbell::backup::repository::{EntryKind, ReadData, Repository as _, RepositoryError};
+use watchbell::backup::repository::{EntryKind, ReadData, RepositoryError};
 
 use super::stage::{Stage, content, hand, noise, recorded, sha256};
 use crate::backups::restic::everything_in;

@@ -1,6 +1,6 @@
 //! Copies into another repository, with another password.
 
-use watchbell::backup::repository::{ReadData, Repository as _};
+use watchbell::backup::repository::ReadData;
 
 use super::stage::{PASSWORD, Stage, hand, noise};
 use crate::backups::restic::{Restic, everything_in};

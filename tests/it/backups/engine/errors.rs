@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use watchbell::backup::repository::{Hand, Job, Repository as _, RepositoryError};
+use watchbell::backup::repository::{Hand, Job, RepositoryError};
 
 use super::{
     nobody::as_nobody,
@@ -31,7 +31,7 @@ fn in_the_middle(act: impl Fn() + Send + Sync + 'static) -> Hand {
 
 #[test]
 fn a_file_that_may_not_be_read_is_named_and_the_others_are_stored() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("open", "content");
     stage.write("secret", "content");
     stage.write("locked/inside", "content");
@@ -59,7 +59,7 @@ fn a_file_that_may_not_be_read_is_named_and_the_others_are_stored() {
 
 #[test]
 fn a_dump_that_cannot_be_read_leaves_no_snapshot() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("dump", noise(1, 3 << 20));
     stage.write("other", "content");
     let dump = stage.source().join("dump");
@@ -85,7 +85,7 @@ fn a_dump_that_cannot_be_read_leaves_no_snapshot() {
 
 #[test]
 fn a_dump_that_is_cut_off_in_the_middle_leaves_no_snapshot() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("dump", noise(1, 30 << 20));
     let path = stage.source().join("dump");
     let dump = path.clone();
@@ -107,7 +107,7 @@ fn a_dump_that_is_cut_off_in_the_middle_leaves_no_snapshot() {
 
 #[test]
 fn a_file_that_is_cut_off_in_the_middle_is_read_once_more() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("a", noise(1, 30 << 20));
     stage.write("b", "content");
     let path = stage.source().join("a");
@@ -121,7 +121,7 @@ fn a_file_that_is_cut_off_in_the_middle_is_read_once_more() {
 
 #[test]
 fn a_file_that_grows_is_read_once_more() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     let before = noise(1, 20 << 20);
     stage.write("log", &before);
     let path = stage.source().join("log");
@@ -145,7 +145,7 @@ fn a_file_that_grows_is_read_once_more() {
 
 #[test]
 fn a_source_that_disappears_in_the_middle_is_named() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     for number in 0..400 {
         stage.write(format!("{:03}/file", number), noise(number, 200 << 10));
     }
@@ -163,7 +163,7 @@ fn a_source_that_disappears_in_the_middle_is_named() {
 
 #[test]
 fn a_source_that_is_not_there_is_the_end() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("a", "content");
     let gone = stage.path().join("gone");
     let sources = vec![source(stage.source(), "/files"), source(gone, "/more")];
@@ -177,7 +177,7 @@ fn a_source_that_is_not_there_is_the_end() {
 
 #[test]
 fn jobs_that_make_no_sense_are_refused() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     let at = |places: &[&str]| {
         let sources = places.iter().map(|place| source(stage.source(), place));
         stage.archive_with(job(sources.collect())).unwrap_err()
@@ -207,7 +207,7 @@ fn jobs_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_snapshot_that_is_not_there_is_named() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     let none = watchbell::backup::repository::SnapshotId("ab".repeat(32));
     let error = stage.repository.open(&none).err().unwrap();
     assert!(error.to_string().contains("abab"), "{error}");

@@ -77,7 +77,7 @@ fn what_is_included_is_stored_with_the_folders_it_is_in() {
 #[test]
 fn what_no_include_can_reach_is_not_entered() {
     use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("wanted/file", "content");
     stage.write("locked/file", "content");
     let none = Permissions::from_mode(0o000);

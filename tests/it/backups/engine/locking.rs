@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
-    backup::repository::{ForeignLock, Hand, Repository as _, RepositoryError},
+    backup::repository::{ForeignLock, Hand, RepositoryError},
     clock::wall_now,
 };
 

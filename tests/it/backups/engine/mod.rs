@@ -16,6 +16,6 @@ mod ours;
 mod parents;
 mod pruning;
 mod rotating;
-mod stage;
+pub(crate) mod stage;
 mod storing;
 mod strange;

@@ -2,10 +2,7 @@
 
 use std::{fs, io::Write as _};
 
-use watchbell::{
-    backup::repository::{Repository as _, RepositoryError},
-    clock::wall_now,
-};
+use watchbell::{backup::repository::RepositoryError, clock::wall_now};
 
 use super::{
     nobody::as_nobody,
@@ -123,7 +120,7 @@ fn a_lock_of_a_restic_that_was_killed_holds_up_until_it_is_old_or_unlocked() {
 
 #[test]
 fn what_cannot_be_written_is_read_without_a_lock() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("file", "content");
     let archived = stage.archive();
     let read_only = || {

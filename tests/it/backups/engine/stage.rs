@@ -14,10 +14,10 @@ use watchbell::{
     backup::{
         child::Helpers,
         repository::{
-            Archived, Entry, EntryKind, Hand, Job, Parent, Repository as _, Result, SnapshotId,
+            Archived, Entry, EntryKind, Hand, Job, Parent, Repository, Result, SnapshotId,
             SnapshotReader, Source,
         },
-        rustic::Rustic,
+        rustic::{Apart, Rustic},
     },
     clock::Stopwatch,
     domain::backup::manifest::{FileRecord, SnapshotPath},
@@ -32,19 +32,29 @@ pub(super) use crate::support::repository::PASSWORD;
 
 pub(super) struct Stage {
     folder: TempDir,
-    pub(super) repository: Arc<Rustic>,
+    pub(super) repository: Arc<dyn Repository>,
 }
 
 impl Stage {
+    /// A repository as the server has it: other processes work on it.
     pub(super) fn new() -> Self {
+        Self::with(|opened| Arc::new(Apart::of(opened, &helpers())))
+    }
+
+    /// One that this process works on, with the rights of whichever thread does.
+    pub(super) fn here() -> Self {
+        Self::with(|opened| Arc::new(opened))
+    }
+
+    fn with(repository: impl FnOnce(Rustic) -> Arc<dyn Repository>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("source")).unwrap();
         let place = folder.path().join("repository");
         repository::lay(&place);
-        let repository = Rustic::open(&place, PASSWORD, &helpers(), &never()).unwrap();
+        let opened = Rustic::open(&place, PASSWORD, &helpers(), &never()).unwrap();
         Self {
             folder,
-            repository: Arc::new(repository),
+            repository: repository(opened),
         }
     }
 
@@ -227,7 +237,7 @@ pub(super) fn entries(reader: &dyn SnapshotReader) -> Vec<(String, EntryKind)> {
 }
 
 /// Bytes that cannot be compressed, and are the same each time.
-pub(super) fn noise(seed: u64, count: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(count + 8);
     while bytes.len() < count {

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use watchbell::backup::repository::{EntryKind, Repository as _};
+use watchbell::backup::repository::EntryKind;
 
 use super::stage::{Stage, content, entries, noise, recorded, sha256};
 use crate::support::noon;
