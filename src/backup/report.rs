@@ -14,6 +14,7 @@ use super::{
     Backups, PolicyState, Standing,
     cleanup::{FROZEN_KEY, FrozenSince},
     places::{Place, free_bytes},
+    repository::Usage,
     verify::PARTS,
 };
 use crate::{
@@ -289,5 +290,14 @@ impl Backups {
             archive_reads,
             free,
         })
+    }
+}
+
+impl From<Usage> for RepositoryUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            bytes: i64::try_from(usage.bytes).unwrap_or(i64::MAX),
+            snapshots: i64::try_from(usage.snapshots).unwrap_or(i64::MAX),
+        }
     }
 }

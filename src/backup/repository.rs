@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{full::signed, marker::word_of};
+use super::marker::word_of;
 use crate::domain::backup::{
-    figures::RepositoryUsage,
     manifest::{FileError, FileRecord, SnapshotPath},
     table::Table,
     verdict::Names,
@@ -260,7 +259,7 @@ impl Checked {
 }
 
 /// A snapshot that refers to what cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lacking {
     pub snapshot: SnapshotId,
     /// Files, and directories with all that is in them.
@@ -285,15 +284,6 @@ pub struct Usage {
     pub bytes: u64,
     pub packs: u64,
     pub snapshots: u64,
-}
-
-impl From<Usage> for RepositoryUsage {
-    fn from(usage: Usage) -> Self {
-        Self {
-            bytes: signed(usage.bytes),
-            snapshots: signed(usage.snapshots),
-        }
-    }
 }
 
 /// A lock that another program holds.

@@ -27,6 +27,9 @@ use crate::{
 };
 
 const COLLECT_FOR: Duration = Duration::from_millis(2);
+/// Ends for which nobody waits for others: those that come meanwhile are the next transaction's, and while it is written
+/// what this one has made room for is at work.
+const ENOUGH: usize = 64;
 const BATCH: usize = 256;
 const WAITING_MAX: usize = 4096;
 const AFTER_ERROR: Duration = Duration::from_millis(250);
@@ -122,9 +125,17 @@ impl Runner {
             let Some(first) = first else { return };
             let mut bytes = first.bytes();
             let mut batch = vec![first];
+            // What is here costs no time.
+            while batch.len() < BATCH
+                && bytes < BYTES_AT_ONCE
+                && let Ok(order) = inbox.try_recv()
+            {
+                bytes += order.bytes();
+                batch.push(order);
+            }
             let collect = async {
                 // Nobody else can come once all that is under way is here.
-                while batch.len() < BATCH.min(self.hosts.len()) && bytes < BYTES_AT_ONCE {
+                while batch.len() < ENOUGH.min(self.hosts.len()) && bytes < BYTES_AT_ONCE {
                     let Some(order) = inbox.recv().await else {
                         return;
                     };
@@ -132,7 +143,7 @@ impl Runner {
                     batch.push(order);
                 }
             };
-            // Time over or full: either way the batch is ready.
+            // Time over or enough: either way the batch is ready.
             let _ = tokio::time::timeout(COLLECT_FOR, collect).await;
             self.write(batch, &stop, &cut).await;
         }

@@ -48,7 +48,7 @@ pub(super) struct Operation {
     /// What the library has broken down over on a thread that nobody waits for.
     broken: OnceLock<String>,
     /// The lock in the repository, without which it is to stop.
-    holding: OnceLock<Weak<Holding>>,
+    pub(super) holding: OnceLock<Weak<Holding>>,
     /// Who decides, where that is another process.
     pub(super) warden: OnceLock<Arc<dyn Warden>>,
     stage: Mutex<Stage>,
@@ -123,16 +123,6 @@ impl Operation {
 
     pub(super) fn refused(&self) -> bool {
         lock(&self.refusal).is_some()
-    }
-
-    /// From now on it ends where this lock does.
-    pub(super) fn holds(&self, holding: &Arc<Holding>) {
-        let _ = self.holding.set(Arc::downgrade(holding));
-    }
-
-    /// The lock that it ends with, where that is there.
-    pub(super) fn held(&self) -> Option<Arc<Holding>> {
-        self.holding.get().and_then(Weak::upgrade)
     }
 
     pub(super) fn commit_only_if(&self, condition: Condition) {

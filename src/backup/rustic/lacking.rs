@@ -23,6 +23,8 @@ use crate::{
 /// Names that are kept of one snapshot, and of all: others are counted.
 const NAMED: usize = 20_000;
 const NAMED_OF_ALL: usize = 200_000;
+/// Bytes of all names as lines have them, which is how they come from the process that looks.
+const BYTES_OF_ALL: usize = 10 << 20;
 
 /// Packs that something is wrong with.
 #[derive(Default)]
@@ -63,6 +65,7 @@ pub(super) fn lacking(
         named: Vec::new(),
         more: 0,
         room: NAMED_OF_ALL,
+        bytes: BYTES_OF_ALL,
     };
     let mut of = Vec::new();
     for file in files {
@@ -96,6 +99,7 @@ struct Look<'a> {
     named: Vec<FileError>,
     more: u64,
     room: usize,
+    bytes: usize,
 }
 
 impl Look<'_> {
@@ -180,8 +184,13 @@ impl Look<'_> {
     }
 
     fn name(&mut self, path: SnapshotPath, message: String) {
-        match self.named.len() < NAMED.min(self.room) {
-            true => self.named.push(FileError { path, message }),
+        let error = FileError { path, message };
+        let bytes = serde_json::to_vec(&error).map_or(usize::MAX, |line| line.len() + 1);
+        match self.named.len() < NAMED.min(self.room) && bytes <= self.bytes {
+            true => {
+                self.bytes -= bytes;
+                self.named.push(error);
+            }
             false => self.more += 1,
         }
     }

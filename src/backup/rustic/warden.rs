@@ -1,6 +1,8 @@
 //! Who decides what an operation may do: the lock that it holds, or the process that has started this one.
 
-use super::gate::Operation;
+use std::sync::{Arc, Weak};
+
+use super::{gate::Operation, holding::Holding};
 use crate::backup::repository::{RepositoryError, Result};
 
 /// Another process that holds the lock, and that is waited in.
@@ -22,6 +24,16 @@ pub(super) trait Warden: Send + Sync {
 }
 
 impl Operation {
+    /// From now on it ends where this lock does.
+    pub(super) fn holds(&self, holding: &Arc<Holding>) {
+        let _ = self.holding.set(Arc::downgrade(holding));
+    }
+
+    /// The lock that it ends with, where that is there.
+    pub(super) fn held(&self) -> Option<Arc<Holding>> {
+        self.holding.get().and_then(Weak::upgrade)
+    }
+
     /// Why its lock is worth nothing any more.
     pub(super) fn lock_trouble(&self) -> Option<RepositoryError> {
         match self.warden.get() {

@@ -25,7 +25,7 @@ text_enum! {
 }
 
 /// What is missing or damaged, each path once, in order; and how much there is besides that no list has room for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     named: Vec<FileError>,
     more: u64,
