@@ -109,7 +109,14 @@ pub(super) fn is_damage(error: &RusticError) -> bool {
         matches!(
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-        ) || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+        ) || match error.raw_os_error() {
+            Some(code) => code == Errno::IO.raw_os_error(),
+            // No disk has said that: what is unpacked is not what was packed.
+            None => matches!(
+                error.kind(),
+                io::ErrorKind::Other | io::ErrorKind::InvalidData
+            ),
+        }
     })
 }
 

@@ -280,13 +280,14 @@ mod tests {
             pid_namespace: Some("pid:[1]".to_owned()),
             ..here.clone()
         };
-        let of_an_older_version = Origin {
+        let of_another_host = Origin {
             pid: 2_147_483_647,
+            hostname: format!("not-{}", here.hostname),
             boot: None,
             pid_namespace: None,
             ..here
         };
-        for origin in [elsewhere, of_an_older_version] {
+        for origin in [elsewhere, of_another_host] {
             let young = stage.left(origin.clone(), 1);
             let refused = stage.rustic.clear_the_way(Right::Exclusive);
             assert!(

@@ -80,11 +80,15 @@ impl Here {
 
 impl Origin {
     /// Whether the process that has taken a lock then is known to be no more. Where that cannot be told from here, it is
-    /// told by the lock's age alone.
+    /// told by the lock's age alone. restic's locks say neither start nor namespace: on a host itself they are judged as
+    /// restic does, by the host's name and the number alone.
     pub(super) fn is_over(&self, taken: Timestamp, here: &Here) -> bool {
         let known = &here.origin;
-        if self.hostname != known.hostname || self.boot.is_none() || self.pid_namespace.is_none() {
+        if self.hostname != known.hostname {
             return false;
+        }
+        if self.boot.is_none() || self.pid_namespace.is_none() {
+            return known.is_of_a_host() && (here.is_gone)(self.pid);
         }
         if self.boot == known.boot {
             return self.pid_namespace == known.pid_namespace && (here.is_gone)(self.pid);
@@ -193,7 +197,11 @@ mod tests {
             pid: 7,
             ..Origin::default()
         };
-        assert!(!of_restic.is_over(before, &on_host));
+        assert!(of_restic.is_over(after, &on_host));
+        assert!(
+            !of_restic.is_over(after, &contained),
+            "it may be another container's"
+        );
     }
 
     #[test]
