@@ -68,7 +68,14 @@ impl Backups {
         let all = found_in(&snapshots);
         let (mut said, moved) = self.miss(job, &rows, &snapshots, &all).await?;
         let cluster = self.settings().cluster.clone();
-        for found in all.iter().filter(|one| !moved.contains(&one.id)) {
+        for found in &all {
+            if let Some(row) = moved.iter().find(|row| named_in_manifest(row) == found.id) {
+                // What stands beside it holds whatever its ids are.
+                if is_of(row, found) {
+                    said.extend(self.follow(job, repository, row, found).await?);
+                }
+                continue;
+            }
             let of_run = snapshots
                 .iter()
                 .find(|one| one.id == *found.manifest())
@@ -90,16 +97,16 @@ impl Backups {
     }
 
     /// Rows whose snapshots are not there: none of them can be restored, but for those that are there under other ids, as
-    /// in a copy. Answers the points of these, too.
+    /// in a copy. Answers the rows of these, as they are now.
     async fn miss(
         &self,
         job: &Job,
         rows: &[RestorePoint],
         snapshots: &[Snapshot],
         all: &[Found],
-    ) -> anyhow::Result<(Vec<String>, HashSet<Uuid>)> {
+    ) -> anyhow::Result<(Vec<String>, Vec<RestorePoint>)> {
         let there: HashSet<&str> = snapshots.iter().map(|one| one.id.0.as_str()).collect();
-        let (mut said, mut moved) = (Vec::new(), HashSet::new());
+        let (mut said, mut moved) = (Vec::new(), Vec::new());
         for row in rows {
             let both = [row.snapshot.as_str(), row.manifest_snapshot.as_str()];
             if row.damage.is_some() || both.iter().all(|id| there.contains(id)) {
@@ -122,7 +129,7 @@ impl Backups {
                 point.drilled_at = None;
                 tx.point_put(&point).await?;
                 tx.commit().await?;
-                moved.insert(found.id);
+                moved.push(point);
                 said.push(format!(
                     "{} is in the repository by other ids, and counts once it was read",
                     row.resource_name()
@@ -170,8 +177,21 @@ impl Backups {
             Ok((_, said)) => said,
             Err(error) if is_stopped(&error) => return Err(error),
             Err(error) => {
-                job.log(format!("{}: {error:#}", row.resource_name()));
-                return Ok(None);
+                let why = format!(
+                    "{} is {}, as its repository says; what that is cannot be read: {error:#}",
+                    row.resource_name(),
+                    found.standing
+                );
+                job.log(&why);
+                let is_told = matches!(found.standing, Standing::Found(Sound::Damaged, _));
+                // A manifest that is lost may be the very thing that it tells.
+                if row.damage.is_none() && (is_told || is_damage(&error)) {
+                    let (watch, now) = (Stopwatch::start(), self.clock().now());
+                    let look = Look::broken(Level::Read, why.clone());
+                    let mark = |point: &mut RestorePoint| point.found_damaged(now, &why);
+                    self.note(job, row.id, &watch, &look, mark).await?;
+                }
+                return Ok(Some(why));
             }
         };
         let mut tx = job.begin().await?;
@@ -231,7 +251,7 @@ impl Backups {
                 let why =
                     format!("what the repository holds of {id} cannot be taken up: {error:#}");
                 job.log(&why);
-                return Ok(None);
+                return Ok(Some(why));
             }
         };
         if stored.manifest.cluster != self.settings().cluster {

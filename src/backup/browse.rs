@@ -1,6 +1,6 @@
 //! Looking into a restore point: what is in a directory, and single files.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use super::{
     manifests::{Stored, manifest_of},
     places::Place,
     read_back::Hashing,
-    repository::{Entry, EntryKind, RepositoryError, SnapshotReader},
+    repository::{Entry, EntryKind, Repository, RepositoryError, SnapshotReader},
     turns::Turn,
     work::blocking,
 };
@@ -49,13 +49,16 @@ impl Backups {
         most: usize,
     ) -> Result<Vec<Entry>> {
         let turn = self.inner.turns.lists.enter().await?;
-        let (reader, _) = self.look_into(point, None, &turn).await?;
         let shown = path.to_text();
-        let listed = blocking("entries", move || {
+        let look = move |repository: &dyn Repository,
+                         point: &RestorePoint,
+                         _: &Path|
+              -> anyhow::Result<_> {
             let _turn = turn;
-            reader.children(&path, after.as_deref(), most)
-        });
-        let listed = listed.await.map_err(unreadable)?.map_err(unreadable)?;
+            let reader = repository.open(&snapshot_id(&point.snapshot))?;
+            Ok(reader.children(&path, after.as_deref(), most))
+        };
+        let listed = self.look_into(point, look).await?.map_err(unreadable)?;
         listed.ok_or_else(|| Error::not_found(Thing::RestorePointEntry, shown))
     }
 
@@ -65,48 +68,46 @@ impl Backups {
     /// [`Error::NotFound`] where there is no such file; [`Error::Invalid`] for one that comes back by restores alone.
     pub async fn read_entry(&self, point: &RestorePoint, path: SnapshotPath) -> Result<Read> {
         let turn = self.inner.turns.files.enter().await?;
-        let (reader, described) = self.look_into(point, Some(&path), &turn).await?;
-        let described = described.unwrap_or_default();
-        if !described.is_readable {
-            let what = format!(
-                "{path} is neither of documents' content nor of a source of paths: it comes back by a restore alone"
-            );
-            return Err(Error::invalid("path", what));
-        }
-        let none = || Error::not_found(Thing::RestorePointEntry, path.to_text());
-        let looked = {
-            let (reader, path, turn) = (Arc::clone(&reader), path.clone(), turn.clone());
-            blocking("entry", move || {
-                let _turn = turn;
-                reader.entry(&path)
-            })
+        let shown = path.clone();
+        let look = move |repository: &dyn Repository,
+                         point: &RestorePoint,
+                         beside: &Path|
+              -> anyhow::Result<_> {
+            let stored = manifest_of(repository, point, beside)?;
+            let described = Described::of(&stored, &path)?;
+            if !described.is_readable {
+                return Ok(Looked::Closed);
+            }
+            let reader = repository.open(&snapshot_id(&point.snapshot))?;
+            let entry = match reader.entry(&path) {
+                Ok(entry) => entry.filter(|entry| entry.kind == EntryKind::File),
+                Err(error) => return Ok(Looked::Failed(unreadable(error))),
+            };
+            let (Some(entry), Some(record)) = (entry, described.record) else {
+                return Ok(Looked::Nothing);
+            };
+            Ok(begin(reader, entry, record, turn))
         };
-        let entry = looked.await.map_err(unreadable)?.map_err(unreadable)?;
-        let entry = entry
-            .filter(|entry| entry.kind == EntryKind::File)
-            .ok_or_else(none)?;
-        let record = described.record.ok_or_else(none)?;
-        let (pieces, taken) = mpsc::channel(PIECES);
-        let reading = entry.clone();
-        let thread = std::thread::Builder::new().name("backup-cat".to_owned());
-        thread
-            .spawn(move || {
-                let _turn = turn;
-                send(&*reader, &reading, &record, &pieces);
-            })
-            .map_err(|error| Error::unavailable("a thread", error))?;
-        Ok(Read {
-            entry,
-            pieces: taken,
-        })
+        match self.look_into(point, look).await? {
+            Looked::Begun(read) => Ok(read),
+            Looked::Failed(error) => Err(error),
+            Looked::Nothing => Err(Error::not_found(Thing::RestorePointEntry, shown.to_text())),
+            Looked::Closed => {
+                let what = format!(
+                    "{shown} is neither of documents' content nor of a source of paths: it comes back by a restore alone"
+                );
+                Err(Error::invalid("path", what))
+            }
+        }
     }
 
-    async fn look_into(
+    /// Has a repository looked into on a thread of its own, on which what was opened is closed as well: that is the end of a
+    /// process, which no thread of the runtime waits for.
+    async fn look_into<T: Send + 'static>(
         &self,
         point: &RestorePoint,
-        file: Option<&SnapshotPath>,
-        turn: &Turn,
-    ) -> Result<(Arc<dyn SnapshotReader>, Option<Described>)> {
+        look: impl FnOnce(&dyn Repository, &RestorePoint, &Path) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T> {
         point.expect_there()?;
         let Some(place) = Place::of(point.kind) else {
             let name = point.resource_name();
@@ -117,21 +118,40 @@ impl Backups {
             |error: anyhow::Error| Error::unavailable("the repository", format!("{error:#}"));
         let cancel = CancellationToken::new();
         let repository = self.repository(place, &cancel).await.map_err(away)?;
-        let (point, turn, beside) = (point.clone(), turn.clone(), self.beside());
-        let file = file.cloned();
-        let opened = blocking("look", move || {
-            let _turn = turn;
-            let described = match file {
-                Some(file) => {
-                    let stored = manifest_of(&*repository, &point, &beside)?;
-                    Some(Described::of(&stored, &file)?)
-                }
-                None => None,
-            };
-            let reader = repository.open(&snapshot_id(&point.snapshot))?;
-            Ok::<_, anyhow::Error>((reader, described))
-        });
-        opened.await.and_then(|opened| opened).map_err(away)
+        let (point, beside) = (point.clone(), self.beside());
+        let looked = blocking("look", move || look(&*repository, &point, &beside));
+        looked.await.and_then(|looked| looked).map_err(away)
+    }
+}
+
+/// What a look for a file has come to.
+enum Looked {
+    Begun(Read),
+    /// It is not there.
+    Nothing,
+    /// It is not read file by file.
+    Closed,
+    Failed(Error),
+}
+
+/// Begins to read a file, on a thread that closes what it is read from.
+fn begin(reader: Arc<dyn SnapshotReader>, entry: Entry, record: FileRecord, turn: Turn) -> Looked {
+    let (pieces, taken) = mpsc::channel(PIECES);
+    let reading = entry.clone();
+    let thread = std::thread::Builder::new().name("backup-cat".to_owned());
+    let begun = thread.spawn(move || {
+        let _turn = turn;
+        send(&*reader, &reading, &record, &pieces);
+        // Whoever takes them is not to wait for the end of a process.
+        drop(pieces);
+        drop(reader);
+    });
+    match begun {
+        Ok(_) => Looked::Begun(Read {
+            entry,
+            pieces: taken,
+        }),
+        Err(error) => Looked::Failed(Error::unavailable("a thread", error)),
     }
 }
 

@@ -38,8 +38,9 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 400);
 /// Since when each policy's retention is frozen, by the policy's id.
 pub(super) const FROZEN_KEY: &str = "backup_retention_frozen";
 pub(super) type FrozenSince = BTreeMap<String, Timestamp>;
-/// Decisions that the log tells.
+/// Decisions that the log tells, and exports that stay which the run's message tells.
 const LOGGED: usize = 2000;
+const TOLD: usize = 5;
 
 impl Backups {
     /// Removes what retention lets go. `confirmed`: also where that is much.
@@ -69,7 +70,7 @@ impl Backups {
                 .cloned()
         };
         let exports: Vec<_> = of(PolicyKind::Export).collect();
-        let exported = self.remove_exports(job, &exports).await?;
+        let exported = self.remove_exports(job, &exports, &mut failed).await?;
         let full: Vec<_> = of(PolicyKind::Full).collect();
         let (forgotten, pruned) = self
             .clean_place(job, Place::Primary, &full, &mut failed)
@@ -78,7 +79,10 @@ impl Backups {
         if self.settings().config.archive.is_some() {
             let archives: Vec<_> = of(PolicyKind::Archive).collect();
             // The second location may be away, such as a disk in a drawer: the first is cleaned all the same.
-            match self.clean_archive(job, &archives, &mut failed).await {
+            match self
+                .clean_archive(job, &archives, confirmed, &mut failed)
+                .await
+            {
                 Ok(count) => archived = count,
                 Err(error) if super::work::is_stopped(&error) => return Err(error),
                 Err(error) => failed.push(format!("the archive could not be cleaned: {error:#}")),
@@ -120,12 +124,46 @@ impl Backups {
         &self,
         job: &Job,
         gone: &[(RestorePoint, String)],
+        confirmed: bool,
         failed: &mut Vec<String>,
     ) -> anyhow::Result<u64> {
         self.lease(job, Place::Archive, LeaseMode::Exclusive)
             .await?;
-        let cleaned = self.clean_place(job, Place::Archive, gone, failed);
+        let gone = self.go_still(job, gone, confirmed).await?;
+        let cleaned = self.clean_place(job, Place::Archive, &gone, failed);
         Ok(cleaned.await?.0)
+    }
+
+    /// Those that go by a plan of now as well: the first was made hours ago, and what has been found damaged since may leave
+    /// these as the only whole ones.
+    async fn go_still(
+        &self,
+        job: &Job,
+        gone: &[(RestorePoint, String)],
+        confirmed: bool,
+    ) -> anyhow::Result<Vec<(RestorePoint, String)>> {
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plans = self.plan_retention(None, None).await?;
+        let mut still = Vec::new();
+        for plan in &plans {
+            if plan.needs_confirmation() && !confirmed {
+                continue;
+            }
+            for (point, why) in plan.removed() {
+                if gone.iter().any(|(gone, _)| gone.id == point.id) {
+                    still.push((point.clone(), why));
+                }
+            }
+        }
+        if still.len() < gone.len() {
+            job.log(format!(
+                "{} copies stay that were to go: what is known of the others has changed meanwhile",
+                gone.len() - still.len()
+            ));
+        }
+        Ok(still)
     }
 
     /// Forgets these points and what belongs to none, and prunes. `failed` hears what could not be done besides.
@@ -271,24 +309,31 @@ impl Backups {
         Ok(())
     }
 
+    /// Removes exports, and the files of those that are written down as removed and could not be. `failed` hears what stays.
     async fn remove_exports(
         &self,
         job: &Job,
         gone: &[(RestorePoint, String)],
+        failed: &mut Vec<String>,
     ) -> anyhow::Result<u64> {
-        if job.dry_run() || gone.is_empty() {
+        if job.dry_run() {
             return Ok(gone.len() as u64);
         }
         self.mark_removed(job, gone).await?;
+        let there = self.store().points_there().await?;
+        let there: HashSet<&str> = there.iter().map(|point| point.file.as_str()).collect();
+        let mut removed = self.store().points_removed().await?;
+        removed.retain(|point| {
+            let is_ours = point.remove_reason != NOT_FOUND_AT_RESTORE;
+            point.kind == PolicyKind::Export && is_ours && !there.contains(point.file.as_str())
+        });
         let root = self.settings().config.exports.clone();
-        let files: Vec<String> = gone.iter().map(|(point, _)| point.file.clone()).collect();
-        job.step("exports", 0, move |_| {
-            for file in &files {
-                export_run::remove(&root, file)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let left = job.step("exports", 0, move |_| {
+            let files = removed.iter().filter(|point| !point.file.is_empty());
+            let left = files.filter_map(|point| export_run::remove(&root, &point.file).err());
+            Ok(left.map(|error| format!("{error:#}")).collect::<Vec<_>>())
+        });
+        failed.extend(left.await?.into_iter().take(TOLD));
         Ok(gone.len() as u64)
     }
 

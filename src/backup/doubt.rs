@@ -22,10 +22,8 @@ use crate::{
     },
 };
 
-/// Damaged points among which one is looked for that lies in the first repository.
-const LOOKED_AT: i64 = 100;
 /// Damaged points that are read again by one look, as long as they prove to be whole.
-const READ_AGAIN: usize = 5;
+const READ_AGAIN: i64 = 5;
 /// Older points that are looked at for what a new one has lost, the newest first, and files that are asked for of each.
 const OTHERS: usize = 50;
 const ASKED: usize = 100;
@@ -40,9 +38,8 @@ impl Backups {
     pub(super) async fn is_damage_known_at(&self, place: Place) -> anyhow::Result<bool> {
         let part = self.store().evidence_newest_part(place.as_str()).await?;
         let part_failed = part.is_some_and(|part| part.finding == Finding::Failed);
-        let kind = place.kind();
-        let damaged = self.store().points_damaged(LOOKED_AT).await?;
-        Ok(part_failed || damaged.iter().any(|point| point.kind == kind))
+        let damaged = self.store().points_damaged_of(place.kind(), 1).await?;
+        Ok(part_failed || !damaged.is_empty())
     }
 
     /// Reads the newest point that is known as damaged again: what was mended, or could not be read for once, is whole
@@ -53,10 +50,10 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         place: Place,
     ) -> anyhow::Result<Option<String>> {
-        let damaged = self.store().points_damaged(LOOKED_AT).await?;
+        let store = self.store();
+        let damaged = store.points_damaged_of(place.kind(), READ_AGAIN).await?;
         let mut said = Vec::new();
-        let here = |point: &RestorePoint| Place::of(point.kind) == Some(place);
-        for point in damaged.into_iter().filter(here).take(READ_AGAIN) {
+        for point in damaged {
             let found = self.read_all_of(job, repository, &point).await?;
             let name = point.resource_name();
             match found.finding {

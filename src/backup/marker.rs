@@ -44,7 +44,7 @@ pub(super) struct Mark<'a> {
 /// A marker that is there, as its snapshot names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Marker {
-    /// Later ones have higher ids.
+    /// Later ones have higher ids, whatever the clocks of those who have written them.
     id: Uuid,
     pub(super) snapshot: SnapshotId,
     pub(super) kind: String,
@@ -121,7 +121,7 @@ pub(super) fn word_of<'a>(tags: &'a [String], name: &str) -> Option<&'a str> {
     tags.find_map(|tag| tag.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Writes a marker; `beside` is where its file may lie meanwhile. Blocks.
+/// Writes a marker, which is the newest of its kind and point then; `beside` is where its file may lie meanwhile. Blocks.
 ///
 /// # Errors
 /// Where the file or the repository cannot be written.
@@ -132,8 +132,25 @@ pub(super) fn write(
     beside: &Path,
     hand: &Hand,
 ) -> anyhow::Result<SnapshotId> {
-    let id = Uuid::now_v7();
-    let file = Scrap::write(beside, id, &serde_json::to_vec(says)?)?;
+    let before = Marker::newest(&repository.snapshots()?, mark.kind, mark.point);
+    write_after(repository, before.as_ref(), mark, says, beside, hand)
+}
+
+/// The same where the newest of its kind and point is known.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_after(
+    repository: &dyn Repository,
+    before: Option<&Marker>,
+    mark: &Mark<'_>,
+    says: &impl Serialize,
+    beside: &Path,
+    hand: &Hand,
+) -> anyhow::Result<SnapshotId> {
+    let now = Uuid::now_v7();
+    let file = Scrap::write(beside, now, &serde_json::to_vec(says)?)?;
+    let id = id_after(now, before);
     let mut tags = vec![
         TAG.to_owned(),
         MARKER_TAG.to_owned(),
@@ -155,6 +172,12 @@ pub(super) fn write(
         parent: None,
     };
     Ok(repository.archive(&archive, hand)?.snapshot)
+}
+
+/// The id of a marker that is written after another: where a clock was ahead when that was, it is its successor all the same.
+fn id_after(now: Uuid, before: Option<&Marker>) -> Uuid {
+    let next = before.map(|before| Uuid::from_u128(before.id.as_u128().saturating_add(1)));
+    next.map_or(now, |next| next.max(now))
 }
 
 /// A file that is there until it is stored. A cleanup removes one that was left, as it is called like a run's.
@@ -227,5 +250,34 @@ mod tests {
             Marker::newest(&snapshots, "verdict", Uuid::from_u128(1)),
             None
         );
+    }
+    #[test]
+    fn what_is_said_after_a_clock_was_ahead_is_the_newest_all_the_same() {
+        let point = Uuid::from_u128(7);
+        let of = |id: Uuid, sound: &str| {
+            snapshot(&[
+                "watchbell",
+                "marker",
+                &format!("marker={id}"),
+                "kind=verdict",
+                &format!("point={point}"),
+                &format!("sound={sound}"),
+            ])
+        };
+        let now = Uuid::now_v7();
+        assert_eq!(id_after(now, None), now);
+        let earlier = of(Uuid::from_u128(now.as_u128() - 1), "verified");
+        let earlier = Marker::of(&earlier).unwrap();
+        assert_eq!(id_after(now, Some(&earlier)), now);
+
+        // Written by a clock that was some years ahead.
+        let ahead = Uuid::from_u128(now.as_u128() + (1 << 117));
+        let mut snapshots = vec![of(ahead, "verified")];
+        for sound in ["damaged", "verified", "damaged"] {
+            let before = Marker::newest(&snapshots, "verdict", point);
+            snapshots.push(of(id_after(now, before.as_ref()), sound));
+            let newest = Marker::newest(&snapshots, "verdict", point).unwrap();
+            assert_eq!(newest.word("sound"), Some(sound));
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// Files that one line names.
 const NAMED: usize = 3;
+/// Names of what is damaged that a point's row has room for.
+const ROOM: usize = 1000;
 
 impl Backups {
     /// Notes which points of a repository refer to what was found gone or damaged there, each with the names of what is.
@@ -83,10 +85,53 @@ fn lost_of(point: &RestorePoint, lacking: &[Lacking]) -> Names {
     names
 }
 
-/// Whether all of that is known of it already.
+/// Whether all of that is known of it already. What the row does not name may be something else, as long as it has room.
 fn is_known(point: &RestorePoint, names: &Names) -> bool {
     point.damage.as_ref().is_some_and(|damage| {
         let known = damage.names();
-        known.and(names).count() <= known.count()
+        let both = known.and(names);
+        let is_named = both.named().len() == known.named().len();
+        both.count() <= known.count() && (is_named || ROOM <= known.named().len())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::backup::{PointState, PolicyKind, point::Damage};
+
+    fn named(paths: std::ops::Range<usize>) -> Vec<FileError> {
+        let named = paths.map(|number| FileError {
+            path: format!("/{number}").as_str().into(),
+            message: "gone".to_owned(),
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn a_new_name_is_told_though_more_was_counted_before() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut point: RestorePoint = serde_json::from_value(serde_json::json!({
+            "id": uuid::Uuid::nil(), "policy": "daily", "kind": PolicyKind::Full, "state": PointState::Complete,
+            "frozen_at": at, "created_at": at,
+            "files": 0, "source_bytes": 0, "added_bytes": 0, "dump_bytes": 0,
+        }))
+        .unwrap();
+        let mut knows = |count: usize, found: std::ops::Range<usize>| {
+            point.damage = Some(Damage {
+                at,
+                what: "gone".to_owned(),
+                names: named(0..count),
+                more: 100,
+            });
+            is_known(&point, &Names::new(named(found), 0))
+        };
+        assert!(knows(20, 5..20));
+        assert!(!knows(20, 5..21));
+        assert!(!knows(20, 0..200));
+        // There is no room for another.
+        assert!(knows(ROOM, 5..ROOM + 50));
+    }
 }

@@ -275,7 +275,10 @@ impl Backups {
         let staging = self.settings().config.staging.clone();
         let of = repository.clone();
         job.step("verdict", 0, move |hand| {
-            let there = verdict_in(&of.snapshots()?, id);
+            let snapshots = of.snapshots()?;
+            // Whatever it says, and also where nobody can tell.
+            let newest = Marker::newest(&snapshots, VERDICT, id);
+            let there = verdict_in(&snapshots, id);
             let earlier = there.and_then(|(marker, known, count)| {
                 let is_plain = known == sound && known != Sound::Damaged && count == 0;
                 let read = || marker.read::<Verdict>(&*of).ok();
@@ -307,7 +310,7 @@ impl Backups {
                     ("names", count.to_string()),
                 ],
             };
-            marker::write(&*of, &mark, &verdict, &staging, hand)?;
+            marker::write_after(&*of, newest.as_ref(), &mark, &verdict, &staging, hand)?;
             Ok(verdict)
         })
         .await

@@ -242,7 +242,8 @@ impl Backups {
             if !is_whole {
                 spoiled.insert(part);
             }
-            lacking = checked.lacking;
+            // What this part has shown stays so, however whole the next one is.
+            lacking.extend(checked.lacking);
             // One evidence: the newest says whether damage is known.
             all = Some(match all {
                 None => found,

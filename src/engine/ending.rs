@@ -49,8 +49,13 @@ impl Engine {
         let upto = pause.ending_at(tx.now()).upto;
         tx.ring_schedule();
         tx.commit().await?;
-        while !self.end_more(|pause| is_ending(pause, upto)).await? {}
+        while !self.end_more(|pause| is_ending(pause, upto)).await? {
+            // By a clock in doubt no more of it ends.
+            self.refuse_held()?;
+        }
+        // Of another end, where a server of an earlier version ended this one: it notes nothing.
         let ended: Option<Ending> = self.store().value(ENDED).await?;
+        let ended = ended.filter(|ended| ended.upto == upto);
         let count = ended.map_or(0, |ended| ended.count);
         let mut tx = self.store().begin().await?;
         tx.keep(who, remember, &count).await?;
@@ -59,11 +64,16 @@ impl Engine {
         Ok(count)
     }
 
-    /// Ends a pause of all whose end is due, or goes on with it.
+    /// Ends a pause of all whose end is due, or goes on with it. Where the clock is in doubt meanwhile, the rest is left to
+    /// whoever comes once it is not.
     pub(super) async fn end_global_pause(&self, due: &Pause) -> Result<()> {
         // Another may end it meanwhile, and someone begin a new one.
         let is_same = |pause: &Pause| pause.at == due.at && pause.until == due.until;
-        while !self.end_more(is_same).await? {}
+        while !self.end_more(is_same).await? {
+            if self.held().is_some() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -125,8 +135,10 @@ impl Engine {
         pause: &Pause,
         ending: &Ending,
     ) -> Result<Option<(Option<SlotRow>, Course)>> {
+        // The clock by which the end began may have been ahead.
+        let upto = ending.upto.min(tx.now());
         match &task.pause {
-            Some(own) if own.until.is_none_or(|until| ending.upto < until) => return Ok(None),
+            Some(own) if own.until.is_none_or(|until| upto < until) => return Ok(None),
             Some(_) => {
                 task.pause = None;
                 self.touch(tx, &mut task, EventKind::TaskResumed).await?;
@@ -136,7 +148,7 @@ impl Engine {
         let schedule = self.schedule_or_none(&task)?;
         let facts = self.facts(&schedule, tx.now());
         let mut course = task.course();
-        let row = decide::close_pause(&mut course, &facts, pause, ending.upto);
+        let row = decide::close_pause(&mut course, &facts, pause, upto);
         if let Some(row) = &row {
             tx.tell(skipped(&course, row));
         }

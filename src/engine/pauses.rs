@@ -111,15 +111,20 @@ impl Engine {
     }
 
     /// Begins a write for whoever settles a task in it. A pause of all that is over is ended before, so that what was due
-    /// since is decided by what was in force then.
+    /// since is decided by what was in force then; and none begins to end before this write is over.
     pub(super) async fn begin_after_pauses(&self) -> Result<Tx> {
-        let pause = self.store().global_pause().await?;
-        if let Some(pause) = pause.filter(|pause| pause.is_to_end(self.clock().now()))
-            && self.held().is_none()
-        {
+        loop {
+            let mut tx = self.store().begin().await?;
+            let pause = tx.global_pause_locked().await?;
+            let Some(pause) = pause.filter(|pause| pause.is_to_end(tx.now())) else {
+                return Ok(tx);
+            };
+            if self.held().is_some() {
+                return Ok(tx);
+            }
+            drop(tx);
             self.end_global_pause(&pause).await?;
         }
-        self.store().begin().await
     }
 
     /// The task, locked, with everything decided that is due by now; unless something is paused.

@@ -26,6 +26,12 @@ pub struct StoredContent {
     pub touched_at: Timestamp,
 }
 
+impl StoredContent {
+    /// An instant before all touches there ever were. Only what leaves is older; what stayed when it was about to leave is
+    /// as old.
+    pub const LONG_AGO: Timestamp = Timestamp::UNIX_EPOCH;
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     sha256: String,
@@ -199,6 +205,40 @@ impl Tx {
         Ok(gone)
     }
 
+    /// Has those of these contents stay after all that leave, since something came between. Of what is not touched until
+    /// then, the next sweep looks at them first.
+    pub async fn contents_stay(&mut self, sha256s: &[String]) -> Result<()> {
+        for chunk in sha256s.chunks(CHUNK) {
+            let update = self
+                .sql("UPDATE contents SET touched_at = ")
+                .bind(convert::micros(StoredContent::LONG_AGO))
+                .push(" WHERE sha256")
+                .one_of(Type::Text, chunk.iter().map(String::as_str))
+                .push(" AND touched_at = ")
+                .bind(convert::micros(LEAVING))
+                .done();
+            self.run(update).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets contents whose files were taken away by a sweep that broke off, whether or not it had come to forget them;
+    /// says which nobody holds. Those stay of which anything tells, and whoever is about to hold one is waited for.
+    pub async fn contents_forget_taken(
+        &mut self,
+        taken: Vec<StoredContent>,
+    ) -> Result<Vec<String>> {
+        let sha256s: Vec<String> = taken.iter().map(|content| content.sha256.clone()).collect();
+        let leaving = taken.into_iter().map(|content| StoredContent {
+            touched_at: LEAVING,
+            ..content
+        });
+        self.contents_adopt(leaving.collect()).await?;
+        let gone = self.contents_forget(&sha256s).await?;
+        self.contents_stay(&sha256s).await?;
+        Ok(gone)
+    }
+
     /// In the order of the hashes, so that two writes never wait for each other.
     async fn contents_insert(
         &mut self,
@@ -318,5 +358,39 @@ mod tests {
         assert_eq!((older[0].0.sha256.as_str(), older[0].1), ("bb", false));
         assert_eq!(store.contents_known(&both).await.unwrap(), [two]);
         assert_eq!(store.content(&one).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_away_is_only_forgotten_where_nothing_tells_of_it() {
+        let (_dir, store) = empty_store().await;
+        let [leaves, stays, unknown] = ["aa", "bb", "cc"].map(str::to_owned);
+        let mut tx = store.begin().await.unwrap();
+        let later = tx.now() + jiff::SignedDuration::from_secs(1);
+        let both = [(leaves.clone(), 1), (stays.clone(), 2)];
+        tx.contents_touch(&both).await.unwrap();
+        let leaving = std::slice::from_ref(&leaves);
+        tx.contents_leave(leaving, later).await.unwrap();
+        tx.contents_stay(leaving).await.unwrap();
+        let untouched = tx.contents_leave(leaving, StoredContent::LONG_AGO).await;
+        assert_eq!(untouched.unwrap(), [], "it stays");
+        tx.contents_leave(leaving, later).await.unwrap();
+        tx.commit().await.unwrap();
+        // A sweep finds first what leaves.
+        let first = store.contents_older(StoredContent::LONG_AGO, None, 9).await;
+        assert_eq!(first.unwrap().len(), 1);
+
+        let mut tx = store.begin().await.unwrap();
+        let taken = [&leaves, &stays, &unknown].map(|sha256| StoredContent {
+            sha256: sha256.clone(),
+            size: 1,
+            touched_at: StoredContent::LONG_AGO,
+        });
+        let mut gone = tx.contents_forget_taken(taken.to_vec()).await.unwrap();
+        tx.commit().await.unwrap();
+
+        gone.sort();
+        assert_eq!(gone, [leaves.clone(), unknown.clone()]);
+        let all = [leaves, stays.clone(), unknown];
+        assert_eq!(store.contents_known(&all).await.unwrap(), [stays]);
     }
 }

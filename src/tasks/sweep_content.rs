@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Deserialize;
+use tracing::warn;
 
 use super::Env;
 use crate::{
@@ -39,11 +41,37 @@ impl Kind for SweepContent {
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
         let documents = env.documents()?;
         let mut tally = Tally::default();
+        if !context.dry_run {
+            // Whoever wants a content that leaves is refused until it is gone: so what a sweep before this one has left
+            // behind comes first.
+            clear_up(documents, &context, &mut tally).await?;
+            sweep(documents, &context, &mut tally, StoredContent::LONG_AGO).await?;
+        }
         adopt(documents, &context, &mut tally).await?;
-        sweep(documents, &context, &mut tally).await?;
+        let since = documents.contents_kept_since();
+        sweep(documents, &context, &mut tally, since).await?;
         tally.uploads = documents.remove_leftovers(context.dry_run).await?;
         conclude(&context, &tally)
     }
+}
+
+/// Removes what a sweep that broke off had taken out of its place, and puts back what is held by now.
+async fn clear_up(
+    documents: &Documents,
+    context: &RunContext,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let taken = documents.contents_taken_away().await?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let mut tx = context.begin().await?;
+    let forgotten = tx.contents_forget_taken(taken.contents()).await?;
+    tx.commit().await?;
+    tally
+        .contents
+        .add(documents.remove_taken(taken, forgotten).await?);
+    Ok(())
 }
 
 /// Gives rows to contents that have none, so that they are swept like all others once they are old.
@@ -91,12 +119,13 @@ async fn count_orphans(
     Ok(())
 }
 
+/// Removes what was not touched since then and no document holds.
 async fn sweep(
     documents: &Documents,
     context: &RunContext,
     tally: &mut Tally,
+    since: Timestamp,
 ) -> Result<(), Failure> {
-    let since = documents.contents_kept_since();
     let mut after: Option<StoredContent> = None;
     loop {
         go_on(context)?;
@@ -126,14 +155,66 @@ async fn sweep(
             let mut tx = context.begin().await?;
             let leaving = tx.contents_leave(&sha256s, since).await?;
             tx.commit().await?;
-            let taken = documents.take_contents_away(leaving).await?;
-            let mut tx = context.begin().await?;
-            let forgotten = tx.contents_forget(&taken.sha256s).await?;
-            tx.commit().await?;
-            let removed = documents.remove_taken(taken, forgotten).await?;
+            let removed = take_away(documents, context, leaving).await?;
             tally.contents.add(removed);
             context.progress(tally.contents.count as i64, 0, "removing contents");
         }
+    }
+}
+
+/// Removes contents that leave; where that does not come to its end, they stay.
+async fn take_away(
+    documents: &Documents,
+    context: &RunContext,
+    leaving: Vec<StoredContent>,
+) -> Result<Removed, Failure> {
+    let sha256s: Vec<String> = leaving
+        .iter()
+        .map(|content| content.sha256.clone())
+        .collect();
+    let taken = match documents.take_contents_away(leaving).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            stay(context, &sha256s).await;
+            return Err(error.into());
+        }
+    };
+    match forget(context, &taken.sha256s).await {
+        Ok(forgotten) => Ok(documents.remove_taken(taken, forgotten).await?),
+        Err(failure) => {
+            // Another sweep may have come by, and someone hold one of them by now. A file too many does no harm: a sweep
+            // finds it.
+            match documents.remove_taken(taken, Vec::new()).await {
+                Ok(back) => {
+                    for what in &back.failed {
+                        warn!("a content is not put back yet: {what}");
+                    }
+                }
+                Err(error) => warn!(%error, "contents are not put back yet"),
+            }
+            stay(context, &sha256s).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn forget(context: &RunContext, sha256s: &[String]) -> Result<Vec<String>, Failure> {
+    let mut tx = context.begin().await?;
+    let forgotten = tx.contents_forget(sha256s).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
+
+/// Has contents stay that were to leave. This run may hold its lease no longer; where another sweep has come by, it puts
+/// back what stays.
+async fn stay(context: &RunContext, sha256s: &[String]) {
+    let stays = async {
+        let mut tx = context.store().begin().await?;
+        tx.contents_stay(sha256s).await?;
+        tx.commit().await
+    };
+    if let Err(error) = stays.await {
+        warn!(%error, "contents that were to leave do so still: the next sweep sees to them first");
     }
 }
 

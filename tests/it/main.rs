@@ -19,6 +19,7 @@ mod connections;
 mod contents;
 mod documents;
 mod draining;
+mod drift;
 mod edits_and_pauses;
 mod ending;
 mod evaluator;

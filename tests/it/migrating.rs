@@ -44,6 +44,7 @@ const BACK: &[&str] = &[
 /// From the newest schema to the fourth.
 const BACK_TO_THE_FOURTH: &[&str] = &[
     "DROP TABLE task_facets",
+    "DROP INDEX tasks_gone",
     "DROP INDEX tasks_paused",
     "DROP INDEX tasks_paused_due",
     "DROP INDEX tasks_failing_name",

@@ -1,5 +1,7 @@
 //! `prune-history`: what goes, what stays, and that it holds nobody up.
 
+mod ended;
+
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait as _, Statement};
@@ -15,7 +17,6 @@ use crate::{
 
 on_both!(
     history_is_pruned_but_never_the_last_success_or_failure,
-    what_hangs_on_a_deleted_task_goes_in_the_end,
     what_cannot_be_pruned_keeps_nothing_else_from_being_pruned,
     a_log_is_dropped_in_portions_and_then_its_run,
     a_task_with_very_much_to_prune_holds_up_no_other,
@@ -101,46 +102,6 @@ async fn history_is_pruned_but_never_the_last_success_or_failure(database: Datab
     assert_eq!(left, [names[1].clone(), names[5].clone()]);
     let again = prune(&server).await;
     assert_eq!(again.counters["runs_deleted"], 0);
-    server.stop().await;
-}
-
-async fn what_hangs_on_a_deleted_task_goes_in_the_end(database: Database) {
-    let (site, server) = keeping_a_month(database).await;
-    server.create("task", instant().cron("* * * * *")).await;
-    for _ in 0..3 {
-        server.advance(60);
-        server.decided("task", server.now()).await;
-    }
-    let runs = server.runs_of("task").await;
-    for run in &runs {
-        server.ended(&run.name).await;
-    }
-    let delete = pb::DeleteTaskRequest {
-        name: "tasks/task".to_owned(),
-        ..Default::default()
-    };
-    server.client.tasks().delete_task(delete).await.unwrap();
-
-    server.advance(400 * 24 * 3600);
-    let erased = until("the task to be erased", async || {
-        let request = pb::GetRunRequest {
-            name: runs[0].name.clone(),
-        };
-        let asked = server.client.runs().get_run(request).await;
-        if asked.is_err() {
-            return Some(());
-        }
-        prune(&server).await;
-        None
-    });
-    erased.await;
-
-    for table in ["runs", "slots", "task_revisions"] {
-        let of_none =
-            format!("{table} t WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = t.task_id)");
-        let count = count(&site, &of_none).await;
-        assert_eq!(count, 0, "{table} of no task");
-    }
     server.stop().await;
 }
 

@@ -19,12 +19,16 @@
 //!   removes its lock then, and the run ends like one of another failure. What it has left are packs that the next attempt or
 //!   a cleanup deals with, as after the death of a server. It asks the kernel to be taken before the server where memory is
 //!   short.
-//! - **What passes back** is counted: an answer of fewer files than were told of is none.
+//! - **What passes back** is counted: an answer of fewer files than were told of, or of less damage, is none. Of what has no
+//!   bound a line is filled by its bytes (`lines`): paths, attributes, damage.
 //!
 //! In the server's process stay: the list of snapshots, which are some hundred bytes each; what the repository takes up,
 //! which are names and sizes; locks; and the table of a new backup's files, which its manifest is made of.
 
 mod call;
+mod findings;
+mod lines;
+mod listed;
 mod reading;
 mod served;
 mod served_reading;
@@ -40,17 +44,18 @@ use tokio_util::sync::CancellationToken;
 pub(in crate::backup) use self::served::{WORK, work};
 use self::{
     call::{Call, Guarded},
+    findings::Findings,
     reading::Reading,
     tasks::{archive, copy},
-    wire::{Answer, Order, What},
+    wire::{Answer, Fault, Order, What},
 };
 use super::{Rustic, error::other, gate::Operation, place::Right};
 use crate::{
     backup::{
         child::Helpers,
         repository::{
-            Archived, Checked, ForeignLock, Hand, Job, Pruned, ReadData, Repository, Result,
-            Snapshot, SnapshotId, SnapshotReader, Usage,
+            Archived, Checked, ForeignLock, Hand, Job, Pruned, ReadData, Repository,
+            RepositoryError, Result, Snapshot, SnapshotId, SnapshotReader, Usage,
         },
     },
     process::Word,
@@ -134,6 +139,14 @@ impl Apart {
     }
 }
 
+/// What comes of an error that a helper tells: only whoever was asked to stop has stopped.
+fn told(fault: Fault) -> RepositoryError {
+    match fault {
+        Fault::Cancelled => other("a helper has stopped though nobody had asked it to"),
+        fault => fault.into(),
+    }
+}
+
 /// That an answer is not one to what was asked.
 fn astray<T>() -> Result<T> {
     Err(other("a helper has answered what it was not asked"))
@@ -162,8 +175,11 @@ impl Repository for Apart {
 
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {
         let guarded = self.guard(Right::Shared, &hand.cancel)?;
-        match self.ask(What::Check(read), guarded, hand)? {
-            Answer::Checked(checked) => Ok(checked),
+        let order = self.order(What::Check(read));
+        let call = Call::begin(&self.helpers, &order, vec![guarded])?;
+        let mut findings = Findings::default();
+        match call.answer(hand, &mut |said| findings.take(said))? {
+            Answer::Checked(found) => findings.checked(found),
             _ => astray(),
         }
     }
@@ -223,5 +239,22 @@ impl Repository for Apart {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_that_nobody_has_asked_for_is_a_failure() {
+        assert!(matches!(
+            told(Fault::Cancelled),
+            RepositoryError::Other { .. }
+        ));
+        let damaged = told(Fault::Damaged {
+            what: "a".to_owned(),
+        });
+        assert!(matches!(damaged, RepositoryError::Damaged { what } if what == "a"));
     }
 }

@@ -16,7 +16,7 @@ use rustic_core::repofile::MasterKey;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{error::other, gate::Operation, reader::Reader, source::ledger::Ledger};
+use super::{error::other, reader::Reader, source::ledger::Ledger};
 use crate::{
     backup::repository::{Parent, RepositoryError, Result, SnapshotReader as _},
     domain::backup::{
@@ -117,10 +117,7 @@ impl Carry {
             .parent
             .as_ref()
             .ok_or_else(|| other("files were taken from a parent that there is not"))?;
-        let operation = Operation::new(&self.place, &CancellationToken::new());
-        if let Some(holding) = self.ledger.held() {
-            operation.holds(&holding);
-        }
+        let operation = self.ledger.beside();
         let (place, key) = (&self.place, &self.key);
         let reader = Reader::open(place, key, &parent.snapshot, None, &operation)?;
         for some in places.chunks(AT_ONCE) {

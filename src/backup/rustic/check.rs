@@ -10,7 +10,7 @@ use std::{
 
 use rustic_core::{
     CheckOptions, CheckResults, FileType, Id, OpenStatus, ReadBackend as _, ReadSubsetOption,
-    Repository, RusticError, repofile::IndexFile,
+    Repository, RusticError, TreeId, repofile::IndexFile,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -19,14 +19,14 @@ use super::{
     error::{broke_down, is_damage, other, other_io, words},
     files::{files, pack_path},
     gate::Operation,
-    lacking::{Spoiled, lacking},
+    lacking::{Spoiled, lacking, readable},
     place::Right,
     quiet::quietly,
     reads::forget_cached,
     session,
 };
 use crate::{
-    backup::repository::{Checked, Hand, Progress, ReadData, Result},
+    backup::repository::{Checked, Hand, Progress, ReadData, RepositoryError, Result},
     domain::backup::table::hex,
 };
 
@@ -58,38 +58,59 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
             Ok(packs) => packs,
             Err(error) => return unlisted(&error, &at_work),
         };
-        let looked = catch_unwind(AssertUnwindSafe(|| patiently(|| look(&opened, options))));
+        let looked = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
+            let (snapshots, unread) = readable(&opened, &at_work)?;
+            let trees: Vec<TreeId> = snapshots.iter().map(|snapshot| snapshot.tree).collect();
+            let look = || opened.check_with_trees(options, trees.clone());
+            Ok((patiently(look), unread))
+        }));
         // What the library could not read for that is no damage.
         if let Some(why) = at_work.reason() {
             return Err(why);
         }
         let mut checked = match looked {
-            Ok(Ok(results)) => {
-                // Where a tree is lost, the library gives up before it has read any pack.
-                let gave_up = gave_up(&results);
-                let mut spoiled = spoiled_in(&rustic.place, &packs, &results)?;
+            Ok(Ok((Ok(results), unread))) => {
+                // Where a tree is lost, the library gives up before it has read any pack; and what only a snapshot that cannot
+                // be read refers to, it passes over.
+                let is_to_read = gave_up(&results) || !unread.is_empty();
+                // It names each pack by the beginning of its id.
+                let texts = results.0.iter().map(|(_, finding)| finding.to_string());
+                let texts: Vec<String> = texts.collect();
+                let mut spoiled = spoiled_in(&rustic.place, &packs, &texts)?;
                 let mut checked = found(&packs, results, &at_work);
-                if gave_up {
+                checked
+                    .damage
+                    .extend(unread.into_iter().map(|(_, what)| what));
+                if is_to_read {
+                    (checked.packs_read, checked.bytes_read) = (0, 0);
                     let bad =
                         read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
                     spoiled.doubted.extend(bad);
                 }
                 checked.to_its_end = true;
                 if !checked.damage.is_empty() {
-                    let losses = lacking(&rustic, &spoiled, &at_work)?;
-                    let packs = spoiled.gone.iter().chain(&spoiled.doubted);
-                    let lost = packs.chain(&losses.pieces);
-                    checked.spoiled = lost.map(Id::as_u32).collect();
-                    checked.lacking = losses.of;
+                    note_losses(&rustic, &spoiled, &at_work, &mut checked)?;
                 }
                 checked
             }
-            Ok(Err(error)) => return unlisted(&error, &at_work),
+            Ok(Ok((Err(error), _))) => return unlisted(&error, &at_work),
+            Ok(Err(error)) => return Err(error),
             // It breaks down where something is not what the index says of it.
             Err(panic) => {
                 let mut checked = bare(&packs);
                 checked.damage.push(broke_down(&*panic));
-                read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
+                let mut spoiled = spoiled_in(&rustic.place, &packs, &[])?;
+                let bad = read_packs(&rustic.place, &packs, read, &at_work, &hand, &mut checked)?;
+                spoiled.doubted.extend(bad);
+                // What is gone or bad is known all the same, and whose that is can mostly be told.
+                let noted = catch_unwind(AssertUnwindSafe(|| {
+                    note_losses(&rustic, &spoiled, &at_work, &mut checked)
+                }));
+                match noted {
+                    Ok(Err(RepositoryError::Damaged { what })) => checked.damage.push(what),
+                    Ok(noted) => noted?,
+                    Err(panic) => checked.damage.push(broke_down(&*panic)),
+                }
                 checked
             }
         };
@@ -97,6 +118,21 @@ pub(super) fn check(rustic: &Rustic, read: ReadData, hand: &Hand) -> Result<Chec
         checked.damage.truncate(TOLD + 1);
         Ok(checked)
     })
+}
+
+/// Notes what is lost, and which snapshots refer to it.
+fn note_losses(
+    rustic: &Rustic,
+    spoiled: &Spoiled,
+    operation: &Arc<Operation>,
+    checked: &mut Checked,
+) -> Result<()> {
+    let packs = spoiled.gone.iter().chain(&spoiled.doubted);
+    checked.spoiled = packs.map(Id::as_u32).collect();
+    let losses = lacking(rustic, spoiled, operation)?;
+    checked.spoiled.extend(losses.pieces.iter().map(Id::as_u32));
+    checked.lacking = losses.of;
+    Ok(())
 }
 
 /// What comes of a check where it cannot be told what there is to look at.
@@ -145,17 +181,14 @@ fn gave_up(results: &CheckResults) -> bool {
     findings.any(|(_, finding)| format!("{finding:?}").starts_with("ErrorCheckingTrees"))
 }
 
-/// Packs that are gone, and those that are not what the index says or the library has named.
-fn spoiled_in(place: &Path, packs: &Packs, results: &CheckResults) -> Result<Spoiled> {
+/// Packs that are gone, and those that are not what the index says or are named by what the library has said.
+fn spoiled_in(place: &Path, packs: &Packs, texts: &[String]) -> Result<Spoiled> {
     let there = files(place, FileType::Pack)
         .map_err(|error| other_io("list the packs of", place, error))?;
     let there: Packs = there.into_iter().collect();
     let gone = packs.keys().filter(|id| !there.contains_key(id)).copied();
     let other_size = |(id, size): &(&Id, &u32)| there.get(id).is_some_and(|there| there != *size);
     let resized = packs.iter().filter(other_size).map(|(id, _)| *id);
-    // It names each by the beginning of its id.
-    let texts = results.0.iter().map(|(_, finding)| finding.to_string());
-    let texts: Vec<String> = texts.collect();
     let is_hex = |word: &&str| {
         let all = word.bytes().all(|byte| byte.is_ascii_hexdigit());
         SHORT_ID <= word.len() && all
@@ -265,18 +298,6 @@ fn packs_of(repository: &Repository<OpenStatus>) -> std::result::Result<Packs, B
         packs.extend(index.packs.iter().map(|pack| (*pack.id, pack.pack_size())));
     }
     Ok(packs)
-}
-
-fn look(
-    repository: &Repository<OpenStatus>,
-    options: CheckOptions,
-) -> std::result::Result<CheckResults, Box<RusticError>> {
-    let snapshots = repository.get_all_snapshots()?;
-    let trees = snapshots
-        .into_iter()
-        .map(|snapshot| snapshot.tree)
-        .collect();
-    repository.check_with_trees(options, trees)
 }
 
 fn damage(results: CheckResults) -> Vec<String> {

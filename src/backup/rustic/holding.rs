@@ -6,7 +6,7 @@ mod tests;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, PoisonError, Weak,
         atomic::Ordering,
@@ -302,13 +302,7 @@ impl Shared {
             return;
         }
         match locks::write(&self.rustic.place, &self.rustic.key, self.right) {
-            Ok(path) => {
-                let mut state = lock(&self.state);
-                state.path = path;
-                state.renewed = (Stopwatch::start(), wall_now());
-                drop(state);
-                locks::remove(&old);
-            }
+            Ok(path) => self.replace(&old, &path),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not renew the lock in {}",
@@ -317,10 +311,34 @@ impl Shared {
         }
     }
 
+    /// Goes on with a new one. Where writing that has taken so long that others may have passed over the old one, or have
+    /// removed it, it comes too late.
+    fn replace(&self, old: &Path, new: &Path) {
+        let is_removed = matches!(fs::exists(old), Ok(false));
+        let mut state = lock(&self.state);
+        if is_removed && state.lost.is_none() {
+            let why = "another has removed it while it was renewed".to_owned();
+            state.lost = Some(Lost::NotRenewed(why));
+        }
+        let is_lost = self.lost_by(&mut state).is_some();
+        if !is_lost {
+            new.clone_into(&mut state.path);
+            state.renewed = (Stopwatch::start(), wall_now());
+        }
+        drop(state);
+        match is_lost {
+            true => locks::remove(new),
+            false => locks::remove(old),
+        }
+    }
+
     /// Why it is worth nothing any more. Once it was not renewed for too long, also by the clock of a machine that has
     /// slept meanwhile, renewing it mends nothing: others may have removed what relied on it.
     fn lost(&self) -> Option<Lost> {
-        let mut state = lock(&self.state);
+        self.lost_by(&mut lock(&self.state))
+    }
+
+    fn lost_by(&self, state: &mut State) -> Option<Lost> {
         if state.lost.is_none() {
             let (watch, at) = &state.renewed;
             let slept = wall_now().duration_since(*at);

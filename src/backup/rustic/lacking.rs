@@ -7,11 +7,11 @@ use std::{
 };
 
 use rustic_core::{
-    BlobId, DataId, Id, IndexedFullStatus, Repository, TreeId,
-    repofile::{BlobType, NodeType},
+    BlobId, DataId, Id, IndexedFullStatus, Open, Repository, TreeId,
+    repofile::{BlobType, NodeType, SnapshotFile, SnapshotId},
 };
 
-use super::{Rustic, gate::Operation, session, snapshots};
+use super::{Rustic, error::guarded, gate::Operation, session, snapshots};
 use crate::{
     backup::repository::{Lacking, RepositoryError, Result},
     domain::backup::{
@@ -38,8 +38,48 @@ pub(super) struct Spoiled {
 /// What is lost, and by which snapshots.
 pub(super) struct Losses {
     pub(super) of: Vec<Lacking>,
-    /// Pieces that no index knows, and packs of lists of directories that do not come back.
+    /// Pieces that no index knows, packs of lists of directories that do not come back, and snapshots that cannot be read.
     pub(super) pieces: BTreeSet<Id>,
+}
+
+/// Snapshots that can be read, and those that cannot, with what is wrong with each.
+type Readable = (Vec<SnapshotFile>, Vec<(SnapshotId, String)>);
+
+/// Reads every snapshot. One that cannot be read keeps nobody from looking through the others.
+pub(super) fn readable<S: Open>(
+    repository: &Repository<S>,
+    operation: &Operation,
+) -> Result<Readable> {
+    let ids: Vec<SnapshotId> = repository
+        .list::<SnapshotId>()
+        .map_err(|error| operation.explain(&error))?
+        .collect();
+    // The library gives all up for one, or ends its list early.
+    if let Ok(files) = repository.get_all_snapshots()
+        && ids.len() <= files.len()
+    {
+        return Ok((files, Vec::new()));
+    }
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
+    for id in ids {
+        operation.expect_to_go_on()?;
+        let what = format!("snapshot {}", id.to_hex().as_str());
+        let read = guarded(&what, || {
+            let read = repository.get_file::<SnapshotFile>(&id);
+            read.map_err(|error| operation.explain_part(&what, &error))
+        });
+        match read {
+            Ok(mut file) => {
+                file.id = id;
+                files.push(file);
+            }
+            Err(RepositoryError::Damaged { what }) => unread.push((id, what)),
+            Err(error) => return Err(error),
+        }
+    }
+    // Whoever looks again is to know it again.
+    unread.sort();
+    Ok((files, unread))
 }
 
 /// Looks through every snapshot.
@@ -49,9 +89,7 @@ pub(super) fn lacking(
     operation: &Arc<Operation>,
 ) -> Result<Losses> {
     let opened = session::open(&rustic.place, &rustic.key, operation)?;
-    let files = opened
-        .get_all_snapshots()
-        .map_err(|error| operation.explain(&error))?;
+    let (files, unread) = readable(&opened, operation)?;
     let repository = opened
         .to_indexed()
         .map_err(|error| operation.explain(&error))?;
@@ -73,12 +111,12 @@ pub(super) fn lacking(
         if look.is_whole(file.tree, &root)? {
             continue;
         }
-        look.room -= look.named.len();
-        let named = std::mem::take(&mut look.named);
-        of.push(Lacking {
-            snapshot: snapshots::id(&file.id),
-            names: Names::new(named, std::mem::take(&mut look.more)),
-        });
+        of.push(look.lacking(&file.id));
+    }
+    for (id, what) in unread {
+        look.pieces.insert(*id);
+        look.name("/".into(), what);
+        of.push(look.lacking(&id));
     }
     Ok(Losses {
         of,
@@ -103,6 +141,16 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// What was named since the last, as that of a snapshot.
+    fn lacking(&mut self, id: &SnapshotId) -> Lacking {
+        self.room -= self.named.len();
+        let named = std::mem::take(&mut self.named);
+        Lacking {
+            snapshot: snapshots::id(id),
+            names: Names::new(named, std::mem::take(&mut self.more)),
+        }
+    }
+
     /// Whether all of a directory is there.
     fn is_whole(&mut self, tree: TreeId, path: &SnapshotPath) -> Result<bool> {
         if self.whole.contains(&tree) {
@@ -111,25 +159,24 @@ impl Look<'_> {
         if self.operation.cancelled() {
             return Err(RepositoryError::Cancelled);
         }
-        let nodes = match self.repository.get_tree(&tree) {
+        let shown: SnapshotPath = match path.as_bytes().is_empty() {
+            true => "/".into(),
+            false => path.clone(),
+        };
+        let read = guarded(&shown, || {
+            let read = self.repository.get_tree(&tree);
+            read.map_err(|error| self.operation.explain_part(&shown.to_string(), &error))
+        });
+        let nodes = match read {
             Ok(read) => read.nodes,
-            Err(error) => {
-                let shown = match path.as_bytes().is_empty() {
-                    true => "/".into(),
-                    false => path.clone(),
-                };
-                let what = shown.to_string();
-                match self.operation.explain_part(&what, &error) {
-                    RepositoryError::Damaged { what } => {
-                        // What no index knows falls into the part that its own id is of.
-                        let entry = self.repository.get_index_entry(&tree);
-                        self.pieces.insert(entry.map_or(*tree, |entry| *entry.pack));
-                        self.name(shown, format!("{what}; and all that is in it"));
-                        return Ok(false);
-                    }
-                    error => return Err(error),
-                }
+            Err(RepositoryError::Damaged { what }) => {
+                // What no index knows falls into the part that its own id is of.
+                let entry = self.repository.get_index_entry(&tree);
+                self.pieces.insert(entry.map_or(*tree, |entry| *entry.pack));
+                self.name(shown, format!("{what}; and all that is in it"));
+                return Ok(false);
             }
+            Err(error) => return Err(error),
         };
         let mut whole = true;
         for node in nodes {
@@ -172,12 +219,14 @@ impl Look<'_> {
         if let Some(known) = self.tried.get(&blob) {
             return Ok(*known);
         }
-        let comes_back = match self.repository.get_blob_cached(&blob, BlobType::Data) {
+        let read = guarded(path, || {
+            let read = self.repository.get_blob_cached(&blob, BlobType::Data);
+            read.map_err(|error| self.operation.explain_part(&path.to_string(), &error))
+        });
+        let comes_back = match read {
             Ok(_) => true,
-            Err(error) => match self.operation.explain_part(&path.to_string(), &error) {
-                RepositoryError::Damaged { .. } => false,
-                error => return Err(error),
-            },
+            Err(RepositoryError::Damaged { .. }) => false,
+            Err(error) => return Err(error),
         };
         self.tried.insert(blob, comes_back);
         Ok(comes_back)
@@ -193,5 +242,60 @@ impl Look<'_> {
             }
             false => self.more += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        backup::{
+            repository::{Hand, Job, ReadData, Repository as _, Source},
+            rustic::key,
+        },
+        clock::wall_now,
+    };
+
+    #[test]
+    fn a_snapshot_that_cannot_be_read_keeps_nobody_from_looking_through_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("repository");
+        let key = key::create(&place, "password".to_owned()).unwrap();
+        let rustic = Rustic::with_key(&place, key);
+        let hand = Hand {
+            cancel: CancellationToken::new(),
+            progress: Arc::new(|_| {}),
+        };
+        let mut made = Vec::new();
+        for name in ["one", "other"] {
+            let file = folder.path().join(name);
+            fs::write(&file, name).unwrap();
+            let job = Job {
+                time: wall_now(),
+                hostname: "office".to_owned(),
+                tags: Vec::new(),
+                sources: vec![Source::file(file, "/file".into())],
+                parent: None,
+            };
+            made.push(rustic.archive(&job, &hand).unwrap().snapshot);
+        }
+        let unread = place.join("snapshots").join(&made[0].0);
+        let mut bytes = fs::read(&unread).unwrap();
+        bytes[40] ^= 1;
+        fs::remove_file(&unread).unwrap();
+        fs::write(&unread, bytes).unwrap();
+
+        let checked = rustic.check(ReadData::All, &hand).unwrap();
+
+        assert!(checked.to_its_end && 0 < checked.packs, "{checked:?}");
+        assert_eq!(checked.packs_read, checked.packs, "{checked:?}");
+        let named = |what: &String| what.contains(made[0].0.as_str());
+        assert!(checked.damage.iter().any(named), "{checked:?}");
+        let lacking = checked.lacking.iter().map(|one| one.snapshot.clone());
+        assert_eq!(lacking.collect::<Vec<_>>(), made[..1]);
     }
 }

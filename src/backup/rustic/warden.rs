@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{gate::Operation, holding::Holding};
 use crate::backup::repository::{RepositoryError, Result};
 
@@ -34,6 +36,18 @@ impl Operation {
         self.holding.get().and_then(Weak::upgrade)
     }
 
+    /// Another that ends with the same lock, whoever holds that, and is not stopped with this one.
+    pub(super) fn beside(&self) -> Arc<Self> {
+        let other = Self::new(&self.place, &CancellationToken::new());
+        if let Some(holding) = self.holding.get() {
+            let _ = other.holding.set(Weak::clone(holding));
+        }
+        if let Some(warden) = self.warden.get() {
+            let _ = other.warden.set(Arc::clone(warden));
+        }
+        other
+    }
+
     /// Why its lock is worth nothing any more.
     pub(super) fn lock_trouble(&self) -> Option<RepositoryError> {
         match self.warden.get() {
@@ -60,5 +74,46 @@ impl Operation {
             (None, Some(holding)) => holding.settle(self.cancel()),
             (None, None) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// One whose lock is lost.
+    struct Lost;
+
+    impl Warden for Lost {
+        fn trouble(&self) -> Option<RepositoryError> {
+            Some(RepositoryError::Locked {
+                place: "/repository".to_owned(),
+                by: "another".to_owned(),
+            })
+        }
+
+        fn settle(&self) -> Result<()> {
+            self.trouble().map_or(Ok(()), Err)
+        }
+
+        fn commit(&self) -> Result<()> {
+            self.settle()
+        }
+    }
+
+    #[test]
+    fn what_is_read_beside_an_operation_ends_with_its_lock_alone() {
+        let cancel = CancellationToken::new();
+        let operation = Operation::new(Path::new("/repository"), &cancel);
+        assert!(operation.beside().expect_to_go_on().is_ok());
+        let warden: Arc<dyn Warden> = Arc::new(Lost);
+        assert!(operation.warden.set(warden).is_ok());
+        cancel.cancel();
+        let beside = operation.beside();
+        assert!(!beside.cancelled());
+        let why = beside.expect_to_go_on();
+        assert!(matches!(why, Err(RepositoryError::Locked { .. })));
     }
 }

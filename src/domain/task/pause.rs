@@ -34,13 +34,20 @@ pub struct Ending {
 }
 
 impl Pause {
-    /// Whether slots are rightly undecided at `now`: its end, where it has one, passed less than `grace` ago.
+    /// Whether slots are rightly undecided at `now`: its end, where it has one or that is under way, passed less than
+    /// `grace` ago.
     pub fn holds_at(&self, now: Timestamp, grace: Duration) -> bool {
-        self.until.is_none_or(|until| now <= later(until, grace))
+        let ending = self.ending.as_ref().map(|ending| ending.upto);
+        let end = ending.or(self.until);
+        end.is_none_or(|end| now <= later(end, grace))
     }
 
-    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs.
+    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs. Never past `now`, also
+    /// where its end began by a clock that was ahead.
     pub fn ends_at(&self, now: Timestamp) -> Timestamp {
+        if let Some(ending) = &self.ending {
+            return ending.upto.min(now);
+        }
         match self.until {
             Some(until) if until <= now => just_before(until),
             _ => now,
@@ -69,5 +76,39 @@ impl Pause {
             ending: None,
             ..self.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_is_due_after_an_end_that_is_under_way_is_no_part_of_the_pause() {
+        let mut pause = Pause {
+            at: at(0),
+            principal: "ann".to_owned(),
+            reason: String::new(),
+            until: None,
+            ending: None,
+        };
+        let grace = Duration::from_secs(60);
+        assert_eq!(pause.ends_at(at(900)), at(900));
+        assert!(pause.holds_at(at(900), grace));
+
+        pause.ending = Some(Ending {
+            upto: at(600),
+            behind: None,
+            tasks: 500,
+            count: 1,
+        });
+        assert_eq!(pause.ends_at(at(900)), at(600));
+        assert_eq!(pause.ends_at(at(500)), at(500), "the clock was set back");
+        assert!(pause.holds_at(at(650), grace));
+        assert!(!pause.holds_at(at(661), grace), "an end that hangs");
     }
 }

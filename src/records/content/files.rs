@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::name_of;
 
@@ -98,11 +99,12 @@ impl Files {
         sync(&damaged)
     }
 
-    /// Takes a content out of its place, to be removed; none where it is not there.
+    /// Takes a content out of its place, to be removed; none where it is not there. Each time under a name of its own: so
+    /// whoever clears up after another removes what it has asked about, and nothing that has come since.
     pub(super) fn take_away(&self, sha256: &str) -> Result<Option<PathBuf>> {
         let swept = self.swept();
         make_directory(&swept)?;
-        let to = swept.join(sha256);
+        let to = swept.join(format!("{sha256}-{}", Uuid::now_v7().simple()));
         match fs::rename(self.place(sha256), &to) {
             Ok(()) => Ok(Some(to)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -110,14 +112,41 @@ impl Files {
         }
     }
 
+    /// Contents that were taken out of their places and are there still: hash, size and path. Earlier versions named them
+    /// by their hashes alone.
+    pub(super) fn taken(&self) -> Result<Vec<(String, u64, PathBuf)>> {
+        let mut taken = Vec::new();
+        for path in listed(&self.swept())? {
+            let hash = name_of(&path).and_then(|name| name.get(..64));
+            let Some(hash) = hash.filter(|hash| is_hex(hash)) else {
+                continue;
+            };
+            let sha256 = hash.to_owned();
+            // None where another was quicker.
+            if let Some(size) = size_of(&path)? {
+                taken.push((sha256, size, path));
+            }
+        }
+        Ok(taken)
+    }
+
     /// Puts a content back that was taken away, unless another has come to its place.
     pub(super) fn put_back(&self, taken: &Path, sha256: &str) -> Result<()> {
-        match fs::hard_link(taken, self.place(sha256)) {
+        let place = self.place(sha256);
+        let Some(shelf) = place.parent() else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        make_directory(shelf)?;
+        match fs::hard_link(taken, &place) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Another that cleared up has seen to it.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         }
-        fs::remove_file(taken)
+        // Before the other name goes: a power cut may keep the one change and not the other.
+        sync(shelf)?;
+        remove(taken)
     }
 
     /// The directories that hold contents, as their names.
@@ -155,6 +184,14 @@ impl Files {
 /// Whether two looks saw one file.
 pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Removes a file, where nobody else has.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// What is in a directory; nothing where there is none.

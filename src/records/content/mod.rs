@@ -9,6 +9,8 @@
 //! then looks at the disk. The sweep has the row *leave*, takes the file away once that is committed, and deletes the row
 //! then: no transaction waits for its disk. One of the two waits for the other: either the sweep finds a row that is young,
 //! or who wants the content one that leaves, and says so. So no document ever gets a content that is being taken away.
+//! What was taken away waits in `contents/swept`. A sweep that was held up there may have come too late, and its lease be
+//! another's: so nothing in there is removed before the rows were asked once more, and what anything holds is put back.
 
 mod download;
 mod files;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     as_size, away, blocking,
-    files::{Files, is_same, listed},
+    files::{Files, is_same, listed, remove},
 };
 use crate::{error::Result, records::Documents, store::StoredContent};
 
@@ -51,6 +51,20 @@ pub struct TakenAway {
     pub sha256s: Vec<String>,
     files: Vec<(StoredContent, PathBuf)>,
     removed: Removed,
+}
+
+impl TakenAway {
+    /// Contents whose files are out of their places.
+    pub fn contents(&self) -> Vec<StoredContent> {
+        self.files
+            .iter()
+            .map(|(content, _)| content.clone())
+            .collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
 }
 
 impl Documents {
@@ -100,10 +114,31 @@ impl Documents {
     ///
     /// # Errors
     /// Where the disk is away: then they may be gone from their places, and their rows still there. The next sweep sees
-    /// to it.
+    /// to it, and puts back what is held by then.
     pub async fn take_contents_away(&self, leaving: Vec<StoredContent>) -> Result<TakenAway> {
         let files = self.files();
         blocking(move || Ok(take_away(&files, leaving))).await
+    }
+
+    /// What sweeps before this one had taken out of its place when they broke off; or what one takes that was held up.
+    ///
+    /// # Errors
+    /// Where the disk is away.
+    pub async fn contents_taken_away(&self) -> Result<TakenAway> {
+        let files = self.files();
+        let taken = blocking(move || files.taken().map_err(away)).await?;
+        let files = taken.into_iter().map(|(sha256, size, path)| {
+            let content = StoredContent {
+                sha256,
+                size: as_size(size),
+                touched_at: StoredContent::LONG_AGO,
+            };
+            (content, path)
+        });
+        Ok(TakenAway {
+            files: files.collect(),
+            ..TakenAway::default()
+        })
     }
 
     /// Removes what was taken away and is forgotten. What is not, someone holds, and it is put back.
@@ -117,9 +152,7 @@ impl Documents {
             let mut removed = taken.removed;
             for (content, path) in taken.files {
                 let done = match forgotten.contains(&content.sha256) {
-                    true => {
-                        fs::remove_file(&path).map(|()| removed.note(content.size.unsigned_abs()))
-                    }
+                    true => remove(&path).map(|()| removed.note(content.size.unsigned_abs())),
                     false => files.put_back(&path, &content.sha256),
                 };
                 if let Err(error) = done {
@@ -131,8 +164,7 @@ impl Documents {
         .await
     }
 
-    /// Removes uploads that nobody went on with for a day; and what a sweep before this one had taken out of its
-    /// place, when the server died.
+    /// Removes uploads that nobody went on with for a day.
     ///
     /// # Errors
     /// Where the disk is away.
@@ -149,11 +181,6 @@ impl Documents {
                     Err(error) => removed.failed.push(told(&path, &error)),
                 }
             }
-            for path in listed(&files.swept()).map_err(away)? {
-                if !dry_run && let Err(error) = fs::remove_file(&path) {
-                    removed.failed.push(told(&path, &error));
-                }
-            }
             Ok(removed)
         })
         .await
@@ -167,7 +194,7 @@ fn take_away(files: &Files, leaving: Vec<StoredContent>) -> TakenAway {
         taken.sha256s.push(content.sha256.clone());
         match files.take_away(&content.sha256) {
             Ok(Some(path)) => taken.files.push((content, path)),
-            // Somebody has removed it by hand, or a sweep that broke off.
+            // Somebody has removed it by hand, or another sweep.
             Ok(None) => taken.removed.note(0),
             // It stays without a row, until the next sweep finds it.
             Err(error) => taken

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::Body;
 use crate::{
-    domain::backup::{Level, point::Evidence},
+    domain::backup::{
+        Level, PolicyKind,
+        point::{Evidence, RestorePoint},
+    },
     error::Result,
     store::{Page, PageOf, Store, Tx, convert},
 };
@@ -92,6 +95,25 @@ impl Store {
                 .map_or(true, |evidence| evidence.repository() == repository)
         })
         .transpose()
+    }
+
+    /// The newest points of a kind that are there and were found to be damaged, however many of others there are; at most so
+    /// many.
+    pub async fn points_damaged_of(
+        &self,
+        kind: PolicyKind,
+        limit: i64,
+    ) -> Result<Vec<RestorePoint>> {
+        let select = self
+            .sql(
+                "SELECT body FROM restore_points WHERE removed_at IS NULL AND damaged_at IS NOT NULL AND kind = ",
+            )
+            .bind(kind.as_str())
+            .push(" ORDER BY frozen_at DESC LIMIT ")
+            .bind(limit)
+            .done();
+        let rows: Vec<Body> = self.all(select).await?;
+        rows.iter().map(|row| convert::read(&row.body)).collect()
     }
 
     /// When each of `parts` parts of a repository was last read, by its number from 1. What a clock has stamped that was
@@ -181,7 +203,34 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::store::plan::empty_store;
+    use crate::{domain::backup::PointState, store::plan::empty_store};
+
+    #[tokio::test]
+    async fn what_is_damaged_of_one_kind_is_not_hidden_by_newer_ones_of_another() {
+        let (_dir, store) = empty_store().await;
+        let mut tx = store.begin().await.unwrap();
+        let kinds = [PolicyKind::Full, PolicyKind::Archive, PolicyKind::Archive];
+        for (day, kind) in (1_u128..).zip(kinds) {
+            let at = format!("2026-03-0{day}T00:00:00Z");
+            let point = serde_json::json!({
+                "id": Uuid::from_u128(day), "policy": "daily", "kind": kind, "state": PointState::Complete,
+                "frozen_at": at, "created_at": at, "damage": { "at": at, "what": "gone" },
+                "files": 0, "source_bytes": 0, "added_bytes": 0, "dump_bytes": 0,
+            });
+            let point: RestorePoint = serde_json::from_value(point).unwrap();
+            tx.point_put(&point).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        let damaged = async |kind| {
+            let points = store.points_damaged_of(kind, 2).await.unwrap();
+            let ids = points.iter().map(|point| point.id.as_u128());
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(damaged(PolicyKind::Full).await, [1]);
+        assert_eq!(damaged(PolicyKind::Archive).await, [3, 2]);
+        assert!(damaged(PolicyKind::Export).await.is_empty());
+    }
 
     #[tokio::test]
     async fn a_part_that_was_read_at_an_instant_to_come_was_not_read() {

@@ -59,13 +59,23 @@ pub(super) async fn prune_those(
             break;
         }
         let mut turn = Turn::begin();
-        let pruned = prune_deleted(context, &task, keep, now, gone, &mut turn).await;
+        let pruned = match ended_still(context, &task).await {
+            Ok(Some(task)) => prune_deleted(context, &task, keep, now, gone, &mut turn).await,
+            Ok(None) => continue,
+            Err(failure) => Err(failure),
+        };
         failed.take(&task.resource_name(), pruned);
         if turn.is_over() {
             left.push(task);
         }
     }
     left
+}
+
+/// A task as it is by now: since it was looked at it may have come back, by another policy, and gone again.
+async fn ended_still(context: &RunContext, task: &Task) -> Result<Option<Task>, Failure> {
+    let mut tx = context.begin().await?;
+    Ok(tx.task_ended_locked(task.id).await?)
 }
 
 async fn prune_deleted(
@@ -93,7 +103,7 @@ async fn erase(
     gone: &mut Gone,
     turn: &mut Turn,
 ) -> Result<bool, Failure> {
-    let ended = Some(task.id);
+    let ended = Some(task);
     loop {
         if context.cancel.is_cancelled() || turn.is_over() {
             return Ok(false);

@@ -6,7 +6,7 @@ use super::{before, rest, turn::Turn};
 use crate::{
     clock::Stopwatch,
     domain::{
-        RunId, Task, TaskId,
+        RunId, Task,
         schedule::{Schedule, just_before},
     },
     engine::{Failure, RunContext},
@@ -22,6 +22,7 @@ pub(super) async fn prune_runs(
     turn: &mut Turn,
 ) -> Result<(), Failure> {
     let store = context.store();
+    let ended = task.deleted_at.map(|_| task);
     let policy = &task.spec.history;
     let by_count = store.history_cutoff(task.id, policy.keep_count).await?;
     let by_age = before(now, policy.keep_for);
@@ -41,23 +42,25 @@ pub(super) async fn prune_runs(
             *gone += old.len() as u64;
             return Ok(());
         }
-        if !delete_runs(context, None, &old, gone, turn).await? {
+        if !delete_runs(context, ended, &old, gone, turn).await? {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Begins a write of what is pruned; none where the task, which is to have ended, lives again.
+/// Begins a write of what is pruned; none where the task, which is to have ended, lives again, or has ended once more
+/// since it was looked at.
 pub(super) async fn begin(
     context: &RunContext,
-    ended: Option<TaskId>,
+    ended: Option<&Task>,
 ) -> Result<Option<Tx>, Failure> {
     let mut tx = context.begin().await?;
-    if let Some(task) = ended
-        && tx.task_ended_locked(task).await?.is_none()
-    {
-        return Ok(None);
+    if let Some(task) = ended {
+        let found = tx.task_ended_locked(task.id).await?;
+        if found.is_none_or(|found| found.deleted_at != task.deleted_at) {
+            return Ok(None);
+        }
     }
     Ok(Some(tx))
 }
@@ -65,7 +68,7 @@ pub(super) async fn begin(
 /// Deletes runs, their logs first. Says whether it came to its end.
 pub(super) async fn delete_runs(
     context: &RunContext,
-    ended: Option<TaskId>,
+    ended: Option<&Task>,
     runs: &[RunId],
     gone: &mut u64,
     turn: &mut Turn,

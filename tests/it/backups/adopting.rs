@@ -2,13 +2,14 @@
 
 use std::{fs, path::Path, process::Command};
 
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, Statement};
 use watchbell_client::pb;
 
 use super::{
     archives::{archive_toml, with_archive},
     disaster::copy,
     vault::Vault,
+    verifying::flip,
 };
 use crate::{
     contents::desk::bytes,
@@ -20,6 +21,7 @@ on_both!(
     a_copy_that_the_database_does_not_know_is_found_and_not_made_twice,
     what_is_not_in_the_archive_any_more_is_not_archived_already,
     an_instance_that_came_from_an_archive_archives_to_it,
+    what_its_repository_calls_damaged_is_so_by_whichever_ids,
 );
 
 /// Takes rows of points of a kind out of the database, as where it is older than they are.
@@ -203,5 +205,49 @@ async fn an_instance_that_came_from_an_archive_archives_to_it(database: Database
     of.sort();
     assert_eq!(known, of);
     assert_eq!(snapshots(&repository), before, "nothing is there twice");
+    server.stop().await;
+}
+
+async fn what_its_repository_calls_damaged_is_so_by_whichever_ids(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(1_500_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let made = vault.newest().await;
+    let db = site.database.connect(site.data()).await;
+    let select = "SELECT body FROM restore_points WHERE kind = 'full'";
+    let select = Statement::from_string(db.get_database_backend(), select);
+    let row = db.query_one_raw(select).await.unwrap().unwrap();
+    let body: String = row.try_get_by_index(0).unwrap();
+    flip(&vault.repository());
+    let read = vault.verify(&made.name, pb::VerificationLevel::Read).await;
+    assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
+
+    // The database is of the day before, and speaks of another copy of the repository.
+    let mut body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    body["snapshot"] = "0a".repeat(32).into();
+    body["manifest_snapshot"] = "0b".repeat(32).into();
+    let body = body.to_string().replace('\'', "''");
+    let update = format!(
+        "UPDATE restore_points SET damaged_at = NULL, verified_at = 1, body = '{body}' WHERE kind = 'full'"
+    );
+    db.execute_unprepared(&update).await.unwrap();
+    let (before, _) = vault.point(&made.name).await;
+    assert!(
+        before.verify_time.is_some() && before.damage_time.is_none(),
+        "{before:?}"
+    );
+
+    let run = verified(&vault).await;
+
+    let (known, _) = vault.point(&made.name).await;
+    assert!(known.damage_time.is_some(), "{known:?} {run:?}");
+    assert_eq!((known.verify_time, known.drill_time), (None, None));
+    let mut names = known.damaged.iter();
+    assert!(
+        names.any(|file| file.path.contains("/content/")),
+        "{known:?}"
+    );
     server.stop().await;
 }

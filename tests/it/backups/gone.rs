@@ -17,6 +17,7 @@ use crate::{
 
 on_both!(
     a_pack_that_is_gone_counts_against_every_point_that_refers_to_it,
+    what_one_part_has_lost_is_told_however_whole_the_next_one_is,
     what_another_policy_has_made_does_not_stand_for_what_is_damaged,
     a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran,
     what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes,
@@ -85,6 +86,53 @@ async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(databa
     }
     let figures = vault.statistics().await;
     assert_eq!(figures.read_coverage_percent, 100.0, "{figures:?}");
+    server.stop().await;
+}
+
+async fn what_one_part_has_lost_is_told_however_whole_the_next_one_is(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.back_up("daily-full").await;
+    let without = vault.newest().await;
+    vault.document("SOP-1", &bytes(1_500_000, 7)).await;
+    let mut with = Vec::new();
+    for _ in 0..2 {
+        server.advance(60);
+        vault.back_up("daily-full").await;
+        with.push(vault.newest().await);
+    }
+    // So that no drill finds it.
+    vault.drill().await;
+    // It is there and as long as it was: only who reads it can tell, and one day in 28 does.
+    flip(&vault.repository());
+    assert!(1 < packs(&vault.repository()).len());
+    let mut failed = None;
+    for _ in 1..=28 {
+        let run = server.trigger("verify-backups").await;
+        let run = server.ended(&run.name).await;
+        if run.state() == pb::RunState::Failed {
+            failed = Some(run);
+            break;
+        }
+    }
+
+    let run = failed.expect("every part was read");
+
+    assert!(run.message.contains("of the data is damaged"), "{run:?}");
+    assert!(run.message.contains("of the data is whole"), "{run:?}");
+    for point in &with {
+        let (point, _) = vault.point(&point.name).await;
+        assert!(point.damage_time.is_some(), "{point:?}");
+        assert_eq!((point.verify_time, point.drill_time), (None, None));
+        let mut names = point.damaged.iter();
+        assert!(
+            names.any(|file| file.path.contains("/content/")),
+            "{point:?}"
+        );
+    }
+    let (good, _) = vault.point(&without.name).await;
+    assert_eq!(good.damage_time, None, "{good:?}");
     server.stop().await;
 }
 

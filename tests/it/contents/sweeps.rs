@@ -7,10 +7,10 @@ use tonic::Code;
 use watchbell_client::pb;
 
 use super::desk::{
-    Sending, bytes, comes, download, draft, files, header, header_for, partial, place, stored,
-    sweep, upload, written_at,
+    Sending, bytes, comes, download, draft, files, header, header_for, partial, place, sha256,
+    stored, sweep, upload, written_at,
 };
-use crate::support::{Database, Site, noon, on_both, refused};
+use crate::support::{Database, Site, noon, on_both, refused, until};
 
 on_both!(
     the_sweep_keeps_what_is_held_or_young_and_removes_the_rest,
@@ -18,6 +18,8 @@ on_both!(
     a_file_that_nobody_noted_is_swept_after_its_grace,
     uploads_that_nobody_went_on_with_are_removed,
     what_is_asked_for_while_it_is_swept_is_stored_or_refused,
+    what_a_sweep_had_taken_away_is_put_back_where_a_document_holds_it,
+    what_cannot_be_forgotten_stays_and_can_be_asked_for,
 );
 
 /// The sweep runs when a story says so.
@@ -194,5 +196,64 @@ async fn what_is_asked_for_while_it_is_swept_is_stored_or_refused(database: Data
         }
     }
     assert!(kept <= 8);
+    server.stop().await;
+}
+
+/// A sweep that was held up may take away what has come since, and break off then.
+async fn what_a_sweep_had_taken_away_is_put_back_where_a_document_holds_it(database: Database) {
+    let site = Site::configured(database, BY_HAND);
+    let server = site.start().await;
+    server.without_backups().await;
+    let client = &server.client;
+    draft(client, "SOP-1").await;
+    let [held, unknown] = [30, 31].map(|seed| bytes(5_000, seed));
+    upload(client, header_for("SOP-1@1.0", &held), &held)
+        .await
+        .unwrap();
+    let swept = site.data().join("contents/swept");
+    fs::create_dir_all(&swept).unwrap();
+    // As earlier versions name it, and as this one does.
+    fs::rename(place(&site, &held), swept.join(sha256(&held))).unwrap();
+    let name = format!("{}-1", sha256(&unknown));
+    fs::write(swept.join(name), &unknown).unwrap();
+
+    sweep(&server, true).await;
+    assert_eq!(files(&site, "swept").len(), 2, "as long as nothing is done");
+    let run = sweep(&server, false).await;
+    assert_eq!(run.counters["contents_removed"], 1, "{}", run.message);
+    assert_eq!(stored(&site), [place(&site, &held)]);
+    assert!(files(&site, "swept").is_empty());
+    let (_, got, ended) = download(client, "SOP-1", 0).await;
+    ended.unwrap();
+    assert!(got == held);
+    // It stays there for good.
+    server.advance(30 * DAY);
+    sweep(&server, false).await;
+    assert_eq!(stored(&site), [place(&site, &held)]);
+    server.stop().await;
+}
+
+async fn what_cannot_be_forgotten_stays_and_can_be_asked_for(database: Database) {
+    let site = Site::configured(database, BY_HAND);
+    let server = site.start().await;
+    server.without_backups().await;
+    let client = &server.client;
+    let unused = bytes(5_000, 32);
+    upload(client, header(&unused), &unused).await.unwrap();
+    server.advance(8 * DAY);
+    site.refuse("DELETE", "contents", "ROW.size = 5000").await;
+
+    let run = server.trigger("sweep-content").await;
+    until("the attempt to fail", async || {
+        let run = server.run(&run.name).await;
+        let over = [pb::RunState::Failed, pb::RunState::RetryWait].contains(&run.state());
+        over.then_some(())
+    })
+    .await;
+
+    assert_eq!(stored(&site), [place(&site, &unused)]);
+    assert!(files(&site, "swept").is_empty());
+    upload(client, header(&unused), &[]).await.unwrap();
+    site.allow("contents").await;
     server.stop().await;
 }

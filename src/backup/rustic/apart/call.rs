@@ -14,8 +14,10 @@ use std::{
 
 use super::{
     super::{error::other, gate::Operation, holding::Holding},
+    lines::records_in_lines,
     served::WORK,
-    wire::{AT_ONCE, Answer, Fault, Heard, Order, Said, Told, line},
+    told,
+    wire::{Answer, Fault, Heard, Order, Said, Told, line},
 };
 use crate::{
     backup::{
@@ -23,7 +25,6 @@ use crate::{
         repository::{Hand, Records, RepositoryError, Result},
     },
     clock::Stopwatch,
-    domain::backup::manifest::FileRecord,
     process::{Attended, Order as Start},
 };
 
@@ -111,6 +112,7 @@ impl Worker {
         let ended = attended
             .as_mut()
             .map(|attended| attended.until_ended(|| ENDS_WITHIN <= since.elapsed()));
+        let has_ended = matches!(ended, Some(Ok(Some(_))));
         let mut how = match ended {
             Some(Ok(Some(status))) => in_words(status),
             Some(Ok(None)) | None => "says nothing any more".to_owned(),
@@ -118,7 +120,10 @@ impl Worker {
         };
         // With its launcher its last words end.
         drop(attended);
-        if let Some(complaint) = self.complaint.take() {
+        // Who hangs may keep them open for as long as that lasts.
+        if let Some(complaint) = self.complaint.take()
+            && has_ended
+        {
             let words = complaint.join().unwrap_or_default();
             let words: Vec<&str> = words.split_whitespace().collect();
             if !words.is_empty() {
@@ -197,11 +202,7 @@ impl Call {
                         return self.trouble().map_or(Ok(Answer::Checked(checked)), Err);
                     }
                     Said::Done(answer) => return Ok(answer),
-                    Said::Failed(Fault::Damaged { what }) => {
-                        let damaged = RepositoryError::Damaged { what };
-                        return Err(self.trouble().unwrap_or(damaged));
-                    }
-                    Said::Failed(fault) => return Err(fault.into()),
+                    Said::Failed(fault) => return Err(self.failed(fault)),
                     Said::Progress(progress) => (hand.progress)(progress),
                     said => each(said),
                 }
@@ -254,6 +255,19 @@ impl Call {
             .ok_or_else(|| other("a helper speaks of a repository that it was not given"))
     }
 
+    fn is_cancelled(&self) -> bool {
+        let mut all = self.guarded.iter();
+        all.any(|guarded| guarded.operation.cancelled())
+    }
+
+    /// What it failed with: for want of its lock, where that is lost, whatever has followed from it.
+    fn failed(&self, fault: Fault) -> RepositoryError {
+        match fault {
+            Fault::Cancelled if self.is_cancelled() => RepositoryError::Cancelled,
+            fault => self.trouble().unwrap_or_else(|| told(fault)),
+        }
+    }
+
     /// Why one of its locks is lost: what is not there any more is no damage then.
     fn trouble(&self) -> Option<RepositoryError> {
         let mut all = self.guarded.iter();
@@ -262,8 +276,7 @@ impl Call {
 
     /// Tells of a stop, and of a lock that is lost.
     fn watch(&mut self) -> Result<()> {
-        let is_cancelled = |guarded: &Guarded| guarded.operation.cancelled();
-        if self.stopping.is_none() && self.guarded.iter().any(is_cancelled) {
+        if self.stopping.is_none() && self.is_cancelled() {
             self.stopping = Some(Stopwatch::start());
             self.tell(&Told::Stop)?;
         }
@@ -281,29 +294,15 @@ impl Call {
 
     /// The parent's files; what of them cannot be read is as if it was not there.
     fn tell_records(&mut self) -> Result<()> {
-        let records = self.records.clone();
-        let mut whole = false;
-        if let Some(records) = &records
-            && let Ok(all) = records.all()
-        {
-            whole = true;
-            let mut some: Vec<FileRecord> = Vec::with_capacity(AT_ONCE);
-            for record in all {
-                if self.guarded.iter().any(|one| one.operation.cancelled()) {
-                    whole = false;
-                    break;
+        let whole = match self.records.clone() {
+            None => false,
+            Some(records) => records_in_lines(&*records, &mut |some| {
+                if self.is_cancelled() {
+                    return Ok(false);
                 }
-                let Ok(record) = record else {
-                    whole = false;
-                    break;
-                };
-                some.push(record);
-                if some.len() == AT_ONCE {
-                    self.tell(&Told::Records(std::mem::take(&mut some)))?;
-                }
-            }
-            self.tell(&Told::Records(some))?;
-        }
+                self.tell(&Told::Records(some)).map(|()| true)
+            })?,
+        };
         self.tell(&Told::RecordsEnd { whole })
     }
 
@@ -315,7 +314,7 @@ impl Call {
             match self.worker.to.write(rest) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if is_for_now(&error) => {
-                    if self.guarded.iter().any(|one| one.operation.cancelled()) {
+                    if self.is_cancelled() {
                         let since = self.stopping.get_or_insert_with(Stopwatch::start);
                         if GOES_ON_FOR <= since.elapsed() {
                             return Err(RepositoryError::Cancelled);

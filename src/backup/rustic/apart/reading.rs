@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -19,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         error::{other, other_io},
-        gate::lock,
+        gate::{Operation, lock},
     },
     astray,
     call::{Guarded, Worker},
+    listed::Listed,
+    told,
     wire::{Asked, Fault, Order, Question, Replied, Reply, line},
 };
 use crate::{
@@ -35,16 +37,19 @@ use crate::{
 
 /// Between two looks whether an answer is waited for any more.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the end of its process is waited for, which a disk may hold up.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Entries that are asked for at once; so many are held of each directory that a walk is in.
 const AT_ONCE: usize = 512;
 
-/// See the file's beginning. Dropped, it ends the process.
+/// See the file's beginning. Dropped, it ends the process, whose lock is held until that has ended.
 pub(super) struct Reading {
-    guarded: Guarded,
+    operation: Arc<Operation>,
     to: Mutex<UnixStream>,
     last: AtomicU64,
     waiting: Arc<Waiting>,
-    hearing: Option<JoinHandle<()>>,
+    /// Told once the process has ended, and its lock is given up.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// An answer, and the bytes that came with it.
@@ -78,7 +83,7 @@ impl Reading {
     pub(super) fn begin(helpers: &Helpers, order: &Order, guarded: Guarded) -> Result<Self> {
         let mut worker = Worker::start(helpers, &guarded.operation.place, order)?;
         match worker.heard.next::<Replied>() {
-            Ok(Some(replied)) => match replied.reply.map_err(RepositoryError::from)? {
+            Ok(Some(replied)) => match replied.reply.map_err(told)? {
                 Reply::Open => {}
                 _ => return astray(),
             },
@@ -88,21 +93,28 @@ impl Reading {
         let to = worker.to.try_clone().map_err(failed)?;
         let waiting = Arc::new(Waiting::default());
         let heard = Arc::clone(&waiting);
-        let hearing = thread::Builder::new()
+        let operation = Arc::clone(&guarded.operation);
+        let (over, ended) = mpsc::sync_channel(1);
+        thread::Builder::new()
             .name("backup-hears".to_owned())
-            .spawn(move || heard.hear(worker))
+            .spawn(move || {
+                heard.hear(worker);
+                drop(guarded);
+                // Nobody may be waiting any more.
+                let _ = over.send(());
+            })
             .map_err(failed)?;
         Ok(Self {
-            guarded,
+            operation,
             to: Mutex::new(to),
             last: AtomicU64::new(0),
             waiting,
-            hearing: Some(hearing),
+            ended: Mutex::new(ended),
         })
     }
 
     fn ask(&self, question: Question) -> Result<Coming<'_>> {
-        self.guarded.operation.lock_trouble().map_or(Ok(()), Err)?;
+        self.operation.lock_trouble().map_or(Ok(()), Err)?;
         let number = 1 + self.last.fetch_add(1, Ordering::Relaxed);
         let asked = line(&Asked { number, question }).map_err(|error| other(error.to_string()))?;
         let (answer, answered) = mpsc::sync_channel(1);
@@ -141,7 +153,14 @@ impl Reading {
             most,
         };
         match self.ask(question)?.wait(None)? {
-            (Reply::List(entries, more), _) => Ok(entries.map(|entries| (entries, more))),
+            (Reply::List(None, _), _) => Ok(None),
+            (Reply::List(Some(listed), more), _) => {
+                let entries = listed.into_iter().map(Listed::entry);
+                match entries.collect::<Option<Vec<_>>>() {
+                    Some(entries) => Ok(Some((entries, more))),
+                    None => astray(),
+                }
+            }
             _ => astray(),
         }
     }
@@ -156,7 +175,9 @@ impl Reading {
                 listed => listed?,
             };
             let Some((entries, more)) = listed else {
-                return Ok(());
+                // It was named, or it is the root, which every snapshot has.
+                let what = format!("{path}: it is listed, and is not there");
+                return each(Met::Damaged(path.clone(), what));
             };
             after = entries.last().map(|last| name_of(&last.path).to_vec());
             for entry in entries {
@@ -193,7 +214,7 @@ impl Waiting {
             if let Some(waiting) = waiting {
                 let reply = reply.map(|reply| (reply, bytes));
                 // There is room for it; nobody may be waiting any more.
-                let _ = waiting.send(reply.map_err(RepositoryError::from));
+                let _ = waiting.send(reply.map_err(told));
             }
         }
         let why = Fault::from(worker.died());
@@ -211,7 +232,7 @@ impl Coming<'_> {
             match self.answer.recv_timeout(LOOK_EVERY) {
                 // What is not there any more, once the lock is lost, is no damage.
                 Ok(Err(error)) => {
-                    let trouble = self.reading.guarded.operation.lock_trouble();
+                    let trouble = self.reading.operation.lock_trouble();
                     return Err(trouble.unwrap_or(error));
                 }
                 Ok(answered) => return answered,
@@ -221,8 +242,7 @@ impl Coming<'_> {
             if cancel.is_some_and(CancellationToken::is_cancelled) {
                 return Err(RepositoryError::Cancelled);
             }
-            let operation = &self.reading.guarded.operation;
-            operation.lock_trouble().map_or(Ok(()), Err)?;
+            self.reading.operation.lock_trouble().map_or(Ok(()), Err)?;
         }
     }
 }
@@ -241,7 +261,10 @@ impl SnapshotReader for Reading {
 
     fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>> {
         match self.ask(Question::Entry(path.clone()))?.wait(None)? {
-            (Reply::Entry(entry), _) => Ok(entry),
+            (Reply::Entry(None), _) => Ok(None),
+            (Reply::Entry(Some(listed)), _) => {
+                listed.entry().map_or_else(astray, |one| Ok(Some(one)))
+            }
             _ => astray(),
         }
     }
@@ -285,7 +308,7 @@ impl SnapshotReader for Reading {
                 next = Some(self.piece(&file.path, number)?);
             }
             into.write_all(&bytes).map_err(|error| {
-                let place = &self.guarded.operation.place;
+                let place = &self.operation.place;
                 other_io("write what was read from", place, error)
             })?;
         }
@@ -296,8 +319,7 @@ impl SnapshotReader for Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let _ = lock(&self.to).shutdown(Shutdown::Both);
-        if let Some(hearing) = self.hearing.take() {
-            let _ = hearing.join();
-        }
+        // Who comes next finds its lock given up; a disk that hangs keeps nobody for longer.
+        let _ = lock(&self.ended).recv_timeout(ENDS_WITHIN);
     }
 }

@@ -16,19 +16,21 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
         Rustic, archive, check, copy, gate::lock, prune, quiet::lower_priority, warden::Warden,
     },
-    served_reading,
+    findings, served_reading,
     served_records::Theirs,
-    wire::{AT_ONCE, Answer, Fault, Heard, Order, Root, Said, Summary, Task, Told, What, say},
+    tasks::tell_archived,
+    wire::{Answer, Fault, Heard, Order, Root, Said, Task, Told, What, say},
 };
-use crate::backup::repository::{
-    Archived, Hand, Job, Parent, Progress, RepositoryError, Result, Source,
+use crate::{
+    backup::repository::{Hand, Job, Parent, Progress, RepositoryError, Result, Source},
+    process::raise_open_files,
 };
 
 /// The step's name: `watchbell helper repository`.
@@ -75,13 +77,19 @@ struct Holder;
 /// Where the order cannot be read, or nobody hears the answer.
 pub(in crate::backup) fn work() -> anyhow::Result<()> {
     lower_priority();
+    // An archive holds the directories open that it is in, and those of files that wait: it was given what other programs
+    // are to have.
+    raise_open_files();
     // Where that cannot be had, the kernel chooses as ever.
     let _ = std::fs::write("/proc/self/oom_score_adj", TAKEN_FIRST);
     let socket = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(UnixStream::from);
     let from = socket(io::stdin().as_fd())?;
     let to = socket(io::stdout().as_fd())?;
     let mut heard = Heard::new(from);
-    let order: Option<Order> = heard.next().context("the order cannot be read")?;
+    // What says why shows a part of it, which may be of the key.
+    let order: Option<Order> = heard
+        .next()
+        .map_err(|_| anyhow!("the order cannot be read: it is of another version"))?;
     let order = order.context("there is no order")?;
     if let What::Read { snapshot, anew } = &order.what {
         let rustic = rustic(&order, Arc::new(Holder));
@@ -140,9 +148,14 @@ fn perform(order: Order, link: &Arc<Link>) -> Result<Answer> {
     Ok(match order.what {
         What::Archive(task) => {
             let archived = archive::archive(&here, &job(task, link), &hand)?;
-            Answer::Archived(link.say_archived(archived)?)
+            let told = tell_archived(archived, &mut |said| link.say(said));
+            Answer::Archived(told.map_err(untold)?)
         }
-        What::Check(read) => Answer::Checked(check::check(&here, read, &hand)?),
+        What::Check(read) => {
+            let checked = check::check(&here, read, &hand)?;
+            let told = findings::tell(checked, &mut |said| link.say(said));
+            Answer::Checked(told.map_err(untold)?)
+        }
         What::Forget(snapshots) => {
             prune::forget(&here, &snapshots)?;
             Answer::Forgotten
@@ -237,38 +250,13 @@ impl Link {
         let answer = answers.recv().map_err(|_| RepositoryError::Cancelled)?;
         answer.map_err(RepositoryError::from)
     }
+}
 
-    /// Tells what was archived, file by file.
-    fn say_archived(&self, archived: Archived) -> Result<Summary> {
-        let unheard = |error: io::Error| RepositoryError::Other {
-            what: "could not tell what was archived".to_owned(),
-            source: Some(Box::new(error)),
-        };
-        let mut some = Vec::with_capacity(AT_ONCE);
-        for record in archived.files.records() {
-            some.push(record);
-            if some.len() == AT_ONCE {
-                let files = Said::Files(std::mem::take(&mut some));
-                self.say(&files).map_err(unheard)?;
-            }
-        }
-        self.say(&Said::Files(some)).map_err(unheard)?;
-        for errors in archived.errors.chunks(AT_ONCE) {
-            let missing = Said::Missing(errors.to_vec());
-            self.say(&missing).map_err(unheard)?;
-        }
-        Ok(Summary {
-            snapshot: archived.snapshot,
-            files: archived.files.len() as u64,
-            errors: archived.errors.len() as u64,
-            new_files: archived.new_files,
-            changed_files: archived.changed_files,
-            unchanged_files: archived.unchanged_files,
-            added_bytes: archived.added_bytes,
-            others: archived.others,
-            special: archived.special,
-            special_count: archived.special_count,
-        })
+/// That it is done, and could not be told.
+fn untold(error: io::Error) -> RepositoryError {
+    RepositoryError::Other {
+        what: "could not tell what was done".to_owned(),
+        source: Some(Box::new(error)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     os::unix::net::UnixStream,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Receiver},
@@ -13,15 +14,20 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    super::{Rustic, error::other, gate::lock, quiet::few_cores, reader::Reader},
+    super::{
+        Rustic,
+        error::{broke_down, other},
+        gate::lock,
+        quiet::few_cores,
+        reader::Reader,
+    },
+    listed::{Listed, fitting},
     wire::{Asked, Fault, Heard, PIECE_MAX, Question, Replied, Reply, line},
 };
-use crate::backup::repository::{Entry, Result, SnapshotId, SnapshotReader as _};
+use crate::backup::repository::{Result, SnapshotId, SnapshotReader as _};
 
 /// Entries of a directory that are told at once, at most.
 const LISTED_AT_ONCE: usize = 512;
-/// Bytes of their extended attributes, likewise.
-const ATTRIBUTES_AT_ONCE: usize = 1 << 20;
 
 /// An answer, and the bytes that follow it.
 type Answered = Result<(Reply, Vec<u8>)>;
@@ -68,23 +74,26 @@ fn answer_all(asked: &Mutex<Receiver<Asked>>, reader: &Reader, to: &Mutex<UnixSt
         let Ok(Asked { number, question }) = next else {
             return;
         };
+        // It is waited for: who breaks down over it says so, and answers the next.
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(reader, question)));
+        let answered = answered.unwrap_or_else(|panic| Err(other(broke_down(&*panic))));
         // Who does not hear it any more asks nothing more.
-        let _ = reply(to, number, answer(reader, question));
+        let _ = reply(to, number, answered);
     }
 }
 
 fn answer(reader: &Reader, question: Question) -> Answered {
     let reply = match question {
-        Question::Entry(path) => Reply::Entry(reader.entry(&path)?),
+        Question::Entry(path) => Reply::Entry(reader.entry(&path)?.map(Listed::of)),
         Question::List { path, after, most } => {
             let after = after.as_ref().map(|after| after.as_bytes());
             let most = most.min(LISTED_AT_ONCE);
             let children = reader.children(&path, after, most)?;
-            let Some(mut entries) = children else {
+            let Some(entries) = children else {
                 return Ok((Reply::List(None, false), Vec::new()));
             };
             let count = entries.len();
-            entries.truncate(fitting(&entries));
+            let entries = fitting(entries);
             let more = entries.len() < count || count == most;
             Reply::List(Some(entries), more)
         }
@@ -97,17 +106,6 @@ fn answer(reader: &Reader, question: Question) -> Answered {
         }
     };
     Ok((reply, Vec::new()))
-}
-
-/// How many of these are told at once: one at least.
-fn fitting(entries: &[Entry]) -> usize {
-    let mut bytes = 0;
-    let over = entries.iter().position(|entry| {
-        let attributes = entry.attributes.iter();
-        bytes += attributes.map(|(_, value)| value.len()).sum::<usize>();
-        ATTRIBUTES_AT_ONCE < bytes
-    });
-    over.map_or(entries.len(), |over| over.max(1))
 }
 
 fn reply(to: &Mutex<UnixStream>, number: u64, answered: Answered) -> std::io::Result<()> {

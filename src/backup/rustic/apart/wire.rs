@@ -12,8 +12,11 @@ use jiff::Timestamp;
 use rustic_core::repofile::MasterKey;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::listed::Listed;
 use crate::{
-    backup::repository::{Checked, Entry, Progress, Pruned, ReadData, RepositoryError, SnapshotId},
+    backup::repository::{
+        Checked, Lacking, Progress, Pruned, ReadData, RepositoryError, SnapshotId,
+    },
     domain::backup::manifest::{FileError, FileRecord, SnapshotPath},
     process::Word,
 };
@@ -22,8 +25,6 @@ use crate::{
 const LINE_MAX: usize = 16 << 20;
 /// Bytes of a file that come at once, at most: a piece is a few MiB.
 pub(super) const PIECE_MAX: usize = 64 << 20;
-/// Records of files that are told by one line.
-pub(super) const AT_ONCE: usize = 256;
 
 /// What is to be done; the first line. It holds a secret, and is shown by nobody.
 #[derive(Serialize, Deserialize)]
@@ -87,6 +88,12 @@ pub(super) enum Said {
     Records,
     Files(Vec<FileRecord>),
     Missing(Vec<FileError>),
+    Special(Vec<SnapshotPath>),
+    Damage(Vec<String>),
+    Spoiled(Vec<u32>),
+    /// Its names follow.
+    Lacking(Lacking),
+    Names(Vec<FileError>),
     Done(Answer),
     Failed(Fault),
 }
@@ -95,7 +102,7 @@ pub(super) enum Said {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Answer {
     Archived(Summary),
-    Checked(Checked),
+    Checked(Found),
     Forgotten,
     Pruned(Pruned),
     Copied(Vec<SnapshotId>),
@@ -112,8 +119,20 @@ pub(super) struct Summary {
     pub(super) unchanged_files: u64,
     pub(super) added_bytes: u64,
     pub(super) others: u64,
-    pub(super) special: Vec<SnapshotPath>,
+    /// Of its devices, sockets and fifos, those that were told.
+    pub(super) special: u64,
     pub(super) special_count: u64,
+}
+
+/// What a check has found: how much was told before, and the rest of it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Found {
+    pub(super) damage: u64,
+    pub(super) spoiled: u64,
+    pub(super) lacking: u64,
+    /// Names of all of these.
+    pub(super) named: u64,
+    pub(super) rest: Checked,
 }
 
 /// What the server says.
@@ -163,9 +182,9 @@ pub(super) struct Replied {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
     Open,
-    Entry(Option<Entry>),
+    Entry(Option<Listed>),
     /// Of a directory; none where there is no such. There may be more.
-    List(Option<Vec<Entry>>, bool),
+    List(Option<Vec<Listed>>, bool),
     /// So many bytes follow; whether there is another piece behind it.
     Piece(usize, bool),
 }

@@ -120,3 +120,27 @@ fn what_is_read_once_the_lock_is_lost_is_not_counted() {
     let why = read(&hand).unwrap_err().to_string();
     assert!(why.contains("is lost"), "{why}");
 }
+
+#[test]
+fn a_lock_whose_renewal_comes_too_late_is_lost_and_leaves_none() {
+    let (_folder, rustic) = stage(Pace {
+        renewed_every: Duration::from_secs(3600),
+        ..QUICK
+    });
+    let holding = rustic.share().unwrap().unwrap();
+    holding.settle(&CancellationToken::new()).unwrap();
+    let write = || locks::write(&rustic.place, &rustic.key, Right::Shared).unwrap();
+    let path = || lock(&holding.shared.state).path.clone();
+    let (old, new) = (path(), write());
+    holding.shared.replace(&old, &new);
+    assert!(holding.trouble().is_none() && !old.exists());
+    assert_eq!(path(), new);
+
+    // Writing the next one hung while the machine slept.
+    let (old, new) = (path(), write());
+    lock(&holding.shared.state).renewed.1 = wall_now() - jiff::SignedDuration::from_hours(2);
+    holding.shared.replace(&old, &new);
+    let why = holding.trouble().unwrap().to_string();
+    assert!(why.contains("could not be renewed"), "{why}");
+    assert!(!new.exists());
+}

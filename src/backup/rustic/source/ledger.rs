@@ -17,7 +17,6 @@ use super::{
     super::{
         error::other,
         gate::{Operation, lock},
-        holding::Holding,
     },
     file::Late,
     restless::{Came, Gone, strike_out},
@@ -108,9 +107,9 @@ impl Ledger {
         self.operation.cancelled() || self.operation.refused()
     }
 
-    /// The lock that all of it ends with.
-    pub(in super::super) fn held(&self) -> Option<Arc<Holding>> {
-        self.operation.held()
+    /// For what is read in between: it ends with the same lock.
+    pub(in super::super) fn beside(&self) -> Arc<Operation> {
+        self.operation.beside()
     }
 
     pub(super) fn begin_file(&self) {

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,9 +16,12 @@ use watchbell::backup::repository::{Archived, Hand, Progress};
 
 use super::stage::{Stage, never, noise, recorded};
 
+/// Versions whose numbers differ by so much are equally long.
+const OF_ONE_LENGTH: u64 = 40_000;
+
 /// Version `number` of a file: its number, over and over, as many times as is its own.
 fn version(number: u64) -> Vec<u8> {
-    let times = 20_000 + (number * 7919) % 40_000;
+    let times = 20_000 + (number * 7919) % OF_ONE_LENGTH;
     let line = format!("{number:08}\n");
     line.repeat(usize::try_from(times).unwrap()).into_bytes()
 }
@@ -55,10 +58,14 @@ fn paths_of(archived: &Archived) -> Vec<String> {
     files.map(|file| file.path.to_string()).collect()
 }
 
+/// Writes over what is there, in one step where that is as long. Content of another length takes two, and a writer that is
+/// held up between them leaves a file that lies still and is no version.
 fn rewrite(path: &Path, content: &[u8]) {
-    let mut file = OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all(content).unwrap();
-    file.set_len(content.len() as u64).unwrap();
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(content, 0).unwrap();
+    if file.metadata().unwrap().len() != content.len() as u64 {
+        file.set_len(content.len() as u64).unwrap();
+    }
 }
 
 fn replace(path: &Path, content: &[u8]) {
@@ -198,22 +205,22 @@ fn every_file_that_comes_back_is_one_whole_version() {
         stage.write(name, version(0));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = |paths: Vec<PathBuf>, write: fn(&Path, &[u8])| {
+    let writer = |paths: Vec<PathBuf>, write: fn(&Path, &[u8]), step: u64| {
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 for path in &paths {
-                    write(path, &version(number));
+                    write(path, &version(number % 2_000 * step));
                 }
             }
         })
     };
     let paths = |from: &[String]| from.iter().map(|name| stage.source().join(name)).collect();
     let writers = [
-        writer(paths(&names[..renamed]), replace),
-        writer(paths(&names[renamed..]), rewrite),
+        writer(paths(&names[..renamed]), replace, 1),
+        writer(paths(&names[renamed..]), rewrite, OF_ONE_LENGTH),
     ];
     let mut archives = Vec::new();
     for _ in 0..3 {
