@@ -52,7 +52,11 @@ impl Tx {
             .bind(name.as_str())
             .postgres(" FOR UPDATE OF t")
             .done();
-        let Some(row) = self.one::<Ordered>(select).await? else {
+        let mut row = self.one::<Ordered>(select.clone()).await?;
+        if row.is_none() && self.task_lock_missed(name).await? {
+            row = self.one(select).await?;
+        }
+        let Some(row) = row else {
             return Err(self.no_such_task(name).await?);
         };
         Ok(ToOrder {

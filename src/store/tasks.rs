@@ -28,6 +28,11 @@ struct Name {
     name: String,
 }
 
+#[derive(FromQueryResult)]
+struct Id {
+    id: uuid::Uuid,
+}
+
 /// A task's row, with what its revision says and its layers.
 #[derive(FromQueryResult)]
 pub(super) struct Whole {
@@ -148,11 +153,30 @@ impl Tx {
             .bind(name.as_str())
             .postgres(" FOR UPDATE OF t")
             .done();
-        let row: Option<Whole> = self.one(select).await?;
+        let mut row: Option<Whole> = self.one(select.clone()).await?;
+        if row.is_none() && self.task_lock_missed(name).await? {
+            row = self.one(select).await?;
+        }
         match row {
             Some(row) => row.try_into(),
             None => Err(self.no_such_task(name).await?),
         }
+    }
+
+    /// Locks a task that a statement has not found together with its revision; says whether it is there. A row that
+    /// PostgreSQL has waited for is looked at anew, and what it was joined with is not: where whoever was waited for has
+    /// made a revision, the two belong together no more, and the statement finds nothing.
+    pub(super) async fn task_lock_missed(&mut self, name: &TaskName) -> Result<bool> {
+        if !self.is_postgres() {
+            return Ok(false);
+        }
+        let lock = self
+            .sql("SELECT name FROM tasks WHERE deleted_at IS NULL AND name = ")
+            .bind(name.as_str())
+            .push(" FOR UPDATE")
+            .done();
+        let found: Option<Name> = self.one(lock).await?;
+        Ok(found.is_some())
     }
 
     /// By this connection: with another, many at once would wait for each other's.
@@ -167,14 +191,22 @@ impl Tx {
         behind: Option<TaskId>,
         limit: u64,
     ) -> Result<Vec<Task>> {
-        let mut select = self.sql(WHOLE).push("t.deleted_at IS NULL");
+        // By itself first: one that is waited for may be found no more together with its revision.
+        let mut lock = self.sql("SELECT id FROM tasks WHERE deleted_at IS NULL");
         if let Some(behind) = behind {
-            select = select.push(" AND t.id > ").bind(behind.0);
+            lock = lock.push(" AND id > ").bind(behind.0);
         }
-        let select = select
-            .push(" ORDER BY t.id")
+        let lock = lock
+            .push(" ORDER BY id")
             .limit(limit)
-            .postgres(" FOR UPDATE OF t")
+            .postgres(" FOR UPDATE")
+            .done();
+        let locked: Vec<Id> = self.all(lock).await?;
+        let select = self
+            .sql(WHOLE)
+            .push("t.deleted_at IS NULL AND t.id")
+            .one_of(Type::Uuid, locked.iter().map(|locked| locked.id))
+            .push(" ORDER BY t.id")
             .done();
         whole(self.all(select).await?)
     }

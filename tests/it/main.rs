@@ -34,6 +34,7 @@ mod in_force;
 mod kinds;
 mod leases;
 mod listing;
+mod meeting;
 mod migrating;
 mod monitoring;
 mod overlapping;
