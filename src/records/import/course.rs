@@ -170,6 +170,8 @@ impl Course {
         self.circles = self
             .with_index(move |index| {
                 index.check_supersession();
+                // A row that is not kept for that closes no circle of dependence.
+                index.spread();
                 let circles = index.check_dependence(&registered);
                 index.spread();
                 circles

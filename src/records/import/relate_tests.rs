@@ -135,6 +135,21 @@ fn kept(rows: &[RawRow], reading: &Reading) -> Vec<bool> {
                 break;
             }
         }
+        let spread = good.clone();
+        for at in (0..rows.len()).filter(|at| spread[*at]) {
+            let mut over = superseded(at).unwrap_or(None);
+            for _ in 0..rows.len() {
+                let Some(other) = over.filter(|other| *other != at) else {
+                    break;
+                };
+                over = superseded(other).unwrap_or(None);
+            }
+            good[at] &= over != Some(at);
+        }
+        // What is not kept for that, and what refers to it, closes no circle of dependence.
+        if good != spread {
+            continue;
+        }
         let is_final = |at: usize| read[at].as_ref().is_some_and(|row| row.status.is_final());
         let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for at in (0..rows.len()).filter(|at| good[*at] && !is_final(*at)) {
@@ -159,14 +174,7 @@ fn kept(rows: &[RawRow], reading: &Reading) -> Vec<bool> {
         for at in (0..rows.len()).filter(|at| stood[*at]) {
             let number = keys[at].number.as_str();
             let circle = !is_final(at) && depends_on(at).any(|on| reaches(on.as_str(), number));
-            let mut over = superseded(at).unwrap_or(None);
-            for _ in 0..rows.len() {
-                let Some(other) = over.filter(|other| *other != at) else {
-                    break;
-                };
-                over = superseded(other).unwrap_or(None);
-            }
-            good[at] &= !circle && over != Some(at);
+            good[at] &= !circle;
         }
         if good == before {
             return good;
@@ -184,6 +192,7 @@ proptest! {
         index.relate();
         index.spread();
         index.check_supersession();
+        index.spread();
         index.check_dependence(&[]);
         index.spread();
         let found: Vec<bool> = (0..index.len()).map(|place| index.is_new(place)).collect();
