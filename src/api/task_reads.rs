@@ -86,7 +86,7 @@ impl Api {
         let more = limit < fires.len();
         fires.truncate(limit);
         for fire in &mut fires {
-            let skips = |pause: &&Pause| pause.until.is_none_or(|until| fire.nominal_at < until);
+            let skips = |pause: &&Pause| pause.skips(fire.nominal_at);
             if let Some(pause) = pause.as_ref().filter(skips) {
                 let until = pause
                     .until

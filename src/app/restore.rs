@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use super::{
     Ports,
     candidates::{objection, of_cluster},
-    restore_disks::{Disks, put_database},
+    restore_disks::{COPY, Disks, put_database},
     restore_paths::tell_missing,
     restore_settle::settle,
 };
@@ -232,8 +232,9 @@ async fn refuse_occupied(config: &Config) -> anyhow::Result<()> {
     }
     match &config.database {
         DatabaseUrl::Sqlite(file) => {
-            // What another database has left beside it would be taken for this one's last writes.
-            for end in ["", "-wal", "-shm", "-journal"] {
+            // What another database has left beside it would be taken for this one's last writes; and a copy of one that
+            // is there would be found out once everything else is.
+            for end in ["", "-wal", "-shm", "-journal", COPY] {
                 let mut name = file.clone().into_os_string();
                 name.push(end);
                 let path = Path::new(&name);

@@ -11,6 +11,9 @@ use anyhow::Context as _;
 
 use crate::config::{Config, DatabaseUrl};
 
+/// Ends the name of a database's copy that is not whole yet.
+pub(super) const COPY: &str = ".unfinished";
+
 /// Directories that are open since before anything was written in them.
 #[derive(Debug)]
 pub(super) struct Disks(Vec<(PathBuf, File)>);
@@ -56,7 +59,7 @@ pub(super) fn put_database(from: &Path, to: &Path) -> io::Result<()> {
     }
     // Under its name it is only once it is whole.
     let mut beside = to.to_owned().into_os_string();
-    beside.push(".unfinished");
+    beside.push(COPY);
     let copied = copy(from, Path::new(&beside)).and_then(|()| fs::rename(&beside, to));
     if copied.is_err() {
         drop(fs::remove_file(&beside));

@@ -73,9 +73,9 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, Ro
     );
     if old.expose() == new.expose() {
         // It may have been killed between the file and the key.
-        let left = Rustic::end_rotation(place, new.expose()).with_context(about)?;
-        if 0 < left {
-            return Ok((line, Rotated { others: 0, left }));
+        let ended = Rustic::end_rotation(place, new.expose()).with_context(about)?;
+        if 0 < ended.left {
+            return Ok((line, ended));
         }
         bail!(
             "{} holds the password that is in force already",

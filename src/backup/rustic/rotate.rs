@@ -75,29 +75,36 @@ impl Rustic {
             old_key.into_iter().chain(left.iter().copied()),
             &operation,
         )?;
-        Ok(Rotated {
-            others: keys(place)?.len().saturating_sub(1),
-            left: left.len(),
-        })
+        Rotated::of(place, left.len())
     }
 
     /// Ends a rotation that was broken off once `password` was in force: removes the key in whose place its own is, and
-    /// what others have left. Says how many that were.
+    /// what others have left.
     ///
     /// # Errors
     /// As [`Self::rotate`].
-    pub fn end_rotation(place: &Path, password: &str) -> Result<usize> {
+    pub fn end_rotation(place: &Path, password: &str) -> Result<Rotated> {
         expect_repository(place)?;
         let operation = Operation::new(place, &CancellationToken::new());
         let (opened, _) = open(place, password, &operation)?;
         if left_over(place, &[*opened.key_id()])?.is_empty() {
-            return Ok(0);
+            return Rotated::of(place, 0);
         }
         let rustic = Self::with_key(place, opened.key());
         let _entered = rustic.enter(Right::Exclusive, &operation)?;
         let left = left_over(place, &[*opened.key_id()])?;
         remove(&opened, left.iter().copied(), &operation)?;
-        Ok(left.len())
+        Rotated::of(place, left.len())
+    }
+}
+
+impl Rotated {
+    /// Once so many keys are removed that were left.
+    fn of(place: &Path, left: usize) -> Result<Self> {
+        Ok(Self {
+            others: keys(place)?.len().saturating_sub(1),
+            left,
+        })
     }
 }
 

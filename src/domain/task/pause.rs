@@ -15,7 +15,7 @@ pub struct Pause {
     pub reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// How far its end has come. A pause of all ends for some tasks after others.
+    /// Progress of its end. A pause of all ends for some tasks after others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
 }
@@ -23,13 +23,13 @@ pub struct Pause {
 /// An end of a pause of all that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// Up to where slots are paused, for all tasks alike.
+    /// Instant up to which slots are paused, for all tasks alike.
     pub upto: Timestamp,
     /// The last task, by id, for which it has ended.
     pub behind: Option<TaskId>,
     /// Tasks for which it has ended.
     pub tasks: u64,
-    /// Those of them that had slots in it.
+    /// Tasks among those that had slots in it.
     pub count: u64,
 }
 
@@ -42,8 +42,8 @@ impl Pause {
         end.is_none_or(|end| now <= later(end, grace))
     }
 
-    /// Up to where slots are paused, seen at `now`: a slot at the very instant of its end runs. Never past `now`, also
-    /// where its end began by a clock that was ahead.
+    /// Instant up to which slots are paused, seen at `now`: a slot at the very instant of its end runs. Never past `now`,
+    /// also where its end began by a clock that was ahead.
     pub fn ends_at(&self, now: Timestamp) -> Timestamp {
         if let Some(ending) = &self.ending {
             return ending.upto.min(now);
@@ -54,12 +54,20 @@ impl Pause {
         }
     }
 
+    /// Whether a slot at this instant falls into it.
+    pub fn skips(&self, nominal_at: Timestamp) -> bool {
+        match &self.ending {
+            Some(ending) => nominal_at <= ending.upto,
+            None => self.until.is_none_or(|until| nominal_at < until),
+        }
+    }
+
     /// Whether its end is due at `now`, or under way.
     pub fn is_to_end(&self, now: Timestamp) -> bool {
         self.ending.is_some() || self.until.is_some_and(|until| until <= now)
     }
 
-    /// Its end: how far that has come, or its beginning.
+    /// Progress of its end, or the beginning of it where that is not under way.
     pub fn ending_at(&self, now: Timestamp) -> Ending {
         let begins = || Ending {
             upto: self.ends_at(now),
@@ -99,6 +107,7 @@ mod tests {
         let grace = Duration::from_secs(60);
         assert_eq!(pause.ends_at(at(900)), at(900));
         assert!(pause.holds_at(at(900), grace));
+        assert!(pause.skips(at(900)));
 
         pause.ending = Some(Ending {
             upto: at(600),
@@ -108,6 +117,8 @@ mod tests {
         });
         assert_eq!(pause.ends_at(at(900)), at(600));
         assert_eq!(pause.ends_at(at(500)), at(500), "the clock was set back");
+        assert!(pause.skips(at(600)));
+        assert!(!pause.skips(at(900)), "it comes after the end");
         assert!(pause.holds_at(at(650), grace));
         assert!(!pause.holds_at(at(661), grace), "an end that hangs");
     }

@@ -264,16 +264,17 @@ async fn what_cannot_be_restored_is_refused_and_named(database: Database) {
         }
         false => {
             let beside = taken.path().join("elsewhere.db");
-            std::fs::write(
-                taken.path().join("elsewhere.db-wal"),
-                "another's last writes",
-            )
-            .unwrap();
             let url = format!("sqlite://{}", beside.display());
-            let done = saved.restore(&free, &url, &[]);
-            let said = String::from_utf8_lossy(&done.stderr);
-            assert!(said.contains("elsewhere.db-wal is there already"), "{said}");
-            assert!(!beside.exists() && !free.exists(), "nothing was made");
+            for name in ["elsewhere.db-wal", "elsewhere.db.unfinished"] {
+                let other = taken.path().join(name);
+                std::fs::write(&other, "another's last writes").unwrap();
+                let done = saved.restore(&free, &url, &[]);
+                let said = String::from_utf8_lossy(&done.stderr);
+                let expected = format!("{name} is there already");
+                assert!(said.contains(&expected), "{said}");
+                assert!(!beside.exists() && !free.exists(), "nothing was made");
+                std::fs::remove_file(other).unwrap();
+            }
             let done = saved.restore(&free, "postgres://nobody@127.0.0.1:1/none", &[]);
             assert_eq!(done.status.code(), Some(1));
         }

@@ -207,9 +207,15 @@ impl Look<'_> {
             }
             let names = open_beneath(top, &relative)
                 .and_then(|directory| list_all(&directory).map(|names| (directory, names)));
-            // It went meanwhile as it came.
-            let Ok((directory, names)) = names else {
-                continue;
+            let (directory, names) = match names {
+                Ok(found) => found,
+                // It went meanwhile as it came.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                Err(error) => {
+                    let path = gone.place.to.join(&relative);
+                    self.unseen(&path, &format!("could not be listed: {error}"));
+                    continue;
+                }
             };
             for name in names {
                 let Ok(stat) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
@@ -226,10 +232,14 @@ impl Look<'_> {
                 if !is_wanted {
                     continue;
                 }
+                let path = gone.place.to.join(&relative);
                 if was_there(&directory, &name, &stat, at - BEHIND) {
-                    self.name(&gone.place.to.join(&relative));
-                } else if is_directory && relative.components().count() < DEPTH_AT_MOST {
-                    directories.push(relative);
+                    self.name(&path);
+                } else if is_directory {
+                    match relative.components().count() < DEPTH_AT_MOST {
+                        true => directories.push(relative),
+                        false => self.unseen(&path, "is too deep to be looked into"),
+                    }
                 }
             }
         }
@@ -237,6 +247,12 @@ impl Look<'_> {
 
     fn name(&self, path: &Path) {
         self.ledger.fail(in_snapshot(path), MOVED.to_owned(), false);
+    }
+
+    /// Nobody knows what was moved into it.
+    fn unseen(&self, path: &Path, why: &str) {
+        let message = format!("it was made while its source was read, and {why}");
+        self.ledger.fail(in_snapshot(path), message, false);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,7 +14,10 @@ use std::{
 
 use watchbell::backup::repository::{Archived, Hand, Progress};
 
-use super::stage::{Stage, never, noise, recorded};
+use super::{
+    nobody::as_nobody,
+    stage::{Stage, never, noise, recorded},
+};
 
 /// Versions whose numbers differ by so much are equally long.
 const OF_ONE_LENGTH: u64 = 40_000;
@@ -323,6 +326,41 @@ fn what_is_moved_and_cannot_be_added_is_named() {
         .collect();
     let expected = ["/files/a/link", "/files/a/sub"].map(|path| (path.to_owned(), true));
     assert_eq!(named, expected, "{:?}", archived.errors);
+}
+
+#[test]
+fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
+    let stage = Stage::new();
+    stage.write("z/moved", "of old");
+    let archived = archive_with_a_move(&stage, |source| {
+        let deep = source.join(format!("a{}", "/new".repeat(70)));
+        fs::create_dir_all(&deep).unwrap();
+        fs::rename(source.join("z/moved"), deep.join("moved")).unwrap();
+    });
+    let [told] = &archived.errors[..] else {
+        panic!("{:?}", archived.errors);
+    };
+    assert_eq!(
+        told.path.to_string(),
+        format!("/files/a{}", "/new".repeat(63))
+    );
+    assert!(told.message.contains("too deep"), "{told:?}");
+
+    let stage = Stage::here();
+    let archived = as_nobody(stage.path(), || {
+        stage.write("z/moved", "of old");
+        archive_with_a_move(&stage, |source| {
+            let locked = source.join("a/locked");
+            fs::create_dir(&locked).unwrap();
+            fs::rename(source.join("z/moved"), locked.join("moved")).unwrap();
+            fs::set_permissions(locked, fs::Permissions::from_mode(0o000)).unwrap();
+        })
+    });
+    let [told] = &archived.errors[..] else {
+        panic!("{:?}", archived.errors);
+    };
+    assert_eq!(told.path.to_string(), "/files/a/locked");
+    assert!(told.message.contains("could not be listed"), "{told:?}");
 }
 
 #[test]

@@ -93,9 +93,10 @@ fn the_old_key_goes_where_it_was_killed_once_the_new_one_was_in_force() {
     let stage = Stage::new();
     let place = stage.place();
     killed(&stage, PASSWORD, "another");
-    assert_eq!(Rustic::end_rotation(&place, "another").unwrap(), 1);
+    let left = || Rustic::end_rotation(&place, "another").unwrap().left;
+    assert_eq!(left(), 1);
     assert!(opens(&stage, "another") && !opens(&stage, PASSWORD));
-    assert_eq!(Rustic::end_rotation(&place, "another").unwrap(), 0);
+    assert_eq!(left(), 0);
 
     killed(&stage, "another", "third");
     let rotated = Rustic::rotate(&place, "third", "fourth", || Ok(())).unwrap();
@@ -115,4 +116,9 @@ fn keys_of_others_stay() {
     let rotated = Rustic::rotate(&stage.place(), PASSWORD, "third", || Ok(())).unwrap();
     assert_eq!((rotated.left, rotated.others), (1, 1));
     assert!(opens(&stage, "of people") && opens(&stage, "third"));
+
+    killed(&stage, "third", "fourth");
+    let ended = Rustic::end_rotation(&stage.place(), "fourth").unwrap();
+    assert_eq!((ended.left, ended.others), (1, 1));
+    assert!(opens(&stage, "of people") && !opens(&stage, "third"));
 }
