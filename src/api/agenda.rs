@@ -1,4 +1,4 @@
-//! Where a page of the agenda begins, as its token says.
+//! The place at which a page of the agenda begins, as its token says.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{engine::AgendaPlace, error::Result};
 /// Stands for a place where there is none: before the first fire.
 const NONE: &str = "-";
 
-/// Where a page begins.
+/// The place at which a page of the agenda begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Begin {
     /// The instant after which the first page began.
@@ -19,7 +19,7 @@ pub(super) struct Begin {
 }
 
 impl Begin {
-    /// Of the key in a token.
+    /// Reads the key in a token.
     pub(super) fn read(key: &str) -> Result<Self> {
         let parts: Vec<&str> = key.split(' ').collect();
         let (after, due_at, task, looked) = match parts.as_slice() {
@@ -41,6 +41,7 @@ impl Begin {
         })
     }
 
+    /// Writes the key in a token.
     pub(super) fn written(&self) -> String {
         let place = self.place.as_ref();
         let place = place.map_or_else(

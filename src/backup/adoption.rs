@@ -1,7 +1,11 @@
-//! What a repository holds, and what the database says that it holds, put together: points that no row speaks of, as after
-//! a kill between both or where the database is older than they are, and rows of points that are not there any more.
+//! Adoption of what a repository holds: of points that no row of the database speaks of, as after a kill between both or
+//! where the database is older than they are, and what becomes of rows whose points are not there any more.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -9,11 +13,11 @@ use uuid::Uuid;
 use super::{
     Backups,
     found::{Found as Look, of_names},
-    leftovers::is_ours_among,
+    leftovers::ours_among,
     manifests::manifest_of,
     places::Place,
     read_back::{self, ReadBack},
-    repository::{Progress, Repository, Snapshot, SnapshotId},
+    repository::{Hand, Progress, Repository, Snapshot, SnapshotId},
     standing::{Found, Standing, found_in},
     verdicts::named_in_manifest,
     work::{Job, is_damage, is_stopped},
@@ -21,7 +25,7 @@ use super::{
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, PointState, PolicyKind,
+        Level, PointState, PolicyKind,
         manifest::FileError,
         point::{NOT_FOUND_AT_RESTORE, RestorePoint},
         verdict::Sound,
@@ -33,7 +37,7 @@ use crate::{
 const READ_AT_ONCE: usize = 10;
 /// Runs under way whose points are left to them.
 const RUNS: usize = 10_000;
-/// Where no policy of archives is left, whose copies they are.
+/// Policy that copies are of where none of archives is left.
 const ARCHIVES: &str = "monthly-archive";
 
 /// The id of the row of a copy: whoever writes it writes the same.
@@ -57,17 +61,19 @@ impl Backups {
         place: Place,
     ) -> anyhow::Result<Vec<String>> {
         // Before the list of what is there: what is written down meanwhile is in that as well.
-        let mut rows = self.store().points_there().await?;
-        rows.retain(|row| Place::of(row.kind) == Some(place));
+        let rows = self.points_in(place).await?;
         let under_way = self.store().runs_unfinished(RUNS).await?;
         let under_way: HashSet<String> = under_way.iter().map(|run| run.id.to_string()).collect();
         let of = repository.clone();
-        let snapshots = job
-            .step("snapshots", 0, move |_| Ok(of.snapshots()?))
-            .await?;
-        let all = found_in(&snapshots);
+        let listed = job.step("snapshots", 0, move |_| {
+            let snapshots = of.snapshots()?;
+            let all = found_in(&snapshots);
+            Ok((snapshots, all))
+        });
+        let (snapshots, all) = listed.await?;
         let (mut said, moved) = self.miss(job, &rows, &snapshots, &all).await?;
-        let cluster = self.settings().cluster.clone();
+        let ours = ours_among(&snapshots, &self.settings().cluster);
+        let ours: HashMap<&SnapshotId, &Snapshot> = ours.map(|one| (&one.id, one)).collect();
         for found in &all {
             if let Some(row) = moved.iter().find(|row| named_in_manifest(row) == found.id) {
                 // What stands beside it holds whatever its ids are.
@@ -76,11 +82,9 @@ impl Backups {
                 }
                 continue;
             }
-            let of_run = snapshots
-                .iter()
-                .find(|one| one.id == *found.manifest())
-                .filter(|one| is_ours_among(one, &snapshots, &cluster));
-            let Some(manifest) = of_run else { continue };
+            let Some(manifest) = ours.get(found.manifest()) else {
+                continue;
+            };
             let is_awaited = manifest
                 .word("run")
                 .is_some_and(|run| under_way.contains(run));
@@ -141,19 +145,14 @@ impl Backups {
                  repository",
                 row.resource_name()
             );
-            let watch = Stopwatch::start();
-            let look = Look::broken(Level::Read, message.clone());
-            let now = self.clock().now();
-            // Nothing is there for a verdict to stand beside.
-            let mark = |point: &mut RestorePoint| point.found_damaged(now, &message);
-            self.note(job, row.id, &watch, &look, mark).await?;
+            self.note_broken(job, row.id, &message).await?;
             job.log(&message);
             said.push(message);
         }
         Ok((said, moved))
     }
 
-    /// What the repository says of a point that the database does not know, as where that is older.
+    /// Follows what the repository says of a point and the database does not know, as where that is older.
     async fn follow(
         &self,
         job: &Job,
@@ -186,10 +185,7 @@ impl Backups {
                 let is_told = matches!(found.standing, Standing::Found(Sound::Damaged, _));
                 // A manifest that is lost may be the very thing that it tells.
                 if row.damage.is_none() && (is_told || is_damage(&error)) {
-                    let (watch, now) = (Stopwatch::start(), self.clock().now());
-                    let look = Look::broken(Level::Read, why.clone());
-                    let mark = |point: &mut RestorePoint| point.found_damaged(now, &why);
-                    self.note(job, row.id, &watch, &look, mark).await?;
+                    self.note_broken(job, row.id, &why).await?;
                 }
                 return Ok(Some(why));
             }
@@ -233,14 +229,13 @@ impl Backups {
         }
         // It was thought to be gone; who has kept it is asked again.
         let earlier = removed.iter().find(is_it);
-        let policy = match earlier {
-            Some(earlier) => earlier.policy.clone(),
-            None => self.policy_of_archives().await?,
-        };
-        let id = match (place, earlier) {
-            (Place::Primary, _) => found.id,
-            (Place::Archive, Some(earlier)) => earlier.id,
-            (Place::Archive, None) => copy_id(&policy, found.manifest()),
+        let (id, copied_by) = match (place, earlier) {
+            (Place::Primary, _) => (found.id, None),
+            (Place::Archive, Some(earlier)) => (earlier.id, Some(earlier.policy.clone())),
+            (Place::Archive, None) => {
+                let policy = self.policy_of_archives().await?;
+                (copy_id(&policy, found.manifest()), Some(policy))
+            }
         };
         let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
         let read = job.step("manifest", 0, move |_| what.read(&*of, Some(&beside)));
@@ -259,7 +254,7 @@ impl Backups {
         }
         point.run.clear();
         point.id = id;
-        if place == Place::Archive {
+        if let Some(policy) = copied_by {
             point.kind = PolicyKind::Archive;
             point.source_point = Some(found.id);
             point.policy = policy;
@@ -301,10 +296,8 @@ impl Backups {
         place: Place,
     ) -> anyhow::Result<Vec<String>> {
         let is_damage_known = self.is_damage_known_at(place).await?;
-        let mut rows = self.store().points_there().await?;
-        rows.retain(|row| {
-            Place::of(row.kind) == Some(place) && row.verified_at.is_none() && row.damage.is_none()
-        });
+        let mut rows = self.points_in(place).await?;
+        rows.retain(|row| row.verified_at.is_none() && row.damage.is_none());
         let mut said = Vec::new();
         for row in rows.iter().take(READ_AT_ONCE) {
             let look = match is_damage_known {
@@ -332,8 +325,8 @@ impl Backups {
             .await;
         let names = match read {
             Ok(ReadBack::Same) => Vec::new(),
-            Ok(ReadBack::Differs(what)) => vec![of_all(what)],
-            Err(error) if is_damage(&error) => vec![of_all(format!("{error:#}"))],
+            Ok(ReadBack::Differs(what)) => vec![FileError::of_all(what)],
+            Err(error) if is_damage(&error) => vec![FileError::of_all(format!("{error:#}"))],
             Err(error) => return Err(error),
         };
         let done = Progress {
@@ -342,21 +335,18 @@ impl Backups {
         };
         let what = format!("manifest and dumps of {}", row.resource_name());
         let look = of_names(job, Level::Read, names, done, &what);
-        let now = self.clock().now();
-        let mark = |point: &mut RestorePoint| match look.finding {
-            Finding::Passed => point.found_whole_in_part(now),
-            Finding::Failed | Finding::NotPossible => point.found_damaged(now, &look.message),
-        };
-        self.witness(job, Some(row.id), &watch, &look, mark).await?;
+        let whole = RestorePoint::found_whole_in_part;
+        self.witness_look(job, row.id, &watch, &look, whole).await?;
         Ok(look)
     }
 }
 
-fn read_again(
+/// Reads back what a row says that its manifest and its dumps are. Blocks.
+pub(super) fn read_again(
     repository: &dyn Repository,
     row: &RestorePoint,
     beside: &Path,
-    hand: &super::repository::Hand,
+    hand: &Hand,
 ) -> anyhow::Result<ReadBack> {
     let manifest = manifest_of(repository, row, beside)?.manifest;
     read_back::read_back(repository, row, &manifest, beside, hand)
@@ -370,13 +360,6 @@ fn is_gone(row: &RestorePoint) -> bool {
 /// Whether a row speaks of what was found: by its manifest, as a copy has another id than its original.
 fn is_of(row: &RestorePoint, found: &Found) -> bool {
     row.manifest_snapshot == found.manifest().0
-}
-
-fn of_all(message: String) -> FileError {
-    FileError {
-        path: "/".into(),
-        message,
-    }
 }
 
 #[cfg(test)]

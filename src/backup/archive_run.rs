@@ -8,9 +8,8 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     accept::ACCEPTED,
-    adoption::copy_id,
+    adoption::{copy_id, read_again},
     full::snapshot_id,
-    manifests::manifest_of,
     marker::Marker,
     places::Place,
     read_back::{self, ReadBack},
@@ -38,8 +37,8 @@ impl Backups {
             Some(point) => point,
             None => self.drill_newest(job).await?,
         };
-        let last = self.copy_of(policy, &point).await?;
         if job.dry_run() {
+            let last = self.copy_of(policy, &point).await?;
             return Ok(Made::nothing(match last.filter(RestorePoint::is_good) {
                 Some(last) => archived_already(&point, &last),
                 None => format!("{} would be copied", point.resource_name()),
@@ -123,8 +122,7 @@ impl Backups {
         let dumps = archived.dump_bytes.max(0).unsigned_abs();
         let read = job
             .step("read-back", dumps, move |hand| {
-                let manifest = manifest_of(&*of, &wanted, &beside)?.manifest;
-                read_back::read_back(&*of, &wanted, &manifest, &beside, hand)
+                read_again(&*of, &wanted, &beside, hand)
             })
             .await?;
         if let ReadBack::Differs(what) = read {

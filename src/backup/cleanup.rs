@@ -54,15 +54,9 @@ impl Backups {
         tell(job, &plans);
         self.note_frozen(job, &plans).await?;
         // What nobody has confirmed stays; what goes by other policies goes all the same.
-        let (wait, go): (Vec<&PolicyPlan>, Vec<&PolicyPlan>) = plans
-            .iter()
-            .partition(|plan| plan.needs_confirmation() && !confirmed);
-        let gone: Vec<(RestorePoint, String)> = go
-            .into_iter()
-            .flat_map(PolicyPlan::removed)
-            .map(|(point, why)| (point.clone(), why))
-            .collect();
-        let unconfirmed = wait.into_iter().map(|plan| plan.unconfirmed().to_string());
+        let gone = going(&plans, confirmed);
+        let wait = plans.iter().filter(|plan| !may_be_done(plan, confirmed));
+        let unconfirmed = wait.map(|plan| plan.unconfirmed().to_string());
         let mut failed: Vec<String> = unconfirmed.collect();
         let of = |kind: PolicyKind| {
             gone.iter()
@@ -146,17 +140,8 @@ impl Backups {
             return Ok(Vec::new());
         }
         let plans = self.plan_retention(None, None).await?;
-        let mut still = Vec::new();
-        for plan in &plans {
-            if plan.needs_confirmation() && !confirmed {
-                continue;
-            }
-            for (point, why) in plan.removed() {
-                if gone.iter().any(|(gone, _)| gone.id == point.id) {
-                    still.push((point.clone(), why));
-                }
-            }
-        }
+        let mut still = going(&plans, confirmed);
+        still.retain(|(point, _)| gone.iter().any(|(gone, _)| gone.id == point.id));
         if still.len() < gone.len() {
             job.log(format!(
                 "{} copies stay that were to go: what is known of the others has changed meanwhile",
@@ -183,9 +168,8 @@ impl Backups {
             .step("snapshots", 0, move |_| Ok(of.snapshots()?))
             .await?;
         let (now, dry_run) = (self.clock().now(), job.dry_run());
-        let mut there = self.store().points_there().await?;
-        // A copy may have its original's ids, as where one repository was copied to be the other.
-        there.retain(|point| Place::of(point.kind) == Some(place));
+        // Of this one alone: a copy may have its original's ids, as where one repository was copied to be the other.
+        let there = self.points_in(place).await?;
         let cluster = &self.settings().cluster;
         let mut orphans = leftovers(&snapshots, &there, cluster, now);
         orphans.extend(self.left_of_removed(place, &snapshots, &there).await?);
@@ -371,6 +355,21 @@ impl Backups {
         }
         Ok(count)
     }
+}
+
+/// Points that go by these plans, and why each.
+fn going(plans: &[PolicyPlan], confirmed: bool) -> Vec<(RestorePoint, String)> {
+    plans
+        .iter()
+        .filter(|plan| may_be_done(plan, confirmed))
+        .flat_map(PolicyPlan::removed)
+        .map(|(point, why)| (point.clone(), why))
+        .collect()
+}
+
+/// Whether a plan may be done: much goes only where somebody has confirmed it.
+fn may_be_done(plan: &PolicyPlan, confirmed: bool) -> bool {
+    confirmed || !plan.needs_confirmation()
 }
 
 fn tell(job: &Job, plans: &[PolicyPlan]) {

@@ -27,10 +27,7 @@ pub(super) struct Found {
 impl Found {
     /// That not all of a point comes back, by an error that ended the look at it.
     pub(super) fn broken(level: Level, message: String) -> Self {
-        let error = FileError {
-            path: "/".into(),
-            message: short(&message),
-        };
+        let error = FileError::of_all(short(&message));
         Self {
             level,
             finding: Finding::Failed,
@@ -79,7 +76,12 @@ pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -
 
 /// The first that a check has found.
 pub(super) fn brief(checked: &Checked) -> String {
-    let named: Vec<String> = checked.damage.iter().take(NAMED).map(short).collect();
+    first_of(&checked.damage)
+}
+
+/// The first of what was found, in one line.
+pub(super) fn first_of(all: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let named: Vec<String> = all.into_iter().take(NAMED).map(short).collect();
     named.join("; ")
 }
 
@@ -93,7 +95,6 @@ pub(super) fn of_files(
     for one in differing.iter().take(LOGGED) {
         job.log(format!("damaged: {}", one.as_ref()));
     }
-    let named: Vec<String> = differing.iter().take(NAMED).map(short).collect();
     Found {
         level,
         finding: match differing.is_empty() {
@@ -102,7 +103,7 @@ pub(super) fn of_files(
         },
         message: match differing.len() {
             0 => format!("{what}: {} files are as they were", done.files),
-            count => format!("{what}: {count} differ: {}", named.join("; ")),
+            count => format!("{what}: {count} differ: {}", first_of(differing)),
         },
         files: done.files,
         bytes: done.bytes,

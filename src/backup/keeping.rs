@@ -150,7 +150,8 @@ impl Backups {
                 )));
             }
         }
-        for id in of.iter().map(String::as_str).chain([policy.id.as_str()]) {
+        let own = (policy.kind != PolicyKind::Full).then_some(policy.id.as_str());
+        for id in of.iter().map(String::as_str).chain(own) {
             for level in [Level::Drill, Level::Database] {
                 let last = self.store().evidence_newest(level, Some(id)).await?;
                 if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {

@@ -11,7 +11,7 @@ use super::{
     marker::Marker,
     pairs::{data_of, describes, is_manifest},
     repository::{Snapshot, SnapshotId},
-    verdicts::{VERDICT, verdict_in},
+    verdicts::{VERDICT, verdict_of},
 };
 use crate::domain::backup::point::RestorePoint;
 
@@ -33,12 +33,13 @@ pub(super) fn leftovers(
     let ours = |snapshot: &Snapshot| is_ours(snapshot, cluster, has_others);
     let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
     let has_data = |manifest: &Snapshot| snapshots.iter().any(|data| describes(manifest, data));
+    let spoken = Spoken::of(snapshots);
     // Manifests that nothing has verified, or whose data is gone, and that no point is made of.
     let failed: HashSet<&SnapshotId> = snapshots
         .iter()
         .filter(|one| ours(one) && is_old(one) && is_manifest(one))
         .filter(|one| !known.contains(one.id.0.as_str()))
-        .filter(|one| is_unverified(one, snapshots) || !has_data(one))
+        .filter(|one| is_unverified(one, &spoken) || !has_data(one))
         .map(|one| &one.id)
         .collect();
     let is_described = |data: &Snapshot| {
@@ -47,7 +48,6 @@ pub(super) fn leftovers(
             .filter(|one| is_manifest(one) && !failed.contains(&one.id))
             .any(|one| describes(one, data))
     };
-    let spoken = Spoken::of(snapshots);
     let goes = |one: &&Snapshot| {
         if !ours(one) || known.contains(one.id.0.as_str()) {
             return false;
@@ -95,9 +95,10 @@ pub(super) fn is_marked(manifest: &Snapshot) -> bool {
 }
 
 /// Whether a manifest was made by a server that marks what it has verified, and bears no such mark.
-fn is_unverified(manifest: &Snapshot, snapshots: &[Snapshot]) -> bool {
-    let point = manifest.word("point").and_then(|point| point.parse().ok());
-    is_marked(manifest) && point.is_none_or(|point| verdict_in(snapshots, point).is_none())
+fn is_unverified(manifest: &Snapshot, spoken: &Spoken<'_>) -> bool {
+    let point: Option<Uuid> = manifest.word("point").and_then(|point| point.parse().ok());
+    let newest = point.and_then(|point| spoken.newest.get(&point));
+    is_marked(manifest) && newest.and_then(verdict_of).is_none()
 }
 
 /// Snapshots of points that are written down as removed: by their ids, and, as in a copy they have others, by the point
@@ -131,9 +132,14 @@ pub(super) fn of_removed(
     here.filter(|id| left.contains(id)).collect()
 }
 
-/// Whether a snapshot is this cluster's, among those that are there.
-pub(super) fn is_ours_among(snapshot: &Snapshot, snapshots: &[Snapshot], cluster: &str) -> bool {
-    is_ours(snapshot, cluster, has_others(snapshots, cluster))
+/// Those snapshots that are this cluster's, of all that are there.
+pub(super) fn ours_among<'a>(
+    snapshots: &'a [Snapshot],
+    cluster: &str,
+) -> impl Iterator<Item = &'a Snapshot> {
+    let has_others = has_others(snapshots, cluster);
+    let ours = move |one: &&Snapshot| is_ours(one, cluster, has_others);
+    snapshots.iter().filter(ours)
 }
 
 fn has_others(snapshots: &[Snapshot], cluster: &str) -> bool {
@@ -154,19 +160,15 @@ fn is_ours(snapshot: &Snapshot, cluster: &str, has_others: bool) -> bool {
 /// Of which points there are manifests, and the newest verdict on each: looked up once, however many markers there are.
 struct Spoken<'a> {
     described: HashSet<&'a str>,
-    newest: HashMap<Uuid, SnapshotId>,
+    newest: HashMap<Uuid, Marker>,
 }
 
 impl<'a> Spoken<'a> {
     fn of(snapshots: &'a [Snapshot]) -> Self {
         let manifests = snapshots.iter().filter(|one| is_manifest(one));
-        // The oldest come first.
-        let verdicts = Marker::all(snapshots, VERDICT).into_iter();
         Self {
             described: manifests.filter_map(|one| one.word("point")).collect(),
-            newest: verdicts
-                .map(|marker| (marker.point, marker.snapshot))
-                .collect(),
+            newest: Marker::newest_of_each(snapshots, VERDICT),
         }
     }
 
@@ -177,7 +179,7 @@ impl<'a> Spoken<'a> {
             return true;
         }
         let newest = self.newest.get(&marker.point);
-        marker.kind == VERDICT && newest.is_some_and(|newest| *newest != marker.snapshot)
+        marker.kind == VERDICT && newest.is_some_and(|newest| newest.snapshot != marker.snapshot)
     }
 }
 

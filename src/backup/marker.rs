@@ -3,7 +3,7 @@
 //! point, and a word or two more, so that a list of snapshots is enough to find and to judge it; its one file holds the
 //! rest as JSON.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{collections::HashMap, fs, io::Write as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
@@ -82,6 +82,13 @@ impl Marker {
         let mut markers = Self::all(snapshots, kind);
         markers.retain(|marker| marker.point == point);
         markers.pop()
+    }
+
+    /// The newest of a kind that speaks of each point.
+    pub(super) fn newest_of_each(snapshots: &[Snapshot], kind: &str) -> HashMap<Uuid, Self> {
+        // The oldest come first.
+        let markers = Self::all(snapshots, kind).into_iter();
+        markers.map(|marker| (marker.point, marker)).collect()
     }
 
     /// One of its words.
@@ -246,11 +253,14 @@ mod tests {
         assert_eq!(newest.word("kind"), Some("verdict"));
         assert_eq!(newest.word("finding"), None);
         assert_eq!(Marker::all(&snapshots, "verdict").len(), 4);
+        let each = Marker::newest_of_each(&snapshots, "verdict");
+        assert_eq!((each.len(), each.get(&point)), (2, Some(&newest)));
         assert_eq!(
             Marker::newest(&snapshots, "verdict", Uuid::from_u128(1)),
             None
         );
     }
+
     #[test]
     fn what_is_said_after_a_clock_was_ahead_is_the_newest_all_the_same() {
         let point = Uuid::from_u128(7);

@@ -4,7 +4,7 @@ use std::{os::fd::AsFd, path::Path};
 
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statat, statx};
 
-/// What a new disk has from its making.
+/// Name of what a new disk has from its making.
 pub(super) const OF_A_DISK: &str = "lost+found";
 
 /// Whether it is what a new disk has from its making.

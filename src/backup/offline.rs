@@ -191,16 +191,8 @@ pub async fn load(
         loaded
     })
     .await??;
-    let database = server.connect().await?;
-    let facts = database.facts().await?;
-    let orphans = database.orphans().await?;
-    database.close().await;
-    match scratch::judge(dump, &facts, &orphans) {
-        scratch::Scratch::Same(rows) => Ok(rows),
-        scratch::Scratch::Failed(why) | scratch::Scratch::NotPossible(why) => {
-            bail!("what came into the database is not what was dumped: {why}")
-        }
-    }
+    let counted = scratch::count_in(&server, dump).await?.rows();
+    counted.context("what came into the database is not what was dumped")
 }
 
 /// Counts what is in a SQLite file that was brought back, and compares it with what the manifest says; says how many rows.
@@ -208,10 +200,7 @@ pub async fn load(
 /// # Errors
 /// What differs, or that it cannot be read.
 pub async fn count_rows(dump: &DumpRecord, file: &Path) -> anyhow::Result<i64> {
-    match scratch::count_sqlite(dump, file).await? {
-        scratch::Scratch::Same(rows) => Ok(rows),
-        scratch::Scratch::Failed(why) | scratch::Scratch::NotPossible(why) => bail!(why),
-    }
+    scratch::count_sqlite(dump, file).await?.rows()
 }
 
 fn tempdir_beside(file: &Path) -> anyhow::Result<PathBuf> {

@@ -108,8 +108,8 @@ impl OpenRepository for Directories {
         helpers: &Helpers,
         cancel: &CancellationToken,
     ) -> repository::Result<Arc<dyn Repository>> {
-        let opened = Apart::open(place, password.expose(), helpers, cancel)?;
-        Ok(Arc::new(opened))
+        let opened = Rustic::open(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(Apart::of(opened, helpers)))
     }
 
     fn create(
@@ -120,8 +120,8 @@ impl OpenRepository for Directories {
         cancel: &CancellationToken,
     ) -> repository::Result<Arc<dyn Repository>> {
         // Another server may be at it, too: one makes it, and the others open it.
-        let made = Apart::open_or_create(place, password.expose(), helpers, cancel)?;
-        Ok(Arc::new(made))
+        let made = Rustic::open_or_create(place, password.expose(), helpers, cancel)?;
+        Ok(Arc::new(Apart::of(made, helpers)))
     }
 }
 

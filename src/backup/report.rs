@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::{
     Backups, PolicyState, Standing,
     cleanup::{FROZEN_KEY, FrozenSince},
+    full::signed,
     places::{Place, free_bytes},
     repository::Usage,
     verify::PARTS,
@@ -296,8 +297,8 @@ impl Backups {
 impl From<Usage> for RepositoryUsage {
     fn from(usage: Usage) -> Self {
         Self {
-            bytes: i64::try_from(usage.bytes).unwrap_or(i64::MAX),
-            snapshots: i64::try_from(usage.snapshots).unwrap_or(i64::MAX),
+            bytes: signed(usage.bytes),
+            snapshots: signed(usage.snapshots),
         }
     }
 }

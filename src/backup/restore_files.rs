@@ -20,15 +20,15 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, linkat, symlinkat};
 
 pub use self::tally::{Restored, Tally};
-pub(super) use self::{
-    beneath::Beneath,
-    compare::{Compared, compare, differs},
-    removing::remove_in,
-};
 use self::{
     beneath::parts,
     files::{Files, Task, is_of_one},
     lost::{Lost, pass},
+};
+pub(super) use self::{
+    beneath::{Beneath, DIRECTORY},
+    compare::{Compared, compare, differs},
+    removing::remove_in,
 };
 use super::{
     configuration,

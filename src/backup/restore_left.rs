@@ -7,28 +7,21 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat, statat},
+    fs::{AtFlags, FileType, FlockOperation, Mode, flock, openat, statat},
     io::Errno,
 };
 
 use super::{
     Backups,
-    restore_files::remove_in,
+    restore_files::{DIRECTORY, remove_in},
     restore_place::{names_of_left, places_of_left},
     restore_plan::RestorePlan,
+    staging::Swept,
     work::{Job, blocking},
 };
 use crate::domain::RunId;
 
-/// What a sweep came to.
-#[derive(Debug, Default)]
-pub(super) struct Swept {
-    pub(super) count: u64,
-    /// What could not be removed, and why.
-    pub(super) failed: Vec<String>,
-}
-
-/// What became of something that was left.
+/// Fate of something that may have been left.
 enum Left {
     None,
     Gone,
@@ -113,8 +106,7 @@ fn remove_left(roots: &[PathBuf], directory: &Path, run: RunId, dry_run: bool) -
 }
 
 fn is_in_use(above: &OwnedFd, name: &str) -> bool {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(opened) = openat(above, name, flags, Mode::empty()) else {
+    let Ok(opened) = openat(above, name, DIRECTORY, Mode::empty()) else {
         return false;
     };
     let locked = flock(&opened, FlockOperation::NonBlockingLockExclusive);

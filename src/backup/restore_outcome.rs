@@ -8,14 +8,14 @@ use super::{
     restore_put::Placing,
 };
 
-/// What is noted of a restore before it is put in place.
+/// Note on a restore before it is put in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Placed {
     pub(super) placing: Placing,
     pub(super) outcome: Outcome,
 }
 
-/// What a restore came to.
+/// Result of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub(super) files: u64,
@@ -24,7 +24,7 @@ pub(super) struct Outcome {
     pub(super) refused: u64,
     pub(super) unset: u64,
     pub(super) left_out: u64,
-    /// What is not as it was, in words.
+    /// Differences from what was stored, in words.
     pub(super) shortfalls: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Outcome {
         }
     }
 
-    /// What it is once what lies there was looked at anew.
+    /// The result once what lies there was looked at anew.
     pub(super) fn looked_at(mut self, compared: &Compared) -> Self {
         let lost = self.files.saturating_sub(compared.same);
         if 0 < lost {

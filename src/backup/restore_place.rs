@@ -14,13 +14,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::{
-    fs::{Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat},
+    fs::{Dir, FlockOperation, Mode, flock, mkdirat, openat, renameat},
     io::Errno,
 };
 
 use super::{
     occupied::{OF_A_DISK, is_mount},
-    restore_files::{Beneath, remove_in},
+    restore_files::{Beneath, DIRECTORY, remove_in},
     restore_put::{Identity, Placing, Spot, identity},
     work::{Lasting, make_directory, remove_beside},
 };
@@ -28,10 +28,6 @@ use crate::domain::RunId;
 
 /// Characters of a directory's name that its other name holds.
 const NAMED: usize = 40;
-const OPENED: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// A directory under its other name. Its name holds the run, so that what an earlier attempt has left there is the
 /// run's own.
@@ -40,8 +36,6 @@ pub(super) struct Unfinished {
     /// Opened before anything was written in it: a disk that fails meanwhile is told to whoever has it open since then.
     /// Locked for as long as this lives, so that whoever sweeps sees that somebody is at it.
     staged: OwnedFd,
-    /// Whether it is there under its other name.
-    is_there: bool,
     roots: Vec<PathBuf>,
     directory: PathBuf,
 }
@@ -58,11 +52,10 @@ impl Unfinished {
         let name = spot.name.as_str();
         remove_in(&spot.within, name).with_context(about)?;
         mkdirat(&*spot.within, name, Mode::RWXU).with_context(about)?;
-        let staged = openat(&*spot.within, name, OPENED, Mode::empty()).with_context(about)?;
+        let staged = openat(&*spot.within, name, DIRECTORY, Mode::empty()).with_context(about)?;
         let unfinished = Self {
             spot,
             staged,
-            is_there: true,
             roots: roots.to_owned(),
             directory: directory.to_owned(),
         };
@@ -77,7 +70,7 @@ impl Unfinished {
     /// # Errors
     /// Where it is not there any more.
     pub(super) fn open(&self) -> anyhow::Result<Beneath> {
-        let opened = openat(&self.staged, ".", OPENED, Mode::empty());
+        let opened = openat(&self.staged, ".", DIRECTORY, Mode::empty());
         let opened = opened.with_context(|| format!("could not open {}", self.spot.name))?;
         Ok(Beneath::new(opened))
     }
@@ -97,14 +90,13 @@ impl Unfinished {
     ///
     /// # Errors
     /// Where something of that name is there, or the disk fails.
-    pub(super) fn place(mut self, placing: &Placing) -> anyhow::Result<()> {
+    pub(super) fn place(self, placing: &Placing) -> anyhow::Result<()> {
         if !put(&self.spot, placing, &self.directory)? {
             bail!(
                 "what was restored into {} is not there any more: another has removed it",
                 self.directory.display()
             );
         }
-        self.is_there = false;
         let placed = match placing.is_in_it() {
             true => self.spot.within.as_fd(),
             false => self.staged.as_fd(),
@@ -122,8 +114,8 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Another attempt of the run may have begun under that name.
-        if !self.is_there || !self.spot.leads_to(&self.staged) {
+        // It is in place, or another attempt of the run has begun under that name.
+        if !self.spot.leads_to(&self.staged) {
             return;
         }
         let (within, name) = (Arc::clone(&self.spot.within), self.spot.name.clone());
@@ -153,7 +145,7 @@ pub(super) fn finish_placing(
     let name = unfinished_name(directory, run);
     let to = final_name(directory);
     let spot = match placing.is_in_it() {
-        true => match openat(&above, to.as_str(), OPENED, Mode::empty()) {
+        true => match openat(&above, to.as_str(), DIRECTORY, Mode::empty()) {
             Ok(within) => Spot::new(within, name, None),
             Err(_) => return Ok(None),
         },
@@ -165,7 +157,7 @@ pub(super) fn finish_placing(
         return Ok(None);
     }
     let above = parent(roots, directory, false)?;
-    let opened = openat(&above, to.as_str(), OPENED, Mode::empty()).with_context(about)?;
+    let opened = openat(&above, to.as_str(), DIRECTORY, Mode::empty()).with_context(about)?;
     rustix::fs::syncfs(&opened).with_context(about)?;
     Ok(Some(Beneath::new(opened)))
 }
@@ -185,7 +177,7 @@ fn put(spot: &Spot, placing: &Placing, directory: &Path) -> anyhow::Result<bool>
 /// What the directory's path leads to.
 fn reached(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Option<Identity>> {
     let above = parent(roots, directory, false)?;
-    match openat(&above, final_name(directory), OPENED, Mode::empty()) {
+    match openat(&above, final_name(directory), DIRECTORY, Mode::empty()) {
         Ok(opened) => Ok(Some(identity(opened.as_fd())?)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(error) => Err(error).context("could not look at what was restored"),
@@ -195,7 +187,7 @@ fn reached(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Option<Identit
 /// Where the other name of a directory is: beside it, or in it.
 fn spot(above: OwnedFd, directory: &Path, run: RunId) -> anyhow::Result<Spot> {
     let (name, to) = (unfinished_name(directory, run), final_name(directory));
-    let there = match openat(&above, to.as_str(), OPENED, Mode::empty()) {
+    let there = match openat(&above, to.as_str(), DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(Spot::new(above, name, Some(to))),
         there => there.with_context(|| format!("could not open {}", directory.display()))?,
     };
@@ -237,7 +229,7 @@ pub(super) fn places_of_left(roots: &[PathBuf], directory: &Path) -> Vec<OwnedFd
     let Ok(above) = parent(roots, directory, false) else {
         return Vec::new();
     };
-    let within = openat(&above, final_name(directory), OPENED, Mode::empty());
+    let within = openat(&above, final_name(directory), DIRECTORY, Mode::empty());
     [Some(above), within.ok()].into_iter().flatten().collect()
 }
 

@@ -23,6 +23,7 @@ use super::{
     work::{asked, blocking},
 };
 use crate::{
+    config::is_database_name,
     domain::{
         Caller,
         backup::{
@@ -292,11 +293,7 @@ fn check_database(name: &str, storage: &str) -> Result<()> {
         let what = "this server's database is a SQLite file, which is restored into the directory; expected none";
         return Err(Error::invalid("new_database", what));
     }
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let fits = name.len() <= 63
-        && name.bytes().all(plain)
-        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-    match (fits, scratch_names::is_reserved(name)) {
+    match (is_database_name(name), scratch_names::is_reserved(name)) {
         (true, false) => Ok(()),
         (true, true) => Err(Error::invalid(
             "new_database",

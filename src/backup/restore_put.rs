@@ -9,22 +9,24 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Dir, Mode, OFlags, RenameFlags, StatxFlags, fstat, openat, renameat,
-        renameat_with, statat, statx, unlinkat,
+        AtFlags, Dir, Mode, RenameFlags, StatxFlags, fstat, openat, renameat, renameat_with,
+        statat, statx, unlinkat,
     },
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
 
-/// What tells a file from every other of its disk, one that was given its number anew among them.
+use super::restore_files::DIRECTORY;
+
+/// Marks that tell a file from every other of its disk, one that was given its number anew among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     inode: u64,
-    /// When it was made, where the disk notes that.
+    /// The time at which it was made, where the disk notes that.
     born: Option<(i64, u32)>,
 }
 
-/// What is put in place, as it is noted before that begins.
+/// Entries that are put in place, as they are noted before that begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Placing {
     /// Whether the entries are moved into a directory that is there; else the one entry is the directory.
@@ -32,10 +34,10 @@ pub(super) struct Placing {
     entries: Vec<(String, Identity)>,
 }
 
-/// Where something lies under its other name, and where it is to be.
+/// Place of something under its other name, and the one that it is to have.
 #[derive(Debug)]
 pub(super) struct Spot {
-    /// What both names are in.
+    /// The directory that both names are in.
     pub(super) within: Arc<OwnedFd>,
     /// The other name.
     pub(super) name: String,
@@ -56,7 +58,7 @@ impl Spot {
         Self { within, name, to }
     }
 
-    /// What is to be put in place of what was restored into `staged`.
+    /// The entries of what was restored into `staged` that are to be put in place.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -95,10 +97,9 @@ impl Spot {
     /// # Errors
     /// Where something else is in its place, and what the disk says.
     pub(super) fn put(&self, placing: &Placing) -> io::Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let staged = match placing.in_it {
             false => None,
-            true => match openat(&*self.within, self.name.as_str(), flags, Mode::empty()) {
+            true => match openat(&*self.within, self.name.as_str(), DIRECTORY, Mode::empty()) {
                 Err(Errno::NOENT) => None,
                 staged => Some(staged?),
             },
@@ -143,7 +144,7 @@ impl Spot {
     }
 }
 
-/// What tells what is open from everything else.
+/// The identity of what is open.
 ///
 /// # Errors
 /// What the disk says.
@@ -159,7 +160,7 @@ pub(super) fn identity(file: BorrowedFd<'_>) -> io::Result<Identity> {
     })
 }
 
-/// The same of a name; none where nothing is called so.
+/// The identity of what is called so; none where nothing is.
 fn of_name(above: BorrowedFd<'_>, name: &str) -> io::Result<Option<Identity>> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     match statx(above, name, flags, wanted()) {

@@ -27,6 +27,19 @@ pub(super) enum Scratch {
     Failed(String),
 }
 
+impl Scratch {
+    /// The number of rows.
+    ///
+    /// # Errors
+    /// Why it is not that of the manifest, or cannot be known.
+    pub(super) fn rows(self) -> anyhow::Result<i64> {
+        match self {
+            Self::Same(rows) => Ok(rows),
+            Self::NotPossible(why) | Self::Failed(why) => bail!(why),
+        }
+    }
+}
+
 /// What `pg_restore` says of a dump that a newer `pg_dump` has made.
 const TOO_NEW: &str = "unsupported version";
 /// Differences that are named.
@@ -123,7 +136,7 @@ pub(super) async fn restore_and_judge(
 }
 
 /// Counts what is in a database of PostgreSQL, and compares it with the manifest.
-async fn count_in(target: &Server, dump: &DumpRecord) -> anyhow::Result<Scratch> {
+pub(super) async fn count_in(target: &Server, dump: &DumpRecord) -> anyhow::Result<Scratch> {
     let database = target.connect().await?;
     let found = facts_of(&database).await;
     database.close().await;
@@ -191,7 +204,7 @@ pub(super) fn pg_restore(
     bail!(complaint)
 }
 
-pub(super) fn judge(dump: &DumpRecord, facts: &DumpFacts, orphans: &Orphans) -> Scratch {
+fn judge(dump: &DumpRecord, facts: &DumpFacts, orphans: &Orphans) -> Scratch {
     let mut wrong = Vec::new();
     for (table, rows) in &dump.tables {
         match facts.tables.get(table) {
@@ -259,12 +272,7 @@ async fn load_named(
     (dump, file): (&DumpRecord, &Path),
     name: &str,
 ) -> anyhow::Result<i64> {
-    let same = |judged: Scratch| match judged {
-        Scratch::Same(rows) => Ok(rows),
-        Scratch::Failed(why) | Scratch::NotPossible(why) => {
-            Err(anyhow::anyhow!("database {name}: {why}"))
-        }
-    };
+    let same = |judged: Scratch| judged.rows().with_context(|| format!("database {name}"));
     let note = maker(backups, admin).await?.note(job.run());
     if admin.comment(name).await? == Some(note) {
         // An attempt before had loaded it, and its process ended before that was written down.
@@ -272,8 +280,7 @@ async fn load_named(
     }
     // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
     // can.
-    let (scratch, made) = make_anew(backups, job, admin).await?;
-    made?;
+    let scratch = make_anew(backups, job, admin).await?;
     let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, file).await;
     let rows = match tried.and_then(same) {
         Ok(rows) => {
@@ -288,33 +295,27 @@ async fn load_named(
     rows
 }
 
-/// Makes the run's scratch database: of an earlier attempt one may be there. Says what it is called, and whether it is
-/// there.
-pub(super) async fn make_anew(
-    backups: &Backups,
-    job: &Job,
-    admin: &Elsewhere,
-) -> Result<(String, Result<()>)> {
+/// Makes the run's scratch database, and says what it is called; of an earlier attempt one may be there.
+///
+/// # Errors
+/// [`Error::Denied`] without the right to; [`Error::AlreadyExists`] where somebody else's is called so.
+pub(super) async fn make_anew(backups: &Backups, job: &Job, admin: &Elsewhere) -> Result<String> {
     let maker = maker(backups, admin).await?;
     let name = maker.name(job.run());
-    let of_it = admin.databases(&name).await?.into_iter();
-    for (found, note) in of_it.filter(|(found, _)| *found == name) {
-        if maker.whose(&found, note.as_deref()) == Whose::Others {
-            return Err(Error::AlreadyExists {
-                what: Thing::Database,
-                id: name,
-            });
-        }
+    let note = admin.comment(&name).await?;
+    if maker.whose(&name, note.as_deref()) == Whose::Others {
+        return Err(Error::AlreadyExists {
+            what: Thing::Database,
+            id: name,
+        });
     }
     admin.drop_database(&name).await?;
-    let made = admin.create_database(&name).await;
-    if made.is_ok()
-        && let Err(error) = admin.set_comment(&name, &maker.note(job.run())).await
-    {
+    admin.create_database(&name).await?;
+    if let Err(error) = admin.set_comment(&name, &maker.note(job.run())).await {
         drop_scratch(job, admin, &name).await;
         return Err(error);
     }
-    Ok((name, made))
+    Ok(name)
 }
 
 /// Who makes scratch databases here.

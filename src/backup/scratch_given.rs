@@ -6,9 +6,9 @@ use std::path::Path;
 use super::{
     Backups,
     dump::Server,
-    restore_left::Swept,
     scratch::{Scratch, maker, restore_and_judge},
     scratch_names::Maker,
+    staging::Swept,
     work::Job,
 };
 use crate::{
@@ -30,10 +30,7 @@ pub(super) async fn try_in_given(
             "the database {name:?}, which backups.drill_database names, cannot be used: {why}"
         ))
     };
-    let home = server.connect().await?;
-    let maker = maker(backups, &home).await;
-    home.close().await;
-    let (maker, target) = (maker?, server.with_database(name));
+    let (maker, target) = (maker_at(backups, server).await?, server.with_database(name));
     let given = match target.connect().await {
         Ok(given) => given,
         Err(error) => return Ok(refused(&format!("{error:#}"))),
@@ -55,6 +52,14 @@ pub(super) async fn try_in_given(
     };
     given.close().await;
     tried
+}
+
+/// Asks the server's own database who makes scratch databases here.
+async fn maker_at(backups: &Backups, server: &Server) -> anyhow::Result<Maker> {
+    let home = server.connect().await?;
+    let maker = maker(backups, &home).await;
+    home.close().await;
+    Ok(maker?)
 }
 
 /// Takes the database for a drill; says why not, where that is so.
@@ -91,10 +96,7 @@ impl Backups {
             return Ok(swept);
         };
         let server = Server::of_url(url, None)?;
-        let home = server.connect().await?;
-        let maker = maker(self, &home).await;
-        home.close().await;
-        let maker = maker?;
+        let maker = maker_at(self, &server).await?;
         let given = server.with_database(name).connect().await?;
         let emptied = async {
             let left = given.lock_given().await?

@@ -3,11 +3,11 @@
 use jiff::SignedDuration;
 
 use super::{
-    Backups, dump::Server, restore_left::Swept, scratch::maker, scratch_names::Whose, work::Job,
+    Backups, dump::Server, scratch::maker, scratch_names::Whose, staging::Swept, work::Job,
 };
 use crate::domain::RunId;
 
-/// How old one must be that bears no note: whoever makes one gives it its note at once.
+/// Age from which on one goes that bears no note: whoever makes one gives it its note at once.
 const OLD: SignedDuration = SignedDuration::from_hours(24);
 
 impl Backups {

@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use crate::domain::RunId;
 
-/// What all of their names begin with.
+/// Beginning of all of their names.
 const BEGINNING: &str = "watchbell_drill_";
 /// Characters of a cluster's id that a name holds.
 const OF_CLUSTER: usize = 12;
 
-/// Who makes scratch databases.
+/// Maker of scratch databases: a server, by its cluster and its own database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Maker {
     cluster: String,
@@ -18,7 +18,7 @@ pub(super) struct Maker {
     home: String,
 }
 
-/// Whose a database is.
+/// Owner of a database, as far as its name and its comment tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     /// This maker's, of a run.
@@ -40,14 +40,14 @@ impl Maker {
         format!("{}{}", self.beginning(), run.0.simple())
     }
 
-    /// What the names of all of its databases begin with.
+    /// The beginning of the names of all of its databases.
     pub(super) fn beginning(&self) -> String {
         let cluster = self.cluster.chars().filter(char::is_ascii_alphanumeric);
         let cluster: String = cluster.take(OF_CLUSTER).collect();
         format!("{BEGINNING}{cluster}_")
     }
 
-    /// What a database bears as its comment.
+    /// The comment that a database of a run bears.
     pub(super) fn note(&self, run: RunId) -> String {
         let Self { cluster, home } = self;
         format!("watchbell: made to try a dump; cluster {cluster}, run {run}, server on {home:?}")
@@ -62,7 +62,7 @@ impl Maker {
         run.is_some_and(|run| note == self.note(RunId(run)))
     }
 
-    /// Whose a database of this name and comment is.
+    /// Says whose a database of this name and comment is.
     pub(super) fn whose(&self, name: &str, note: Option<&str>) -> Whose {
         let run = name.strip_prefix(&self.beginning());
         let Some(run) = run.and_then(|run| Uuid::try_parse(run).ok()).map(RunId) else {

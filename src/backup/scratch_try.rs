@@ -51,18 +51,20 @@ async fn try_postgres(
         return try_in_given(backups, job, (&server, name), dump, file).await;
     }
     let admin = server.connect().await?;
-    let (name, made) = make_anew(backups, job, &admin).await?;
-    if let Err(Error::Denied(why)) = made {
-        admin.close().await;
-        return Ok(Scratch::NotPossible(format!(
+    let tried = match make_anew(backups, job, &admin).await {
+        Ok(name) => {
+            let target = server.with_database(&name);
+            let tried = restore_and_judge(backups, job, &target, dump, file).await;
+            // Whatever came of it.
+            drop_scratch(job, &admin, &name).await;
+            tried
+        }
+        Err(Error::Denied(why)) => Ok(Scratch::NotPossible(format!(
             "no right to create a database: {why}; give the role CREATEDB, or name an empty database by \
              backups.drill_database"
-        )));
-    }
-    made?;
-    let tried = restore_and_judge(backups, job, &server.with_database(&name), dump, file).await;
-    // Whatever came of it.
-    drop_scratch(job, &admin, &name).await;
+        ))),
+        Err(error) => Err(error.into()),
+    };
     admin.close().await;
     tried
 }

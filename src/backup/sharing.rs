@@ -2,22 +2,30 @@
 
 use super::{
     Backups,
-    found::{Found, short},
+    found::{Found, first_of},
     places::Place,
     repository::Lacking,
     work::Job,
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{Finding, Level, manifest::FileError, point::RestorePoint, verdict::Names},
+    domain::backup::{
+        Finding, Level,
+        manifest::FileError,
+        point::{DAMAGED_SHOWN, RestorePoint},
+        verdict::Names,
+    },
+    error::Result,
 };
 
-/// Files that one line names.
-const NAMED: usize = 3;
-/// Names of what is damaged that a point's row has room for.
-const ROOM: usize = 1000;
-
 impl Backups {
+    /// Points that are there of a repository, newest first.
+    pub(super) async fn points_in(&self, place: Place) -> Result<Vec<RestorePoint>> {
+        let mut points = self.store().points_there().await?;
+        points.retain(|point| Place::of(point.kind) == Some(place));
+        Ok(points)
+    }
+
     /// Notes which points of a repository refer to what was found gone or damaged there, each with the names of what is.
     ///
     /// # Errors
@@ -31,17 +39,12 @@ impl Backups {
         if lacking.is_empty() {
             return Ok(());
         }
-        let there = self.store().points_there().await?;
-        for point in there {
-            if Place::of(point.kind) != Some(place) {
-                continue;
-            }
+        for point in self.points_in(place).await? {
             let names = lost_of(&point, lacking);
             if names.is_empty() || is_known(&point, &names) {
                 continue;
             }
             let (watch, now) = (Stopwatch::start(), self.clock().now());
-            let first: Vec<String> = names.named().iter().take(NAMED).map(brief).collect();
             let found = Found {
                 level: Level::Read,
                 finding: Finding::Failed,
@@ -49,7 +52,7 @@ impl Backups {
                     "{} refers to what is gone or damaged by {} names: {}",
                     point.resource_name(),
                     names.count(),
-                    first.join("; ")
+                    first_of(names.named().iter().map(|one| &one.message))
                 ),
                 files: 0,
                 bytes: 0,
@@ -64,10 +67,6 @@ impl Backups {
     }
 }
 
-fn brief(one: &FileError) -> String {
-    short(&one.message)
-}
-
 /// What a point has lost: of its data, and all of it where that is its manifest.
 fn lost_of(point: &RestorePoint, lacking: &[Lacking]) -> Names {
     let mut names = Names::default();
@@ -75,10 +74,7 @@ fn lost_of(point: &RestorePoint, lacking: &[Lacking]) -> Names {
         if one.snapshot.0 == point.snapshot {
             names = names.and(&one.names);
         } else if one.snapshot.0 == point.manifest_snapshot {
-            let all = FileError {
-                path: "/".into(),
-                message: "its manifest is gone or damaged".to_owned(),
-            };
+            let all = FileError::of_all("its manifest is gone or damaged".to_owned());
             names = names.and(&Names::new([all], 0));
         }
     }
@@ -91,7 +87,7 @@ fn is_known(point: &RestorePoint, names: &Names) -> bool {
         let known = damage.names();
         let both = known.and(names);
         let is_named = both.named().len() == known.named().len();
-        both.count() <= known.count() && (is_named || ROOM <= known.named().len())
+        both.count() <= known.count() && (is_named || DAMAGED_SHOWN <= known.named().len())
     })
 }
 
@@ -132,6 +128,6 @@ mod tests {
         assert!(!knows(20, 5..21));
         assert!(!knows(20, 0..200));
         // There is no room for another.
-        assert!(knows(ROOM, 5..ROOM + 50));
+        assert!(knows(DAMAGED_SHOWN, 5..DAMAGED_SHOWN + 50));
     }
 }

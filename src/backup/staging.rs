@@ -9,10 +9,7 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::{
-    restore_left::Swept,
-    work::{blocking, make_folder, remove_beside, remove_tree},
-};
+use super::work::{blocking, make_folder, remove_beside, remove_tree};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.
@@ -70,6 +67,14 @@ impl Drop for Staging {
             remove_beside(shown, move || remove_tree(&path));
         }
     }
+}
+
+/// Result of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) count: u64,
+    /// What could not be removed, and why.
+    pub(super) failed: Vec<String>,
 }
 
 /// Removes what runs that were killed have left, once it is older than that. `alive`: runs that are under way.

@@ -1,5 +1,5 @@
-//! What a repository says of its restore points by itself: each manifest, what was found of it since, and what was
-//! accepted.
+//! Standing of restore points, as their repository knows it by itself: each manifest, what was found of it since, and
+//! what was accepted.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::{
     marker::Marker,
     pairs,
     repository::{Repository, Snapshot, SnapshotId},
-    verdicts::verdict_in,
+    verdicts::{VERDICT, verdict_of},
 };
 use crate::domain::backup::{
     loss::Acceptance,
@@ -29,12 +29,12 @@ pub struct Found {
     pub id: Uuid,
     pub policy: String,
     pub frozen_at: Timestamp,
-    /// Whose it is; none where a server of an older version has made it.
+    /// Cluster whose it is; none where a server of an older version has made it.
     pub cluster: Option<String>,
     pub standing: Standing,
     manifest: SnapshotId,
     verdict: Option<Marker>,
-    /// What says that what its sources have lost is as it should be.
+    /// Marker by which what its sources have lost is as it should be.
     accepted: Option<Marker>,
     /// None where the data is not there, or nobody can say which it is.
     data: Option<SnapshotId>,
@@ -85,7 +85,7 @@ impl Found {
         self.accepted.is_some()
     }
 
-    /// What it says of itself; what its sources have lost and was accepted is missing in neither. Blocks.
+    /// Reads what it says of itself; what its sources have lost and was accepted is missing in neither. Blocks.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -153,25 +153,30 @@ impl Found {
 
 /// Every restore point that has a manifest among these, newest first.
 pub(super) fn found_in(snapshots: &[Snapshot]) -> Vec<Found> {
+    // Looked up once, however many markers there are.
+    let [verdicts, accepted] =
+        [VERDICT, ACCEPTED].map(|kind| Marker::newest_of_each(snapshots, kind));
     let manifests = snapshots.iter().filter(|one| pairs::is_manifest(one));
     let found = manifests.filter_map(|snapshot| {
         let tag = |name: &str| snapshot.word(name).map(str::to_owned);
-        let id = tag("point")?.parse().ok()?;
+        let id: Uuid = tag("point")?.parse().ok()?;
         let data = pairs::data_of(snapshot, snapshots);
-        let verdict = verdict_in(snapshots, id);
+        let verdict = verdicts
+            .get(&id)
+            .and_then(|marker| Some((marker, verdict_of(marker)?)));
         Some(Found {
             id,
             policy: tag("policy")?,
             frozen_at: data.map_or(snapshot.time, |data| data.time),
             cluster: tag("cluster"),
-            standing: match &verdict {
-                Some((_, sound, names)) => Standing::Found(*sound, *names),
+            standing: match verdict {
+                Some((_, (sound, names))) => Standing::Found(sound, names),
                 None if is_marked(snapshot) => Standing::Unverified,
                 None => Standing::Unknown,
             },
             manifest: snapshot.id.clone(),
-            accepted: Marker::newest(snapshots, ACCEPTED, id),
-            verdict: verdict.map(|(marker, ..)| marker),
+            accepted: accepted.get(&id).cloned(),
+            verdict: verdict.map(|(marker, _)| marker.clone()),
             data: data.map(|data| data.id.clone()),
         })
     });

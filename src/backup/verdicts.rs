@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     full::{signed, snapshot_id},
     marker::{self, Mark, Marker},
     places::Place,
-    repository::{Repository, Snapshot},
+    repository::Repository,
     work::{Job, blocking, is_damage, is_stopped},
 };
 use crate::{
@@ -27,12 +28,11 @@ use crate::{
 /// The kind of marker that a verdict is.
 pub(super) const VERDICT: &str = "verdict";
 
-/// The verdict that stands beside a manifest: how sound the point is, and how much was found missing or damaged.
-pub(super) fn verdict_in(snapshots: &[Snapshot], point: Uuid) -> Option<(Marker, Sound, u64)> {
-    let marker = Marker::newest(snapshots, VERDICT, point)?;
+/// The verdict that a marker is, by its tags: how sound the point is, and how much was found missing or damaged.
+pub(super) fn verdict_of(marker: &Marker) -> Option<(Sound, u64)> {
     let sound = Sound::parse(marker.word("sound")?)?;
     let count = marker.word("names").and_then(|count| count.parse().ok());
-    Some((marker, sound, count.unwrap_or(0)))
+    Some((sound, count.unwrap_or(0)))
 }
 
 /// The id that a point has in the manifest that it was made by: a copy has the original's.
@@ -106,15 +106,10 @@ impl Backups {
         place: Place,
         but: Option<Uuid>,
     ) -> anyhow::Result<()> {
-        let there = self.store().points_there().await?;
-        let of_place = |point: &&RestorePoint| {
-            Place::of(point.kind) == Some(place) && point.drilled_at.is_some()
-        };
+        let there = self.points_in(place).await?;
+        let is_meant = |point: &&RestorePoint| point.drilled_at.is_some() && Some(point.id) != but;
         let mut count = 0;
-        for point in there.iter().filter(of_place) {
-            if Some(point.id) == but {
-                continue;
-            }
+        for point in there.iter().filter(is_meant) {
             let mut point = tx.point_locked(point.id).await?;
             point.drilled_at = None;
             tx.point_put(&point).await?;
@@ -155,16 +150,35 @@ impl Backups {
         }
     }
 
-    /// The same of what the repository itself does not hear of.
-    pub(super) async fn note(
+    /// Writes evidence of a look at a point, which notes by `whole` what came back as it was.
+    pub(super) async fn witness_look(
         &self,
         job: &Job,
         point: Uuid,
         watch: &Stopwatch,
         found: &Found,
-        change: impl Fn(&mut RestorePoint),
+        whole: fn(&mut RestorePoint, Timestamp),
     ) -> anyhow::Result<()> {
-        let noted = self.note_of(job, Some(point), watch, found, change);
+        let now = self.clock().now();
+        let mark = |point: &mut RestorePoint| match found.finding {
+            Finding::Passed => whole(point, now),
+            Finding::Failed | Finding::NotPossible => point.found_damaged(now, &found.message),
+        };
+        self.witness(job, Some(point), watch, found, mark).await
+    }
+
+    /// Notes in the database alone that not all of a point comes back: its repository says so itself, or holds nothing
+    /// that a verdict could stand beside.
+    pub(super) async fn note_broken(
+        &self,
+        job: &Job,
+        point: Uuid,
+        why: &str,
+    ) -> anyhow::Result<()> {
+        let (watch, now) = (Stopwatch::start(), self.clock().now());
+        let found = Found::broken(Level::Read, why.to_owned());
+        let mark = |point: &mut RestorePoint| point.found_damaged(now, why);
+        let noted = self.note_of(job, Some(point), &watch, &found, mark);
         noted.await.map(drop)
     }
 
@@ -273,24 +287,25 @@ impl Backups {
         };
         let cluster = self.settings().cluster.clone();
         let staging = self.settings().config.staging.clone();
-        let of = repository.clone();
+        let (of, teller) = (repository.clone(), job.clone());
         job.step("verdict", 0, move |hand| {
             let snapshots = of.snapshots()?;
             // Whatever it says, and also where nobody can tell.
             let newest = Marker::newest(&snapshots, VERDICT, id);
-            let there = verdict_in(&snapshots, id);
-            let earlier = there.and_then(|(marker, known, count)| {
-                let is_plain = known == sound && known != Sound::Damaged && count == 0;
-                let read = || marker.read::<Verdict>(&*of).ok();
+            let earlier = newest.as_ref().and_then(|marker| {
+                let (known, count) = verdict_of(marker)?;
+                let counted = verdict.counted(known, count);
                 // What is said in the tags alone need not be read.
-                match is_plain {
-                    true => Some(Verdict {
-                        names: Vec::new(),
-                        more: 0,
-                        ..verdict.clone()
-                    }),
-                    false => read(),
+                if known == sound && known != Sound::Damaged && count == 0 {
+                    return Some(counted);
                 }
+                let read = marker.read::<Verdict>(&*of);
+                Some(read.unwrap_or_else(|error| {
+                    teller.log(format!(
+                        "the verdict before is taken by its tags: {error:#}"
+                    ));
+                    counted
+                }))
             });
             let verdict = verdict.after(earlier.as_ref());
             if earlier.is_some_and(|earlier| earlier.says_as(&verdict)) {

@@ -342,12 +342,7 @@ impl Backups {
         let (names, done) = read_back::or_all(read)?;
         let what = format!("every file of {}", point.resource_name());
         let found = of_names(job, Level::Read, names, done, &what);
-        let now = self.clock().now();
-        let mark = |point: &mut RestorePoint| match found.finding {
-            Finding::Passed => point.found_whole(now),
-            Finding::Failed | Finding::NotPossible => point.found_damaged(now, &found.message),
-        };
-        self.witness(job, Some(point.id), &watch, &found, mark)
+        self.witness_look(job, point.id, &watch, &found, RestorePoint::found_whole)
             .await?;
         Ok(found)
     }

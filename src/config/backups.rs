@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::secret::SecretSource;
+use super::{database_name::database_name, secret::SecretSource};
 use crate::domain::backup::globs::Globs;
 
 const NAME_MAX: usize = 63;
@@ -347,18 +347,6 @@ impl RawSource {
     }
 }
 
-fn database_name(name: &str) -> anyhow::Result<String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let begins = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-    if NAME_MAX < name.len() || !begins || !name.bytes().all(plain) {
-        bail!(
-            "backups.drill_database: {name:?} given; expected the name of an empty database beside the server's own: 1 to \
-             {NAME_MAX} of a-z, 0-9 and _, a letter first"
-        );
-    }
-    Ok(name.to_owned())
-}
-
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -382,18 +370,4 @@ fn absolute(name: &str, path: &Path) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(path.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drill_database_has_a_plain_name() {
-        assert_eq!(database_name("drills_2").unwrap(), "drills_2");
-        let long = "d".repeat(NAME_MAX + 1);
-        for wrong in ["", "2drills", "Drills", "a/b", "a?b", "a\"b", &long] {
-            database_name(wrong).unwrap_err();
-        }
-    }
 }

@@ -6,6 +6,7 @@
 mod arenas;
 mod backups;
 mod check;
+mod database_name;
 mod explain;
 mod leftovers;
 pub mod once;
@@ -26,6 +27,7 @@ pub(crate) use self::explain::without_password;
 pub use self::{
     arenas::keep_heaps_few,
     backups::{ArchiveConfig, BackupsConfig, PathsConfig, SourceConfig},
+    database_name::is_database_name,
     explain::{explain, without_secrets},
     leftovers::Leftovers,
     parameters::{Accepted, Accepts, Given, as_json},

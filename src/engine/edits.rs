@@ -283,8 +283,7 @@ impl Engine {
         for pause in &pauses {
             self.leave_pause(tx, task, pause).await?;
         }
-        let holds =
-            |pause: &&Pause| pause.ending.is_none() && pause.until.is_none_or(|until| now < until);
+        let holds = |pause: &&Pause| !pause.is_to_end(now);
         let schedule = self.schedule_or_none(task)?;
         let waiting = next.map_or(Waiting::Nothing, |next| {
             decide::waiting_through(&schedule, next, task.cursor_at, now)

@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Ends the pause of all for some tasks more, where it is the one that is meant; says whether nothing is left to do.
-    pub(super) async fn end_more(&self, is_meant: impl Fn(&Pause) -> bool) -> Result<bool> {
+    async fn end_more(&self, is_meant: impl Fn(&Pause) -> bool) -> Result<bool> {
         let mut tx = self.store().begin().await?;
         let Some(pause) = tx.global_pause_to_set().await?.filter(is_meant) else {
             return Ok(true);
@@ -99,7 +99,7 @@ impl Engine {
         let (mut rows, mut moved) = (Vec::new(), Vec::new());
         for task in tasks {
             let from = task.cursor_at;
-            if let Some((row, course)) = self.leave_all(tx, task, pause, &ending).await? {
+            if let Some((row, course)) = self.leave_all(tx, task, pause).await? {
                 ending.count += u64::from(row.as_ref().is_some_and(|row| 0 < row.count));
                 rows.extend(row);
                 moved.push((from, course));
@@ -133,12 +133,10 @@ impl Engine {
         tx: &mut Tx,
         mut task: Task,
         pause: &Pause,
-        ending: &Ending,
     ) -> Result<Option<(Option<SlotRow>, Course)>> {
-        // The clock by which the end began may have been ahead.
-        let upto = ending.upto.min(tx.now());
+        let upto = pause.ends_at(tx.now());
         match &task.pause {
-            Some(own) if own.until.is_none_or(|until| upto < until) => return Ok(None),
+            Some(own) if !own.is_to_end(upto) => return Ok(None),
             Some(_) => {
                 task.pause = None;
                 self.touch(tx, &mut task, EventKind::TaskResumed).await?;

@@ -160,7 +160,8 @@ fn status(code: Option<i32>, signal: Option<i32>) -> Option<ExitStatus> {
         .map(ExitStatus::from_raw)
 }
 
-fn is_for_now(error: &io::Error) -> bool {
+/// Whether nothing has come of a socket at the moment, and something may yet.
+pub(crate) fn is_for_now(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }

@@ -16,6 +16,7 @@ mod order;
 mod proc;
 mod remains;
 
+pub(crate) use self::attended::is_for_now;
 pub use self::{
     attended::Attended,
     cgroup::{Cgroup, Cgroups},

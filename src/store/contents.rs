@@ -114,7 +114,7 @@ impl Tx {
     /// sweep takes them: what is on the disk after it, stays. But not of those that leave already, which it returns.
     pub async fn contents_touch(&mut self, contents: &[(String, i64)]) -> Result<Vec<String>> {
         let now = self.now;
-        let sha256s: Vec<&str> = contents.iter().map(|(sha256, _)| sha256.as_str()).collect();
+        let sha256s: Vec<String> = contents.iter().map(|(sha256, _)| sha256.clone()).collect();
         let contents = contents.iter().map(|(sha256, size)| StoredContent {
             sha256: sha256.clone(),
             size: *size,
@@ -126,18 +126,8 @@ impl Tx {
              WHERE contents.touched_at <> {leaving}"
         );
         self.contents_insert(contents.collect(), &tail).await?;
-        let mut leave = Vec::new();
-        for chunk in sha256s.chunks(CHUNK) {
-            let select = self
-                .sql("SELECT sha256 FROM contents WHERE sha256")
-                .one_of(Type::Text, chunk.iter().copied())
-                .push(" AND touched_at = ")
-                .bind(leaving)
-                .done();
-            let rows: Vec<Hash> = self.all(select).await?;
-            leave.extend(rows.into_iter().map(|row| row.sha256));
-        }
-        Ok(leave)
+        let select = "SELECT sha256 FROM contents WHERE sha256";
+        self.of_leaving(select, &sha256s, "").await
     }
 
     /// Notes contents that were found on the disk. What is known of them already stays.
@@ -188,21 +178,31 @@ impl Tx {
     /// Forgets those of these contents that leave; says which. What is not among them was taken by a server of an earlier
     /// version, which does not know that a content may leave.
     pub async fn contents_forget(&mut self, sha256s: &[String]) -> Result<Vec<String>> {
-        let mut gone = Vec::new();
+        let tail = format!(" AND NOT {HELD} RETURNING sha256");
+        self.of_leaving("DELETE FROM contents AS c WHERE sha256", sha256s, &tail)
+            .await
+    }
+
+    /// Runs a statement over those of these contents that leave; says which it has found.
+    async fn of_leaving(
+        &mut self,
+        statement: &str,
+        sha256s: &[String],
+        tail: &str,
+    ) -> Result<Vec<String>> {
+        let mut found = Vec::new();
         for chunk in sha256s.chunks(CHUNK) {
-            let delete = self
-                .sql("DELETE FROM contents AS c WHERE sha256")
+            let statement = self
+                .sql(statement)
                 .one_of(Type::Text, chunk.iter().map(String::as_str))
                 .push(" AND touched_at = ")
                 .bind(convert::micros(LEAVING))
-                .push(" AND NOT ")
-                .push(HELD)
-                .push(" RETURNING sha256")
+                .push(tail)
                 .done();
-            let rows: Vec<Hash> = self.all(delete).await?;
-            gone.extend(rows.into_iter().map(|row| row.sha256));
+            let rows: Vec<Hash> = self.all(statement).await?;
+            found.extend(rows.into_iter().map(|row| row.sha256));
         }
-        Ok(gone)
+        Ok(found)
     }
 
     /// Has those of these contents stay after all that leave, since something came between. Of what is not touched until

@@ -87,7 +87,7 @@ pub struct Adrift {
     pub is_all: bool,
 }
 
-#[derive(FromQueryResult)]
+#[derive(Default, FromQueryResult)]
 struct AdriftRow {
     changed: i64,
     doubled: i64,
@@ -221,11 +221,8 @@ impl Store {
             .push(" b) AS added")
             .done();
         let row: Option<AdriftRow> = self.one(select).await?;
-        let row = row.unwrap_or(AdriftRow {
-            changed: 0,
-            doubled: 0,
-            added: 0,
-        });
+        // A statement of numbers alone has one row.
+        let row = row.unwrap_or_default();
         Ok(Adrift {
             number: row.changed + row.doubled,
             is_all: row.changed < limit && row.added < limit,

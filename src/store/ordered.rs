@@ -52,13 +52,7 @@ impl Tx {
             .bind(name.as_str())
             .postgres(" FOR UPDATE OF t")
             .done();
-        let mut row = self.one::<Ordered>(select.clone()).await?;
-        if row.is_none() && self.task_lock_missed(name).await? {
-            row = self.one(select).await?;
-        }
-        let Some(row) = row else {
-            return Err(self.no_such_task(name).await?);
-        };
+        let row: Ordered = self.one_locked(name, select).await?;
         Ok(ToOrder {
             task: row.whole.try_into()?,
             pause: pause_of(row.everything.as_deref())?,

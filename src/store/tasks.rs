@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::NotSet, ColumnTrait as _, EntityTrait as _,
-    FromQueryResult, IntoActiveModel as _, QueryFilter as _,
+    FromQueryResult, IntoActiveModel as _, QueryFilter as _, Statement,
 };
 
 use super::{
-    Store, Tx, convert,
+    Id, Store, Tx, convert,
     convert::{json, json_of, micros, micros_of},
     entity::task,
     near::near,
@@ -26,11 +26,6 @@ use crate::{
 #[derive(FromQueryResult)]
 struct Name {
     name: String,
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: uuid::Uuid,
 }
 
 /// A task's row, with what its revision says and its layers.
@@ -153,20 +148,33 @@ impl Tx {
             .bind(name.as_str())
             .postgres(" FOR UPDATE OF t")
             .done();
-        let mut row: Option<Whole> = self.one(select.clone()).await?;
+        let row: Whole = self.one_locked(name, select).await?;
+        row.try_into()
+    }
+
+    /// The row of the task of that name, which the statement locks and reads together with its revision. A row that
+    /// PostgreSQL has waited for is looked at anew, and what it was joined with is not: where whoever was waited for has
+    /// made a revision, the two belong together no more, and the statement finds nothing. Then it is asked once more.
+    ///
+    /// # Errors
+    /// As [`Tx::task_locked`].
+    pub(super) async fn one_locked<M: FromQueryResult>(
+        &mut self,
+        name: &TaskName,
+        select: Statement,
+    ) -> Result<M> {
+        let mut row: Option<M> = self.one(select.clone()).await?;
         if row.is_none() && self.task_lock_missed(name).await? {
             row = self.one(select).await?;
         }
         match row {
-            Some(row) => row.try_into(),
+            Some(row) => Ok(row),
             None => Err(self.no_such_task(name).await?),
         }
     }
 
-    /// Locks a task that a statement has not found together with its revision; says whether it is there. A row that
-    /// PostgreSQL has waited for is looked at anew, and what it was joined with is not: where whoever was waited for has
-    /// made a revision, the two belong together no more, and the statement finds nothing.
-    pub(super) async fn task_lock_missed(&mut self, name: &TaskName) -> Result<bool> {
+    /// Locks a task that a statement has missed, by its row alone; says whether it is there.
+    async fn task_lock_missed(&mut self, name: &TaskName) -> Result<bool> {
         if !self.is_postgres() {
             return Ok(false);
         }
@@ -180,7 +188,7 @@ impl Tx {
     }
 
     /// By this connection: with another, many at once would wait for each other's.
-    pub(super) async fn no_such_task(&mut self, name: &TaskName) -> Result<Error> {
+    async fn no_such_task(&mut self, name: &TaskName) -> Result<Error> {
         let names: Vec<Name> = self.all(self.sql(NAMES).done()).await?;
         Ok(no_such_task(name, names))
     }

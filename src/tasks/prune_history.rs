@@ -15,13 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use self::{
-    ended::{prune_ended, prune_those},
-    failed::Failed,
-    gone::Gone,
-    logs::prune_logs,
-    round::Tasks,
-    runs::prune_runs,
-    turn::Turn,
+    failed::Failed, gone::Gone, logs::prune_logs, round::Tasks, runs::prune_runs, turn::Turn,
 };
 use super::Env;
 use crate::{
@@ -48,36 +42,15 @@ impl Kind for PruneHistory {
     type Env = Env;
 
     async fn run(self, env: Env, context: RunContext) -> Result<Done, Failure> {
-        let now = context.clock.now();
-        let keep = &env.shared.history;
-        let mut gone = Gone::default();
-        let mut failed = Failed::default();
-        if !context.dry_run {
-            let pruned = prune_log(&context, keep, now, &mut gone.events).await;
-            failed.take("the log of events", pruned);
-            let answers = Part::Answers(before(now, keep.requests_keep_for));
-            let mut turn = Turn::endless();
-            let pruned = answers.prune(&context, &mut gone.requests, &mut turn).await;
-            failed.take("kept answers", pruned);
-        }
-        let (mut left, pruned) = prune_tasks(&context, keep, now, &mut gone, &mut failed).await;
-        failed.take("the tasks", pruned);
-        if let Some(keep_for) = keep.keep_logs_for {
-            let pruned = prune_logs(&context, before(now, keep_for), &mut gone.logs).await;
-            failed.take("logs of runs", pruned);
-        }
-        let mut left_of_ended = Vec::new();
-        if !context.dry_run {
-            let (left, pruned) = prune_ended(&context, keep, now, &mut gone, &mut failed).await;
-            failed.take("tasks that were deleted", pruned);
-            left_of_ended = left;
-        }
-        // Those that have more than fits into a turn, once all others had theirs.
-        while !left.is_empty() || !left_of_ended.is_empty() {
-            left = prune_more(&context, left, keep, now, &mut gone, &mut failed).await;
-            let ended = std::mem::take(&mut left_of_ended);
-            left_of_ended = prune_those(&context, ended, keep, now, &mut gone, &mut failed).await;
-        }
+        let mut pruning = Pruning {
+            context: &context,
+            keep: &env.shared.history,
+            now: context.clock.now(),
+            gone: Gone::default(),
+            failed: Failed::default(),
+        };
+        pruning.prune().await;
+        let Pruning { gone, failed, .. } = pruning;
         let message = gone.message(if context.dry_run { "would go" } else { "gone" });
         // Whatever part it met: the rest was not looked at.
         if context.cancel.is_cancelled() {
@@ -108,100 +81,134 @@ impl Kind for PruneHistory {
     }
 }
 
-/// Gives each task its turn; returns those of which there may be more.
-async fn prune_tasks(
-    context: &RunContext,
-    keep: &HistoryConfig,
+/// A run of this kind: what it prunes by, and what has come of it so far.
+struct Pruning<'a> {
+    context: &'a RunContext,
+    keep: &'a HistoryConfig,
     now: Timestamp,
-    gone: &mut Gone,
-    failed: &mut Failed,
-) -> (Vec<TaskName>, Result<(), Failure>) {
-    let mut left = Vec::new();
-    let mut done = 0;
-    let mut tasks = match Tasks::begin(context).await {
-        Ok(tasks) => tasks,
-        Err(error) => return (left, Err(error.into())),
-    };
-    loop {
-        let page = match tasks.next_page(context).await {
-            Ok(page) => page,
+    gone: Gone,
+    failed: Failed,
+}
+
+impl Pruning<'_> {
+    /// Prunes all parts of history, each whatever has become of the others.
+    async fn prune(&mut self) {
+        let (context, keep, now) = (self.context, self.keep, self.now);
+        if !context.dry_run {
+            let pruned = prune_log(context, keep, now, &mut self.gone.events).await;
+            self.failed.take("the log of events", pruned);
+            let answers = Part::Answers(before(now, keep.requests_keep_for));
+            let mut turn = Turn::endless();
+            let pruned = answers
+                .prune(context, &mut self.gone.requests, &mut turn)
+                .await;
+            self.failed.take("kept answers", pruned);
+        }
+        let (mut left, pruned) = self.prune_tasks().await;
+        self.failed.take("the tasks", pruned);
+        if let Some(keep_for) = keep.keep_logs_for {
+            let pruned = prune_logs(context, before(now, keep_for), &mut self.gone.logs).await;
+            self.failed.take("logs of runs", pruned);
+        }
+        let mut left_of_ended = Vec::new();
+        if !context.dry_run {
+            let (left, pruned) = self.prune_ended().await;
+            self.failed.take("tasks that were deleted", pruned);
+            left_of_ended = left;
+        }
+        // Those that have more than fits into a turn, once all others had theirs.
+        while !left.is_empty() || !left_of_ended.is_empty() {
+            left = self.prune_more(left).await;
+            left_of_ended = self.prune_those(left_of_ended).await;
+        }
+    }
+
+    /// Whether no other task has its turn: the run is to stop, or too many failed in a row.
+    fn is_to_stop(&self) -> bool {
+        self.context.cancel.is_cancelled() || self.failed.is_hopeless()
+    }
+
+    /// Gives each task its turn; returns those of which there may be more.
+    async fn prune_tasks(&mut self) -> (Vec<TaskName>, Result<(), Failure>) {
+        let context = self.context;
+        let mut left = Vec::new();
+        let mut done = 0;
+        let mut tasks = match Tasks::begin(context).await {
+            Ok(tasks) => tasks,
             Err(error) => return (left, Err(error.into())),
         };
-        if page.is_empty() {
-            return (left, Ok(()));
-        }
-        for task in page {
-            if context.cancel.is_cancelled() || failed.is_hopeless() {
+        loop {
+            let page = match tasks.next_page(context).await {
+                Ok(page) => page,
+                Err(error) => return (left, Err(error.into())),
+            };
+            if page.is_empty() {
                 return (left, Ok(()));
             }
-            context.progress(done, tasks.count.max(done), task.name.as_str());
-            if prune_task(context, &task, keep, now, gone, failed).await {
-                left.push(task.name);
-            }
-            done += 1;
-        }
-    }
-}
-
-/// Gives these tasks another turn; returns those of which there may be more.
-async fn prune_more(
-    context: &RunContext,
-    names: Vec<TaskName>,
-    keep: &HistoryConfig,
-    now: Timestamp,
-    gone: &mut Gone,
-    failed: &mut Failed,
-) -> Vec<TaskName> {
-    let mut left = Vec::new();
-    for name in names {
-        if context.cancel.is_cancelled() || failed.is_hopeless() {
-            break;
-        }
-        context.progress(0, 0, name.as_str());
-        match context.store().task(&name).await {
-            Ok(task) => {
-                if prune_task(context, &task, keep, now, gone, failed).await {
-                    left.push(name);
+            for task in page {
+                if self.is_to_stop() {
+                    return (left, Ok(()));
                 }
+                context.progress(done, tasks.count.max(done), task.name.as_str());
+                if self.prune_task(&task).await {
+                    left.push(task.name);
+                }
+                done += 1;
             }
-            // It was deleted meanwhile, and goes with those that were.
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => failed.take(&format!("tasks/{name}"), Err(error.into())),
         }
     }
-    left
-}
 
-/// Gives a task its turn; says whether that was over before all was gone.
-async fn prune_task(
-    context: &RunContext,
-    task: &Task,
-    keep: &HistoryConfig,
-    now: Timestamp,
-    gone: &mut Gone,
-    failed: &mut Failed,
-) -> bool {
-    let name = task.resource_name();
-    let mut turn = Turn::begin();
-    let pruned = prune_runs(context, task, now, &mut gone.runs, &mut turn).await;
-    failed.take(&name, pruned);
-    if context.dry_run {
-        return false;
+    /// Gives these tasks another turn; returns those of which there may be more.
+    async fn prune_more(&mut self, names: Vec<TaskName>) -> Vec<TaskName> {
+        let context = self.context;
+        let mut left = Vec::new();
+        for name in names {
+            if self.is_to_stop() {
+                break;
+            }
+            context.progress(0, 0, name.as_str());
+            match context.store().task(&name).await {
+                Ok(task) => {
+                    if self.prune_task(&task).await {
+                        left.push(name);
+                    }
+                }
+                // It was deleted meanwhile, and goes with those that were.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => self
+                    .failed
+                    .take(&format!("tasks/{name}"), Err(error.into())),
+            }
+        }
+        left
     }
-    // Never past what the auditor has seen, and never so far that nothing is left.
-    let upto = before(now, keep.ledger_keep_for).min(task.audited_at);
-    let ledger = Part::Ledger(task, upto);
-    let pruned = ledger.prune(context, &mut gone.slots, &mut turn).await;
-    failed.take(&format!("the ledger of {name}"), pruned);
-    // Most tasks have had one ever since.
-    if 1 < task.revision {
-        let revisions = Part::Revisions(task);
-        let pruned = revisions
-            .prune(context, &mut gone.revisions, &mut turn)
-            .await;
-        failed.take(&format!("the revisions of {name}"), pruned);
+
+    /// Gives a task its turn; says whether that was over before all was gone.
+    async fn prune_task(&mut self, task: &Task) -> bool {
+        let (context, now) = (self.context, self.now);
+        let name = task.resource_name();
+        let mut turn = Turn::begin();
+        let pruned = prune_runs(context, task, now, &mut self.gone.runs, &mut turn).await;
+        self.failed.take(&name, pruned);
+        if context.dry_run {
+            return false;
+        }
+        // Never past what the auditor has seen, and never so far that nothing is left.
+        let upto = before(now, self.keep.ledger_keep_for).min(task.audited_at);
+        let ledger = Part::Ledger(task, upto);
+        let pruned = ledger.prune(context, &mut self.gone.slots, &mut turn).await;
+        self.failed.take(&format!("the ledger of {name}"), pruned);
+        // Most tasks have had one ever since.
+        if 1 < task.revision {
+            let revisions = Part::Revisions(task);
+            let pruned = revisions
+                .prune(context, &mut self.gone.revisions, &mut turn)
+                .await;
+            self.failed
+                .take(&format!("the revisions of {name}"), pruned);
+        }
+        turn.is_over()
     }
-    turn.is_over()
 }
 
 async fn prune_log(

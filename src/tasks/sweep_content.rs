@@ -147,10 +147,7 @@ async fn sweep(
                 }
                 continue;
             }
-            let sha256s: Vec<String> = portion
-                .iter()
-                .map(|content| content.sha256.clone())
-                .collect();
+            let sha256s = hashes(portion);
             // Three steps, so that no transaction waits for the disk.
             let mut tx = context.begin().await?;
             let leaving = tx.contents_leave(&sha256s, since).await?;
@@ -168,10 +165,7 @@ async fn take_away(
     context: &RunContext,
     leaving: Vec<StoredContent>,
 ) -> Result<Removed, Failure> {
-    let sha256s: Vec<String> = leaving
-        .iter()
-        .map(|content| content.sha256.clone())
-        .collect();
+    let sha256s = hashes(&leaving);
     let taken = match documents.take_contents_away(leaving).await {
         Ok(taken) => taken,
         Err(error) => {
@@ -179,7 +173,7 @@ async fn take_away(
             return Err(error.into());
         }
     };
-    match forget(context, &taken.sha256s).await {
+    match forget(context, &sha256s).await {
         Ok(forgotten) => Ok(documents.remove_taken(taken, forgotten).await?),
         Err(failure) => {
             // Another sweep may have come by, and someone hold one of them by now. A file too many does no harm: a sweep
@@ -253,6 +247,11 @@ fn conclude(context: &RunContext, tally: &Tally) -> Result<Done, Failure> {
         .count("bytes_freed", bytes)
         .count("contents_found", *adopted as i64)
         .count("failures", failed.len() as i64))
+}
+
+fn hashes(contents: &[StoredContent]) -> Vec<String> {
+    let hash = |content: &StoredContent| content.sha256.clone();
+    contents.iter().map(hash).collect()
 }
 
 fn would_go(content: &StoredContent) -> Removed {

@@ -157,7 +157,7 @@ pub(in crate::api) fn restore_point_basic(point: &RestorePoint) -> pb::RestorePo
             .map_or_else(String::new, |damage| damage.what.clone()),
         damaged: Vec::new(),
         damaged_count: point.damage.as_ref().map_or(0, |damage| {
-            i64::try_from(damage.names().count()).unwrap_or(i64::MAX)
+            i64::try_from(damage.count()).unwrap_or(i64::MAX)
         }),
         losses: point.losses.iter().map(loss).collect(),
         acceptance: point.accepted.as_ref().map(|accepted| pb::LossAcceptance {

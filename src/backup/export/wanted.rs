@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// See the file's beginning. Members are written in the order of the manifest, so that nothing is kept of most; who has
-/// packed them anew may have done so in another.
+/// Members that are to come. They are written in the order of the manifest, so that nothing is kept of most; who has packed
+/// them anew may have done so in another.
 pub(super) struct Wanted {
     stored: Stored,
     files: Beside<Files>,
-    /// Those that others came before.
+    /// Records that others came before.
     passed: HashMap<SnapshotPath, FileRecord>,
-    /// What lies before it was met or passed.
+    /// Path before which all was met or passed.
     furthest: SnapshotPath,
     /// Members that it was no record's turn for, in the order in which they came.
     strays: Vec<Vec<u8>>,
@@ -53,7 +53,7 @@ impl Wanted {
         })
     }
 
-    /// What the manifest says of a member, once.
+    /// Answers what the manifest says of a member, once.
     pub(super) fn meet(&mut self, name: &[u8]) -> anyhow::Result<Option<FileRecord>> {
         let path = path_of(name);
         // Two names may be of one path, of which one is where it lies.
@@ -75,7 +75,7 @@ impl Wanted {
         Ok(met)
     }
 
-    /// A member that is a further name of what lies elsewhere in the archive.
+    /// Meets a member that is a further name of what lies elsewhere in the archive.
     pub(super) fn meet_name(&mut self, name: &[u8], target: &[u8]) -> anyhow::Result<()> {
         let Some(record) = self.meet(name)? else {
             return Ok(());

@@ -18,6 +18,12 @@ const PATH_BYTES: usize = 4000;
 /// How often a look is begun anew that something was moved in.
 const LOOKS: u32 = 16;
 
+/// Flags that open a directory itself, and nothing that a link leads to.
+pub(in crate::backup) const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// A directory that is open.
 #[derive(Debug)]
 pub(in crate::backup) struct Beneath {
@@ -57,16 +63,16 @@ impl Beneath {
     /// # Errors
     /// Where it is not there, is none, or a link is on the way.
     pub(in crate::backup) fn open(&self, parts: &[&[u8]]) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if parts.is_empty() {
-            return Ok(openat(&self.root, ".", flags, Mode::empty())?);
+            return Ok(openat(&self.root, ".", DIRECTORY, Mode::empty())?);
         }
         let path = parts.join(&b'/');
         if path.len() <= PATH_BYTES && self.at_once.load(Ordering::Relaxed) {
             let resolve =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             for _ in 0..LOOKS {
-                match openat2(&self.root, path.as_slice(), flags, Mode::empty(), resolve) {
+                let path = path.as_slice();
+                match openat2(&self.root, path, DIRECTORY, Mode::empty(), resolve) {
                     Err(Errno::AGAIN) => {}
                     // An old kernel does not know it, and a filter may refuse it.
                     Err(Errno::NOSYS | Errno::PERM) => {
@@ -78,7 +84,7 @@ impl Beneath {
             }
         }
         self.by_parts(parts, |directory, part| {
-            openat(directory, part, flags, Mode::empty())
+            openat(directory, part, DIRECTORY, Mode::empty())
         })
     }
 
@@ -91,13 +97,12 @@ impl Beneath {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.by_parts(parts, |directory, part| {
             match mkdirat(directory, part, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
             }
-            openat(directory, part, flags, Mode::empty())
+            openat(directory, part, DIRECTORY, Mode::empty())
         })
     }
 

@@ -18,10 +18,10 @@ use crate::{
     domain::backup::manifest::FileRecord,
 };
 
-/// What of a restore lies where it was put.
+/// Result of a look at what was restored.
 #[derive(Debug, Default)]
 pub(in crate::backup) struct Compared {
-    /// Files that are what the manifest says.
+    /// Number of files that are what the manifest says.
     pub(in crate::backup) same: u64,
     pub(in crate::backup) differing: Tally,
 }
@@ -50,7 +50,7 @@ pub(in crate::backup) fn compare(
     Ok(compared)
 }
 
-/// How a file that was restored differs from what it was.
+/// Says how a file that was restored differs from what it was.
 ///
 /// # Errors
 /// As [`compare`].

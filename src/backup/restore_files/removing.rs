@@ -8,9 +8,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, statat, unlinkat},
+    fs::{AtFlags, Dir, FileType, Mode, chmodat, fchmod, openat, statat, unlinkat},
     io::Errno,
 };
+
+use super::beneath::DIRECTORY;
 
 /// Removes what is called so in a directory, with all that is in it, also where it came back with permissions that keep
 /// its owner from that. No link is followed; that nothing is there is no error. What can go goes. Blocks.
@@ -41,11 +43,10 @@ fn remove(above: BorrowedFd<'_>, name: &CString) -> Result<(), Errno> {
 }
 
 fn open(above: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = match openat(above, name, flags, Mode::empty()) {
+    let opened = match openat(above, name, DIRECTORY, Mode::empty()) {
         Err(Errno::ACCESS) => {
             chmodat(above, name, Mode::RWXU, AtFlags::empty())?;
-            openat(above, name, flags, Mode::empty())?
+            openat(above, name, DIRECTORY, Mode::empty())?
         }
         opened => opened?,
     };
@@ -69,7 +70,7 @@ fn empty(directory: &OwnedFd) -> Result<(), Errno> {
     failed
 }
 
-/// Another may remove it, too.
+/// Takes it for removed where another was quicker.
 fn gone(removed: Result<(), Errno>) -> Result<(), Errno> {
     match removed {
         Err(Errno::NOENT) => Ok(()),

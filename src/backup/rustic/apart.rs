@@ -36,7 +36,7 @@ mod served_records;
 mod tasks;
 mod wire;
 
-use std::{any::Any, path::Path, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -69,34 +69,6 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// As [`Rustic::open`].
-    ///
-    /// # Errors
-    /// Those.
-    pub fn open(
-        place: &Path,
-        password: &str,
-        helpers: &Helpers,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let rustic = Rustic::open(place, password, helpers, cancel)?;
-        Ok(Self::of(rustic, helpers))
-    }
-
-    /// As [`Rustic::open_or_create`].
-    ///
-    /// # Errors
-    /// Those.
-    pub fn open_or_create(
-        place: &Path,
-        password: &str,
-        helpers: &Helpers,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let rustic = Rustic::open_or_create(place, password, helpers, cancel)?;
-        Ok(Self::of(rustic, helpers))
-    }
-
     /// The same repository, worked on by processes of this program.
     pub fn of(rustic: Rustic, helpers: &Helpers) -> Self {
         Self {

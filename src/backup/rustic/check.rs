@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Rustic,
-    error::{broke_down, is_damage, other, other_io, words},
+    error::{broke_down, is_damage, other, other_io, text_of, words},
     files::{files, pack_path},
     gate::Operation,
     lacking::{Spoiled, lacking, readable},
@@ -286,9 +286,7 @@ fn patiently<T>(look: impl Fn() -> T) -> T {
 }
 
 fn was_impatient(panic: &(dyn Any + Send)) -> bool {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.is_some_and(|text| text.starts_with("index still in use"))
+    text_of(panic).is_some_and(|text| text.starts_with("index still in use"))
 }
 
 fn packs_of(repository: &Repository<OpenStatus>) -> std::result::Result<Packs, Box<RusticError>> {

@@ -120,11 +120,15 @@ pub(super) fn is_damage(error: &RusticError) -> bool {
     })
 }
 
+/// The text of a panic, where it has one.
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+}
+
 /// What a panic of the library says.
 pub(super) fn broke_down(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-    let said: String = said
+    let said: String = text_of(panic)
         .unwrap_or("without a word")
         .chars()
         .take(MESSAGE_CHARS)

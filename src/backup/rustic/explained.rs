@@ -6,7 +6,7 @@ use super::{
     error::{damaged, translate},
     gate::Operation,
 };
-use crate::backup::repository::{RepositoryError, Result};
+use crate::backup::repository::RepositoryError;
 
 impl Operation {
     /// Why it ends, whatever the library says: once, where it was refused.
@@ -37,13 +37,5 @@ impl Operation {
         }
         self.lock_trouble()
             .unwrap_or_else(|| damaged(&self.place, what, error))
-    }
-
-    /// That it is not to stop, and that its lock holds: what is read without one may be of what another removes.
-    pub(super) fn expect_to_go_on(&self) -> Result<()> {
-        if self.cancelled() {
-            return Err(RepositoryError::Cancelled);
-        }
-        self.lock_trouble().map_or(Ok(()), Err)
     }
 }

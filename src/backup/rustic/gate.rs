@@ -194,10 +194,6 @@ impl Operation {
         if self.cancelled() {
             return Err(stopped("it was asked to stop"));
         }
-        self.keeps_lock()
-    }
-
-    fn keeps_lock(&self) -> RusticResult<()> {
         self.expect_lock(self.lock_trouble())
     }
 

@@ -1,4 +1,4 @@
-//! Which snapshots refer to what cannot be had: packs that are gone, and pieces that do not come back.
+//! Search for the snapshots that refer to what cannot be had: packs that are gone, and pieces that do not come back.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},

@@ -1,5 +1,5 @@
-//! Which process has taken a lock: of which host, since which start of it, and among whose numbers. A number by itself says
-//! nothing: after a start of the host, or in another container of the same name, it is another process's, or nobody's.
+//! The process that has taken a lock: of which host, since which start of it, and among whose numbers. A number by itself
+//! says nothing: after a start of the host, or in another container of the same name, it is another process's, or nobody's.
 
 use std::{fs, process};
 

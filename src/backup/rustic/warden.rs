@@ -1,4 +1,4 @@
-//! Who decides what an operation may do: the lock that it holds, or the process that has started this one.
+//! The one who decides what an operation may do: who holds its lock here, or the process that has started this one.
 
 use std::sync::{Arc, Weak};
 
@@ -62,6 +62,14 @@ impl Operation {
             Some(warden) => warden.settle().err(),
             None => self.lock_trouble(),
         }
+    }
+
+    /// That it is not to stop, and that its lock holds: what is read without one may be of what another removes.
+    pub(super) fn expect_to_go_on(&self) -> Result<()> {
+        if self.cancelled() {
+            return Err(RepositoryError::Cancelled);
+        }
+        self.lock_trouble().map_or(Ok(()), Err)
     }
 
     /// Waits until it is known that its lock holds.

@@ -140,6 +140,16 @@ pub struct FileError {
     pub message: String,
 }
 
+impl FileError {
+    /// Stands for all that there is, of which none comes back.
+    pub fn of_all(message: String) -> Self {
+        Self {
+            path: "/".into(),
+            message,
+        }
+    }
+}
+
 /// A path in a snapshot, absolute: bytes, as Unix has them. As text it is UTF-8, with `\xNN` for bytes that are
 /// not and for control characters, and `\\` for a backslash; so it has one line and is read back exactly.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

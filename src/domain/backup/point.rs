@@ -8,7 +8,7 @@ use super::{
     Finding, Level, PointState, PolicyKind,
     loss::{Acceptance, Loss, SourceFigures},
     manifest::FileError,
-    verdict::Names,
+    verdict::{Names, is_zero},
 };
 use crate::error::{Error, Reason, Result};
 
@@ -17,7 +17,7 @@ pub const MISSING_SHOWN: usize = 100;
 /// Characters of what was found damaged, and files of it that a point names itself; the verdict beside its manifest names
 /// all.
 const DAMAGE_SHOWN: usize = 1000;
-const DAMAGED_SHOWN: usize = 1000;
+pub const DAMAGED_SHOWN: usize = 1000;
 
 /// A step of a backup, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +43,18 @@ pub struct Damage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<FileError>,
     /// How much is damaged and not in these.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
-}
-
-fn is_none(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Damage {
     pub fn names(&self) -> Names {
         Names::new(self.names.iter().cloned(), self.more)
+    }
+
+    /// How much was found damaged, named or not.
+    pub fn count(&self) -> u64 {
+        self.more.saturating_add(self.names.len() as u64)
     }
 }
 

@@ -100,16 +100,16 @@ pub struct Verdict {
     /// Everything that was found damaged, where it is; otherwise what was found missing after the manifest was written.
     pub names: Vec<FileError>,
     /// How much of that is named nowhere.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
     /// Of what is damaged: what was missing besides, when it was made, and stays so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<FileError>,
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_more: u64,
 }
 
-fn is_none(count: &u64) -> bool {
+pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -128,6 +128,19 @@ impl Verdict {
             Sound::Verified => Names::default(),
             Sound::Partial => Names::new(self.names.iter().cloned(), self.more),
             Sound::Damaged => Names::new(self.missing.iter().cloned(), self.missing_more),
+        }
+    }
+
+    /// A verdict of which no more is known than how sound it says that the point is, and how much it names.
+    #[must_use]
+    pub fn counted(&self, sound: Sound, count: u64) -> Self {
+        Self {
+            sound,
+            names: Vec::new(),
+            more: count,
+            missing: Vec::new(),
+            missing_more: 0,
+            ..self.clone()
         }
     }
 
@@ -208,6 +221,17 @@ mod tests {
         assert!(mended.damaged().is_empty());
         let whole = verdict(Sound::Verified, &Names::default()).after(Some(&mended));
         assert!(whole.lacking().is_empty());
+    }
+
+    #[test]
+    fn what_was_named_where_it_cannot_be_read_any_more_is_counted() {
+        let now = verdict(Sound::Partial, &Names::default());
+        let still = now.clone().after(Some(&now.counted(Sound::Partial, 3)));
+        assert_eq!(still.lacking().count(), 3);
+        let now = verdict(Sound::Damaged, &names(&["/a"], 0));
+        let still = now.clone().after(Some(&now.counted(Sound::Damaged, 3)));
+        assert_eq!(still.damaged(), names(&["/a"], 2));
+        assert!(!still.says_as(&now.counted(Sound::Damaged, 3)));
     }
 
     #[test]

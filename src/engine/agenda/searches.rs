@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::{AgendaPlace, Search};
 
-/// How many are kept, and for how long: whoever reads page by page asks again at once.
+/// Number of searches that are kept, and how long each is: whoever reads page by page asks again at once.
 const KEPT: usize = 4;
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// What a page is asked by: the one that goes on asks by the same.
+/// Key of a search: what its page is asked by, and the one that goes on as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) after: Timestamp,
@@ -26,16 +26,16 @@ pub(super) struct Key {
 struct Kept {
     key: Key,
     search: Search,
-    /// Since when, by the time that passes.
+    /// Moment since which it is kept, by the time that passes.
     since: Duration,
 }
 
-/// Those of this process, the oldest first.
+/// Searches of this process, the oldest first.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Searches(Mutex<Vec<Kept>>);
 
 impl Searches {
-    /// The search that stands where this page begins.
+    /// Takes the search that stands where this page begins.
     pub(super) fn take(&self, key: &Key, passed: Duration) -> Option<Search> {
         let mut kept = self.kept();
         kept.retain(|one| passed.saturating_sub(one.since) < KEPT_FOR);

@@ -72,14 +72,10 @@ impl Files {
     /// then both are what the name says, or this one is the sound one.
     pub(super) fn put(&self, file: &File, path: &Path, sha256: &str) -> Result<()> {
         file.sync_all()?;
-        let place = self.place(sha256);
-        let Some(shelf) = place.parent() else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        make_directory(shelf)?;
+        let (place, shelf) = self.make_place(sha256)?;
         fs::rename(path, &place)?;
         file.set_permissions(Permissions::from_mode(WRITE_ONCE))?;
-        sync(shelf)?;
+        sync(&shelf)?;
         sync(&self.incoming())
     }
 
@@ -132,11 +128,7 @@ impl Files {
 
     /// Puts a content back that was taken away, unless another has come to its place.
     pub(super) fn put_back(&self, taken: &Path, sha256: &str) -> Result<()> {
-        let place = self.place(sha256);
-        let Some(shelf) = place.parent() else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        make_directory(shelf)?;
+        let (place, shelf) = self.make_place(sha256)?;
         match fs::hard_link(taken, &place) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -145,8 +137,18 @@ impl Files {
             Err(error) => return Err(error),
         }
         // Before the other name goes: a power cut may keep the one change and not the other.
-        sync(shelf)?;
+        sync(&shelf)?;
         remove(taken)
+    }
+
+    /// Makes the directory of a content's place; says both, the place first.
+    fn make_place(&self, sha256: &str) -> Result<(PathBuf, PathBuf)> {
+        let place = self.place(sha256);
+        let Some(shelf) = place.parent().map(Path::to_path_buf) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        make_directory(&shelf)?;
+        Ok((place, shelf))
     }
 
     /// The directories that hold contents, as their names.

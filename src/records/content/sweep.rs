@@ -47,8 +47,6 @@ impl Removed {
 /// Contents that were taken out of their places, and are to be removed once their rows are gone.
 #[derive(Debug, Default)]
 pub struct TakenAway {
-    /// All that were to be.
-    pub sha256s: Vec<String>,
     files: Vec<(StoredContent, PathBuf)>,
     removed: Removed,
 }
@@ -191,7 +189,6 @@ impl Documents {
 fn take_away(files: &Files, leaving: Vec<StoredContent>) -> TakenAway {
     let mut taken = TakenAway::default();
     for content in leaving {
-        taken.sha256s.push(content.sha256.clone());
         match files.take_away(&content.sha256) {
             Ok(Some(path)) => taken.files.push((content, path)),
             // Somebody has removed it by hand, or another sweep.

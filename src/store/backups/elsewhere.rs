@@ -253,10 +253,11 @@ impl Elsewhere {
         .push(") ORDER BY 1 LIMIT 1000")
         .done();
         let rows = self.db.query_all_raw(select).await?;
-        let rows = rows.iter().map(|row| Commented::from_query_result(row, ""));
-        rows.map(|row| row.map(|row| (row.text, row.comment)))
-            .map(|row| Ok(row?))
-            .collect()
+        let read = rows.iter().map(|row| {
+            let row = Commented::from_query_result(row, "")?;
+            Ok((row.text, row.comment))
+        });
+        read.collect()
     }
 
     /// PostgreSQL: a database's comment; none where it has none, or is not there.

@@ -30,7 +30,7 @@ const FIRST: &str = "SELECT min(label) AS text FROM ( \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('large object %s', oid) FROM pg_largeobject_metadata) AS found";
 
-/// All of that goes, and the note last: in one transaction. Sequences come after the tables that some belong to.
+/// Removal of all of that, and of the note last: in one transaction. Sequences come after the tables that some belong to.
 const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
     FOR one IN SELECT extname FROM pg_extension JOIN pg_roles r ON r.oid = extowner \
       WHERE r.rolname = current_user AND extname <> 'plpgsql' \

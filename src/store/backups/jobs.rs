@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::FromQueryResult;
+use uuid::Uuid;
 
 use crate::{
     domain::{RunId, RunState, TaskName, backup::figures::Jobs, run::reason},
@@ -20,7 +21,7 @@ const LOOKED_AT: i64 = 10_000;
 
 #[derive(FromQueryResult)]
 struct Row {
-    id: uuid::Uuid,
+    id: Uuid,
     state: String,
     outcome: Option<String>,
     reason: String,
@@ -30,7 +31,7 @@ struct Row {
 
 #[derive(FromQueryResult)]
 struct Live {
-    id: uuid::Uuid,
+    id: Uuid,
 }
 
 impl Store {
@@ -66,15 +67,12 @@ impl Store {
                 let names = chunk.iter().map(TaskName::as_str);
                 let page: Vec<Row> = self.all(newest(self.sql(""), names, from).done()).await?;
                 let is_last = (page.len() as i64) < LOOKED_AT;
-                // The last one begins the next page, too.
-                let upto = page.last().map(|row| row.id);
-                rows.extend(
-                    page.into_iter()
-                        .filter(|row| is_last || Some(row.id) != upto),
-                );
-                match upto {
-                    Some(upto) if !is_last => from = RunId(upto),
-                    _ => break,
+                if let Some(last) = page.last() {
+                    from = RunId(Uuid::from_u128(last.id.as_u128().saturating_add(1)));
+                }
+                rows.extend(page);
+                if is_last {
+                    break;
                 }
             }
             for row in rows {

@@ -6,8 +6,8 @@ use sea_orm_migration::prelude::*;
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 
-/// In the order in which a server of an earlier version, which may still run, takes both tables when it edits a task: else
-/// the two could wait for each other. So nobody waits for the second either while the first is read.
+/// Steps in the order in which a server of an earlier version, which may still run, takes both tables when it edits a task:
+/// else the two could wait for each other. So nobody waits for the second either while the first is read.
 const STEPS: &[&str] = &[
     "CREATE INDEX tasks_gone ON tasks (deleted_at, id) WHERE deleted_at IS NOT NULL",
     "DROP INDEX task_facets_added",

@@ -1,4 +1,4 @@
-//! How much one task may lose before the others have their turn.
+//! Turns of tasks: how much one may lose before the others have theirs.
 
 /// Rows: a fraction of a second's, so that a task with very many runs holds up no other.
 const ROWS: u64 = 5_000;

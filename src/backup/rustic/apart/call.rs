@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    io::{self, Write as _},
+    io::Write as _,
     net::Shutdown,
     os::unix::{net::UnixStream, process::ExitStatusExt as _},
     path::Path,
@@ -25,11 +25,11 @@ use crate::{
         repository::{Hand, Records, RepositoryError, Result},
     },
     clock::Stopwatch,
-    process::{Attended, Order as Start},
+    process::{Attended, Order as Start, is_for_now},
 };
 
-/// Between two looks whether it is to stop, or has lost its lock.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The time between two looks whether it is to stop, has lost its lock, or is waited for any more.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// For so long it is waited for an operation that is to stop.
 const STOPS_WITHIN: Duration = Duration::from_millis(120);
 /// For so long it may go on alone then: less than others wait for its lock on this host.
@@ -64,12 +64,6 @@ pub(super) struct Call {
     records: Option<Arc<dyn Records>>,
     /// Given up once it is over.
     kept: Vec<Box<dyn Any + Send>>,
-}
-
-/// How a look at a call came out.
-enum Next {
-    Said(Said),
-    Nothing,
 }
 
 impl Worker {
@@ -196,7 +190,7 @@ impl Call {
     /// What it failed with, or how its process ended.
     pub(super) fn answer(mut self, hand: &Hand, each: &mut dyn FnMut(Said)) -> Result<Answer> {
         loop {
-            if let Next::Said(said) = self.next()? {
+            if let Some(said) = self.next()? {
                 match said {
                     Said::Done(Answer::Checked(checked)) => {
                         return self.trouble().map_or(Ok(Answer::Checked(checked)), Err);
@@ -216,37 +210,31 @@ impl Call {
     }
 
     /// What is said next, if something is soon; questions are answered.
-    fn next(&mut self) -> Result<Next> {
+    fn next(&mut self) -> Result<Option<Said>> {
         self.watch()?;
         let said = match self.worker.heard.next::<Said>() {
             Ok(Some(said)) => said,
-            Err(error) if is_for_now(&error) => return Ok(Next::Nothing),
+            Err(error) if is_for_now(&error) => return Ok(None),
             Ok(None) | Err(_) => return Err(self.worker.died()),
         };
         match said {
             Said::Settle(of) => {
-                let answer = self.guarded(of).and_then(|guarded| {
-                    let operation = &guarded.operation;
-                    operation.lock_trouble().map_or(Ok(()), Err)?;
-                    operation.settle()
-                });
+                let guarded = self.guarded(of);
+                let answer = guarded.and_then(|guarded| guarded.operation.settle());
                 self.tell(&Told::Answer(answer.map_err(Fault::from)))?;
             }
             Said::Commit(of) => {
                 let answer = self.guarded(of).and_then(|guarded| {
                     let operation = &guarded.operation;
-                    if operation.cancelled() {
-                        return Err(RepositoryError::Cancelled);
-                    }
-                    operation.lock_trouble().map_or(Ok(()), Err)?;
+                    operation.expect_to_go_on()?;
                     operation.commit()
                 });
                 self.tell(&Told::Answer(answer.map_err(Fault::from)))?;
             }
             Said::Records => self.tell_records()?,
-            said => return Ok(Next::Said(said)),
+            said => return Ok(Some(said)),
         }
-        Ok(Next::Nothing)
+        Ok(None)
     }
 
     fn guarded(&self, number: usize) -> Result<&Guarded> {
@@ -339,7 +327,7 @@ impl Call {
             let since = Stopwatch::start();
             while since.elapsed() < GOES_ON_FOR {
                 match self.next() {
-                    Ok(Next::Said(Said::Done(_) | Said::Failed(_))) | Err(_) => break,
+                    Ok(Some(Said::Done(_) | Said::Failed(_))) | Err(_) => break,
                     Ok(_) => {}
                 }
             }
@@ -349,12 +337,6 @@ impl Call {
             tracing::warn!(%error, "could not start a thread: a process was ended at once");
         }
     }
-}
-
-/// That there is nothing at the moment.
-fn is_for_now(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a check has found, which may be very much where very much is lost: told by and by, counted, and put together again.
+//! Findings of a check, which may be very many where very much is lost: told by and by, counted, and put together again.
 
 use std::{collections::BTreeSet, io};
 

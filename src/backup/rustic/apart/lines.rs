@@ -1,5 +1,5 @@
-//! How much one line tells. What is of the disk has no bound that is worth the name: a path may be 65 KB long, which is
-//! five times that as text, and so may be each of the files of a directory. So lines are filled by their bytes.
+//! Lines that are filled by their bytes. What is of the disk has no bound that is worth the name: a path may be 65 KB long,
+//! which is five times that as text, and so may be each of the files of a directory.
 
 use std::io::{self, Write};
 

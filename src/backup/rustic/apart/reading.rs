@@ -22,7 +22,7 @@ use super::{
         gate::{Operation, lock},
     },
     astray,
-    call::{Guarded, Worker},
+    call::{Guarded, LOOK_EVERY, Worker},
     listed::Listed,
     told,
     wire::{Asked, Fault, Order, Question, Replied, Reply, line},
@@ -35,14 +35,12 @@ use crate::{
     domain::backup::manifest::SnapshotPath,
 };
 
-/// Between two looks whether an answer is waited for any more.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the end of its process is waited for, which a disk may hold up.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Entries that are asked for at once; so many are held of each directory that a walk is in.
 const AT_ONCE: usize = 512;
 
-/// See the file's beginning. Dropped, it ends the process, whose lock is held until that has ended.
+/// An open snapshot of another process. Dropped, it ends the process, whose lock is held until that has ended.
 pub(super) struct Reading {
     operation: Arc<Operation>,
     to: Mutex<UnixStream>,
@@ -114,7 +112,7 @@ impl Reading {
     }
 
     fn ask(&self, question: Question) -> Result<Coming<'_>> {
-        self.operation.lock_trouble().map_or(Ok(()), Err)?;
+        self.operation.expect_to_go_on()?;
         let number = 1 + self.last.fetch_add(1, Ordering::Relaxed);
         let asked = line(&Asked { number, question }).map_err(|error| other(error.to_string()))?;
         let (answer, answered) = mpsc::sync_channel(1);
@@ -242,7 +240,7 @@ impl Coming<'_> {
             if cancel.is_some_and(CancellationToken::is_cancelled) {
                 return Err(RepositoryError::Cancelled);
             }
-            self.reading.operation.lock_trouble().map_or(Ok(()), Err)?;
+            self.reading.operation.expect_to_go_on()?;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The working process: does one thing as ordered, and asks the server that has started it before anything is to be seen.
 
 use std::{
+    ffi::OsString,
     io,
     os::{
         fd::{AsFd as _, BorrowedFd},
@@ -17,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use rustic_core::repofile::MasterKey;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -30,7 +32,7 @@ use super::{
 };
 use crate::{
     backup::repository::{Hand, Job, Parent, Progress, RepositoryError, Result, Source},
-    process::raise_open_files,
+    process::{Word, raise_open_files},
 };
 
 /// The step's name: `watchbell helper repository`.
@@ -92,7 +94,7 @@ pub(in crate::backup) fn work() -> anyhow::Result<()> {
         .map_err(|_| anyhow!("the order cannot be read: it is of another version"))?;
     let order = order.context("there is no order")?;
     if let What::Read { snapshot, anew } = &order.what {
-        let rustic = rustic(&order, Arc::new(Holder));
+        let rustic = rustic(order.place, order.key, Arc::new(Holder));
         return served_reading::serve(&rustic, snapshot, *anew, heard, to);
     }
     let (answers, answered) = mpsc::sync_channel(1);
@@ -130,12 +132,15 @@ pub(in crate::backup) fn work() -> anyhow::Result<()> {
     link.say(&last).context("nobody hears the answer")
 }
 
-fn rustic(order: &Order, warden: Arc<dyn Warden>) -> Rustic {
-    let place = PathBuf::from(std::ffi::OsString::from(order.place.clone()));
+fn rustic(place: Word, key: MasterKey, warden: Arc<dyn Warden>) -> Rustic {
     Rustic {
         warden: Some(warden),
-        ..Rustic::with_key(&place, order.key.clone())
+        ..Rustic::with_key(&path(place), key)
     }
+}
+
+fn path(word: Word) -> PathBuf {
+    PathBuf::from(OsString::from(word))
 }
 
 fn perform(order: Order, link: &Arc<Link>) -> Result<Answer> {
@@ -143,7 +148,7 @@ fn perform(order: Order, link: &Arc<Link>) -> Result<Answer> {
         let link = Arc::clone(link);
         Arc::new(Server { link, number })
     };
-    let here = rustic(&order, server(0));
+    let here = rustic(order.place, order.key, server(0));
     let hand = link.hand();
     Ok(match order.what {
         What::Archive(task) => {
@@ -166,15 +171,7 @@ fn perform(order: Order, link: &Arc<Link>) -> Result<Answer> {
             now,
         } => Answer::Pruned(prune::prune(&here, grace, dry_run, now, &hand)?),
         What::Copy { snapshots, to, key } => {
-            let what = What::Forget(Vec::new());
-            let there = rustic(
-                &Order {
-                    place: to,
-                    key,
-                    what,
-                },
-                server(1),
-            );
+            let there = rustic(to, key, server(1));
             Answer::Copied(copy::copy(&here, &snapshots, &there, &hand)?)
         }
         What::Read { .. } => return Err(super::super::error::other("it is read elsewhere")),
@@ -198,7 +195,7 @@ fn job(task: Task, link: &Arc<Link>) -> Job {
 
 fn source(root: Root) -> Source {
     Source {
-        from: PathBuf::from(std::ffi::OsString::from(root.from)),
+        from: path(root.from),
         to: root.to,
         include: root.include,
         exclude: root.exclude,

@@ -5,7 +5,7 @@ use std::{
     os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{self, Receiver},
     },
     thread,
@@ -121,7 +121,7 @@ fn reply(to: &Mutex<UnixStream>, number: u64, answered: Answered) -> std::io::Re
             (line(&Replied { number, reply })?, Vec::new())
         }
     };
-    let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut to = lock(to);
     to.write_all(&line)?;
     to.write_all(&bytes)
 }

@@ -1,4 +1,4 @@
-//! What is asked of a process that stores or copies, and what its answer comes to.
+//! Orders to a process that stores or copies, and what its answer comes to.
 
 use std::{io, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What is said between the server and a process that works on a repository: a line of JSON each, and bytes of files behind
+//! Messages between the server and a process that works on a repository: a line of JSON each, and bytes of files behind
 //! one that says how many they are.
 
 use std::{

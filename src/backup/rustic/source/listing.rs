@@ -33,28 +33,32 @@ pub(super) struct Listing {
 /// Names in a directory as it was at one moment, as far as it comes to rest.
 pub(super) fn list(directory: &OwnedFd) -> Result<Listing, Errno> {
     let mut names = Vec::new();
-    for _ in 0..LISTS_AT_MOST {
-        let before = fstat(directory)?;
-        names = names_in(directory)?;
-        if Seen::of(&before) == Seen::of(&fstat(directory)?) {
-            let state = Some(before);
-            return Ok(Listing { names, state });
-        }
-    }
-    Ok(Listing { names, state: None })
+    let state = until_at_rest(directory, |listed| names = listed)?;
+    Ok(Listing { names, state })
 }
 
 /// Every name that was met while it was listed until it came to rest.
 pub(super) fn list_all(directory: &OwnedFd) -> Result<BTreeSet<OsString>, Errno> {
     let mut met = BTreeSet::new();
+    until_at_rest(directory, |listed| {
+        met.extend(listed.into_iter().map(|(name, _)| name));
+    })?;
+    Ok(met)
+}
+
+/// Lists it until it comes to rest; says what it was then, where it did.
+fn until_at_rest(
+    directory: &OwnedFd,
+    mut each: impl FnMut(Vec<Name>),
+) -> Result<Option<Stat>, Errno> {
     for _ in 0..LISTS_AT_MOST {
-        let before = Seen::of(&fstat(directory)?);
-        met.extend(names_in(directory)?.into_iter().map(|(name, _)| name));
-        if before == Seen::of(&fstat(directory)?) {
-            break;
+        let before = fstat(directory)?;
+        each(names_in(directory)?);
+        if Seen::of(&before) == Seen::of(&fstat(directory)?) {
+            return Ok(Some(before));
         }
     }
-    Ok(met)
+    Ok(None)
 }
 
 fn names_in(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {

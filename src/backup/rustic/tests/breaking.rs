@@ -1,4 +1,4 @@
-//! What the library breaks down over is damage of that one thing, or ends the one operation.
+//! Panics of the library: each is damage of that one thing, or ends the one operation.
 
 use std::{fs, path::Path, sync::mpsc};
 

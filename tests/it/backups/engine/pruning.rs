@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use watchbell::{
     backup::{
         repository::{Hand, Pruned, Repository as _, SnapshotId},
-        rustic::Apart,
+        rustic::{Apart, Rustic},
     },
     clock::wall_now,
 };
@@ -93,7 +93,8 @@ fn a_prune_in_the_middle_of_an_archive_takes_nothing_from_it() {
     stage.repository.forget(&[first.snapshot]).unwrap();
     let elsewhere = stage.path().join("elsewhere");
     symlink("repository", &elsewhere).unwrap();
-    let elsewhere = Apart::open(&elsewhere, PASSWORD, &helpers(), &never()).unwrap();
+    let elsewhere = Rustic::open(&elsewhere, PASSWORD, &helpers(), &never()).unwrap();
+    let elsewhere = Apart::of(elsewhere, &helpers());
     // All is known to the archive when its packs are marked.
     let (pruner, done) = (Arc::clone(&stage.repository), AtomicBool::new(false));
     let hand_of_archive = Hand {

@@ -140,21 +140,19 @@ pub(super) async fn show(session: &Session, point: &PointName) -> Result<Exit, F
         session.output.line("")?;
         session.output.table(phases)?;
     }
-    if !point.missing.is_empty() {
-        let mut missing = Table::new(&["MISSING", "WHY"]);
-        for file in &point.missing {
-            missing.row([(&file.path).into(), (&file.message).into()]);
+    for (headings, files) in [
+        (["MISSING", "WHY"], &point.missing),
+        (["DAMAGED", "WHAT WAS FOUND"], &point.damaged),
+    ] {
+        if files.is_empty() {
+            continue;
+        }
+        let mut table = Table::new(&headings);
+        for file in files {
+            table.row([(&file.path).into(), (&file.message).into()]);
         }
         session.output.line("")?;
-        session.output.table(missing)?;
-    }
-    if !point.damaged.is_empty() {
-        let mut damaged = Table::new(&["DAMAGED", "WHAT WAS FOUND"]);
-        for file in &point.damaged {
-            damaged.row([(&file.path).into(), (&file.message).into()]);
-        }
-        session.output.line("")?;
-        session.output.table(damaged)?;
+        session.output.table(table)?;
     }
     backup_losses::show(session, &point)?;
     if !response.evidence.is_empty() {
