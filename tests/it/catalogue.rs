@@ -42,6 +42,16 @@ pub(crate) async fn update(server: &Server, task: pb::Task, paths: &[&str]) -> p
     answer.into_inner().task.unwrap()
 }
 
+/// Gives a task a priority that no layer below says.
+pub(crate) async fn set_priority(server: &Server, name: &str) -> pb::Task {
+    let change = pb::Task {
+        name: format!("tasks/{name}"),
+        priority: Some(9),
+        ..pb::Task::default()
+    };
+    update(server, change, &["priority"]).await
+}
+
 async fn reset(server: &Server, name: &str) -> pb::Task {
     let request = pb::ResetTaskRequest {
         name: format!("tasks/{name}"),
@@ -178,12 +188,7 @@ async fn another_zone_of_the_organisation_replans_what_names_none(database: Data
 async fn drift_lists_overrides_and_double_work(database: Database) {
     let site = Site::configured(database, FILE);
     let server = site.start().await;
-    let change = pb::Task {
-        name: "tasks/from-file".to_owned(),
-        priority: Some(9),
-        ..pb::Task::default()
-    };
-    update(&server, change, &["priority"]).await;
+    set_priority(&server, "from-file").await;
     server.create("twin", instant()).await;
 
     let items = drift(&server).await;

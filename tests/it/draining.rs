@@ -155,12 +155,7 @@ async fn a_drain_ends_by_its_time(database: Database) {
     let ended = server.ended(&run.name).await;
     assert_eq!(ended.state(), pb::RunState::Succeeded);
     assert_eq!(state(&server).await.drain_time, None);
-    until("the status to be without it", async || {
-        let problems = server.status().await.problems;
-        let draining = |problem: &pb::Problem| problem.r#type == "replica.draining";
-        (!problems.iter().any(draining)).then_some(())
-    })
-    .await;
+    server.problem_is_over("replica.draining").await;
     server.stop().await;
 }
 
@@ -175,12 +170,7 @@ async fn a_drain_while_the_status_is_read_is_in_the_next(database: Database) {
         let mut scheduler = server.client.scheduler();
         let (_, ended) = tokio::join!(server.status(), scheduler.end_drain(request));
         ended.unwrap();
-        until("the status to be without it", async || {
-            let problems = server.status().await.problems;
-            let draining = |problem: &pb::Problem| problem.r#type == "replica.draining";
-            (!problems.iter().any(draining)).then_some(())
-        })
-        .await;
+        server.problem_is_over("replica.draining").await;
     }
     server.stop().await;
 }

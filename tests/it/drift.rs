@@ -3,7 +3,7 @@
 use watchbell_client::pb;
 
 use crate::{
-    catalogue::{FILE, update},
+    catalogue::{FILE, set_priority},
     support::{Database, Site, instant, on_both},
 };
 
@@ -12,12 +12,7 @@ on_both!(a_page_of_drift_says_how_many_tasks_it_leaves_off);
 async fn a_page_of_drift_says_how_many_tasks_it_leaves_off(database: Database) {
     let site = Site::configured(database, FILE);
     let server = site.start().await;
-    let change = pb::Task {
-        name: "tasks/from-file".to_owned(),
-        priority: Some(9),
-        ..pb::Task::default()
-    };
-    update(&server, change, &["priority"]).await;
+    set_priority(&server, "from-file").await;
     for name in ["twin-1", "twin-2", "twin-3"] {
         server.create(name, instant()).await;
     }

@@ -1,14 +1,12 @@
 //! The end of a pause of everything, which comes for some tasks after others.
 
-use std::fmt::Write as _;
-
 use jiff::SignedDuration;
 use watchbell_client::pb;
 
 use crate::{
     catalogue::update,
     edits_and_pauses::row,
-    support::{Database, Server, Site, noon, on_both, until},
+    support::{Database, Server, Site, many, noon, on_both, until},
 };
 
 on_both!(the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off);
@@ -24,14 +22,7 @@ async fn pause(server: &Server) {
 }
 
 async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(database: Database) {
-    let mut tasks = String::new();
-    for number in 0..TASKS {
-        writeln!(
-            tasks,
-            "[tasks.t{number:04}]\nkind = \"instant\"\nschedule = {{ cron = \"*/10 * * * *\" }}"
-        )
-        .unwrap();
-    }
+    let tasks = many(TASKS, "{ cron = \"*/10 * * * *\" }");
     let site = Site::configured(database, &tasks);
     let server = site.start().await;
     server.without_backups().await;

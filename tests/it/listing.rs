@@ -1,13 +1,11 @@
 //! Lists of runs and of slots of which few of many are wanted.
 
-use std::fmt::Write as _;
-
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Server, Site, Stage, TaskExt as _, at, noon, on_both, scripted, stamp,
+    Database, Server, Site, Stage, TaskExt as _, at, many, noon, on_both, scripted, stamp,
 };
 
 on_both!(
@@ -192,15 +190,8 @@ async fn walk(server: &Server, mut request: pb::ListRunsRequest) -> Vec<Vec<Stri
 }
 
 async fn an_agenda_that_is_far_ahead_looks_at_so_many_tasks_for_a_page(database: Database) {
-    let mut tasks = String::new();
-    for number in 0..1300 {
-        // A spread has each come at an instant of its own: nothing tells beforehand which comes first.
-        writeln!(
-            tasks,
-            "[tasks.t{number:04}]\nkind = \"instant\"\nschedule = {{ cron = \"0 6 * * *\", spread = \"1h\" }}"
-        )
-        .unwrap();
-    }
+    // A spread has each come at an instant of its own: nothing tells beforehand which comes first.
+    let tasks = many(1300, "{ cron = \"0 6 * * *\", spread = \"1h\" }");
     let site = Site::configured(database, &tasks);
     let server = site.start().await;
     let after = noon() + SignedDuration::from_hours(24 * 90);

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait as _, Statement};
 use watchbell_client::pb;
 
 use crate::{
-    catalogue::update,
+    catalogue::set_priority,
     support::{Database, Site, TaskExt as _, instant, on_postgresql, until},
 };
 
@@ -28,11 +28,6 @@ async fn what_waits_for_an_edit_finds_the_task_with_its_new_revision(database: D
     let watcher = site.database.connect(site.data()).await;
     editor.execute_unprepared(EDIT).await.unwrap();
 
-    let change = pb::Task {
-        name: "tasks/task".to_owned(),
-        priority: Some(9),
-        ..pb::Task::default()
-    };
     let commit = async {
         until("both calls to wait for the edit", async || {
             let count = Statement::from_string(watcher.get_database_backend(), WAITING);
@@ -43,7 +38,7 @@ async fn what_waits_for_an_edit_finds_the_task_with_its_new_revision(database: D
         .await;
         editor.execute_unprepared("COMMIT").await.unwrap();
     };
-    let edit = update(&server, change, &["priority"]);
+    let edit = set_priority(&server, "task");
     let (run, edited, ()) = tokio::join!(server.trigger("task"), edit, commit);
 
     server.ended(&run.name).await;

@@ -217,24 +217,17 @@ async fn a_task_with_very_much_to_prune_holds_up_no_other(database: Database) {
             server.advance(60);
         }
     }
-    let is_postgresql = site.database.is_postgresql();
     let database = site.database.connect(site.data()).await;
     // As many rows as two turns take, and some more.
     let lines = "INSERT INTO run_log (run_id, attempt, line, at, stream, text) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
          SELECT i + 1 FROM n WHERE i < 12000) SELECT (SELECT id FROM runs WHERE task = 'm' ORDER BY id LIMIT 1), \
          1, i, 0, 'log', 'x' FROM n";
-    let note = if is_postgresql {
-        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
-         $$BEGIN INSERT INTO went VALUES ((SELECT count(*) FROM went), OLD.task); RETURN NULL; END$$; \
-         CREATE TRIGGER note AFTER DELETE ON runs FOR EACH ROW EXECUTE FUNCTION note()"
-    } else {
-        "CREATE TRIGGER note AFTER DELETE ON runs BEGIN INSERT INTO went VALUES \
-         ((SELECT count(*) FROM went), OLD.task); END"
-    };
     let table = "CREATE TABLE went (number INTEGER, task TEXT)";
-    for statement in [lines, table, note] {
+    for statement in [lines, table] {
         database.execute_unprepared(statement).await.unwrap();
     }
+    let note = "INSERT INTO went VALUES ((SELECT count(*) FROM went), OLD.task)";
+    site.after_delete("runs", "TRUE", note).await;
 
     let run = prune(&server).await;
 

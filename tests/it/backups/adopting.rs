@@ -1,12 +1,12 @@
-//! What a repository holds and the database does not say, and what the database says and no repository holds.
+//! Points that a repository holds and the database does not know, and those that it knows and no repository holds.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use sea_orm::{ConnectionTrait as _, Statement};
 use watchbell_client::pb;
 
 use super::{
-    archives::{archive_toml, with_archive},
+    archives::{archive_toml, archived, restored, with_archive},
     disaster::copy,
     vault::Vault,
     verifying::flip,
@@ -31,19 +31,8 @@ async fn forget(site: &Site, kind: &str) {
     db.execute_unprepared(&delete).await.unwrap();
 }
 
-async fn archived(vault: &Vault<'_>) -> Vec<pb::RestorePoint> {
-    let mut points = vault.points().await;
-    points.retain(|point| point.kind() == pb::BackupKind::Archive);
-    points
-}
-
 fn snapshots(repository: &Path) -> usize {
     fs::read_dir(repository.join("snapshots")).unwrap().count()
-}
-
-async fn verified(vault: &Vault<'_>) -> pb::Run {
-    let run = vault.server.trigger("verify-backups").await;
-    vault.server.ended(&run.name).await
 }
 
 async fn a_point_that_the_database_does_not_know_is_found_and_read(database: Database) {
@@ -56,7 +45,7 @@ async fn a_point_that_the_database_does_not_know_is_found_and_read(database: Dat
     forget(&site, "full").await;
     assert!(vault.points().await.is_empty());
 
-    let run = verified(&vault).await;
+    let run = vault.verify_by_schedule().await;
 
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     assert!(
@@ -76,7 +65,7 @@ async fn a_point_that_the_database_does_not_know_is_found_and_read(database: Dat
         made.freeze_time
     );
     // Once is enough.
-    let run = verified(&vault).await;
+    let run = vault.verify_by_schedule().await;
     assert!(
         !run.message.contains("was found in the repository"),
         "{run:?}"
@@ -96,7 +85,7 @@ async fn a_copy_that_the_database_does_not_know_is_found_and_not_made_twice(data
     let before = snapshots(&vaults.path().join("repository"));
     forget(&site, "archive").await;
 
-    let run = verified(&vault).await;
+    let run = vault.verify_by_schedule().await;
 
     assert!(
         run.message.contains("was found in the repository"),
@@ -132,7 +121,7 @@ async fn what_is_not_in_the_archive_any_more_is_not_archived_already(database: D
         fs::remove_file(snapshot.unwrap().path()).unwrap();
     }
 
-    let run = verified(&vault).await;
+    let run = vault.verify_by_schedule().await;
 
     assert!(
         run.message.contains("is not in the repository any more"),
@@ -170,18 +159,7 @@ async fn an_instance_that_came_from_an_archive_archives_to_it(database: Database
     let repository = vaults.path().join("repository");
     let mut next = Site::bare(site.database.empty().await);
     next.configure(&archive_toml(vaults.path()));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
-    command
-        .arg("restore")
-        .args(["--repository".as_ref(), repository.as_os_str()])
-        .args([
-            "--password-file".as_ref(),
-            vaults.path().join("password").as_os_str(),
-        ])
-        .args(["--data".as_ref(), next.data().as_os_str()])
-        .args(["--database", &next.database.url()]);
-    let done = command.output().unwrap();
-    assert!(done.status.success(), "{done:?}");
+    restored(vaults.path(), &next, &[]);
     // What it came from becomes its repository, and stays its archive.
     copy(&repository, &next.data().join("backups/repository"));
     let before = snapshots(&repository);
@@ -239,7 +217,7 @@ async fn what_its_repository_calls_damaged_is_so_by_whichever_ids(database: Data
         "{before:?}"
     );
 
-    let run = verified(&vault).await;
+    let run = vault.verify_by_schedule().await;
 
     let (known, _) = vault.point(&made.name).await;
     assert!(known.damage_time.is_some(), "{known:?} {run:?}");

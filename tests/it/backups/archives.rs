@@ -5,7 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 use watchbell_client::pb;
 
 use super::{
+    likeness::source,
     vault::Vault,
+    verdicts::id,
     verifying::{flip, flip_in, largest},
 };
 use crate::{
@@ -43,6 +45,29 @@ pub(super) fn archive_toml(vaults: &Path) -> String {
     )
 }
 
+/// Points of the second location that are there, newest first.
+pub(super) async fn archived(vault: &Vault<'_>) -> Vec<pb::RestorePoint> {
+    let mut points = vault.points().await;
+    points.retain(|point| point.kind() == pb::BackupKind::Archive);
+    points
+}
+
+/// What a restore from there says.
+pub(super) fn restored(vaults: &Path, next: &Site, more: &[&str]) -> String {
+    let (repository, password) = (vaults.join("repository"), vaults.join("password"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+    command
+        .arg("restore")
+        .args(["--repository".as_ref(), repository.as_os_str()])
+        .args(["--password-file".as_ref(), password.as_os_str()])
+        .args(["--data".as_ref(), next.data().as_os_str()])
+        .args(["--database", &next.database.url()])
+        .args(more);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
 async fn an_archive_is_read_in_turn_and_counts_in_the_coverage(database: Database) {
     let vaults = tempfile::tempdir().unwrap();
     let site = with_archive(database, vaults.path());
@@ -50,15 +75,13 @@ async fn an_archive_is_read_in_turn_and_counts_in_the_coverage(database: Databas
     let vault = Vault::of(&server, &site);
     vault.back_up("daily-full").await;
     for _ in 1..=14 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     }
     assert_eq!(vault.statistics().await.read_coverage_percent, 50.0);
     vault.back_up("monthly-archive").await;
     for covered in 1..=28 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
         let said = "of the archive's data is whole";
         assert!(run.message.contains(said), "{run:?}");
@@ -69,8 +92,7 @@ async fn an_archive_is_read_in_turn_and_counts_in_the_coverage(database: Databas
     // Away, it is said; what can be read is read.
     let away = vaults.path().join("away");
     fs::rename(vaults.path().join("repository"), &away).unwrap();
-    let run = server.trigger("verify-backups").await;
-    let run = server.ended(&run.name).await;
+    let run = vault.verify_by_schedule().await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     assert!(
         run.message.contains("the archive could not be read"),
@@ -91,8 +113,7 @@ async fn damage_of_an_archive_is_told_and_it_is_not_called_archived_already(data
     let flipped = flip(&vaults.path().join("repository"));
     let mut failed = false;
     for _ in 1..=28 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         failed = run.state() == pb::RunState::Failed;
         if failed {
             assert!(run.message.contains("the archive's data"), "{run:?}");
@@ -143,36 +164,18 @@ async fn a_copy_that_was_found_damaged_is_not_what_a_restore_takes(database: Dat
     fs::remove_file(largest(&repository)).unwrap();
 
     // Whichever part is read: that a pack is gone is known by the list.
-    let run = server.trigger("verify-backups").await;
-    let run = server.ended(&run.name).await;
+    let run = vault.verify_by_schedule().await;
 
     assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
-    let archived = vault.points().await.into_iter();
-    let archived = archived.filter(|point| point.kind() == pb::BackupKind::Archive);
-    for point in archived {
+    for point in archived(&vault).await {
         let is_damaged = point.damage_time.is_some();
         assert_eq!(is_damaged, point.source_point == second.name, "{point:?}");
     }
     let next = Site::bare(site.database.empty().await);
-    let restore = |more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
-        let password = vaults.path().join("password");
-        command
-            .arg("restore")
-            .args(["--repository".as_ref(), repository.as_os_str()])
-            .args(["--password-file".as_ref(), password.as_os_str()])
-            .args(["--data".as_ref(), next.data().as_os_str()])
-            .args(["--database", &next.database.url()])
-            .args(more);
-        let done = command.output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-        String::from_utf8_lossy(&done.stdout).into_owned()
-    };
-    let listed = restore(&["--list"]);
-    let id = |point: &pb::RestorePoint| point.name.replace("restorePoints/", "");
+    let listed = restored(vaults.path(), &next, &["--list"]);
     let line = listed.lines().find(|line| line.contains(&id(&second)));
     assert!(line.unwrap().contains("  damaged, "), "{listed}");
-    let said = restore(&[]);
+    let said = restored(vaults.path(), &next, &[]);
     assert!(said.contains(&format!("restored {}", id(&first))), "{said}");
     server.stop().await;
 }
@@ -183,23 +186,10 @@ async fn copies_stay_while_what_they_are_made_of_has_lost_something(database: Da
     for number in 0..30 {
         fs::write(files.path().join(format!("{number}")), "there").unwrap();
     }
-    let more = format!(
-        "[backups.sources.www]\npaths = [{:?}]\n",
-        files.path().display()
-    );
-    let site = with_archive_and(database, vaults.path(), &more);
+    let site = with_archive_and(database, vaults.path(), &source("www", files.path()));
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["database".to_owned(), "www".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("files", policy).await.unwrap();
+    vault.create_full("files", &["database", "www"]).await;
     vault.back_up("files").await;
     vault.back_up("weekly-export").await;
     vault.back_up("monthly-archive").await;

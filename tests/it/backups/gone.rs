@@ -7,7 +7,9 @@ use watchbell_client::pb;
 use super::{
     disaster::Saved,
     faulty::{Fault, Faulty},
+    likeness::source,
     vault::Vault,
+    verdicts::{id, listed},
     verifying::{flip, largest, packs},
 };
 use crate::{
@@ -37,12 +39,8 @@ async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(databa
         vault.back_up("daily-full").await;
         with.push(vault.newest().await);
     }
-    let verify = async || {
-        let run = server.trigger("verify-backups").await;
-        server.ended(&run.name).await
-    };
     for _ in 1..=28 {
-        let run = verify().await;
+        let run = vault.verify_by_schedule().await;
         assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     }
     let figures = vault.statistics().await;
@@ -52,7 +50,7 @@ async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(databa
     let away = site.data().join("away");
     fs::rename(&pack, &away).unwrap();
 
-    let run = verify().await;
+    let run = vault.verify_by_schedule().await;
 
     assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
     for point in &with {
@@ -77,7 +75,7 @@ async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(databa
     assert!(!packs(&vault.repository()).is_empty());
 
     fs::rename(&away, &pack).unwrap();
-    let run = verify().await;
+    let run = vault.verify_by_schedule().await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     for point in &with {
         let (point, _) = vault.point(&point.name).await;
@@ -109,8 +107,7 @@ async fn what_one_part_has_lost_is_told_however_whole_the_next_one_is(database: 
     assert!(1 < packs(&vault.repository()).len());
     let mut failed = None;
     for _ in 1..=28 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         if run.state() == pb::RunState::Failed {
             failed = Some(run);
             break;
@@ -139,23 +136,10 @@ async fn what_one_part_has_lost_is_told_however_whole_the_next_one_is(database: 
 async fn what_another_policy_has_made_does_not_stand_for_what_is_damaged(database: Database) {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("film"), bytes(1_500_000, 3)).unwrap();
-    let toml = format!(
-        "[backups.sources.www]\npaths = [{:?}]\n",
-        files.path().display()
-    );
-    let site = Site::configured(database, &toml).with_repository();
+    let site = Site::configured(database, &source("www", files.path())).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["www".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("www", policy).await.unwrap();
+    vault.create_full("www", &["www"]).await;
     vault.back_up("www").await;
     let lost = vault.newest().await;
     flip(&vault.repository());
@@ -175,16 +159,7 @@ async fn a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran(data
     let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["database".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("old", policy).await.unwrap();
+    vault.create_full("old", &["database"]).await;
     vault.back_up("old").await;
     assert!(vault.statistics().await.last_success_hours_ago.is_some());
 
@@ -222,9 +197,7 @@ async fn what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes(data
     let saved = Saved::of(&site);
     let next = Site::bare(site.database.empty().await);
     let url = next.database.url();
-    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let id = |point: &pb::RestorePoint| point.name.replace("restorePoints/", "");
+    let listed = listed(&saved, &next);
     let line = listed.lines().find(|line| line.contains(&id(&with)));
     assert!(line.unwrap().contains("  damaged, "), "{listed}");
     let done = saved.restore(next.data(), &url, &[]);

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use watchbell_client::pb;
 
-use super::{disaster::Saved, restic::Restic, vault::Vault};
+use super::{disaster::Saved, restic::Restic, vault::Vault, verdicts::listed};
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both, repository::PASSWORD},
@@ -70,8 +70,7 @@ async fn a_repository_of_a_landed_version_is_restored_and_gone_on_with(database:
         let saved = Saved::of(&left);
         let next = Site::bare(database.empty().await);
         let url = next.database.url();
-        let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let listed = listed(&saved, &next);
         assert_eq!(listed.lines().count(), 2, "{version}: {listed}");
 
         let done = saved.restore(next.data(), &url, &[]);

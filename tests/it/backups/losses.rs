@@ -64,19 +64,6 @@ impl Sources {
     }
 }
 
-async fn with_policy(vault: &Vault<'_>, sources: &[&str]) {
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: sources.iter().map(|name| (*name).to_owned()).collect(),
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("files", policy).await.unwrap();
-}
-
 async fn accept(server: &Server, name: &str, reason: &str) -> Result<pb::Run, tonic::Status> {
     let request = pb::AcceptRestorePointRequest {
         name: name.to_owned(),
@@ -115,7 +102,7 @@ async fn an_empty_source_is_partial_from_the_first_time_on_and_until_it_is_accep
     let mut site = sources.site(database, "");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["large", "small"]).await;
+    vault.create_full("files", &["large", "small"]).await;
     for _ in 0..2 {
         let point = next(&vault).await;
         assert_eq!(point.state(), pb::RestorePointState::Partial, "{point:?}");
@@ -172,7 +159,7 @@ async fn a_source_that_has_lost_nearly_all_is_partial_and_what_was_there_stays(d
     let site = sources.site(database, "");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["large"]).await;
+    vault.create_full("files", &["large"]).await;
     let whole = next(&vault).await;
     sources.empty("large");
     sources.fill("large", 10);
@@ -214,7 +201,7 @@ async fn a_source_that_has_shrunk_is_told_until_it_is_accepted_or_back(database:
     let site = sources.site(database, "");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["large"]).await;
+    vault.create_full("files", &["large"]).await;
     next(&vault).await;
     sources.empty("large");
     sources.fill("large", 60);
@@ -246,7 +233,7 @@ async fn rules_that_leave_out_more_are_compared_with_what_was_there(database: Da
     let mut site = sources.site(database, "");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["large"]).await;
+    vault.create_full("files", &["large"]).await;
     next(&vault).await;
     server.stop().await;
     let excluding =
@@ -282,7 +269,7 @@ async fn a_source_that_demands_a_disk_or_a_file_is_not_read_without_it(database:
     let mut site = sources.site(database, "sentinel = \".here\"");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["large", "small"]).await;
+    vault.create_full("files", &["large", "small"]).await;
     let point = next(&vault).await;
     assert_eq!(point.state(), pb::RestorePointState::Partial, "{point:?}");
     assert_eq!((point.file_count, point.missing_count), (3, 1));
@@ -312,7 +299,7 @@ async fn what_was_accepted_is_known_from_the_repository_alone(database: Database
     let site = sources.site(database, "");
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    with_policy(&vault, &["database", "large"]).await;
+    vault.create_full("files", &["database", "large"]).await;
     let whole = next(&vault).await;
     sources.empty("large");
     let fallen = next(&vault).await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use watchbell_client::pb;
 
-use super::{disaster::Saved, vault::Vault};
+use super::{disaster::Saved, likeness::source, vault::Vault, verdicts::listed};
 use crate::{
     contents::desk::bytes,
     support::{Database, Server, Site, on_both, repository},
@@ -86,8 +86,7 @@ async fn of_two_servers_in_one_repository_each_has_its_own_points(database: Data
         told.contains(&cluster) && told.contains(&their_cluster),
         "{told}"
     );
-    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let listed = listed(&saved, &next);
     for (point, cluster) in [(&ours, &cluster), (&theirs, &their_cluster)] {
         let id = &point.name["restorePoints/".len()..];
         let line = listed.lines().find(|line| line.contains(id));
@@ -111,14 +110,10 @@ async fn of_two_servers_in_one_repository_each_has_its_own_points(database: Data
 async fn a_policy_that_never_ran_is_not_hidden_by_another(database: Database) {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("index.html"), "hi").unwrap();
-    let toml = format!(
-        "[backups.sources.www]\npaths = [{:?}]\n",
-        files.path().display()
-    );
-    let site = Site::configured(database, &toml).with_repository();
+    let site = Site::configured(database, &source("www", files.path())).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    create_www(&vault).await;
+    vault.create_full("www", &["www"]).await;
     vault.back_up("www").await;
     let figures = vault.statistics().await;
     assert_eq!(figures.last_success_hours_ago, None, "{figures:?}");
@@ -128,30 +123,13 @@ async fn a_policy_that_never_ran_is_not_hidden_by_another(database: Database) {
     server.stop().await;
 }
 
-async fn create_www(vault: &Vault<'_>) {
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["www".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("www", policy).await.unwrap();
-}
-
 async fn points_of_a_deleted_policy_go_by_name_and_reason(database: Database) {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("index.html"), "hi").unwrap();
-    let toml = format!(
-        "[backups.sources.www]\npaths = [{:?}]\n",
-        files.path().display()
-    );
-    let site = Site::configured(database, &toml).with_repository();
+    let site = Site::configured(database, &source("www", files.path())).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    create_www(&vault).await;
+    vault.create_full("www", &["www"]).await;
     vault.back_up("www").await;
     let point = vault.newest().await;
     let remove = |confirm: bool, reason: &str| pb::RemoveRestorePointRequest {

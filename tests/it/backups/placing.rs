@@ -2,7 +2,6 @@
 
 use std::{fs, path::Path};
 
-use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::vault::Vault;
@@ -109,12 +108,7 @@ pub(super) async fn broken_off(site: &Site, server: &Server, token: &str) -> Str
     let run = run.into_inner().run.unwrap().name;
     let waiting = vault.settled(&run).await;
     assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
-    let statement = match site.database.is_postgresql() {
-        true => "DROP TRIGGER refuse ON repository_leases; DROP FUNCTION refuse()",
-        false => "DROP TRIGGER refuse",
-    };
-    let database = site.database.connect(site.data()).await;
-    database.execute_unprepared(statement).await.unwrap();
+    site.allow("repository_leases").await;
     run
 }
 

@@ -30,17 +30,10 @@ async fn of_everything(database: Database, files: &Path) -> (Site, Server) {
     fill(files);
     let site = Site::configured(database, &source("all", files)).with_repository();
     let server = site.start().await;
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: ["database", "content", "all"].map(str::to_owned).to_vec(),
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
     let vault = Vault::of(&server, &site);
-    vault.create_policy("all", policy).await.unwrap();
+    vault
+        .create_full("all", &["database", "content", "all"])
+        .await;
     vault.document("SOP-1", &bytes(30_000, 1)).await;
     (site, server)
 }
@@ -163,16 +156,9 @@ async fn a_directory_that_is_lost_costs_what_is_in_it_and_no_more(database: Data
     let site = Site::configured(database, &source("all", files.path())).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: ["database", "content", "all"].map(str::to_owned).to_vec(),
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("all", policy).await.unwrap();
+    vault
+        .create_full("all", &["database", "content", "all"])
+        .await;
     vault.back_up("all").await;
     let point = vault.newest().await;
     let Some(restic) = vault.restic() else {
@@ -216,8 +202,7 @@ async fn a_directory_that_is_lost_costs_what_is_in_it_and_no_more(database: Data
     // Reading goes on: all other data is read, each day another part.
     let before = vault.statistics().await.read_coverage_percent;
     for _ in 1..=10 {
-        let run = server.trigger("verify-backups").await;
-        server.ended(&run.name).await;
+        vault.verify_by_schedule().await;
         server.advance(1);
     }
     crate::support::until("more of it to be read", async || {

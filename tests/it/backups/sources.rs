@@ -72,16 +72,7 @@ async fn sources_of_the_configuration_come_back_with_their_odd_names(database: D
     let site = Site::configured(database, &toml).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["www".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("www", policy).await.unwrap();
+    vault.create_full("www", &["www"]).await;
 
     let run = vault.back_up("www").await;
 

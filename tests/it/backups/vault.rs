@@ -134,6 +134,12 @@ impl<'a> Vault<'a> {
         self.server.ended(&run.name).await
     }
 
+    /// Verifies by the schedule's task, and waits for its end.
+    pub(crate) async fn verify_by_schedule(&self) -> pb::Run {
+        let run = self.server.trigger("verify-backups").await;
+        self.server.ended(&run.name).await
+    }
+
     pub(crate) async fn policies(&self) -> Vec<pb::BackupPolicy> {
         let request = pb::ListBackupPoliciesRequest::default();
         let mut backups = self.server.client.backups();
@@ -154,6 +160,20 @@ impl<'a> Vault<'a> {
         let mut backups = self.server.client.backups();
         let answer = backups.create_backup_policy(request).await?;
         Ok(answer.into_inner().policy.unwrap())
+    }
+
+    /// Makes a policy of full backups of these sources, of which the last three stay.
+    pub(crate) async fn create_full(&self, id: &str, sources: &[&str]) {
+        let policy = pb::BackupPolicy {
+            kind: pb::BackupKind::Full.into(),
+            sources: sources.iter().map(|name| (*name).to_owned()).collect(),
+            retention: Some(pb::RetentionPolicy {
+                keep_last: 3,
+                ..pb::RetentionPolicy::default()
+            }),
+            ..pb::BackupPolicy::default()
+        };
+        self.create_policy(id, policy).await.unwrap();
     }
 
     pub(crate) async fn update_policy(

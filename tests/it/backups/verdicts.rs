@@ -23,8 +23,15 @@ on_both!(
     every_name_that_was_found_damaged_stays_whatever_a_later_look_finds,
 );
 
-fn id(point: &pb::RestorePoint) -> String {
+pub(super) fn id(point: &pb::RestorePoint) -> String {
     point.name["restorePoints/".len()..].to_owned()
+}
+
+/// What a restore on another machine shows that it may choose from.
+pub(super) fn listed(saved: &Saved, next: &Site) -> String {
+    let nowhere = next.data().join("none");
+    let listed = saved.restore(&nowhere, &next.database.url(), &["--list"]);
+    String::from_utf8_lossy(&listed.stdout).into_owned()
 }
 
 async fn what_a_failed_backup_has_left_is_not_what_a_restore_takes(database: Database) {
@@ -47,8 +54,7 @@ async fn what_a_failed_backup_has_left_is_not_what_a_restore_takes(database: Dat
 
     let next = Site::bare(site.database.empty().await);
     let url = next.database.url();
-    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let listed = listed(&saved, &next);
     let lines: Vec<&str> = listed.lines().collect();
     assert_eq!(lines.len(), 2, "{listed}");
     assert!(lines[0].ends_with("never verified"), "{listed}");
@@ -159,8 +165,7 @@ async fn damage_that_points_share_withdraws_what_was_drilled_before(database: Da
     let figures = vault.statistics().await;
     assert_eq!(figures.restorable_as_of_time, None, "{figures:?}");
     // The next verification reads all of it, and finds it damaged, too.
-    let run = server.trigger("verify-backups").await;
-    let run = server.ended(&run.name).await;
+    let run = vault.verify_by_schedule().await;
     assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");
     let (second, _) = vault.point(&second.name).await;
     assert!(second.damage_time.is_some(), "{second:?}");
@@ -224,8 +229,7 @@ async fn every_name_that_was_found_damaged_stays_whatever_a_later_look_finds(dat
 
     let next = Site::bare(site.database.empty().await);
     let url = next.database.url();
-    let listed = saved.restore(&next.data().join("none"), &url, &["--list"]);
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let listed = listed(&saved, &next);
     assert!(listed.contains("damaged, 2 files"), "{listed}");
     let done = saved.restore(next.data(), &url, &[]);
     let told = String::from_utf8_lossy(&done.stderr).into_owned();

@@ -7,7 +7,7 @@ use std::{
 
 use watchbell_client::pb;
 
-use super::{restic::Restic, vault::Vault};
+use super::{likeness::source, restic::Restic, vault::Vault};
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both, until},
@@ -164,8 +164,7 @@ async fn damage_that_reading_has_found_is_told_until_that_part_is_whole(database
     // The next look is at the same part, and at the point; the one after that drills it.
     flip_in(&flipped);
     for _ in 1..=2 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     }
     let (point, _) = vault.point(&point.name).await;
@@ -223,23 +222,10 @@ async fn what_older_points_have_lost_keeps_no_new_one_from_being_good(database: 
 async fn what_holds_no_database_does_not_stand_for_the_server(database: Database) {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("index.html"), "hello").unwrap();
-    let toml = format!(
-        "[backups.sources.www]\npaths = [{:?}]\n",
-        files.path().display()
-    );
-    let site = Site::configured(database, &toml).with_repository();
+    let site = Site::configured(database, &source("www", files.path())).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["www".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 3,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("www", policy).await.unwrap();
+    vault.create_full("www", &["www"]).await;
     vault.back_up("www").await;
     let before = vault.newest().await;
     vault.back_up("daily-full").await;
@@ -249,8 +235,7 @@ async fn what_holds_no_database_does_not_stand_for_the_server(database: Database
     let other = vault.newest().await;
     assert_ne!(other.freeze_time, own.freeze_time);
 
-    let run = server.trigger("verify-backups").await;
-    let run = server.ended(&run.name).await;
+    let run = vault.verify_by_schedule().await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
 
     for (point, drilled) in [(&own, true), (&other, true), (&before, false)] {
@@ -271,8 +256,7 @@ async fn every_part_of_the_repository_is_read_in_turn(database: Database) {
     vault.back_up("daily-full").await;
     assert_eq!(vault.statistics().await.read_coverage_percent, 0.0);
     for _ in 1..=28 {
-        let run = server.trigger("verify-backups").await;
-        let run = server.ended(&run.name).await;
+        let run = vault.verify_by_schedule().await;
         assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     }
     // Figures may be a quarter of a second old.

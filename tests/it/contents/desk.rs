@@ -239,12 +239,3 @@ pub(super) async fn sweep(server: &Server, dry_run: bool) -> pb::Run {
     assert_eq!(run.state(), pb::RunState::Succeeded, "{}", run.message);
     run
 }
-
-/// That a problem of this type is over.
-pub(super) async fn is_over(server: &Server, kind: &str) {
-    until(&format!("{kind} to be over"), async || {
-        let problems = server.status().await.problems;
-        (!problems.iter().any(|problem| problem.r#type == kind)).then_some(())
-    })
-    .await;
-}

@@ -6,7 +6,7 @@ use tonic::Code;
 use watchbell_client::pb;
 
 use super::desk::{
-    bytes, download, draft, files, header, header_for, is_over, place, received, sha256, upload,
+    bytes, download, draft, files, header, header_for, place, received, sha256, upload,
 };
 use crate::support::{Database, Site, on_both, refused};
 
@@ -50,7 +50,7 @@ async fn a_content_that_is_gone_is_told_and_heals_by_an_upload(database: Databas
     assert!(!received(client, &whole).await.complete);
 
     upload(client, header(&whole), &whole).await.unwrap();
-    is_over(&server, "content.missing").await;
+    server.problem_is_over("content.missing").await;
     let (_, got, ended) = download(client, "SOP-1", 0).await;
     ended.unwrap();
     assert!(got == whole, "the same bytes");
@@ -61,7 +61,7 @@ async fn a_content_that_is_gone_is_told_and_heals_by_an_upload(database: Databas
     server.problem("content.missing").await;
     fs::write(place(&site, &whole), &whole).unwrap();
     download(client, "SOP-1", 0).await.2.unwrap();
-    is_over(&server, "content.missing").await;
+    server.problem_is_over("content.missing").await;
     server.stop().await;
 }
 
@@ -96,8 +96,8 @@ async fn a_flipped_byte_ends_a_download_before_its_end_and_heals(database: Datab
     assert_eq!(reason, "CONTENT_MISSING");
 
     upload(client, header(&whole), &whole).await.unwrap();
-    is_over(&server, "content.damaged").await;
-    is_over(&server, "content.missing").await;
+    server.problem_is_over("content.damaged").await;
+    server.problem_is_over("content.missing").await;
     let (_, got, ended) = download(client, "SOP-1", 2_000_000).await;
     ended.unwrap();
     assert!(got == whole[2_000_000..], "the same bytes");
@@ -126,7 +126,7 @@ async fn a_file_of_another_size_is_no_content(database: Database) {
     assert_eq!(code, Code::InvalidArgument);
     server.problem("content.damaged").await;
     upload(client, header(&whole), &whole).await.unwrap();
-    is_over(&server, "content.damaged").await;
+    server.problem_is_over("content.damaged").await;
     download(client, "SOP-1", 0).await.2.unwrap();
 
     write(&place(&site, &whole), &whole[1..]);

@@ -1,7 +1,6 @@
-//! What is left of tasks that were deleted: it goes in the end, and not before.
+//! Stories of what is left of tasks that were deleted: it goes in the end, and not before.
 
 use jiff::SignedDuration;
-use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::{count, keeping_a_month, kept, prune};
@@ -69,25 +68,8 @@ async fn a_task_that_was_deleted_again_meanwhile_is_kept_from_then(database: Dat
     let wait = 400 * 24 * 3600;
     let again = (server.now() + SignedDuration::from_secs(wait)).as_microsecond();
     let update = format!("UPDATE tasks SET deleted_at = {again} WHERE name = 'task'");
-    let statements = if site.database.is_postgresql() {
-        vec![
-            format!(
-                "CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$BEGIN {update}; RETURN NULL; END$$"
-            ),
-            "CREATE TRIGGER again AFTER DELETE ON runs FOR EACH ROW WHEN (OLD.task = 'task') \
-             EXECUTE FUNCTION again()"
-                .to_owned(),
-        ]
-    } else {
-        vec![format!(
-            "CREATE TRIGGER again AFTER DELETE ON runs WHEN OLD.task = 'task' BEGIN {update}; END"
-        )]
-    };
-    let database = site.database.connect(site.data()).await;
-    for statement in statements {
-        database.execute_unprepared(&statement).await.unwrap();
-    }
+    site.after_delete("runs", "OLD.task = 'task'", &update)
+        .await;
 
     server.advance(wait);
     prune(&server).await;

@@ -9,6 +9,7 @@ mod ask;
 mod database;
 mod faulty_clock;
 pub(crate) mod office;
+mod problems;
 mod proxy;
 mod receiver;
 mod refusing;
@@ -34,7 +35,7 @@ pub(crate) use self::{
     server::{Server, Site},
     skip::{skip, tell},
     stage::{Act, Entered, Stage},
-    task::{TaskExt, at, instant, scripted, seconds, stamp},
+    task::{TaskExt, at, instant, many, scripted, seconds, stamp},
     watchman::{PERIOD, Watchman, trouble},
 };
 

@@ -1,4 +1,4 @@
-//! A database that refuses rows, as it does for good.
+//! A database that refuses rows, as it does for good, or changes more than it is told to, as another server does.
 
 use sea_orm::ConnectionTrait as _;
 
@@ -42,6 +42,30 @@ impl Site {
             ]
         } else {
             vec!["DROP TRIGGER refuse".to_owned()]
+        };
+        for statement in statements {
+            database.execute_unprepared(&statement).await.unwrap();
+        }
+    }
+
+    /// From now on does this after each row that is deleted of a table and of which that holds: in both `OLD` is the row.
+    pub(crate) async fn after_delete(&self, table: &str, rows: &str, action: &str) {
+        let database = self.database.connect(self.data()).await;
+        let statements = if self.database.is_postgresql() {
+            vec![
+                format!(
+                    "CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS \
+                     $$BEGIN {action}; RETURN NULL; END$$"
+                ),
+                format!(
+                    "CREATE TRIGGER follow AFTER DELETE ON {table} FOR EACH ROW WHEN ({rows}) \
+                     EXECUTE FUNCTION follow()"
+                ),
+            ]
+        } else {
+            vec![format!(
+                "CREATE TRIGGER follow AFTER DELETE ON {table} WHEN {rows} BEGIN {action}; END"
+            )]
         };
         for statement in statements {
             database.execute_unprepared(&statement).await.unwrap();

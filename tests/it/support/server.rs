@@ -363,15 +363,6 @@ impl Server {
         answer.unwrap().into_inner().status.unwrap()
     }
 
-    /// The problem of this type, once the status has it.
-    pub(crate) async fn problem(&self, kind: &str) -> pb::Problem {
-        until(&format!("the problem {kind}"), async || {
-            let problems = self.status().await.problems;
-            problems.into_iter().find(|problem| problem.r#type == kind)
-        })
-        .await
-    }
-
     /// Every slot is accounted for once: what `watchbell audit-slots` says.
     async fn audit(&self) {
         let clock = Arc::new(self.clock.clone());

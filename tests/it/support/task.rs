@@ -1,6 +1,6 @@
 //! Tasks and instants, as briefly as a story can say them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
 use watchbell_client::pb;
@@ -30,6 +30,19 @@ pub(crate) fn instant() -> pb::Task {
         ..pb::Task::default()
     };
     task.overlap(pb::OverlapPolicy::Allow)
+}
+
+/// A configuration of so many tasks that succeed at once, `t0000` and on, all by this schedule.
+pub(crate) fn many(count: usize, schedule: &str) -> String {
+    let mut tasks = String::new();
+    for number in 0..count {
+        writeln!(
+            tasks,
+            "[tasks.t{number:04}]\nkind = \"instant\"\nschedule = {schedule}"
+        )
+        .unwrap();
+    }
+    tasks
 }
 
 pub(crate) trait TaskExt: Sized {
