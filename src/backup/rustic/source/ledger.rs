@@ -168,14 +168,18 @@ impl Ledger {
     /// Removes those of which something is known.
     pub(super) fn strike_out_known(&self, came: &mut BTreeMap<PathBuf, Came>) {
         strike_out(came, lock(&self.files).iter().map(|row| row.path));
-        let errors = lock(&self.errors);
-        strike_out(came, errors.iter().map(|error| error.path.as_bytes()));
-        drop(errors);
+        self.strike_out_failed(came);
         let late = lock(&self.late);
         strike_out(
             came,
             late.iter().map(|late| late.path.as_os_str().as_bytes()),
         );
+    }
+
+    /// Removes those that are named as failed.
+    pub(super) fn strike_out_failed<T>(&self, found: &mut BTreeMap<PathBuf, T>) {
+        let errors = lock(&self.errors);
+        strike_out(found, errors.iter().map(|error| error.path.as_bytes()));
     }
 
     /// Whether files have been put off.

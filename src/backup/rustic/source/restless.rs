@@ -77,15 +77,25 @@ pub(in super::super) fn look_again(ledger: &Arc<Ledger>) {
     let mut look = Look {
         ledger,
         came: BTreeMap::new(),
+        unseen: BTreeMap::new(),
     };
     for gone in ledger.take_gone() {
         look.at(&gone);
     }
-    let mut came = look.came;
-    if came.is_empty() {
+    let Look {
+        mut came,
+        mut unseen,
+        ..
+    } = look;
+    if came.is_empty() && unseen.is_empty() {
         return;
     }
     ledger.strike_out_known(&mut came);
+    // What the walk could not enter either is named already.
+    ledger.strike_out_failed(&mut unseen);
+    for (path, why) in unseen {
+        ledger.fail(in_snapshot(&path), why, false);
+    }
     for (path, came) in came {
         if came.can_be_merged && ledger.has_room() {
             ledger.put_off_too(Late {
@@ -103,6 +113,8 @@ const MOVED: &str = "it was moved here while its source was read, and is not in 
 struct Look<'a> {
     ledger: &'a Arc<Ledger>,
     came: BTreeMap<PathBuf, Came>,
+    /// What was moved, or may have been, and is not read: why.
+    unseen: BTreeMap<PathBuf, String>,
 }
 
 impl Look<'_> {
@@ -136,7 +148,7 @@ impl Look<'_> {
             {
                 let path = gone.place.to.join(&listed.relative);
                 let why = format!("it was changed, and could not be listed again: {error}");
-                self.ledger.fail(in_snapshot(&path), why, false);
+                self.unseen.insert(path, why);
             }
         }
     }
@@ -199,7 +211,7 @@ impl Look<'_> {
     }
 
     /// A directory that was made since: what is in it may have been moved there all the same.
-    fn new_one(&self, gone: &Gone, top: &OwnedFd, relative: PathBuf, at: Timestamp) {
+    fn new_one(&mut self, gone: &Gone, top: &OwnedFd, relative: PathBuf, at: Timestamp) {
         let mut directories = vec![relative];
         while let Some(relative) = directories.pop() {
             if self.ledger.is_to_stop() {
@@ -213,7 +225,7 @@ impl Look<'_> {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 Err(error) => {
                     let path = gone.place.to.join(&relative);
-                    self.unseen(&path, &format!("could not be listed: {error}"));
+                    self.unseen(path, &format!("could not be listed: {error}"));
                     continue;
                 }
             };
@@ -238,31 +250,31 @@ impl Look<'_> {
                 } else if is_directory {
                     match relative.components().count() < DEPTH_AT_MOST {
                         true => directories.push(relative),
-                        false => self.unseen(&path, "is too deep to be looked into"),
+                        false => self.unseen(path, "is too deep to be looked into"),
                     }
                 }
             }
         }
     }
 
-    fn name(&self, path: &Path) {
-        self.ledger.fail(in_snapshot(path), MOVED.to_owned(), false);
+    fn name(&mut self, path: &Path) {
+        self.unseen.insert(path.to_owned(), MOVED.to_owned());
     }
 
     /// Nobody knows what was moved into it.
-    fn unseen(&self, path: &Path, why: &str) {
+    fn unseen(&mut self, path: PathBuf, why: &str) {
         let message = format!("it was made while its source was read, and {why}");
-        self.ledger.fail(in_snapshot(path), message, false);
+        self.unseen.insert(path, message);
     }
 }
 
-/// Removes those from `came` that an archive has come across.
-pub(super) fn strike_out<'a>(
-    came: &mut BTreeMap<PathBuf, Came>,
+/// Removes those from `found` that an archive has come across.
+pub(super) fn strike_out<'a, T>(
+    found: &mut BTreeMap<PathBuf, T>,
     known: impl Iterator<Item = &'a [u8]>,
 ) {
     for path in known {
-        came.remove(Path::new(std::ffi::OsStr::from_bytes(path)));
+        found.remove(Path::new(std::ffi::OsStr::from_bytes(path)));
     }
 }
 

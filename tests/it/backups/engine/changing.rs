@@ -2,7 +2,7 @@
 //! never came to rest is named.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, OpenOptions, Permissions},
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -353,7 +353,7 @@ fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
             let locked = source.join("a/locked");
             fs::create_dir(&locked).unwrap();
             fs::rename(source.join("z/moved"), locked.join("moved")).unwrap();
-            fs::set_permissions(locked, fs::Permissions::from_mode(0o000)).unwrap();
+            fs::set_permissions(locked, Permissions::from_mode(0o000)).unwrap();
         })
     });
     let [told] = &archived.errors[..] else {
@@ -361,6 +361,21 @@ fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
     };
     assert_eq!(told.path.to_string(), "/files/a/locked");
     assert!(told.message.contains("could not be listed"), "{told:?}");
+}
+
+#[test]
+fn what_was_shut_before_and_lies_in_what_was_changed_is_named_once() {
+    let stage = Stage::here();
+    stage.write("a/shut/inside", "content");
+    let shut = stage.source().join("a/shut");
+    fs::set_permissions(&shut, Permissions::from_mode(0o000)).unwrap();
+    let archived = as_nobody(stage.path(), || {
+        archive_with_a_move(&stage, |source| {
+            fs::write(source.join("a/new"), "of now").unwrap();
+        })
+    });
+    let named = archived.errors.iter().map(|error| error.path.to_string());
+    assert_eq!(named.collect::<Vec<_>>(), ["/files/a/shut"]);
 }
 
 #[test]
