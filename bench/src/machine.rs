@@ -1,6 +1,6 @@
 //! The machine: what it is, how busy it is, and what one process takes of it.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::Context as _;
 
@@ -18,6 +18,17 @@ pub(crate) fn load_now() -> f64 {
     let load = load();
     let first = load.split(' ').next().and_then(|first| first.parse().ok());
     first.unwrap_or(0.0)
+}
+
+/// The commit that is checked out here, in short.
+pub(crate) fn commit() -> Option<String> {
+    let asked = Command::new("git")
+        .args(["rev-parse", "--short=7", "HEAD"])
+        .output()
+        .ok()?;
+    let said = String::from_utf8(asked.stdout).ok()?;
+    let commit = said.trim();
+    (asked.status.success() && !commit.is_empty()).then(|| commit.to_owned())
 }
 
 /// A line on processor, cores, memory and kernel.

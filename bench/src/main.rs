@@ -15,6 +15,7 @@ mod database;
 mod empty;
 mod figures;
 mod machine;
+mod merge;
 mod peers;
 mod report;
 mod server;
@@ -53,6 +54,9 @@ struct Args {
     /// Where the figures go, as JSON; and as a table beside it, with the extension md.
     #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
     out: PathBuf,
+    /// What is measured [default: the commit that is checked out here].
+    #[arg(long)]
+    commit: Option<String>,
     /// Serve empty replies until killed: what GetStatus is compared with.
     #[arg(long, hide = true)]
     serve_empty: bool,
@@ -62,6 +66,8 @@ struct Args {
 enum Command {
     /// Measures Watchbell beside other schedulers, in one session.
     Peers(peers::Args),
+    /// Puts figures of single workloads among all others, and into BENCHMARKS.md.
+    Merge(merge::Args),
 }
 
 fn main() -> ExitCode {
@@ -97,8 +103,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if args.serve_empty {
         return empty::serve().await;
     }
-    if let Some(Command::Peers(args)) = args.command {
-        return peers::session(args).await;
+    match args.command {
+        Some(Command::Peers(args)) => return peers::session(args).await,
+        Some(Command::Merge(args)) => return merge::merge(&args),
+        None => {}
     }
     let scene = workload::Scene {
         program: server::program(args.server)?,
@@ -117,7 +125,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         let version = database::durable_postgresql().await?;
         eprintln!("── PostgreSQL {version}, with fsync and synchronous_commit on");
     }
-    let mut report = Report::default();
+    let mut report = Report::on(args.commit.or_else(machine::commit));
     for workload in workloads {
         for kind in workload.databases(&kinds) {
             eprintln!("── {workload} on {kind}, load average {}", machine::load());

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{database::Kind, figures, machine};
 
@@ -17,12 +17,12 @@ pub(crate) enum Goal {
 }
 
 /// One figure: a line of `results.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    workload: String,
-    database: String,
-    metric: String,
-    unit: &'static str,
+    pub(crate) workload: String,
+    pub(crate) database: String,
+    pub(crate) metric: String,
+    unit: String,
     /// Of the repeats.
     median: f64,
     /// Least and most of the repeats.
@@ -33,16 +33,36 @@ pub(crate) struct Row {
     repeats: usize,
     /// Load average of one minute when the figure was noted.
     load: f64,
+    /// What was measured; none where nobody has noted it.
+    commit: Option<String>,
+}
+
+#[cfg(test)]
+impl Row {
+    /// Whether it reaches its target, where it has one.
+    pub(crate) fn is_met(&self) -> bool {
+        self.met != Some(false)
+    }
 }
 
 /// All figures so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     rows: Vec<Row>,
     printed: usize,
+    commit: Option<String>,
 }
 
 impl Report {
+    /// Begins a report on the code of a commit.
+    pub(crate) fn on(commit: Option<String>) -> Self {
+        Self {
+            rows: Vec::new(),
+            printed: 0,
+            commit,
+        }
+    }
+
     /// Notes the values of a figure, one of each repeat.
     pub(crate) fn add(
         &mut self,
@@ -62,13 +82,14 @@ impl Report {
             workload: workload.to_string(),
             database: database.to_string(),
             metric: metric.to_owned(),
-            unit,
+            unit: unit.to_owned(),
             median: rounded(median),
             spread: [figures::least(values), figures::most(values)].map(rounded),
             target,
             met,
             repeats: values.len(),
             load: machine::load_now(),
+            commit: self.commit.clone(),
         });
     }
 
@@ -107,50 +128,55 @@ impl Report {
 
     /// A table for people, in Markdown: the median of the repeats, and the least and the most of them.
     pub(crate) fn table(&self) -> String {
-        let mut text = format!(
+        format!(
             "\n{}; load average at the end {}. \"load\" is the load average of one minute when the figure \
-             was noted, with what the measurement itself takes.\n\n",
+             was noted, with what the measurement itself takes.\n\n{}",
             machine::describe(),
-            machine::load()
-        );
-        text.push_str(
-            "| workload | database | metric | median | spread | target | met | repeats | load |\n",
-        );
-        text.push_str("|---|---|---|---:|---:|---:|---|---:|---:|\n");
-        for row in &self.rows {
-            let _ = writeln!(text, "{}", line(row));
-        }
-        text
+            machine::load(),
+            table(&self.rows)
+        )
     }
 
     /// Which targets were missed.
     pub(crate) fn missed(&self) -> String {
-        let missed: Vec<&Row> = self
-            .rows
-            .iter()
-            .filter(|row| row.met == Some(false))
-            .collect();
-        if missed.is_empty() {
-            return "Every target is met.".to_owned();
-        }
-        let mut text = match missed.len() {
-            1 => "One target is missed:\n".to_owned(),
-            more => format!("{more} targets are missed:\n"),
-        };
-        for row in missed {
-            let _ = write!(
-                text,
-                "\n- {} on {}: {} is {} {}, not {}",
-                row.workload,
-                row.database,
-                row.metric,
-                number(row.median),
-                row.unit,
-                row.target.as_deref().unwrap_or_default()
-            );
-        }
-        text
+        missed(&self.rows)
     }
+}
+
+/// What a table of figures begins with.
+pub(crate) const COLUMNS: &str =
+    "| workload | database | metric | median | spread | target | met | repeats | load | commit |";
+
+/// The lines of a table, each with its end.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = format!("{COLUMNS}\n|---|---|---|---:|---:|---:|---|---:|---:|---|\n");
+    for row in rows {
+        let _ = writeln!(text, "{}", line(row));
+    }
+    text
+}
+
+/// Which targets are missed.
+pub(crate) fn missed(rows: &[Row]) -> String {
+    let missed: Vec<&Row> = rows.iter().filter(|row| row.met == Some(false)).collect();
+    let mut text = match missed.len() {
+        0 => return "Every target is met.".to_owned(),
+        1 => "One target is missed:\n".to_owned(),
+        more => format!("{more} targets are missed:\n"),
+    };
+    for row in missed {
+        let _ = write!(
+            text,
+            "\n- {} on {}: {} is {} {}, not {}",
+            row.workload,
+            row.database,
+            row.metric,
+            number(row.median),
+            row.unit,
+            row.target.as_deref().unwrap_or_default()
+        );
+    }
+    text
 }
 
 /// Writes an array of objects, one a line.
@@ -173,7 +199,7 @@ fn line(row: &Row) -> String {
         None => "",
     };
     format!(
-        "| {} | {} | {} | {} {} | {} – {} | {} | {met} | {} | {:.1} |",
+        "| {} | {} | {} | {} {} | {} – {} | {} | {met} | {} | {:.1} | {} |",
         row.workload,
         row.database,
         row.metric,
@@ -183,7 +209,8 @@ fn line(row: &Row) -> String {
         number(row.spread[1]),
         row.target.as_deref().unwrap_or_default(),
         row.repeats,
-        row.load
+        row.load,
+        row.commit.as_deref().unwrap_or_default()
     )
 }
 
