@@ -61,6 +61,7 @@ pub fn follow_noting(
     reached: Reached,
 ) -> impl Stream<Item = Result<Arc<Event>>> + Send {
     try_stream! {
+        let _attending = store.tail().attend();
         let mut grown = store.tail().grown();
         reach(&store, sequence).await?;
         loop {

@@ -20,6 +20,9 @@ const TASKS_EVERY: Duration = Duration::from_secs(30);
 /// Seldom: it may open a repository.
 const BACKUPS_EVERY: Duration = Duration::from_secs(300);
 
+/// How names of tasks begin that read and write repositories.
+const OF_BACKUPS: [&str; 2] = ["backup-", VERIFY_TASK];
+
 /// Programs, users, directories and secrets of tasks.
 #[derive(Debug)]
 pub(super) struct TasksReady(pub(super) Engine);
@@ -74,10 +77,14 @@ impl Probe for BackupsReady {
         BACKUPS_EVERY
     }
 
+    fn attends_runs_of(&self) -> &'static [&'static str] {
+        &OF_BACKUPS
+    }
+
     /// What has just run has met what stands in its way.
     fn is_touched_by(&self, event: &Event) -> bool {
         let kind = event.kind.as_str();
-        let of_backups = |task: &str| task.starts_with("backup-") || task == VERIFY_TASK;
+        let of_backups = |task: &str| OF_BACKUPS.iter().any(|begin| task.starts_with(begin));
         event.task().is_some_and(of_backups) && kind.starts_with("run.") && kind != "run.progressed"
     }
 

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::{Inner, probe::Scope, sentry::Sentry};
 use crate::domain::EventKind;
 
 /// Events taken in one go.
@@ -14,7 +14,14 @@ impl Inner {
         let tail = self.engine.store().tail().clone();
         let mut grown = tail.grown();
         let mut at = *self.followed.borrow();
+        let mut holds = self.holds.clone();
+        let mut attending = None;
         while !stop.is_cancelled() {
+            // Who looks for the cluster is touched by what happens to any task.
+            match *holds.borrow_and_update() {
+                true => _ = attending.get_or_insert_with(|| tail.attend()),
+                false => attending = None,
+            }
             let last = *grown.borrow_and_update();
             match tail.after(at, PAGE) {
                 Some(events) => {
@@ -24,12 +31,16 @@ impl Inner {
                             event.kind == EventKind::Other || sentry.probe.is_touched_by(event)
                         })
                     });
-                    touched.for_each(super::sentry::Sentry::touch);
+                    touched.for_each(Sentry::touch);
                     at = events.last().map_or(last, |event| event.sequence).max(at);
                 }
-                // More has happened than is held here: any of it may have touched them.
+                // More has happened than is held here: any of it may have touched them, but for what was passed by.
                 None => {
-                    self.sentries.iter().for_each(super::sentry::Sentry::touch);
+                    let passed_by = tail.last_of_attended() <= at;
+                    let touched = self.sentries.iter();
+                    let touched = touched
+                        .filter(|sentry| !passed_by || sentry.probe.scope() == Scope::Cluster);
+                    touched.for_each(Sentry::touch);
                     at = last;
                 }
             }
@@ -38,6 +49,7 @@ impl Inner {
                 tokio::select! {
                     () = stop.cancelled() => {}
                     changed = grown.changed() => if changed.is_err() { return },
+                    _ = holds.changed() => {}
                 }
             }
         }

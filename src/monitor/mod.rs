@@ -84,6 +84,11 @@ impl Monitor {
             Arc::new(BackupsProbe(backups.clone())),
         ];
         probes.extend(others);
+        let attended = probes.iter().flat_map(|probe| probe.attends_runs_of());
+        engine
+            .store()
+            .tail()
+            .attend_tasks(attended.copied().collect());
         let sentries = probes.into_iter().map(|probe| Sentry::new(probe, &engine));
         let sentries: Arc<[Sentry]> = sentries.collect();
         let (hold, holds) = watch::channel(false);

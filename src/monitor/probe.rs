@@ -41,6 +41,12 @@ pub trait Probe: Debug + Send + Sync {
         false
     }
 
+    /// How names of tasks begin whose runs may touch it, where it looks for a server: events that touch nothing are not
+    /// read on each server. Those of other things than runs always are told of.
+    fn attends_runs_of(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How long it rests at the least between two looks that events ask for, by real time.
     fn rest(&self) -> Duration {
         Duration::from_millis(250)

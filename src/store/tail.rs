@@ -3,17 +3,19 @@
 //! It delivers only what can no longer change. On SQLite, with its one writer, that is what is there.
 //! On PostgreSQL a number may be missing because its transaction is not over yet, or because it was
 //! rolled back: see [`numbers`] for how that is told apart, and `reader` for who does. `known` is what
-//! the tail knows of itself: how far the log is complete, and since when nothing moves.
+//! the tail knows of itself: how far the log is complete, and since when nothing moves. What nobody here
+//! follows is not read: see `passing`.
 
 mod known;
 mod numbers;
+mod passing;
 mod reader;
 
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +42,11 @@ pub struct Tail {
     last: Arc<watch::Sender<i64>>,
     of_documents: Arc<AtomicI64>,
     of_tasks: Arc<AtomicI64>,
+    of_attended: Arc<AtomicI64>,
+    /// Those for whom events are read.
+    attending: Arc<AtomicUsize>,
+    /// How names of tasks begin whose runs are attended to where nobody follows.
+    attended: Arc<OnceLock<Vec<&'static str>>>,
     known: Arc<Mutex<Known>>,
     begun: Arc<watch::Sender<bool>>,
     stalled: Arc<watch::Sender<Option<Timestamp>>>,
@@ -69,6 +76,12 @@ impl Tail {
     /// The last event of a task that came or went, since this process began; 0 where none has.
     pub fn last_of_tasks(&self) -> i64 {
         self.of_tasks.load(Ordering::Relaxed)
+    }
+
+    /// The last event that may concern who attends: any that was read, and of those that were passed by any but those of
+    /// runs of other tasks; 0 where there is none since this process began.
+    pub fn last_of_attended(&self) -> i64 {
+        self.of_attended.load(Ordering::Relaxed)
     }
 
     /// Tells when there is more.
@@ -110,6 +123,9 @@ impl Tail {
     /// Takes in what is final up to `upto`, and wakes the followers.
     fn push(&self, events: Vec<Event>, upto: i64) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(event) = events.last() {
+            self.of_attended.store(event.sequence, Ordering::Relaxed);
+        }
         for event in events {
             if event.is_of_document() {
                 self.of_documents.store(event.sequence, Ordering::Relaxed);

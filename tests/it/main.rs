@@ -39,6 +39,7 @@ mod migrating;
 mod monitoring;
 mod overlapping;
 mod parameters;
+mod passing;
 mod places;
 mod process;
 mod progressing;

@@ -37,7 +37,7 @@ async fn number(database: &DatabaseConnection, query: &str) -> i64 {
 }
 
 /// An event as a server of an older version writes it, in a transaction that is left open.
-async fn hold_numbers(site: &Site, run_name: &str) -> DatabaseConnection {
+pub(crate) async fn hold_numbers(site: &Site, run_name: &str) -> DatabaseConnection {
     let database = site.database.connect(site.data()).await;
     run(&database, "BEGIN").await;
     // An event of a run tells its task alone; the newest is that of this run.

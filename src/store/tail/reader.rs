@@ -29,6 +29,18 @@ struct Gap {
     unread: bool,
 }
 
+/// What a look at the log's end has found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    /// The highest number that is there.
+    pub(super) newest: i64,
+    /// How far it is final, and told.
+    pub(super) upto: i64,
+    /// Whether something behind that waits for what is missing before it.
+    pub(super) lacks: bool,
+    pub(super) is_full: bool,
+}
+
 impl Store {
     /// Finds where the log ends for good, so that followers can begin.
     ///
@@ -111,6 +123,35 @@ impl Store {
         }
     }
 
+    /// Tells the next page of the log.
+    async fn read_page(&self, last: i64, final_upto: i64) -> Result<Page> {
+        let mut events = self.events_between(last, i64::MAX, PAGE).await?;
+        let count = events.len();
+        let newest = events.last().map_or(last, |event| event.sequence);
+        let whole = match self.inner.backend {
+            DbBackend::Postgres => final_of(&events, last, final_upto),
+            _ => count,
+        };
+        events.truncate(whole);
+        let upto = events.last().map_or(last, |event| event.sequence);
+        if !events.is_empty() {
+            self.tail().push(events, upto);
+        }
+        Ok(Page {
+            newest,
+            upto,
+            lacks: whole < count,
+            is_full: count as u64 == PAGE,
+        })
+    }
+
+    /// Tells how far the next page of the log is final, whose events nobody wants.
+    async fn pass_page(&self, last: i64) -> Result<Page> {
+        let passing = self.events_passing(last).await?;
+        self.tail().pass(&passing);
+        Ok(passing.page(last))
+    }
+
     /// One look; says whether to look again at once.
     async fn read_tail(&self, gap: &mut Option<Gap>) -> Result<bool> {
         let tail = self.tail();
@@ -135,18 +176,19 @@ impl Store {
             }
         }
         let last = tail.last();
-        let mut events = self.events_between(last, i64::MAX, PAGE).await?;
-        let is_full = events.len() as u64 == PAGE;
-        let newest = events.last().map_or(last, |event| event.sequence);
-        let whole = match self.inner.backend {
-            DbBackend::Postgres => final_of(&events, last, final_upto),
-            _ => events.len(),
+        let settled = gap.as_ref().is_some_and(|gap| gap.holders.is_some());
+        let passes = self.inner.backend == DbBackend::Postgres && !tail.is_attended() && !settled;
+        let page = match passes {
+            true => self.pass_page(last).await?,
+            false => self.read_page(last, final_upto).await?,
         };
-        let lacks = whole < events.len();
-        events.truncate(whole);
-        let upto = events.last().map_or(last, |event| event.sequence);
-        if !events.is_empty() {
-            tail.push(events, upto);
+        let Page {
+            newest,
+            upto,
+            lacks,
+            is_full,
+        } = page;
+        if last < upto {
             tail.moved();
         }
         if !lacks {
