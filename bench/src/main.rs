@@ -14,6 +14,7 @@ mod calls;
 mod database;
 mod empty;
 mod figures;
+mod helpers;
 mod machine;
 mod merge;
 mod peers;

@@ -16,7 +16,7 @@ use crate::{
     server::Site,
 };
 
-const TASKS: usize = 100;
+pub(super) const TASKS: usize = 100;
 
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let runs = scene.size(1_000_000, 20_000);
@@ -177,7 +177,7 @@ async fn jumps(
 }
 
 /// Copies the one run there is: a run each second into the past, one of a hundred failed.
-async fn fill(
+pub(super) async fn fill(
     database: &DatabaseConnection,
     kind: Kind,
     runs: usize,

@@ -1,18 +1,23 @@
 //! What is measured: a file for each workload.
 
+mod auditor;
 mod backups;
 pub(crate) mod burst;
 mod content;
 mod documents;
 mod evaluator;
+mod flood;
 pub(crate) mod footprint;
 mod growth;
 mod history;
 mod ledger;
+mod pruning;
 mod register;
 mod replicas;
+mod snapshot;
 mod status;
 mod steady;
+mod tails;
 pub(crate) mod throughput;
 pub(crate) mod trigger;
 mod watch;
@@ -46,12 +51,24 @@ pub(crate) enum Workload {
     Content,
     /// Backups and restores, beside restic and borg.
     Backups,
+    /// Drills of 300 MiB, beside restores of the same.
+    Drills,
     /// What backups and restores hold in memory for each file, up to a million of them.
     Files,
     /// Memory, processor time and start with 1,000 tasks.
     Footprint,
     /// What grows with the number of tasks, up to 100,000 of them.
     Growth,
+    /// What a server with 18,000 and 30,000 tasks takes while nothing is due.
+    Auditor,
+    /// 600 followers of logs in which nothing happens.
+    Tails,
+    /// A hundred commands that write as much as they can.
+    Flood,
+    /// Triggers while history is pruned.
+    Pruning,
+    /// One server while somebody holds a snapshot of its PostgreSQL.
+    Snapshot,
     /// Documents that become effective, and lists of a million.
     Documents,
     /// A register brought in, and out again.
@@ -95,9 +112,15 @@ impl fmt::Display for Workload {
             Self::Watch => "watch",
             Self::Content => "content",
             Self::Backups => "backups",
+            Self::Drills => "drills",
             Self::Files => "files",
             Self::Footprint => "footprint",
             Self::Growth => "growth",
+            Self::Auditor => "auditor",
+            Self::Tails => "tails",
+            Self::Flood => "flood",
+            Self::Pruning => "pruning",
+            Self::Snapshot => "snapshot",
             Self::Documents => "documents",
             Self::Register => "register",
             Self::Evaluator => "evaluator",
@@ -106,7 +129,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Evaluator,
         Self::Footprint,
         Self::Trigger,
@@ -121,8 +144,14 @@ impl Workload {
         Self::Register,
         Self::Content,
         Self::Backups,
+        Self::Drills,
         Self::Files,
         Self::Growth,
+        Self::Auditor,
+        Self::Tails,
+        Self::Flood,
+        Self::Pruning,
+        Self::Snapshot,
         Self::Steady,
     ];
 
@@ -132,8 +161,10 @@ impl Workload {
         match self {
             // The evaluator knows none, and contents lie beside them: once is enough.
             Self::Evaluator | Self::Content | Self::Files => kinds.take(1).collect(),
-            // SQLite has one server.
-            Self::Replicas => kinds.filter(|kind| *kind == Kind::Postgresql).collect(),
+            // SQLite has one server, and snapshots that hold nothing up but its log.
+            Self::Replicas | Self::Snapshot => {
+                kinds.filter(|kind| *kind == Kind::Postgresql).collect()
+            }
             _ => kinds.collect(),
         }
     }
@@ -156,9 +187,15 @@ impl Workload {
             Self::Watch => watch::measure(scene, kind, report).await,
             Self::Content => content::measure(scene, kind, report).await,
             Self::Backups => backups::measure(scene, kind, report).await,
+            Self::Drills => backups::drills(scene, kind, report).await,
             Self::Files => backups::memory::measure(scene, report).await,
             Self::Footprint => footprint::measure(scene, kind, report).await,
             Self::Growth => growth::measure(scene, kind, report).await,
+            Self::Auditor => auditor::measure(scene, kind, report).await,
+            Self::Tails => tails::measure(scene, kind, report).await,
+            Self::Flood => flood::measure(scene, kind, report).await,
+            Self::Pruning => pruning::measure(scene, kind, report).await,
+            Self::Snapshot => snapshot::measure(scene, kind, report).await,
             Self::Documents => documents::measure(scene, kind, report).await,
             Self::Register => register::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),

@@ -85,7 +85,7 @@ pub(super) async fn fill_on(
     let before = Timestamp::now();
     let began = Instant::now();
     let asked = stream::iter(0..tasks).zip(stream::iter(clients.iter().cycle()));
-    let asked = asked.map(|(task, client)| backfill(client, task, slots));
+    let asked = asked.map(|(task, client)| backfill(client, task, (slots, 0)));
     let queued: Vec<u64> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
     client.idle(Duration::from_secs(300)).await?;
     let took = began.elapsed();
@@ -105,10 +105,15 @@ pub(super) async fn fill_on(
     })
 }
 
-async fn backfill(client: &Client, task: usize, slots: usize) -> anyhow::Result<u64> {
+/// Asks for so many slots, but for the newest of them; says how many runs were queued.
+pub(super) async fn backfill(
+    client: &Client,
+    task: usize,
+    (slots, newest): (usize, usize),
+) -> anyhow::Result<u64> {
     // The slots lie at half past; the newest is at least half an hour old.
     let hour = Timestamp::now().as_second() / 3600 * 3600;
-    let end = Timestamp::from_second(hour)?;
+    let end = Timestamp::from_second(hour)? - SignedDuration::from_hours(newest as i64);
     let start = end - SignedDuration::from_hours(slots as i64);
     let request = pb::BackfillTaskRequest {
         name: format!("tasks/fill-{task:05}"),

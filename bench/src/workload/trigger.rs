@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Scene, noop_tasks};
 use crate::{
-    calls::{entered_at, millis},
+    calls::{Client, entered_at, millis},
     database::Kind,
     figures,
     report::{Goal, Report},
@@ -47,11 +47,7 @@ pub(crate) async fn waits(
     for _ in 0..repeats {
         let mut waits = Vec::with_capacity(count);
         for _ in 0..count {
-            let called_at = Timestamp::now();
-            let run = client.trigger("trigger-00000").await?;
-            let run = client.ended(&run.name).await?;
-            let entered = entered_at(&run).context("a handler that says when it was entered")?;
-            waits.push(millis(called_at, entered));
+            waits.push(once(&client, "trigger-00000").await?.entered);
         }
         series.push(waits);
     }
@@ -59,4 +55,25 @@ pub(crate) async fn waits(
     site.audit()?;
     site.remove().await?;
     Ok(series)
+}
+
+/// What one trigger waited for, in milliseconds from before the call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// For the answer, which comes once the run is written.
+    pub(super) answered: f64,
+    pub(super) entered: f64,
+}
+
+/// Triggers a task, and waits until the run has ended.
+pub(super) async fn once(client: &Client, task: &str) -> anyhow::Result<Wait> {
+    let called_at = Timestamp::now();
+    let run = client.trigger(task).await?;
+    let answered = millis(called_at, Timestamp::now());
+    let run = client.ended(&run.name).await?;
+    let entered = entered_at(&run).context("a handler that says when it was entered")?;
+    Ok(Wait {
+        answered,
+        entered: millis(called_at, entered),
+    })
 }

@@ -1,9 +1,76 @@
-//! The files that are backed up: half of each compresses well, half not at all, as documents do.
+//! The files that are backed up: half of each compresses well, half not at all, as documents do; and among them what a real
+//! tree has besides: links, owners, modes, old times, attributes and holes.
 
 use std::{
-    fs,
+    fs::{self, FileTimes, Permissions},
+    os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
+
+use anyhow::{Context as _, ensure};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+/// An attribute that one file in twenty has.
+const ATTRIBUTE: &str = "user.origin";
+/// How much longer than the others a file with a hole is.
+const HOLE: usize = 2;
+/// Before 1970, as of scans and of archives of old: the ninth of July 1969.
+const OLD: Duration = Duration::from_secs(15_120_000);
+
+/// What a file is, by its number: so many of a hundred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// 91, one of which has a hole.
+    Plain,
+    Sparse,
+    /// Five symbolic links, one of which leads nowhere.
+    Link,
+    Dangling,
+    /// Three further names of the file before.
+    Name,
+}
+
+impl Sort {
+    fn of(number: usize) -> Self {
+        match number % 100 {
+            19 => Self::Sparse,
+            7 | 27 | 47 | 67 => Self::Link,
+            87 => Self::Dangling,
+            13 | 53 | 93 => Self::Name,
+            _ => Self::Plain,
+        }
+    }
+
+    fn has_content(self) -> bool {
+        matches!(self, Self::Plain | Self::Sparse)
+    }
+}
+
+/// Of one file in twenty, where the runner may give files away.
+fn owner(number: usize) -> Option<u32> {
+    let is_foreign = number % 20 == 3 && rustix::process::geteuid().is_root();
+    is_foreign.then_some(1_000 + number as u32 % 7)
+}
+
+/// A program that runs as its owner or as its group: one of a hundred each.
+fn mode(number: usize) -> Option<u32> {
+    match number % 100 {
+        23 => Some(0o4755),
+        33 => Some(0o2755),
+        _ => None,
+    }
+}
+
+/// Two of a hundred.
+fn is_old(number: usize) -> bool {
+    matches!(number % 100, 31 | 61)
+}
+
+/// One in twenty.
+fn has_attribute(number: usize) -> bool {
+    number % 20 == 17
+}
 
 /// A set of files below one folder.
 #[derive(Debug)]
@@ -24,6 +91,7 @@ impl Files {
         };
         for number in 0..count {
             files.write(number, 0)?;
+            files.dress(number)?;
         }
         Ok(files)
     }
@@ -44,11 +112,34 @@ impl Files {
         Ok(())
     }
 
+    /// Writes what has a content of its own; else makes the link, where it is not there.
     fn write(&self, number: usize, version: u64) -> anyhow::Result<()> {
         let path = self.path(number);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
+        let sort = Sort::of(number);
+        if !sort.has_content() {
+            if path.symlink_metadata().is_err() {
+                match sort {
+                    Sort::Name => fs::hard_link(self.path(number - 1), &path)?,
+                    _ => symlink(target(number), &path)?,
+                }
+            }
+            return Ok(());
+        }
+        let bytes = self.content(number, version);
+        if sort == Sort::Plain {
+            return Ok(fs::write(path, bytes)?);
+        }
+        let file = fs::File::create(path)?;
+        let (begin, end) = bytes.split_at(bytes.len() / 2);
+        file.write_all_at(begin, 0)?;
+        let behind = self.size * HOLE - end.len();
+        Ok(file.write_all_at(end, behind as u64)?)
+    }
+
+    fn content(&self, number: usize, version: u64) -> Vec<u8> {
         let mut state = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ version.wrapping_mul(0xd134_2543_de82_ef95);
         let mut bytes = Vec::with_capacity(self.size);
@@ -66,7 +157,97 @@ impl Files {
             bytes.extend_from_slice(line.as_bytes());
         }
         bytes.truncate(self.size);
-        Ok(fs::write(path, bytes)?)
+        bytes
+    }
+
+    /// Gives a file what it has besides its content.
+    fn dress(&self, number: usize) -> anyhow::Result<()> {
+        let path = self.path(number);
+        if !Sort::of(number).has_content() {
+            return Ok(());
+        }
+        if let Some(owner) = owner(number) {
+            chown(&path, Some(owner), Some(owner))?;
+        }
+        // After the owner, which takes it away.
+        if let Some(mode) = mode(number) {
+            fs::set_permissions(&path, Permissions::from_mode(mode))?;
+        }
+        if has_attribute(number) {
+            let value = origin(number);
+            let set = setxattr(&path, ATTRIBUTE, value.as_bytes(), XattrFlags::empty());
+            set.context("the file system keeps no extended attributes")?;
+        }
+        if is_old(number) {
+            let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH - OLD);
+            fs::File::options()
+                .write(true)
+                .open(&path)?
+                .set_times(times)?;
+        }
+        Ok(())
+    }
+
+    /// Whether all that a file has besides its content came back, somewhere below a folder: one that leaves it out is no
+    /// quicker. `has_holes`: whether holes are to be holes again.
+    pub(super) fn compare(&self, restored: &Path, has_holes: bool) -> anyhow::Result<()> {
+        let (there, _) = count(restored)?;
+        ensure!(
+            there == self.count,
+            "{there} of {} files came back",
+            self.count
+        );
+        let back = Self {
+            folder: root_of(restored)?,
+            count: self.count,
+            size: self.size,
+        };
+        for number in 0..self.count {
+            let path = back.path(number);
+            self.compare_one(number, &back, has_holes)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    fn compare_one(&self, number: usize, back: &Self, has_holes: bool) -> anyhow::Result<()> {
+        let path = back.path(number);
+        let sort = Sort::of(number);
+        let about = path.symlink_metadata()?;
+        if matches!(sort, Sort::Link | Sort::Dangling) {
+            ensure!(
+                fs::read_link(&path)? == target(number),
+                "it leads elsewhere"
+            );
+            return Ok(());
+        }
+        if sort == Sort::Name {
+            let first = back.path(number - 1).symlink_metadata()?;
+            ensure!(about.ino() == first.ino(), "it is another file");
+            return Ok(());
+        }
+        let was = self.path(number).symlink_metadata()?;
+        ensure!(about.len() == was.len(), "it is of another size");
+        ensure!(about.mode() == was.mode(), "its mode is {:o}", about.mode());
+        ensure!(about.uid() == was.uid(), "it belongs to {}", about.uid());
+        ensure!(about.gid() == was.gid(), "its group is {}", about.gid());
+        ensure!(about.mtime() == was.mtime(), "it is of {}", about.mtime());
+        if has_attribute(number) {
+            let mut value = [0; 64];
+            let length = getxattr(&path, ATTRIBUTE, &mut value[..])?;
+            ensure!(
+                &value[..length] == origin(number).as_bytes(),
+                "its attribute"
+            );
+        }
+        // File systems count in blocks, so that small holes are none.
+        if sort == Sort::Sparse && has_holes && was.blocks() * 512 < was.len() / 4 * 3 {
+            ensure!(
+                about.blocks() * 512 < about.len() / 4 * 3,
+                "its hole is filled"
+            );
+        }
+        Ok(())
     }
 
     fn path(&self, number: usize) -> PathBuf {
@@ -74,6 +255,35 @@ impl Files {
             .join(format!("{:03}", number / 100))
             .join(format!("{number:05}"))
     }
+}
+
+/// Where a symbolic link leads, from its own folder.
+fn target(number: usize) -> PathBuf {
+    match Sort::of(number) {
+        Sort::Dangling => PathBuf::from("gone/for/good"),
+        _ => PathBuf::from(format!("{:05}", number - 1)),
+    }
+}
+
+fn origin(number: usize) -> String {
+    format!("scanner {} of the third floor", number % 5)
+}
+
+/// Where the first folder of a set lies, below another.
+fn root_of(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        if folder.join("000").is_dir() {
+            return Ok(folder);
+        }
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    anyhow::bail!("nothing came back")
 }
 
 /// How many files lie below a folder, and their bytes.
@@ -93,4 +303,32 @@ pub(super) fn count(folder: &Path) -> anyhow::Result<(usize, u64)> {
         }
     }
     Ok((files, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_compared_with_all_that_it_has() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let files = Files::make(folder.path().join("files"), 200, 4).unwrap();
+        files.compare(&files.folder, true).unwrap();
+        // The same by itself, but for what a copy loses.
+        let copy = Files::make(folder.path().join("back/of/files"), 200, 4).unwrap();
+        let back = folder.path().join("back");
+        files.compare(&back, true).unwrap();
+        let link = copy.path(113);
+        fs::remove_file(&link).unwrap();
+        fs::write(&link, files.content(112, 0)).unwrap();
+        let error = format!("{:#}", files.compare(&back, true).unwrap_err());
+        assert!(error.ends_with("it is another file"), "{error}");
+        fs::remove_file(&link).unwrap();
+        fs::hard_link(copy.path(112), &link).unwrap();
+        let times = FileTimes::new().set_modified(SystemTime::now());
+        let old = fs::File::options().write(true).open(copy.path(31));
+        old.unwrap().set_times(times).unwrap();
+        let error = format!("{:#}", files.compare(&back, true).unwrap_err());
+        assert!(error.contains("it is of "), "{error}");
+    }
 }

@@ -1,43 +1,53 @@
-//! What backups, plans and restores hold in memory for each file: the most that a server had in each of them, started anew
-//! before it, by how many files there were.
+//! What backups, plans and restores hold in memory for each file, in the server and in the process that works on the
+//! repository: the most that each had in a step, with the server started anew before it, by how many files there were.
 
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use watchbell_client::pb;
 
-use super::Ours;
+use super::ours::Ours;
 use crate::{
     database::Kind,
+    figures,
+    helpers::Helpers,
     machine,
     report::{Goal, Report},
     server::Site,
     workload::Scene,
 };
 
-/// Files of each set.
-const SIZES: [usize; 3] = [100_000, 300_000, 1_000_000];
+/// Files of each set. A million of each kind take half an hour.
+const SIZES: [usize; 2] = [100_000, 400_000];
 const QUICK: [usize; 2] = [20_000, 60_000];
 /// Files in a folder.
 const IN_A_FOLDER: usize = 100;
-/// Bytes that a file may add.
+/// Bytes that a file may add, beyond what the library's index takes.
 const GOAL: f64 = 250.0;
+/// MiB of the process that reads for a plan, of each of two at once.
+const PLAN: f64 = 64.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What is done with the files.
-const STEPS: [Step; 5] = [
+/// What is done with files that are alike, whose index stays small: what grows is ours.
+const ALIKE: [Step; 3] = [Step::First, Step::Unchanged, Step::Plans];
+/// What is done with files that differ, whose index grows with them.
+const DIFFERENT: [Step; 6] = [
     Step::First,
     Step::Unchanged,
-    Step::Plan,
+    Step::Index,
+    Step::Plans,
     Step::Restore,
     Step::Read,
 ];
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     First,
     Unchanged,
-    Plan,
+    /// One directory looked into: the process holds the whole index, and next to nothing besides.
+    Index,
+    /// Two plans at once.
+    Plans,
     Restore,
     Read,
 }
@@ -47,51 +57,96 @@ impl Step {
         match self {
             Self::First => "first backup",
             Self::Unchanged => "unchanged backup",
-            Self::Plan => "plan of a restore",
+            Self::Index => "the index, and one directory",
+            Self::Plans => "each of two plans of restores at once",
             Self::Restore => "restore",
             Self::Read => "all data read",
         }
     }
 }
 
-/// Measures files that are all alike, so that the library's index stays small and what grows is ours; and files that all
-/// differ, where it grows as well.
+/// MiB of a step.
+#[derive(Clone, Copy, Debug)]
+struct Peak {
+    /// Beyond what the server had before.
+    server: f64,
+    /// Of the greatest of its helpers, with its program.
+    helper: f64,
+}
+
+/// Measures files that are all alike, and files that all differ.
 pub(in crate::workload) async fn measure(scene: &Scene, report: &mut Report) -> anyhow::Result<()> {
-    let sizes: &[usize] = if scene.quick { &QUICK } else { &SIZES };
-    for is_alike in [true, false] {
-        let mut peaks: Vec<[f64; STEPS.len()]> = Vec::new();
+    let sizes = if scene.quick { QUICK } else { SIZES };
+    for (kind, steps) in [("alike", &ALIKE[..]), ("different", &DIFFERENT[..])] {
+        let mut peaks = Vec::new();
         for files in sizes {
-            peaks.push(of_files(scene, *files, is_alike).await?);
+            peaks.push(of_files(scene, files, kind == "alike", steps).await?);
         }
-        let kind = if is_alike { "alike" } else { "different" };
-        for (at, step) in STEPS.iter().enumerate() {
-            for (files, peaks) in sizes.iter().zip(&peaks) {
-                let name = format!("{files} files, {kind}");
-                let what = format!("{}, memory beyond what it had before", step.name());
-                report.add(&name, "files", (&what, "MiB"), &[peaks[at]], Goal::None);
-            }
-            for (two, sizes) in peaks.windows(2).zip(sizes.windows(2)) {
-                let grown = (two[1][at] - two[0][at]) * MIB;
-                let slope = grown / (sizes[1] - sizes[0]) as f64;
-                let name = format!("{} to {} files, {kind}", sizes[0], sizes[1]);
-                let what = format!("{}, memory for each file", step.name());
-                let goal = match is_alike {
-                    true => Goal::AtMost(GOAL),
-                    false => Goal::None,
+        for (files, peaks) in sizes.iter().zip(&peaks) {
+            let name = format!("{files} files, {kind}");
+            for (step, peak) in steps.iter().zip(peaks) {
+                let mut add = |who: &str, value, goal| {
+                    let what = format!("{}, {who}", step.name());
+                    report.add(&name, "files", (&what, "MiB"), &[value], goal);
                 };
-                report.add(&name, "files", (&what, "B"), &[slope], goal);
+                add(
+                    "the server beyond what it had before",
+                    peak.server,
+                    Goal::None,
+                );
+                let goal = match (*step, kind) {
+                    (Step::Plans, "different") => Goal::AtMost(PLAN),
+                    _ => Goal::None,
+                };
+                add("its helper", peak.helper, goal);
             }
         }
+        slopes(report, kind, steps, sizes, &peaks);
     }
     Ok(())
 }
 
-/// MiB that each step takes.
+/// What each further file adds.
+fn slopes(report: &mut Report, kind: &str, steps: &[Step], sizes: [usize; 2], peaks: &[Vec<Peak>]) {
+    let [fewer, more] = peaks else { return };
+    let files = (sizes[1] - sizes[0]) as f64;
+    let slope = |at: usize, of: fn(&Peak) -> f64| (of(&more[at]) - of(&fewer[at])) * MIB / files;
+    let index = steps.iter().position(|step| *step == Step::Index);
+    let index = index.map(|at| slope(at, |peak| peak.helper));
+    let name = format!("{} to {} files, {kind}", sizes[0], sizes[1]);
+    for (at, step) in steps.iter().enumerate() {
+        let mut add = |who: &str, value, goal| {
+            let what = format!("{}, {who} for each file", step.name());
+            report.add(&name, "files", (&what, "B"), &[value], goal);
+        };
+        let helper = slope(at, |peak| peak.helper);
+        add(
+            "the server",
+            slope(at, |peak| peak.server),
+            Goal::AtMost(GOAL),
+        );
+        match index {
+            None => add("its helper", helper, Goal::AtMost(GOAL)),
+            Some(_) if *step == Step::Index => add("its helper", helper, Goal::None),
+            Some(index) => {
+                add("its helper", helper, Goal::None);
+                add(
+                    "its helper beyond the index,",
+                    helper - index,
+                    Goal::AtMost(GOAL),
+                );
+            }
+        }
+    }
+}
+
+/// What each step takes.
 async fn of_files(
     scene: &Scene,
     files: usize,
     is_alike: bool,
-) -> anyhow::Result<[f64; STEPS.len()]> {
+    steps: &[Step],
+) -> anyhow::Result<Vec<Peak>> {
     let parent = scene.program.parent().context("the program has a folder")?;
     let work = tempfile::Builder::new()
         .prefix("bench-memory-")
@@ -102,21 +157,23 @@ async fn of_files(
         work.path().display().to_string()
     );
     let site = Site::new(&scene.program, Kind::Sqlite, &toml).await?;
-    let mut took = [0.0; STEPS.len()];
+    let mut peaks = Vec::new();
     let mut point = String::new();
-    for (took, step) in took.iter_mut().zip(STEPS) {
+    for step in steps {
         let me = Ours::start(&site).await?;
         let process = me.server.id();
         let before = machine::resident_mib(process)?;
+        let helpers = Helpers::of(process);
         match step {
             Step::First | Step::Unchanged => {
-                if matches!(step, Step::First) {
+                if *step == Step::First {
                     me.policy("bench", "files").await?;
                 }
                 point = me.back_up("bench").await?.0.name;
             }
-            Step::Plan => {
-                me.plan(&point, "planned").await?;
+            Step::Index => me.look_into(&point).await?,
+            Step::Plans => {
+                tokio::try_join!(me.plan(&point, "one"), me.plan(&point, "other"))?;
             }
             Step::Restore => {
                 me.restore(&point, "restored").await?;
@@ -125,12 +182,16 @@ async fn of_files(
                 me.verify(&point, pb::VerificationLevel::Read).await?;
             }
         }
-        *took = machine::peak_mib(process)? - before;
-        eprintln!("   {files} files: {}: {took:.1} MiB", step.name());
+        let helper = figures::most(&helpers.peaks()?);
+        anyhow::ensure!(0.0 < helper, "{}: no helper was seen", step.name());
+        let server = machine::peak_mib(process)? - before;
+        let name = step.name();
+        eprintln!("   {files} files: {name}: server {server:.1} MiB, helper {helper:.1} MiB");
+        peaks.push(Peak { server, helper });
         me.server.stop().await?;
     }
     site.remove().await?;
-    Ok(took)
+    Ok(peaks)
 }
 
 /// Small files in folders of a hundred.

@@ -23,6 +23,7 @@ pub(super) struct Repository {
     rival: Rival,
     folder: PathBuf,
     archives: usize,
+    knows_holes: bool,
 }
 
 impl Rival {
@@ -46,12 +47,23 @@ impl Rival {
         asked.is_ok_and(|status| status.success())
     }
 
+    /// Whether a restore leaves holes where there were some: restic does since 0.15, where it is asked to.
+    pub(super) fn knows_holes(self) -> bool {
+        let help = match self {
+            Self::Restic => ["restore", "--help"],
+            Self::Borg => ["extract", "--help"],
+        };
+        let asked = Command::new(self.name()).args(help).output();
+        asked.is_ok_and(|asked| String::from_utf8_lossy(&asked.stdout).contains("--sparse"))
+    }
+
     pub(super) fn repository(self, folder: PathBuf) -> anyhow::Result<Repository> {
         fs::create_dir_all(&folder)?;
         let repository = Repository {
             rival: self,
             folder,
             archives: 0,
+            knows_holes: self.knows_holes(),
         };
         match self {
             Self::Restic => repository.run(None, ["init"].map(OsStr::new))?,
@@ -94,24 +106,26 @@ impl Repository {
     /// Seconds of a restore of the newest into a new folder.
     pub(super) fn restore(&self, into: &Path) -> anyhow::Result<f64> {
         fs::create_dir_all(into)?;
+        let sparse = self.knows_holes.then_some(OsStr::new("--sparse"));
         match self.rival {
             Rival::Restic => {
-                let args = [
-                    "restore".as_ref(),
-                    "latest".as_ref(),
-                    "--target".as_ref(),
-                    into.as_os_str(),
-                ];
-                self.run(None, args)
+                let args = ["restore", "latest", "--target"].map(OsStr::new);
+                let args = args.into_iter().chain([into.as_os_str()]);
+                self.run(None, args.chain(sparse))
             }
             Rival::Borg => {
                 let archive = format!("::a{}", self.archives);
-                self.run(Some(into), ["extract".as_ref(), OsStr::new(&archive)])
+                let args = [OsStr::new("extract")].into_iter().chain(sparse);
+                self.run(Some(into), args.chain([OsStr::new(&archive)]))
             }
         }
     }
 
-    fn run<const N: usize>(&self, within: Option<&Path>, args: [&OsStr; N]) -> anyhow::Result<f64> {
+    fn run<'a>(
+        &self,
+        within: Option<&Path>,
+        args: impl IntoIterator<Item = &'a OsStr>,
+    ) -> anyhow::Result<f64> {
         let mut command = Command::new(self.rival.name());
         command
             .args(args)

@@ -1,0 +1,142 @@
+//! Drills, beside restores of the same point by turns: what proves that a restore would do should cost little more than one.
+//!
+//! - **Files**: few and large ones, all of which a drill takes for its sample. It restores them into a scratch directory and
+//!   compares the hash of each with the manifest; the restore puts all into a new directory.
+//! - **A SQLite database**: the drill restores the file, opens it and counts the rows of each table; the restore puts
+//!   the file into a new directory and counts them, too. Nothing is to be loaded.
+//! - **A PostgreSQL database**: both restore the dump and load it into a new database, the drill into a scratch one that
+//!   it counts and drops, the restore into one that stays, and is dropped here after the time is taken.
+
+use anyhow::Context as _;
+use sea_orm::ConnectionTrait as _;
+use watchbell_client::pb::VerificationLevel;
+
+use super::{databases::fill, ours::Ours};
+use crate::{
+    database::Kind,
+    report::{Goal, Report},
+    server::Site,
+    workload::Scene,
+};
+
+const MIB: usize = 300;
+/// A drill takes 24 besides the newest, the oldest and the largest.
+const FILES: usize = 24;
+/// What a drill may take of a restore.
+const GOAL: f64 = 1.2;
+
+pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
+    // Files are the same on both databases; once is enough.
+    if kind == Kind::Sqlite {
+        of_files(scene, report).await?;
+    }
+    of_database(scene, kind, report).await
+}
+
+/// Seconds of each.
+#[derive(Default)]
+struct Pairs {
+    drills: Vec<f64>,
+    restores: Vec<f64>,
+}
+
+impl Pairs {
+    fn add(&self, report: &mut Report, name: &str, database: &str) {
+        let ratios = self.drills.iter().zip(&self.restores);
+        let ratios: Vec<f64> = ratios.map(|(drill, restore)| drill / restore).collect();
+        report.add(name, database, ("drill", "s"), &self.drills, Goal::None);
+        report.add(name, database, ("restore", "s"), &self.restores, Goal::None);
+        let metric = ("drill, of the restore", "times");
+        report.add(name, database, metric, &ratios, Goal::AtMost(GOAL));
+    }
+}
+
+/// Drills and restores a point so many times, who goes first by turns. `loads`: whether restores load a database.
+async fn by_turns(
+    scene: &Scene,
+    me: &Ours,
+    site: &Site,
+    point: &str,
+    (level, loads): (VerificationLevel, bool),
+) -> anyhow::Result<Pairs> {
+    let mut pairs = Pairs::default();
+    for repeat in 0..scene.repeats(3) {
+        for is_drill in [repeat % 2 == 0, repeat % 2 != 0] {
+            if is_drill {
+                pairs.drills.push(me.verify(point, level).await?);
+                continue;
+            }
+            let (directory, name) = (format!("restored-{repeat}"), format!("bench_back_{repeat}"));
+            let new = if loads { name.as_str() } else { "" };
+            pairs
+                .restores
+                .push(me.restore_with(point, &directory, new).await?);
+            std::fs::remove_dir_all(me.data.join("restores").join(directory))?;
+            if loads {
+                let database = site.database.connect(&site.data()).await?;
+                let drop = format!("DROP DATABASE {new} WITH (FORCE)");
+                database.execute_unprepared(&drop).await?;
+                database.close().await?;
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+async fn of_files(scene: &Scene, report: &mut Report) -> anyhow::Result<()> {
+    let mib = scene.size(MIB, 24);
+    let parent = scene.program.parent().context("the program has a folder")?;
+    let work = tempfile::Builder::new()
+        .prefix("bench-drills-")
+        .tempdir_in(parent)?;
+    let size = mib * (1 << 20) / FILES;
+    for number in 0..FILES {
+        let content = noise(number as u64 + 1, size);
+        std::fs::write(work.path().join(format!("{number:02}")), content)?;
+    }
+    let toml = format!(
+        "[log]\nfilter = \"warn\"\n[backups.sources.files]\npaths = [{:?}]\n",
+        work.path().display().to_string()
+    );
+    let site = Site::new(&scene.program, Kind::Sqlite, &toml).await?;
+    let me = Ours::start(&site).await?;
+    me.policy("bench", "files").await?;
+    let (point, _) = me.back_up("bench").await?;
+    let how = (VerificationLevel::Drill, false);
+    let pairs = by_turns(scene, &me, &site, &point.name, how).await?;
+    pairs.add(
+        report,
+        &format!("drill of {FILES} files, {mib} MiB"),
+        "files",
+    );
+    me.server.stop().await?;
+    site.remove().await
+}
+
+async fn of_database(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
+    let mib = scene.size(MIB, 10);
+    let site = Site::new(&scene.program, kind, "[log]\nfilter = \"warn\"\n").await?;
+    let me = Ours::start(&site).await?;
+    fill(&site, mib).await?;
+    let (point, _) = me.back_up("daily-full").await?;
+    let how = (VerificationLevel::Database, kind == Kind::Postgresql);
+    let pairs = by_turns(scene, &me, &site, &point.name, how).await?;
+    let name = format!("drill of a database of {mib} MiB");
+    pairs.add(report, &name, &kind.to_string());
+    me.server.stop().await?;
+    site.remove().await
+}
+
+/// What does not compress.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_be_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
