@@ -53,7 +53,11 @@ use jiff::Timestamp;
 use rustic_core::repofile::MasterKey;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{apart::Apart, quiet::lower_priority, rotate::Rotated};
+pub use self::{
+    apart::Apart,
+    quiet::lower_priority,
+    rotate::{Newer, Rotated},
+};
 pub(super) use self::{
     apart::{WORK, work},
     key::help,

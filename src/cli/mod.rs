@@ -173,6 +173,9 @@ struct RotatePassword {
     /// That of the second location instead, [backups.archive].
     #[arg(long)]
     archive: bool,
+    /// Remove keys that an earlier rotation has added in the place of the one in force, and that no host uses.
+    #[arg(long)]
+    confirm: bool,
     #[command(flatten)]
     common: Common,
 }

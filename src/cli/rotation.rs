@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use watchbell::{
     backup::{
         repository::RepositoryError,
-        rustic::{Rotated, Rustic},
+        rustic::{Newer, Rotated, Rustic},
     },
     config::{Config, SecretSource, replace},
 };
@@ -71,9 +71,13 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, Ro
         place.display(),
         in_force.display()
     );
+    let newer = match args.confirm {
+        true => Newer::Removed,
+        false => Newer::Refused,
+    };
     if old.expose() == new.expose() {
         // It may have been killed between the file and the key.
-        let ended = Rustic::end_rotation(place, new.expose()).with_context(about)?;
+        let ended = Rustic::end_rotation(place, new.expose(), newer).with_context(about)?;
         if 0 < ended.left {
             return Ok((line, ended));
         }
@@ -91,7 +95,8 @@ fn rotated(config: &Config, args: &RotatePassword) -> anyhow::Result<(String, Ro
             source: None,
         })
     };
-    let rotated = Rustic::rotate(place, old.expose(), new.expose(), switch).with_context(about)?;
+    let rotated =
+        Rustic::rotate(place, old.expose(), new.expose(), newer, switch).with_context(about)?;
     Ok((line, rotated))
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Rustic,
-    error::{disk_error, other_io},
+    error::{disk_error, other, other_io},
     gate::{Gate, Operation},
     place::{Right, expect_repository},
     session,
@@ -27,6 +27,15 @@ pub struct Rotated {
     pub left: usize,
 }
 
+/// What becomes of keys that are in the place of the one in force, and not in force themselves. A rotation that was broken
+/// off has left them, or one on another host has, where they are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// Nothing is done where there are such.
+    Refused,
+    Removed,
+}
+
 /// What the user of a key is called that is in the place of another.
 const IN_PLACE_OF: &str = "watchbell, in place of ";
 
@@ -37,11 +46,13 @@ impl Rustic {
     /// opens the repository and before the old one does no longer; where it fails, both open it.
     ///
     /// # Errors
-    /// [`RepositoryError::WrongPassword`] for the old one; [`RepositoryError::Locked`] while somebody is at work there.
+    /// [`RepositoryError::WrongPassword`] for the old one; [`RepositoryError::Locked`] while somebody is at work there;
+    /// another that names them where there are keys that are newer.
     pub fn rotate(
         place: &Path,
         old: &str,
         new: &str,
+        newer: Newer,
         switch: impl FnOnce() -> Result<()>,
     ) -> Result<Rotated> {
         expect_repository(place)?;
@@ -51,7 +62,11 @@ impl Rustic {
         let _entered = rustic.enter(Right::Exclusive, &operation)?;
         let old_key = *opened.key_id();
         // An attempt before this one may have ended in between.
-        let renewed = match open(place, new, &operation) {
+        let renewed = open(place, new, &operation);
+        let renewed_key = renewed.as_ref().ok().and_then(|(there, _)| *there.key_id());
+        // Before anything is changed.
+        newer.expect_none(place, &[old_key, renewed_key])?;
+        let renewed = match renewed {
             Err(RepositoryError::WrongPassword { .. }) => {
                 let user = match old_key {
                     Some(key) => format!("{IN_PLACE_OF}{}", key.to_hex().as_str()),
@@ -83,7 +98,7 @@ impl Rustic {
     ///
     /// # Errors
     /// As [`Self::rotate`].
-    pub fn end_rotation(place: &Path, password: &str) -> Result<Rotated> {
+    pub fn end_rotation(place: &Path, password: &str, newer: Newer) -> Result<Rotated> {
         expect_repository(place)?;
         let operation = Operation::new(place, &CancellationToken::new());
         let (opened, _) = open(place, password, &operation)?;
@@ -92,6 +107,7 @@ impl Rustic {
         }
         let rustic = Self::with_key(place, opened.key());
         let _entered = rustic.enter(Right::Exclusive, &operation)?;
+        newer.expect_none(place, &[*opened.key_id()])?;
         let left = left_over(place, &[*opened.key_id()])?;
         remove(&opened, left.iter().copied(), &operation)?;
         Rotated::of(place, left.len())
@@ -117,39 +133,68 @@ fn remove(opened: &Opened, keys: impl Iterator<Item = KeyId>, operation: &Operat
     Ok(())
 }
 
+impl Newer {
+    fn expect_none(self, place: &Path, in_force: &[Option<KeyId>]) -> Result<()> {
+        let newer = match self {
+            Self::Refused => newer_than(&keys(place)?, &known(in_force)),
+            Self::Removed => Vec::new(),
+        };
+        if newer.is_empty() {
+            return Ok(());
+        }
+        // As `restic key list` shows them.
+        let shown = |key: &KeyId| key.to_hex().as_str().chars().take(8).collect();
+        let ids: Vec<String> = newer.iter().map(shown).collect();
+        Err(other(format!(
+            "keys are there in the place of the one that is in force here, {} in all: {}. A rotation that was broken off has \
+             left them, or one on another host, whose server opens the repository by them: then give this host the \
+             password that is in force there. Nothing is changed; with --confirm they are removed",
+            ids.len(),
+            ids.join(", ")
+        )))
+    }
+}
+
+fn known(in_force: &[Option<KeyId>]) -> Vec<KeyId> {
+    in_force.iter().copied().flatten().collect()
+}
+
 /// Keys that rotations have left which were broken off: those that are in the place of one in force, and never came into
 /// use, and those in whose place one in force is. Whoever else has keys there keeps them.
 fn left_over(place: &Path, in_force: &[Option<KeyId>]) -> Result<Vec<KeyId>> {
     let keys = keys(place)?;
-    let in_force: Vec<KeyId> = in_force.iter().copied().flatten().collect();
-    let mut left = Vec::new();
+    let in_force = known(in_force);
+    let mut left = newer_than(&keys, &in_force);
     for key in &in_force {
         // The one before, and the one before that.
         let mut place_of = keys.get(key).copied().flatten();
+        let mut gone_through = Vec::new();
         while let Some(before) = place_of
             && keys.contains_key(&before)
-            && !left.contains(&before)
+            && !gone_through.contains(&before)
         {
-            if !in_force.contains(&before) {
+            gone_through.push(before);
+            if !in_force.contains(&before) && !left.contains(&before) {
                 left.push(before);
             }
-            place_of = keys
-                .get(&before)
-                .copied()
-                .flatten()
-                .filter(|next| *next != before);
-        }
-        for (other, place_of) in &keys {
-            if *place_of == Some(*key) && !in_force.contains(other) && !left.contains(other) {
-                left.push(*other);
-            }
+            place_of = keys.get(&before).copied().flatten();
         }
     }
     Ok(left)
 }
 
+/// Keys that are in the place of one of those, and not among them.
+fn newer_than(keys: &Keys, in_force: &[KeyId]) -> Vec<KeyId> {
+    let newer = keys.iter().filter(|(key, place_of)| {
+        place_of.is_some_and(|before| in_force.contains(&before)) && !in_force.contains(key)
+    });
+    newer.map(|(key, _)| *key).collect()
+}
+
 /// Every key, and in whose place it is where it says so. One that cannot be read says nothing.
-fn keys(place: &Path) -> Result<BTreeMap<KeyId, Option<KeyId>>> {
+type Keys = BTreeMap<KeyId, Option<KeyId>>;
+
+fn keys(place: &Path) -> Result<Keys> {
     let folder = place.join("keys");
     let failed = |error| other_io("list", &folder, error);
     let mut keys = BTreeMap::new();

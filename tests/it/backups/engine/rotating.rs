@@ -1,6 +1,9 @@
 //! Another password for a repository that goes on.
 
-use watchbell::backup::{repository::RepositoryError, rustic::Rustic};
+use watchbell::backup::{
+    repository::RepositoryError,
+    rustic::{Newer, Rustic},
+};
 
 use super::stage::{PASSWORD, Stage, helpers, never};
 use crate::backups::restic::Restic;
@@ -22,7 +25,8 @@ fn the_new_password_opens_it_and_the_old_one_no_more() {
         assert!(opens(&stage, PASSWORD) && opens(&stage, "another"));
         Ok(())
     };
-    let rotated = Rustic::rotate(&stage.place(), PASSWORD, "another", both).unwrap();
+    let rotated =
+        Rustic::rotate(&stage.place(), PASSWORD, "another", Newer::Refused, both).unwrap();
     assert_eq!(rotated.others, 0);
     assert!(opens(&stage, "another") && !opens(&stage, PASSWORD));
     // Who has it open goes on.
@@ -43,12 +47,12 @@ fn where_it_ends_in_between_both_open_it_and_it_is_done_again() {
         })
     };
     let place = stage.place();
-    Rustic::rotate(&place, PASSWORD, "another", fails).unwrap_err();
+    Rustic::rotate(&place, PASSWORD, "another", Newer::Refused, fails).unwrap_err();
     assert!(opens(&stage, PASSWORD) && opens(&stage, "another"));
-    let rotated = Rustic::rotate(&place, PASSWORD, "another", || Ok(())).unwrap();
+    let rotated = Rustic::rotate(&place, PASSWORD, "another", Newer::Refused, || Ok(())).unwrap();
     assert_eq!(rotated.others, 0, "no key was added twice");
     assert!(!opens(&stage, PASSWORD));
-    let wrong = Rustic::rotate(&place, PASSWORD, "third", || Ok(())).unwrap_err();
+    let wrong = Rustic::rotate(&place, PASSWORD, "third", Newer::Refused, || Ok(())).unwrap_err();
     assert!(
         matches!(wrong, RepositoryError::WrongPassword { .. }),
         "{wrong}"
@@ -61,7 +65,9 @@ fn while_somebody_is_at_work_it_is_refused() {
     stage.write("file", "content");
     let archived = stage.archive();
     let reader = stage.reader(&archived.snapshot);
-    let refused = Rustic::rotate(&stage.place(), PASSWORD, "another", || Ok(()));
+    let refused = Rustic::rotate(&stage.place(), PASSWORD, "another", Newer::Refused, || {
+        Ok(())
+    });
     assert!(
         matches!(refused, Err(RepositoryError::Locked { .. })),
         "{refused:?}"
@@ -73,7 +79,9 @@ fn while_somebody_is_at_work_it_is_refused() {
 /// A rotation that is killed when its key is there, before or after the password in force is another.
 fn killed(stage: &Stage, old: &str, new: &str) {
     let place = stage.place();
-    let done = std::panic::catch_unwind(|| Rustic::rotate(&place, old, new, || panic!("killed")));
+    let done = std::panic::catch_unwind(|| {
+        Rustic::rotate(&place, old, new, Newer::Refused, || panic!("killed"))
+    });
     done.unwrap_err();
 }
 
@@ -83,9 +91,52 @@ fn a_key_that_was_added_and_never_used_goes_with_the_next_rotation() {
     let place = stage.place();
     killed(&stage, PASSWORD, "another");
     assert!(opens(&stage, "another"), "it was killed after that");
-    let rotated = Rustic::rotate(&place, PASSWORD, "third", || Ok(())).unwrap();
+    let rotated = Rustic::rotate(&place, PASSWORD, "third", Newer::Removed, || Ok(())).unwrap();
     assert_eq!((rotated.left, rotated.others), (1, 0));
     assert!(opens(&stage, "third") && !opens(&stage, "another") && !opens(&stage, PASSWORD));
+}
+
+/// Names of the keys that are there.
+fn keys(stage: &Stage) -> Vec<String> {
+    let keys = std::fs::read_dir(stage.place().join("keys")).unwrap();
+    let mut keys: Vec<_> = keys
+        .map(|key| key.unwrap().file_name().into_string().unwrap())
+        .collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn a_key_that_another_host_may_have_in_force_goes_by_confirmation_alone() {
+    let stage = Stage::new();
+    let place = stage.place();
+    let first = keys(&stage);
+    // There the file is another, and the old key is left; here the old password is in the file.
+    killed(&stage, PASSWORD, "another");
+    let before = keys(&stage);
+    let theirs = before.iter().find(|key| !first.contains(key)).unwrap();
+    let to_third = Rustic::rotate(&place, PASSWORD, "third", Newer::Refused, || {
+        panic!("the file is another")
+    });
+    let in_force = Rustic::end_rotation(&place, PASSWORD, Newer::Refused);
+    for refused in [to_third, in_force] {
+        let why = refused.unwrap_err().to_string();
+        assert!(
+            why.contains("1 in all") && why.contains(&theirs[..8]),
+            "{why}"
+        );
+        assert!(why.contains("--confirm"), "{why}");
+        assert_eq!(keys(&stage), before, "nothing is changed");
+    }
+    // By the password that is in force there, both go on.
+    let joined = Rustic::rotate(&place, PASSWORD, "another", Newer::Refused, || Ok(()));
+    assert_eq!(joined.unwrap().others, 0);
+    assert_eq!(keys(&stage), std::slice::from_ref(theirs));
+
+    killed(&stage, "another", "third");
+    let ended = Rustic::end_rotation(&place, "another", Newer::Removed).unwrap();
+    assert_eq!((ended.left, ended.others), (1, 0));
+    assert!(opens(&stage, "another") && !opens(&stage, "third"));
 }
 
 #[test]
@@ -93,13 +144,17 @@ fn the_old_key_goes_where_it_was_killed_once_the_new_one_was_in_force() {
     let stage = Stage::new();
     let place = stage.place();
     killed(&stage, PASSWORD, "another");
-    let left = || Rustic::end_rotation(&place, "another").unwrap().left;
+    let left = || {
+        Rustic::end_rotation(&place, "another", Newer::Refused)
+            .unwrap()
+            .left
+    };
     assert_eq!(left(), 1);
     assert!(opens(&stage, "another") && !opens(&stage, PASSWORD));
     assert_eq!(left(), 0);
 
     killed(&stage, "another", "third");
-    let rotated = Rustic::rotate(&place, "third", "fourth", || Ok(())).unwrap();
+    let rotated = Rustic::rotate(&place, "third", "fourth", Newer::Refused, || Ok(())).unwrap();
     assert_eq!((rotated.left, rotated.others), (1, 0));
     assert!(opens(&stage, "fourth") && !opens(&stage, "another"));
 }
@@ -113,12 +168,13 @@ fn keys_of_others_stay() {
     let new = new.display().to_string();
     restic.must(&["key", "add", "--new-password-file", &new]);
     killed(&stage, PASSWORD, "another");
-    let rotated = Rustic::rotate(&stage.place(), PASSWORD, "third", || Ok(())).unwrap();
+    let rotated = Rustic::rotate(&stage.place(), PASSWORD, "third", Newer::Removed, || Ok(()));
+    let rotated = rotated.unwrap();
     assert_eq!((rotated.left, rotated.others), (1, 1));
     assert!(opens(&stage, "of people") && opens(&stage, "third"));
 
     killed(&stage, "third", "fourth");
-    let ended = Rustic::end_rotation(&stage.place(), "fourth").unwrap();
+    let ended = Rustic::end_rotation(&stage.place(), "fourth", Newer::Refused).unwrap();
     assert_eq!((ended.left, ended.others), (1, 1));
     assert!(opens(&stage, "of people") && !opens(&stage, "third"));
 }
