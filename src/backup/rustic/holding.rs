@@ -254,9 +254,12 @@ impl Shared {
 
     /// Looks again, after a moment.
     fn settle(&self) {
-        if !self.pause(self.rustic.pace.settles_in) {
-            return;
+        if self.pause(self.rustic.pace.settles_in) {
+            self.look_again();
         }
+    }
+
+    fn look_again(&self) {
         let alone = self.rustic.expect_no_lock(self.right);
         let mut state = lock(&self.state);
         match alone {

@@ -178,7 +178,8 @@ pub(super) fn remove(path: &Path) {
     forget(path);
 }
 
-fn forget(path: &Path) {
+/// Has this process take it for another's.
+pub(super) fn forget(path: &Path) {
     if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         lock(&HELD).remove(name);
     }

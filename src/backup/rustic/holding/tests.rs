@@ -89,6 +89,57 @@ fn a_lock_that_cannot_be_renewed_is_lost_and_so_is_one_that_was_removed() {
 }
 
 #[test]
+fn a_lock_gives_way_to_one_that_came_at_the_same_time() {
+    for (ours, theirs) in [
+        (Right::Shared, Right::Exclusive),
+        (Right::Exclusive, Right::Shared),
+    ] {
+        // It is looked again when the test says so.
+        let (_folder, rustic) = stage(Pace {
+            settles_in: Duration::from_secs(3600),
+            ..QUICK
+        });
+        let holding = Arc::new(rustic.take(ours, None).unwrap());
+        assert!(holding.trouble().is_none());
+        // Another process's, which has found none when it looked, as we have.
+        let others = locks::write(&rustic.place, &rustic.key, theirs).unwrap();
+        locks::forget(&others);
+
+        holding.shared.look_again();
+
+        let trouble = holding.settle(&CancellationToken::new()).unwrap_err();
+        let RepositoryError::Locked { by, .. } = &trouble else {
+            panic!("{trouble}")
+        };
+        assert_eq!(by.contains("alone"), theirs == Right::Exclusive, "{by}");
+        assert!(others.exists() && count(&rustic.place) == 1, "ours is gone");
+        // What goes by it makes no snapshot, and is tried again.
+        let operation = Operation::new(&rustic.place, &CancellationToken::new());
+        operation.holds(&holding);
+        let (_, gate) = session::closed(&rustic.place, &operation).unwrap();
+        let content = BytesList::from(vec![1]);
+        let written = gate.write_bytes(FileType::Snapshot, &Id::default(), false, content);
+        let refused = operation.explain(&written.unwrap_err());
+        assert!(
+            matches!(refused, RepositoryError::Locked { .. }),
+            "{refused}"
+        );
+        // And who comes next while the other is there is refused before it writes one.
+        drop(holding);
+        drop(operation);
+        rustic.take(ours, None).unwrap_err();
+        assert_eq!(count(&rustic.place), 1);
+    }
+    // Where both only add, neither gives way.
+    let (_folder, rustic) = stage(QUICK);
+    let holding = rustic.take(Right::Shared, None).unwrap();
+    let others = locks::write(&rustic.place, &rustic.key, Right::Shared).unwrap();
+    locks::forget(&others);
+    holding.shared.look_again();
+    holding.settle(&CancellationToken::new()).unwrap();
+}
+
+#[test]
 fn what_is_read_once_the_lock_is_lost_is_not_counted() {
     let (_folder, rustic) = stage(QUICK);
     let holding = rustic.share().unwrap().unwrap();
