@@ -1,4 +1,4 @@
-//! The machine is lost: password and repository bring everything back, on a new one.
+//! The machine is lost: what was saved before, and what a restore from it refuses.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,11 +10,10 @@ use watchbell_client::pb;
 use super::vault::Vault;
 use crate::{
     contents::desk::bytes,
-    support::{Database, Site, TaskExt as _, instant, on_both, refused},
+    support::{Database, Site, on_both},
 };
 
 on_both!(
-    everything_is_back_after_the_machine_was_lost,
     what_cannot_be_restored_is_refused_and_named,
     a_point_that_cannot_be_read_does_not_keep_an_older_one_from_coming_back,
 );
@@ -26,16 +25,14 @@ pub(super) struct Saved {
 
 impl Saved {
     pub(super) fn of(site: &Site) -> Self {
+        let own = site.data().join("backups");
+        Self::from(&own.join("repository"), &own.join("password"))
+    }
+
+    pub(super) fn from(repository: &Path, password: &Path) -> Self {
         let files = tempfile::tempdir().unwrap();
-        copy(
-            &site.data().join("backups/repository"),
-            &files.path().join("repository"),
-        );
-        std::fs::copy(
-            site.data().join("backups/password"),
-            files.path().join("password"),
-        )
-        .unwrap();
+        copy(repository, &files.path().join("repository"));
+        std::fs::copy(password, files.path().join("password")).unwrap();
         Self { files }
     }
 
@@ -70,152 +67,6 @@ pub(super) fn copy(from: &Path, to: &Path) {
             false => drop(std::fs::copy(entry.path(), to).unwrap()),
         }
     }
-}
-
-async fn everything_is_back_after_the_machine_was_lost(database: Database) {
-    let site = Site::new(database);
-    let server = site.start().await;
-    let vault = Vault::of(&server, &site);
-    for number in 1..=7 {
-        vault
-            .document(&format!("SOP-{number}"), &bytes(30_000, number))
-            .await;
-    }
-    server.create("every-minute", instant().every(60)).await;
-    server.advance(180);
-    let run = server.trigger("every-minute").await;
-    server.ended(&run.name).await;
-    let watch = pb::WatchRunsRequest::default();
-    let mut watch = server
-        .client
-        .runs()
-        .watch_runs(watch)
-        .await
-        .unwrap()
-        .into_inner();
-    let token = watch.message().await.unwrap().unwrap().resume_token;
-    vault.back_up("daily-full").await;
-    let documents = listed(&server.client).await;
-    let first = vault.newest().await;
-    // A second point, which the first one's database cannot know.
-    server.advance(60);
-    vault.back_up("pre-deployment").await;
-    let second = vault.newest().await;
-    let saved = Saved::of(&site);
-    drop(watch);
-    server.stop().await;
-
-    let next = Site::bare(site.database.empty().await);
-    let data = next.data().to_owned();
-    let id = first.name.strip_prefix("restorePoints/").unwrap();
-    let done = saved.restore(&data, &next.database.url(), &["--point", id]);
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(
-        done.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-    assert!(said.contains("7 documents, 7 contents"), "{said}");
-    assert!(
-        said.contains("2 restore points that the database did not know"),
-        "{said}"
-    );
-    // The machine comes back with its configuration.
-    let configuration = data.join("configuration/watchbell.toml");
-    assert!(configuration.is_file(), "{said}");
-    let remarks = String::from_utf8_lossy(&done.stderr);
-    assert!(
-        remarks.contains(&configuration.display().to_string()),
-        "{remarks}"
-    );
-    std::fs::rename(saved.repository(), data.join("backups/repository")).unwrap();
-
-    // The command reads the machine's clock.
-    next.clock.set(watchbell::clock::wall_now());
-    let server = next.start().await;
-    let vault = Vault::of(&server, &next);
-    assert_eq!(listed(&server.client).await, documents);
-    for document in &documents {
-        let request = pb::DownloadContentRequest {
-            name: document.0.clone(),
-            ..pb::DownloadContentRequest::default()
-        };
-        let mut download = server
-            .client
-            .documents()
-            .download_content(request)
-            .await
-            .unwrap()
-            .into_inner();
-        while download.message().await.unwrap().is_some() {}
-    }
-    let status = server.status().await;
-    assert_eq!(
-        status.pause.as_ref().unwrap().principal,
-        "watchbell restore",
-        "{status:?}"
-    );
-    // Nothing is done until someone says so, and that is no green.
-    let paused = server.problem("paused").await;
-    assert_eq!(paused.subject, "scheduler");
-    assert_eq!(paused.severity(), pb::Severity::Warning);
-    assert!(paused.message.contains("watchbell restore"), "{paused:?}");
-    let (code, reason, _) = refused(vault.begin("daily-full").await);
-    assert_eq!(
-        (code, reason.as_str()),
-        (tonic::Code::FailedPrecondition, "PAUSED")
-    );
-    // The backup was under way when its own database was frozen.
-    let abandoned = server.runs_of("backup-daily-full").await;
-    assert_eq!(
-        abandoned[0].state(),
-        pb::RunState::Abandoned,
-        "{abandoned:?}"
-    );
-    assert_eq!(abandoned[0].reason, "RESTORED");
-    let rows = server.slots_of("every-minute").await;
-    // A minute of the host's clock may have begun since, and with it a slot.
-    let skipped = |row: &pb::Slot| row.outcome() == pb::SlotOutcome::SkippedRestored;
-    assert!(rows.iter().rev().take(2).any(skipped), "{rows:?}");
-    let resumed = pb::WatchRunsRequest {
-        resume_token: token,
-        ..pb::WatchRunsRequest::default()
-    };
-    let refused = server.client.runs().watch_runs(resumed).await.unwrap_err();
-    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused:?}");
-    let points: Vec<String> = vault
-        .points()
-        .await
-        .into_iter()
-        .map(|point| point.name)
-        .collect();
-    assert!(
-        points.contains(&second.name),
-        "the later point is known again: {points:?}"
-    );
-
-    // It goes on from there.
-    server
-        .client
-        .scheduler()
-        .resume_all(pb::ResumeAllRequest::default())
-        .await
-        .unwrap();
-    let run = vault.back_up("daily-full").await;
-    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
-    let drill = vault.drill().await;
-    assert_eq!(drill.state(), pb::RunState::Succeeded, "{drill:?}");
-    server.stop().await;
-}
-
-/// Names and hashes of every document's content.
-async fn listed(client: &watchbell_client::client::Client) -> Vec<(String, String)> {
-    let request = pb::ListDocumentsRequest::default();
-    let answer = client.documents().list_documents(request).await.unwrap();
-    let documents = answer.into_inner().documents.into_iter();
-    documents
-        .map(|document| (document.name, document.content.unwrap().sha256))
-        .collect()
 }
 
 async fn what_cannot_be_restored_is_refused_and_named(database: Database) {

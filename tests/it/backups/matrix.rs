@@ -4,8 +4,8 @@
 //! | where it lies | what | by the server | by `watchbell restore` | by stock tools alone |
 //! |---|---|---|---|---|
 //! | repository | files | here; `restores` | here; `alone` (single ones), `landed` | here: restic; `restores` |
-//! | repository | SQLite | here; `sources` | here; `disaster` | here: restic, sqlite3 |
-//! | repository | PostgreSQL | here; `sources`, `loading` | here; `disaster`, `loading` | here: restic, pg_restore |
+//! | repository | SQLite | here; `sources` | here; `made` | here: restic, sqlite3 |
+//! | repository | PostgreSQL | here; `sources`, `loading` | here; `made`, `loading` | here: restic, pg_restore |
 //! | archive | files | here | here; `alone` | here: restic |
 //! | archive | SQLite | here | here; `alone` | here: restic, sqlite3 |
 //! | archive | PostgreSQL | here | here; `alone` | here: restic, pg_restore |

@@ -18,6 +18,7 @@ mod landed;
 mod likeness;
 mod loading;
 mod losses;
+mod made;
 mod manifests;
 mod matrix;
 mod neighbours;

@@ -16,17 +16,17 @@ on_both!(
     points_of_a_deleted_policy_go_by_name_and_reason,
 );
 
-async fn cluster_of(server: &Server) -> String {
+pub(super) async fn cluster_of(server: &Server) -> String {
     let mut scheduler = server.client.scheduler();
     let info = scheduler.get_server_info(pb::GetServerInfoRequest {});
     info.await.unwrap().into_inner().cluster_id
 }
 
-fn into(place: &Path) -> String {
+pub(super) fn into(place: &Path) -> String {
     format!("[backups]\nrepository = {:?}\n", place.display())
 }
 
-fn with_password(site: Site) -> Site {
+pub(super) fn with_password(site: Site) -> Site {
     // The one that opens it, where the server looks for it.
     let site = site.with_repository();
     std::fs::remove_dir_all(site.data().join("backups/repository")).unwrap();

@@ -1,22 +1,46 @@
 //! The password of the repository, while the server lives.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Output},
+};
 
-use watchbell::backup::rustic::Rustic;
+use watchbell::backup::rustic::{Newer, Rustic};
 use watchbell_client::pb;
 
-use super::{restic::Restic, vault::Vault};
+use super::{
+    alone::{restore, said},
+    archives::with_archive,
+    restic::Restic,
+    vault::Vault,
+};
 use crate::support::{Database, Site, on_both, repository::PASSWORD, until};
 
 on_both!(
     a_password_that_was_overwritten_is_told_at_once,
     a_password_is_rotated_beside_the_server,
+    the_password_of_an_archive_is_rotated_beside_the_server,
     a_password_that_opens_nothing_is_moved_aside_and_the_one_in_force_is_told,
 );
 
-fn secret(path: &Path, password: &str) {
+pub(super) fn secret(path: &Path, password: &str) {
     fs::write(path, format!("{password}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// By the command, with the configuration of that site's server.
+pub(super) fn rotate(site: &Site, to: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+    command
+        .args(["backup", "rotate-password", "--to"])
+        .arg(to)
+        .args(["--data".as_ref(), site.data().as_os_str()])
+        .arg("--config")
+        .arg(site.data().join("watchbell.toml"))
+        .args(more);
+    command.output().unwrap()
 }
 
 async fn a_password_that_was_overwritten_is_told_at_once(database: Database) {
@@ -66,14 +90,7 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
     vault.back_up("daily-full").await;
     let new = site.data().join("new-password");
     secret(&new, "battery staple");
-    let rotate = || {
-        Command::new(env!("CARGO_BIN_EXE_watchbell"))
-            .args(["backup", "rotate-password", "--to"])
-            .arg(&new)
-            .args(["--data".as_ref(), site.data().as_os_str()])
-            .output()
-            .unwrap()
-    };
+    let rotate = || rotate(&site, &new, &[]);
     let done = rotate();
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{told}");
@@ -97,10 +114,16 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
     secret(&new, "third horse");
     let place = vault.repository();
     let stopped = std::panic::catch_unwind(|| {
-        Rustic::rotate(&place, "battery staple", "third horse", || {
-            secret(&password, "third horse");
-            panic!("killed")
-        })
+        Rustic::rotate(
+            &place,
+            "battery staple",
+            "third horse",
+            Newer::Refused,
+            || {
+                secret(&password, "third horse");
+                panic!("killed")
+            },
+        )
     });
     stopped.unwrap_err();
     let ended = rotate();
@@ -112,6 +135,61 @@ async fn a_password_is_rotated_beside_the_server(database: Database) {
         assert_eq!(keys.matches("\"userName\"").count(), 1, "{keys}");
     }
     server.stop().await;
+}
+
+async fn the_password_of_an_archive_is_rotated_beside_the_server(database: Database) {
+    let vaults = tempfile::tempdir().unwrap();
+    let site = with_archive(database, vaults.path());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", b"what is in the first").await;
+    vault.back_up("daily-full").await;
+    let run = vault.back_up("monthly-archive").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    let place = vaults.path().join("repository");
+    let password = vaults.path().join("password");
+    let old = vaults.path().join("old-password");
+    fs::copy(&password, &old).unwrap();
+    let new = vaults.path().join("new-password");
+    secret(&new, "battery staple");
+
+    let told = said(&rotate(&site, &new, &["--archive"]));
+
+    let opens = format!("{} opens by the new password", place.display());
+    assert!(told.contains(&opens), "{told}");
+    assert_eq!(fs::read_to_string(&password).unwrap(), "battery staple\n");
+    let own = site.data().join("backups/password");
+    let own = fs::read_to_string(own).unwrap();
+    assert_eq!(own.trim(), PASSWORD, "the first has its own, as before");
+    assert!(!restore(&place, &old, &["--list"]).status.success());
+    if let Some(restic) = Restic::at(&place, PASSWORD) {
+        assert!(!restic.run(&["snapshots"]).status.success());
+    }
+
+    // The server goes on, in both.
+    server.advance(60);
+    vault.document("SOP-2", b"what is in the second").await;
+    for policy in ["daily-full", "monthly-archive"] {
+        let run = vault.back_up(policy).await;
+        assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    }
+    let archived = vault.newest_of(pb::BackupKind::Archive).await;
+    let read = vault
+        .verify(&archived.name, pb::VerificationLevel::Read)
+        .await;
+    assert_eq!(read.state(), pb::RunState::Succeeded, "{read:?}");
+    server.stop().await;
+    if let Some(restic) = Restic::at(&place, "battery staple") {
+        restic.finds_it_sound();
+    }
+
+    // It is all that is left.
+    fs::remove_dir_all(site.data().join("backups/repository")).unwrap();
+    let next = Site::bare(site.database.empty().await);
+    let (data, url) = (next.data().display().to_string(), next.database.url());
+    let to = ["--data", data.as_str(), "--database", url.as_str()];
+    let told = said(&restore(&place, &password, &to));
+    assert!(told.contains("2 documents, 2 contents"), "{told}");
 }
 
 #[test]
