@@ -5,6 +5,8 @@
 //! injected: the wall clock on SQLite, the database's clock on PostgreSQL. [`ManualClock`] stands
 //! still until a test moves it.
 
+mod kernel;
+
 use std::{
     fmt::Debug,
     path::Path,
@@ -40,7 +42,7 @@ pub trait Clock: Debug + Send + Sync {
     /// Names that start of the machine: spans since it can be compared where this is the same.
     fn boot(&self) -> String;
 
-    /// Whether the host's clock was set by others since the start; none where the host does not tell.
+    /// Whether something keeps the host's clock right, or has set it since the start; none where the host does not tell.
     fn is_synchronised(&self) -> Option<bool>;
 }
 
@@ -175,11 +177,14 @@ impl Clock for AnchoredClock {
         )
     }
 
+    /// As the kernel says, whoever sets it; where that may not be asked, as systemd-timesyncd does.
     fn is_synchronised(&self) -> Option<bool> {
-        let folder = Path::new(TIMESYNC);
-        folder
-            .is_dir()
-            .then(|| folder.join("synchronized").exists())
+        kernel::is_synchronised().or_else(|| {
+            let folder = Path::new(TIMESYNC);
+            folder
+                .is_dir()
+                .then(|| folder.join("synchronized").exists())
+        })
     }
 }
 

@@ -3,6 +3,11 @@
 //! What was decided is never undone, so a clock that is ahead for a minute would close all slots up to there, and stop
 //! every task until then. The rule: the clock runs along a line, on which as much time passes as for the machine. What
 //! leaves it forward is held for [`HOLD_FOR`], or until someone says to go on, or until the clock is back.
+//!
+//! At a start, one that nothing has set is held as well, until something sets it: where that may still come, and where it
+//! may be wrong. A host whose clock is kept by what is around it, as that of a virtual machine or of a container, may call it
+//! so for ever, and is told of alone once it has run for [`SETTLES`]. What was believed since the machine was started, and
+//! has kept to its line, is believed; and where nothing was ever noted, nothing can be closed by it that was not made by it.
 
 use std::time::Duration;
 
@@ -16,6 +21,9 @@ const JUMP: SignedDuration = SignedDuration::from_secs(60);
 /// The same at a start, where nobody knows how long the machine was down.
 const JUMP_AT_START: SignedDuration = SignedDuration::from_hours(24);
 
+/// After so long, what sets the clock of a machine has set it, or nothing does.
+const SETTLES: Duration = Duration::from_secs(10 * 60);
+
 /// What the clocks say at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -23,6 +31,13 @@ pub struct Reading {
     pub since_boot: Duration,
     /// Whether the host says that its clock was set by others; none where it does not tell.
     pub is_synchronised: Option<bool>,
+}
+
+impl Reading {
+    /// Whether the host says that nothing keeps its clock right.
+    pub fn is_unset(&self) -> bool {
+        self.is_synchronised == Some(false)
+    }
 }
 
 /// What was noted of the clock while it was believed.
@@ -87,6 +102,7 @@ impl ClockGuard {
     pub fn begin(reading: Reading, boot: &str, noted: Option<&ClockNote>, elsewhere: bool) -> Self {
         let mut guard = Self::trusting(reading);
         let mut doubt = None;
+        let mut may_be_set = false;
         if let Some(note) = noted {
             let same_boot = note.boot == boot && note.since_boot <= reading.since_boot;
             let passed = match same_boot {
@@ -95,6 +111,7 @@ impl ClockGuard {
             };
             guard.at = after(note.at, passed);
             guard.slack = if same_boot { JUMP } else { JUMP_AT_START };
+            may_be_set = !same_boot && reading.since_boot < SETTLES;
             let ahead = guard.ahead(reading);
             if guard.slack < ahead {
                 doubt = Some(match same_boot {
@@ -103,7 +120,7 @@ impl ClockGuard {
                 });
             }
         }
-        if doubt.is_none() && reading.is_synchronised == Some(false) {
+        if doubt.is_none() && may_be_set && reading.is_unset() {
             doubt = Some(Doubt::Unsynchronised);
         }
         if doubt.is_none() && elsewhere {
@@ -135,9 +152,7 @@ impl ClockGuard {
                     self.doubt(Doubt::Jumped(ahead), reading);
                 }
             }
-            Some((Doubt::Unsynchronised, _)) if reading.is_synchronised != Some(false) => {
-                self.accept(reading);
-            }
+            Some((Doubt::Unsynchronised, _)) if !reading.is_unset() => self.accept(reading),
             Some((Doubt::Unsynchronised | Doubt::Elsewhere, _)) => {}
             None if self.slack < ahead => self.doubt(Doubt::Jumped(ahead), reading),
             None if ahead < -JUMP => {
@@ -316,9 +331,36 @@ mod tests {
             is_synchronised: is,
             ..reading(now, since_boot)
         };
-        let mut guard = ClockGuard::begin(unset(0, 0, Some(false)), "now", None, false);
-        assert!(guard.look(unset(1, 1, Some(false))));
-        assert!(!guard.look(unset(2, 2, Some(true))));
-        assert!(!guard.look(unset(3, 3, Some(false))), "only at a start");
+        let before = note(-HOUR, "before", 9000);
+        let mut guard = ClockGuard::begin(unset(0, 5, Some(false)), "now", Some(&before), false);
+        assert_eq!(guard.hold().unwrap().doubt, Doubt::Unsynchronised);
+        assert!(guard.look(unset(1, 6, Some(false))));
+        assert!(!guard.look(unset(2, 7, Some(true))));
+        assert!(!guard.look(unset(3, 8, Some(false))), "only at a start");
+
+        let mut guard = ClockGuard::begin(unset(0, 5, Some(false)), "now", Some(&before), false);
+        assert!(guard.look(unset(299, 304, Some(false))));
+        assert!(!guard.look(unset(300, 305, Some(false))), "in vain");
+    }
+
+    #[test]
+    fn one_that_nothing_is_going_to_set_or_that_was_believed_is_not_held() {
+        let is_held = |since_boot, is, noted: Option<ClockNote>| {
+            let reading = Reading {
+                is_synchronised: is,
+                ..reading(0, since_boot)
+            };
+            let guard = ClockGuard::begin(reading, "now", noted.as_ref(), false);
+            guard.hold().is_some()
+        };
+        let before = Some(note(-HOUR, "before", 9000));
+        assert!(is_held(599, Some(false), before.clone()));
+        assert!(!is_held(600, Some(false), before.clone()), "it stays so");
+        assert!(!is_held(5, None, before), "the host does not tell");
+        let believed = Some(note(-10, "now", 290));
+        assert!(!is_held(300, Some(false), believed), "by the server before");
+        let jumped = Some(note(-HOUR, "now", 290));
+        assert!(is_held(300, Some(false), jumped));
+        assert!(!is_held(5, Some(false), None), "there is nothing to close");
     }
 }

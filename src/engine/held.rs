@@ -114,8 +114,12 @@ impl Engine {
             now.is_synchronised = None;
         }
         known.guard = ClockGuard::begin(now, &known.boot, noted.as_ref(), elsewhere);
-        if let Some(hold) = known.guard.hold() {
-            warn!("{}", hold.why());
+        match known.guard.hold() {
+            Some(hold) => warn!("{}", hold.why()),
+            None if now.is_unset() => warn!(
+                "the host says that nothing keeps its clock right; all is decided by it, as long as it does not jump ahead"
+            ),
+            None => {}
         }
         Ok(())
     }

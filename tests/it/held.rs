@@ -25,12 +25,12 @@ on_postgresql!(
     a_run_of_a_server_that_died_while_the_clock_was_ahead_is_taken_over,
 );
 
-fn hours(count: i64) -> SignedDuration {
+pub(crate) fn hours(count: i64) -> SignedDuration {
     SignedDuration::from_hours(count)
 }
 
 /// A server with a task that fires each minute, and that has been decided once.
-async fn deciding(site: &Site) -> Server {
+pub(crate) async fn deciding(site: &Site) -> Server {
     let server = site.start().await;
     server.create("task", instant().cron("* * * * *")).await;
     server.advance(60);
@@ -47,7 +47,7 @@ async fn accept(
     server.client.scheduler().accept_clock(request).await
 }
 
-async fn is_over(server: &Server, kind: &str) {
+pub(crate) async fn is_over(server: &Server, kind: &str) {
     until(&format!("{kind} to be over"), async || {
         server.advance(1);
         let problems = server.status().await.problems;
@@ -56,7 +56,7 @@ async fn is_over(server: &Server, kind: &str) {
     .await;
 }
 
-async fn decided_until(server: &Server) -> Timestamp {
+pub(crate) async fn decided_until(server: &Server) -> Timestamp {
     let task = server.task("task").await;
     at(&task.decided_until_time).parse().unwrap()
 }
@@ -185,7 +185,7 @@ async fn a_start_after_a_long_time_that_passed_is_not(database: Database) {
     server.stop().await;
 }
 
-fn site_now(site: &Site) -> Timestamp {
+pub(crate) fn site_now(site: &Site) -> Timestamp {
     watchbell::clock::Clock::now(&site.clock)
 }
 

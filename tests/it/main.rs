@@ -60,4 +60,5 @@ mod support;
 mod tailing;
 mod tidy;
 mod told_before;
+mod unset;
 mod weighing;
