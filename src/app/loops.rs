@@ -116,6 +116,7 @@ async fn refill(store: Store, stop: CancellationToken, mut bell: tokio::sync::wa
         .is_some_and(|rung| rung.is_ok())
     {
         store.look_anew();
+        store.look_anew_at_queue();
         store.bells().ring_schedule();
         store.bells().ring_queue();
     }

@@ -123,11 +123,14 @@ impl Runner {
                     continue;
                 }
             };
+            let clock = self.engine.clock();
+            // What another process has put below the floor may have been told by a bell that was not heard.
+            let anew = || self.engine.store().look_anew_at_queue();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.engine.clock().sleep_until(wake_at) => {}
+                () = clock.sleep_until(wake_at) => anew(),
                 // A clock that is set back would let it sleep for as long.
-                () = self.engine.clock().sleep_for(AT_LEAST_EVERY) => {}
+                () = clock.sleep_for(AT_LEAST_EVERY) => anew(),
                 _ = bell.changed() => self.wait_for_a_place(stop).await,
                 () = tokio::time::sleep(LOOK_SOON), if self.passed_over.load(Ordering::SeqCst) => {}
             }

@@ -237,15 +237,23 @@ impl Drop for TakesQueued {
 }
 
 /// Rings when it is dropped: whoever waits for a commit may be gone by its answer, or hear of none, and it is true all the
-/// same. A ring for nothing costs a look.
-pub(super) struct Rung<'a>(pub(super) &'a Store, pub(super) Rings);
+/// same. A ring for nothing costs a look. The last is when the first was due of what was put into the queue.
+pub(super) struct Rung<'a>(
+    pub(super) &'a Store,
+    pub(super) Rings,
+    pub(super) Option<i64>,
+);
 
 impl Drop for Rung<'_> {
     fn drop(&mut self) {
+        let inner = &self.0.inner;
         if self.1.schedule {
-            self.0.inner.wakes.lift();
+            inner.floors.wakes.lift();
         }
-        self.0.inner.bells.ring(self.1);
+        if let Some(from) = self.2 {
+            inner.floors.queue.put(from, inner.clock.now());
+        }
+        inner.bells.ring(self.1);
     }
 }
 

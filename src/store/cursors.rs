@@ -79,7 +79,7 @@ struct Count {
 impl Store {
     /// When the scheduler has to look next.
     pub async fn next_wake(&self) -> Result<Option<Timestamp>> {
-        let floor = &self.inner.wakes;
+        let floor = &self.inner.floors.wakes;
         let look = floor.look();
         let now = self.inner.clock.now();
         let wake = self.next_seen().await?;
@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// Where the database is away.
     pub async fn next_seen(&self) -> Result<Option<Timestamp>> {
-        let floor = &self.inner.wakes;
+        let floor = &self.inner.floors.wakes;
         let select = self
             .sql("SELECT min(wake_at) AS wake_at FROM tasks WHERE wake_at IS NOT NULL AND wake_at > ")
             .bind(floor.at())
@@ -106,7 +106,7 @@ impl Store {
     /// Has the next look at what comes begin below all there is: what another process has put there may lie below
     /// the floor.
     pub fn look_anew(&self) {
-        self.inner.wakes.lift();
+        self.inner.floors.wakes.lift();
     }
 
     /// When the first slot is due of the tasks that are not paused by themselves: while everything is paused, the first
@@ -135,7 +135,8 @@ impl Store {
     /// # Errors
     /// Where the database is away.
     pub async fn due_seen(&self, now: Timestamp, most: i64) -> Result<i64> {
-        self.due_above(self.inner.wakes.at(), now, most).await
+        self.due_above(self.inner.floors.wakes.at(), now, most)
+            .await
     }
 
     async fn due_above(&self, floor: i64, now: Timestamp, most: i64) -> Result<i64> {
@@ -221,7 +222,7 @@ impl Tx {
             )
             .bind(micros(self.now))
             .push(" AND wake_at > ")
-            .bind(self.store.inner.wakes.at());
+            .bind(self.store.inner.floors.wakes.at());
         if let Some((number, count)) = share
             && self.is_postgres()
         {

@@ -27,7 +27,8 @@ pub struct ReadyWrite {
     inserts: Vec<Statement>,
     moves: Vec<(Statement, u64)>,
     told: Vec<NewEvent>,
-    queued: bool,
+    /// When the first was due of those that it puts into the queue.
+    queued_from: Option<Timestamp>,
 }
 
 impl Store {
@@ -44,7 +45,7 @@ impl Store {
             inserts,
             moves: move_cursors(backend, &decided.moved),
             told,
-            queued: !decided.runs.is_empty(),
+            queued_from: decided.runs.iter().map(|run| run.due_at).min(),
         })
     }
 }
@@ -64,7 +65,10 @@ impl Tx {
             self.move_by(update, expected).await?;
         }
         self.told.extend(ready.told);
-        self.rings.queue |= ready.queued;
+        if let Some(due_at) = ready.queued_from {
+            self.rings.queue = true;
+            self.put_in_queue(due_at);
+        }
         Ok(())
     }
 }

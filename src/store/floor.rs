@@ -7,6 +7,9 @@
 //! The floor is where a look without it has found the earliest, and not later than some seconds before that look. What a
 //! write of this process puts elsewhere than a decision does lifts the floor. What another process puts below it is
 //! decided by that one, or here after the next round, which lifts it too.
+//!
+//! The queue has one as well, on when its runs were due, and one on the leases of others. A run may come back into the queue
+//! that was due long ago: whoever puts it there says so ([`Floor::put`]), before the bell is rung for it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +19,17 @@ use super::convert::micros;
 
 /// What the clocks of servers may differ by.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
+
+/// All of a store's.
+#[derive(Debug, Default)]
+pub(super) struct Floors {
+    /// Below it no task is to be looked at.
+    pub(super) wakes: Floor,
+    /// No run that may be claimed was due before it.
+    pub(super) queue: Floor,
+    /// No lease that another server holds runs out before it.
+    pub(super) leases: Floor,
+}
 
 /// Nothing that is to be looked at lies at it or below.
 #[derive(Debug)]
@@ -54,6 +68,17 @@ impl Floor {
         state.lifts += 1;
     }
 
+    /// Takes note that something lies at `at` from here on. A look that began before may have missed it.
+    pub(super) fn put(&self, at: i64, now: Timestamp) {
+        let mut state = self.state();
+        if at <= state.at {
+            state.at = i64::MIN;
+            state.lifts += 1;
+        } else if at <= latest(now) {
+            state.lifts += 1;
+        }
+    }
+
     /// Begins a look, where there is no floor.
     pub(super) fn look(&self) -> Option<Look> {
         let state = self.state();
@@ -62,7 +87,7 @@ impl Floor {
 
     /// Sets it by what a look has found, unless it was lifted meanwhile.
     pub(super) fn set(&self, look: Look, earliest: Option<i64>, now: Timestamp) {
-        let latest = micros(now.saturating_sub(SLACK).unwrap_or(Timestamp::MIN));
+        let latest = latest(now);
         let mut state = self.state();
         if state.lifts == look.0 {
             state.at = earliest.map_or(latest, |at| latest.min(at.saturating_sub(1)));
@@ -72,6 +97,11 @@ impl Floor {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Up to where a floor may be set now.
+fn latest(now: Timestamp) -> i64 {
+    micros(now.saturating_sub(SLACK).unwrap_or(Timestamp::MIN))
 }
 
 #[cfg(test)]
@@ -105,5 +135,31 @@ mod tests {
         floor.lift();
         floor.set(look, None, at(0));
         assert_eq!(floor.at(), i64::MIN);
+    }
+    #[test]
+    fn what_is_put_below_it_lifts_it() {
+        let floor = Floor::default();
+        floor.set(floor.look().unwrap(), None, at(0));
+        floor.put(micros(at(-4)), at(0));
+        assert_eq!(floor.at(), micros(at(-5)), "that lies above");
+        floor.put(micros(at(-5)), at(1));
+        assert_eq!(floor.at(), i64::MIN);
+    }
+
+    #[test]
+    fn a_look_that_began_before_something_was_put_does_not_set_it_above_that() {
+        let floor = Floor::default();
+        let look = floor.look().unwrap();
+        floor.put(micros(at(-60)), at(0));
+        floor.set(look, None, at(0));
+        assert_eq!(floor.at(), i64::MIN);
+        let look = floor.look().unwrap();
+        floor.put(micros(at(0)), at(0));
+        floor.set(look, None, at(0));
+        assert_eq!(
+            floor.at(),
+            micros(at(-5)),
+            "what has just become due is above"
+        );
     }
 }

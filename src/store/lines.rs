@@ -6,7 +6,7 @@
 use sea_orm::FromQueryResult;
 
 use super::{
-    Tx,
+    Tx, convert,
     convert::micros,
     rows::{CHUNK, Type, column},
 };
@@ -19,6 +19,11 @@ use crate::{
 struct Head {
     task_id: uuid::Uuid,
     run_id: Option<uuid::Uuid>,
+}
+
+#[derive(FromQueryResult)]
+struct Due {
+    due_at: i64,
 }
 
 impl Tx {
@@ -54,8 +59,13 @@ impl Tx {
                 .bind(micros(self.now))
                 .push(" WHERE id")
                 .one_of(Type::Uuid, chunk.iter().map(|id| id.0))
+                .push(" RETURNING due_at")
                 .done();
-            promoted += self.run(update).await?;
+            let rows: Vec<Due> = self.all(update).await?;
+            for row in &rows {
+                self.put_in_queue(convert::instant(row.due_at)?);
+            }
+            promoted += rows.len() as u64;
         }
         self.rings.queue |= 0 < promoted;
         Ok(promoted)

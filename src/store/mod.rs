@@ -157,8 +157,7 @@ struct Inner {
     writer_suspect: AtomicBool,
     /// SQLite: the database file.
     file: Option<PathBuf>,
-    /// Below it no task is to be looked at.
-    wakes: floor::Floor,
+    floors: floor::Floors,
     /// Every server that lives reads events of runs in few bytes.
     tells_compactly: AtomicBool,
 }
@@ -179,6 +178,8 @@ pub struct Tx {
     with_events: Option<sql::Sql>,
     /// Runs that may be claimed by this write, and are not claimed in it.
     ready: BTreeSet<RunId>,
+    /// When the first was due of those that this write has put into the queue.
+    queued_from: Option<i64>,
     failed: bool,
 }
 
@@ -210,6 +211,7 @@ impl Store {
             heads: BTreeMap::new(),
             with_events: None,
             ready: BTreeSet::new(),
+            queued_from: None,
             failed: false,
         })
     }
@@ -317,7 +319,7 @@ impl Tx {
         let Some(tx) = self.tx.take() else {
             return Err(Error::internal("a transaction that is over was committed"));
         };
-        let _rings = bell::Rung(&self.store, self.rings);
+        let _rings = bell::Rung(&self.store, self.rings, self.queued_from);
         let committed = limited::within(self.store.inner.backend, tx.0.commit()).await;
         committed.inspect_err(|_| self.store.suspect_writer())?;
         Ok(())

@@ -23,7 +23,7 @@ use tracing::info;
 use super::{
     Bells, Inner, Store, Tail,
     advice::{postgres_advice, sqlite_advice, sqlite_code},
-    floor::Floor,
+    floor::Floors,
     limited::{Limited, with_limits},
     log_waits::LogWaits,
     migration::Migrator,
@@ -146,7 +146,7 @@ impl Store {
             latest: Latest::default(),
             log_waits: LogWaits::default(),
             writer_suspect: AtomicBool::new(false),
-            wakes: Floor::default(),
+            floors: Floors::default(),
             tells_compactly: AtomicBool::new(false),
             file: match location {
                 Location::Sqlite(path) => Some(path.clone()),

@@ -5,6 +5,7 @@ use sea_orm::FromQueryResult;
 use super::{
     GlobalPause, Tx,
     cluster::{PAUSE, pause_of},
+    queue::any_due,
     tasks::Whole,
 };
 use crate::{
@@ -18,7 +19,7 @@ struct Ordered {
     #[sea_orm(nested)]
     whole: Whole,
     everything: Option<String>,
-    ready: Option<i64>,
+    ready_at: Option<i64>,
 }
 
 /// A task of which a run is ordered, and what has to be known besides.
@@ -37,14 +38,17 @@ impl Tx {
     /// # Errors
     /// As [`Tx::task_locked`].
     pub async fn task_to_order(&mut self, name: &TaskName) -> Result<ToOrder> {
+        let floor = self.store.inner.floors.queue.at();
         let select = self
             .sql("WITH everything AS MATERIALIZED (SELECT value FROM cluster WHERE key = ")
             .bind(PAUSE)
             .postgres(" FOR SHARE")
             .push(
-                ") SELECT t.*, r.spec AS spec, l.layers AS layers, (SELECT value FROM everything) AS everything, \
-                 CASE WHEN EXISTS (SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) \
-                 THEN CAST(1 AS BIGINT) END AS ready FROM tasks t \
+                ") SELECT t.*, r.spec AS spec, l.layers AS layers, (SELECT value FROM everything) AS everything, ",
+            );
+        let select = any_due(select, floor)
+            .push(
+                " AS ready_at FROM tasks t \
                  JOIN task_revisions r ON r.task_id = t.id AND r.revision = t.revision \
                  JOIN task_layers l ON l.task_id = t.id \
                  WHERE (SELECT count(*) FROM everything) < 2 AND t.deleted_at IS NULL AND t.name = ",
@@ -56,7 +60,7 @@ impl Tx {
         Ok(ToOrder {
             task: row.whole.try_into()?,
             pause: pause_of(row.everything.as_deref())?,
-            others_wait: row.ready.is_some(),
+            others_wait: row.ready_at.is_some(),
         })
     }
 }

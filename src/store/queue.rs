@@ -1,13 +1,14 @@
 //! The queue as it stands: how full it is, what of it has to be seen to, and when to look again.
 
 use jiff::Timestamp;
-use sea_orm::FromQueryResult;
+use sea_orm::{DbBackend, FromQueryResult};
 
 use super::{
-    Id, Store, convert,
+    Id, Store, Tx, convert,
     convert::micros,
     entity::run,
     lines::{first_in_line, occupies},
+    sql::Sql,
 };
 use crate::{
     domain::{ReplicaId, Run, RunId, TaskId},
@@ -38,7 +39,7 @@ pub struct QueueCounts {
 
 #[derive(FromQueryResult)]
 struct Outlook {
-    ready: Option<i64>,
+    ready_at: Option<i64>,
     retry_at: Option<i64>,
     deadline_at: Option<i64>,
     lease_at: Option<i64>,
@@ -52,16 +53,10 @@ struct Counts {
     oldest_due_at: Option<i64>,
 }
 
-/// Each is counted in an index that holds nothing else. What is due longest is the first of one of the
-/// ten priorities.
+/// Each is counted in an index that holds nothing else.
 const COUNTS: &str = "SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS live, \
      (SELECT count(*) FROM runs WHERE state = 'retry_wait') AS retry_wait, \
-     (SELECT count(*) FROM runs WHERE state = 'running') AS running, \
-     (SELECT min(first_due.at) FROM (SELECT (SELECT r.due_at FROM runs r WHERE r.state = 'queued' \
-     AND r.claim_at IS NOT NULL AND r.priority = p.priority ORDER BY r.due_at LIMIT 1) AS at \
-     FROM (SELECT 0 AS priority UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 \
-     UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) p) \
-     first_due) AS oldest_due_at";
+     (SELECT count(*) FROM runs WHERE state = 'running') AS running, ";
 
 /// The tasks of the runs that have not ended, each found by a step in the index.
 pub(super) const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT r.task_id FROM runs r \
@@ -69,26 +64,81 @@ pub(super) const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT 
      WHERE r.finished_at IS NULL AND r.task_id > live.id ORDER BY r.task_id LIMIT 1) FROM live \
      WHERE live.id IS NOT NULL) ";
 
+/// The ten priorities, the most urgent first.
+pub(super) const PRIORITIES: &str = "(SELECT 9 AS priority UNION ALL SELECT 8 UNION ALL SELECT 7 UNION ALL SELECT 6 \
+     UNION ALL SELECT 5 UNION ALL SELECT 4 UNION ALL SELECT 3 UNION ALL SELECT 2 UNION ALL SELECT 1 \
+     UNION ALL SELECT 0) p";
+
+impl Tx {
+    /// Notes that a run which was due then is in the queue from this write on: where that is long ago, looks begin there.
+    pub(super) fn put_in_queue(&mut self, due_at: Timestamp) {
+        let at = micros(due_at);
+        self.queued_from = Some(self.queued_from.map_or(at, |from| from.min(at)));
+    }
+}
+
+/// When the first run was due that may be claimed, as a subquery; none was before `floor`. What is due longest is the first
+/// of one of the priorities, in which the index has them in order: so PostgreSQL reads it from there on, and not the dead
+/// rows before, which it keeps as long as anybody holds an older snapshot.
+pub(super) fn first_due(select: Sql, floor: i64) -> Sql {
+    select
+        .push(
+            "(SELECT min(of_each.due_at) FROM (SELECT (SELECT r.due_at FROM runs r WHERE r.state = 'queued' \
+             AND r.claim_at IS NOT NULL AND r.priority = p.priority AND r.due_at > ",
+        )
+        .bind(floor)
+        .push(" ORDER BY r.due_at LIMIT 1) AS due_at FROM ")
+        .push(PRIORITIES)
+        .push(") of_each)")
+}
+
+/// The same where any will do: that there is one is all that is asked. SQLite keeps no dead rows in its indexes.
+pub(super) fn any_due(select: Sql, floor: i64) -> Sql {
+    match select.is_postgres() {
+        true => first_due(select, floor),
+        false => select.push(
+            "(SELECT r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL LIMIT 1)",
+        ),
+    }
+}
+
 impl Store {
+    /// Has the next look at the queue begin below all there is: what another process has put there may lie below the floors.
+    pub fn look_anew_at_queue(&self) {
+        self.inner.floors.queue.lift();
+        self.inner.floors.leases.lift();
+    }
+
     pub async fn queue_outlook(&self, replica: ReplicaId) -> Result<QueueOutlook> {
-        let select = self
-            .sql(
-                "SELECT CASE WHEN EXISTS (SELECT 1 FROM runs WHERE state = 'queued' AND claim_at IS NOT NULL) \
-                 THEN CAST(1 AS BIGINT) END AS ready, \
-                 (SELECT min(claim_at) FROM runs WHERE state = 'retry_wait') AS retry_at, \
+        let floors = &self.inner.floors;
+        let looks = (floors.queue.look(), floors.leases.look());
+        let now = self.inner.clock.now();
+        let select = any_due(self.sql("SELECT "), floors.queue.at())
+            .push(
+                " AS ready_at, (SELECT min(claim_at) FROM runs WHERE state = 'retry_wait') AS retry_at, \
                  (SELECT min(start_deadline_at) FROM runs WHERE state = 'queued' AND started_at IS NULL \
                  AND start_deadline_at IS NOT NULL) AS deadline_at, \
                  (SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> ",
             )
             .bind(replica.0)
+            .push(" AND lease_until > ")
+            .bind(floors.leases.at())
             .push(") AS lease_at")
             .done();
         let row: Option<Outlook> = self.one(select).await?;
         let Some(row) = row else {
             return Ok(QueueOutlook::default());
         };
+        if self.inner.backend == DbBackend::Postgres {
+            if let Some(look) = looks.0 {
+                floors.queue.set(look, row.ready_at, now);
+            }
+            if let Some(look) = looks.1 {
+                floors.leases.set(look, row.lease_at, now);
+            }
+        }
         Ok(QueueOutlook {
-            ready: row.ready.is_some(),
+            ready: row.ready_at.is_some(),
             retry_at: convert::instant_of(row.retry_at)?,
             deadline_at: convert::instant_of(row.deadline_at)?,
             lease_at: convert::instant_of(row.lease_at)?,
@@ -96,7 +146,11 @@ impl Store {
     }
 
     pub async fn queue_counts(&self) -> Result<QueueCounts> {
-        let row: Option<Counts> = self.one(self.sql(COUNTS).done()).await?;
+        let floor = self.inner.floors.queue.at();
+        let counts = first_due(self.sql(COUNTS), floor)
+            .push(" AS oldest_due_at")
+            .done();
+        let row: Option<Counts> = self.one(counts).await?;
         let Some(row) = row else {
             return Ok(QueueCounts::default());
         };
@@ -164,7 +218,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
     }
 
-    async fn some_runs(&self, select: super::sql::Sql, limit: usize) -> Result<Vec<Run>> {
+    async fn some_runs(&self, select: Sql, limit: usize) -> Result<Vec<Run>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<run::Model> = self.all(select.push(" LIMIT ").bind(limit).done()).await?;
         rows.into_iter().map(Run::try_from).collect()
@@ -173,7 +227,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, Statement};
+    use sea_orm::Statement;
 
     use super::*;
     use crate::store::{
@@ -192,7 +246,7 @@ mod tests {
             "SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> x''"
                 .to_owned(),
             format!("SELECT count(*) FROM {live}"),
-            COUNTS.to_owned(),
+            format!("{COUNTS} 1"),
             format!(
                 "SELECT id FROM runs INDEXED BY runs_live WHERE {LIVE} AND task_id IN (x'', x'01') ORDER BY id"
             ),
@@ -207,8 +261,17 @@ mod tests {
                 .to_owned(),
         ];
         let of_the_live = ["runs_claim", "runs_waiting", "runs_lease", "runs_live"];
-        for query in queries {
-            let statement = Statement::from_string(DbBackend::Sqlite, query.as_str());
+        let statement = |query: &String| Statement::from_string(DbBackend::Sqlite, query.as_str());
+        let mut statements: Vec<(String, Statement)> = queries
+            .iter()
+            .map(|query| (query.clone(), statement(query)))
+            .collect();
+        let looks: [fn(Sql, i64) -> Sql; 2] = [first_due, any_due];
+        for look in looks {
+            let look = look(store.sql("SELECT "), i64::MIN).done();
+            statements.push((look.sql.clone(), look));
+        }
+        for (query, statement) in statements {
             let mut plan = plan(&store, statement).await;
             plan.retain(|step| {
                 [" runs", " q ", " r ", " o "]

@@ -65,6 +65,9 @@ async fn hear(pool: &PgPool, store: &Store, own: &str) -> Result<(), sqlx::Error
         if rings.schedule {
             store.look_anew();
         }
+        if rings.queue {
+            store.look_anew_at_queue();
+        }
         store.inner.bells.ring_here(rings);
     };
     // Rings may have been missed while nobody listened.

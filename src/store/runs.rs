@@ -98,8 +98,10 @@ impl Tx {
             // One in line concerns nobody yet, but for its start deadline.
             self.rings.queue |= run.start_deadline_at.is_some();
         }
-        let ready = runs.iter().filter(|run| run.claim_at.is_some());
-        self.ready.extend(ready.map(|run| run.id));
+        for run in runs.iter().filter(|run| run.claim_at.is_some()) {
+            self.ready.insert(run.id);
+            self.put_in_queue(run.due_at);
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::{
     Id, Tx, convert,
     convert::micros,
     entity::run,
+    queue::PRIORITIES,
     rows::{CHUNK, Type, column},
 };
 use crate::{
@@ -42,9 +43,22 @@ impl Tx {
         let now = micros(self.now);
         let until = micros(later(self.now, lease));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let floor = self.store.inner.floors.queue.at();
         // Chosen once, and apart: a subquery under the UPDATE may be run again after each row.
         let mut claim = self
-            .sql("WITH ready AS MATERIALIZED (SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL AND ")
+            .sql("WITH ready AS MATERIALIZED (")
+            // Priority by priority, and no further than until there are enough: nothing is locked that is not taken.
+            .postgres("SELECT q.id, q.priority, q.due_at FROM ")
+            .postgres(PRIORITIES)
+            .postgres(" CROSS JOIN LATERAL (")
+            .push("SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL AND ");
+        if claim.is_postgres() {
+            claim = claim
+                .push("r.priority = p.priority AND r.due_at > ")
+                .bind(floor)
+                .push(" AND ");
+        }
+        claim = claim
             .push(MAY_START)
             .bind(now)
             .push(") AND r.kind")
@@ -60,11 +74,17 @@ impl Tx {
                 .one_of(Type::Uuid, avoid.iter().map(|id| id.0));
         }
         claim = claim
-            .push(" ORDER BY r.priority DESC, r.due_at, r.id LIMIT ")
-            .bind(limit)
+            .push(" ORDER BY ")
+            .sqlite("r.priority DESC, ")
+            .push("r.due_at, r.id LIMIT ")
+            .bind(limit);
+        if claim.is_postgres() {
             // Whoever holds one is about to end it, or rings once it is free: never wait for a row.
-            .postgres(" FOR UPDATE OF r SKIP LOCKED")
-            .push(")");
+            claim = claim
+                .push(" FOR UPDATE OF r SKIP LOCKED) q LIMIT ")
+                .bind(limit);
+        }
+        claim = claim.push(")");
         claim = if heads.is_empty() {
             claim.push(", chosen AS MATERIALIZED (SELECT id FROM ready)")
         } else {
@@ -151,6 +171,7 @@ impl Tx {
         for row in &rows {
             let run = Run::try_from(row.clone())?;
             self.tell_run(EventKind::RunQueued, &run);
+            self.put_in_queue(run.due_at);
         }
         self.rings.queue |= !rows.is_empty();
         Ok(rows.len())

@@ -121,6 +121,9 @@ impl Tx {
             }
             // A run that is queued again, or whose retry is due at another time.
             self.rings.queue |= !run.state.is_terminal();
+            if run.state == RunState::Queued {
+                self.put_in_queue(run.due_at);
+            }
         }
         self.note_health(&runs).await?;
         Ok(runs)

@@ -52,6 +52,7 @@ mod rolled_back;
 mod serving;
 mod set_back;
 mod silent;
+mod snapshots;
 mod spread;
 mod stalling;
 mod standing_back;
