@@ -1,17 +1,25 @@
 //! Restores put in place: in a disk that is there, and once, whatever ends the process in between.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use watchbell_client::pb;
 
-use super::vault::Vault;
+use super::{
+    alone::{restore, said},
+    disaster::Saved,
+    neighbours::{into, with_password},
+    restic::Restic,
+    vault::Vault,
+};
 use crate::{
     contents::desk::bytes,
-    support::{Database, Server, Site, on_both},
+    support::{Database, Server, Site, on_both, repository::PASSWORD},
 };
 
 on_both!(
     a_restore_comes_to_lie_on_the_disk_that_is_there,
+    a_machine_is_restored_onto_new_disks,
+    a_repository_is_made_on_a_new_disk,
     what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next,
     what_was_changed_in_place_is_told_by_the_next_attempt,
     what_another_instance_is_at_stays,
@@ -70,6 +78,70 @@ async fn a_restore_comes_to_lie_on_the_disk_that_is_there(database: Database) {
         assert!(run.message.contains(said), "{run:?}");
     }
     server.stop().await;
+}
+
+/// As a disk that was made just now, and is mounted there.
+fn new_disk(at: &Path) {
+    let made = fs::DirBuilder::new()
+        .mode(0o700)
+        .create(at.join("lost+found"));
+    made.unwrap();
+}
+
+async fn a_machine_is_restored_onto_new_disks(database: Database) {
+    let (site, server) = backed_up(database).await;
+    server.stop().await;
+    let saved = Saved::of(&site);
+    let mut next = Site::bare(site.database.empty().await);
+    let disk = tempfile::tempdir().unwrap();
+    new_disk(next.data());
+    new_disk(disk.path());
+
+    let done = saved.restore(next.data(), &next.database.url(), &[]);
+
+    let done = said(&done);
+    assert!(done.contains("1 documents, 1 contents"), "{done}");
+    assert!(next.data().join("lost+found").is_dir());
+    // What is something else is in the way as ever.
+    let again = saved.restore(next.data(), &next.database.url(), &[]);
+    let again = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.contains("is not empty"), "{again}");
+
+    // Its server goes on, and makes its second location on another.
+    let own = next.data().join("backups");
+    fs::rename(saved.repository(), own.join("repository")).unwrap();
+    next.configure(&format!(
+        "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
+        disk.path().display(),
+        own.join("password").display()
+    ));
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let run = Vault::of(&server, &next).back_up("monthly-archive").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    server.stop().await;
+    is_a_repository(disk.path(), &own.join("password"));
+}
+
+async fn a_repository_is_made_on_a_new_disk(database: Database) {
+    let disk = tempfile::tempdir().unwrap();
+    new_disk(disk.path());
+    let site = with_password(Site::configured(database, &into(disk.path())));
+    let server = site.start().await;
+    let run = Vault::of(&server, &site).back_up("daily-full").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    server.stop().await;
+    is_a_repository(disk.path(), &site.data().join("backups/password"));
+}
+
+/// That it is one, with a point, beside what its disk has of its own.
+fn is_a_repository(disk: &Path, password: &Path) {
+    assert!(disk.join("lost+found").is_dir());
+    let listed = said(&restore(disk, password, &["--list"]));
+    assert!(listed.contains("  verified\n"), "{listed}");
+    if let Some(restic) = Restic::at(disk, PASSWORD) {
+        restic.finds_it_sound();
+    }
 }
 
 /// A restore whose first attempt breaks off once what it restored is in place; the second waits.

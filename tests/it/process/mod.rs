@@ -42,6 +42,7 @@ mod leftovers;
 mod locked;
 mod mailing;
 mod orphans;
+mod read_only;
 mod readers;
 mod restoring;
 mod settings;

@@ -1,0 +1,77 @@
+//! A second location on a disk that is read-only: it is read, by every look, and nothing is said to have come there.
+
+use std::fs;
+
+use super::{harness::Place, mount::ReadOnly, server::Server};
+
+/// What a second location cannot be locked by.
+const SAID_ONCE: &str = "cannot be written, so that it is read without a lock";
+
+fn back_up(server: &Server<'_>, policy: &str) -> i32 {
+    server.bellctl(&["backup", "run", policy, "--wait"]).code()
+}
+
+/// The newest restore point of a policy.
+fn newest(server: &Server<'_>, policy: &str) -> String {
+    let listed = server.json(&["backup", "list", "--policy", policy]);
+    let name = listed["restorePoints"][0]["name"].as_str().unwrap();
+    name.strip_prefix("restorePoints/").unwrap().to_owned()
+}
+
+fn verified_by_schedule(server: &Server<'_>) -> serde_json::Value {
+    let run = server.trigger("verify-backups");
+    server.waited(&run)
+}
+
+#[test]
+fn an_archive_that_is_read_only_is_read_and_takes_nothing() {
+    let place = Place::new("");
+    let disk = place.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let password = place.write("password", "of the vault\n");
+    place.configure(&format!(
+        "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
+        disk.join("repository").display(),
+        password.display(),
+    ));
+    let server = place.serve();
+    assert_eq!(back_up(&server, "daily-full"), 0);
+    assert_eq!(back_up(&server, "monthly-archive"), 0);
+    let archived = newest(&server, "monthly-archive");
+    // The server reads it by a repository that it has open, and one that it opens now.
+    server.stop();
+    let Some(held) = ReadOnly::make(&disk) else {
+        return;
+    };
+    let server = place.serve();
+    for _ in 0..3 {
+        let run = verified_by_schedule(&server);
+        assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
+        let message = run["message"].as_str().unwrap();
+        assert!(message.contains("of the archive's data is whole"), "{run}");
+    }
+    let verify = ["backup", "verify", &archived, "--level", "read", "--wait"];
+    let read = server.bellctl(&verify);
+    assert_eq!(read.code(), 0, "{read:?}");
+    let restore = [
+        "backup", "restore", &archived, "--to", "back", "--yes", "--wait",
+    ];
+    let restored = server.bellctl(&restore);
+    assert_eq!(restored.code(), 0, "{restored:?}");
+    let log = server.log();
+    assert_eq!(log.matches(SAID_ONCE).count(), 1, "{log}");
+
+    // What is newer does not come there, and nothing says that it has.
+    assert_eq!(back_up(&server, "pre-deployment"), 0);
+    let drill = server.bellctl(&["backup", "drill", "--wait"]);
+    assert_eq!(drill.code(), 0, "{drill:?}");
+    assert_ne!(back_up(&server, "monthly-archive"), 0);
+    assert_eq!(newest(&server, "monthly-archive"), archived);
+    let run = verified_by_schedule(&server);
+    assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
+
+    drop(held);
+    assert_eq!(back_up(&server, "monthly-archive"), 0);
+    assert_ne!(newest(&server, "monthly-archive"), archived);
+    server.stop();
+}
