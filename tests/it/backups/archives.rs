@@ -27,7 +27,7 @@ pub(super) fn with_archive(database: Database, vaults: &Path) -> Site {
 }
 
 /// The same, with more in the configuration.
-fn with_archive_and(database: Database, vaults: &Path, more: &str) -> Site {
+pub(super) fn with_archive_and(database: Database, vaults: &Path, more: &str) -> Site {
     let password = vaults.join("password");
     fs::write(&password, format!("{}\n", repository::PASSWORD)).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();

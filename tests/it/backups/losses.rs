@@ -64,7 +64,11 @@ impl Sources {
     }
 }
 
-async fn accept(server: &Server, name: &str, reason: &str) -> Result<pb::Run, tonic::Status> {
+pub(super) async fn accept(
+    server: &Server,
+    name: &str,
+    reason: &str,
+) -> Result<pb::Run, tonic::Status> {
     let request = pb::AcceptRestorePointRequest {
         name: name.to_owned(),
         reason: reason.to_owned(),

@@ -15,6 +15,7 @@ mod faulty;
 mod gone;
 mod keeping;
 mod landed;
+mod latest;
 mod likeness;
 mod loading;
 mod losses;

@@ -17,7 +17,6 @@ use crate::{
 on_both!(
     a_restore_brings_back_all_that_files_are,
     an_export_holds_all_that_files_are,
-    the_latest_is_always_the_data,
     a_directory_that_is_lost_costs_what_is_in_it_and_no_more,
     what_a_killed_restore_has_left_goes,
     a_restore_follows_no_link_that_was_made_since_its_plan,
@@ -96,52 +95,6 @@ async fn an_export_holds_all_that_files_are(database: Database) {
     let verified = watchbell::backup::export::verify(&file).unwrap();
     assert_eq!(verified.findings, [""; 0]);
     server.stop().await;
-}
-
-/// What people type in a disaster brings back the data, whatever they ask for the latest of.
-async fn the_latest_is_always_the_data(database: Database) {
-    let files = tempfile::tempdir().unwrap();
-    fs::write(files.path().join("file"), "content").unwrap();
-    let site = Site::configured(database, &source("all", files.path())).with_repository();
-    let server = site.start().await;
-    let vault = Vault::of(&server, &site);
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        sources: vec!["all".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_last: 100,
-            ..pb::RetentionPolicy::default()
-        }),
-        ..pb::BackupPolicy::default()
-    };
-    vault.create_policy("all", policy).await.unwrap();
-    let Some(restic) = vault.restic() else {
-        return server.stop().await;
-    };
-    for number in 0..50 {
-        fs::write(files.path().join("file"), format!("content {number}")).unwrap();
-        server.advance(1);
-        let run = vault.back_up("all").await;
-        assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
-        if number % 10 != 9 {
-            continue;
-        }
-        let wanted = vault.newest().await.snapshot;
-        for by in [
-            &[][..],
-            &["--host", "watchbell"],
-            &["--tag", "watchbell"],
-            &["--tag", "policy=all"],
-        ] {
-            let latest = restic.must(&[&["dump", "latest", &path_of(files.path())], by].concat());
-            assert_eq!(latest, format!("content {number}"), "{by:?}: {wanted}");
-        }
-    }
-    server.stop().await;
-}
-
-fn path_of(files: &Path) -> String {
-    format!("/sources/all{}/file", files.display())
 }
 
 async fn a_directory_that_is_lost_costs_what_is_in_it_and_no_more(database: Database) {
