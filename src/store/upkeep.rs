@@ -294,4 +294,51 @@ mod tests {
         assert!(store.restart_log().await.unwrap());
         assert_eq!(room(&store).await.log_bytes, 0);
     }
+    /// Reads without a break, on two connections: each begins before the other has ended.
+    async fn read_on(url: String, turns: std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+        let mut reads = SqliteConnection::connect(&url).await.unwrap();
+        let mut next = SqliteConnection::connect(&url).await.unwrap();
+        let begin = ["BEGIN", "SELECT count(*) FROM cluster"];
+        for step in begin {
+            run(&mut reads, step).await.unwrap();
+        }
+        loop {
+            for step in begin {
+                run(&mut next, step).await.unwrap();
+            }
+            run(&mut reads, "COMMIT").await.unwrap();
+            std::mem::swap(&mut reads, &mut next);
+            turns.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_begins_anew_beside_readers_of_whom_one_reads_at_each_moment() {
+        let (dir, store) = empty_store().await;
+        let url = format!("sqlite://{}", dir.path().join("watchbell.db").display());
+        fill(&store, 100).await;
+        let turns = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+        let readers = (0..3).map(|_| tokio::spawn(read_on(url.clone(), turns.clone())));
+        let readers: Vec<_> = readers.collect();
+        let read = || turns.load(std::sync::atomic::Ordering::SeqCst);
+        while read() < 10 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            fill(&store, 5000).await;
+            assert!(5 << 20 < room(&store).await.log_bytes);
+            // A reader that the machine keeps waiting for long is one to wait for, the next time.
+            let mut looks = 0;
+            while !store.restart_log().await.unwrap() {
+                looks += 1;
+                assert!(looks < 50, "it is read from at each moment");
+            }
+            assert!(room(&store).await.log_bytes < 1 << 20);
+        }
+        assert!(50 < read(), "they have read all the while");
+        for reader in readers {
+            assert!(!reader.is_finished());
+            reader.abort();
+        }
+    }
 }
