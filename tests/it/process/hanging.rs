@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -22,6 +23,10 @@ use crate::support::{skip, tell};
 const HUNG: usize = 6;
 /// Calls of each kind that are timed meanwhile.
 const CALLS: usize = 15;
+/// What a task needs that no directory of names knows.
+const NO_HOST: &str = "nowhere.example";
+const STEADY: &str = "bench_kinds = true\n[tasks.steady]\nkind = \"bench-noop\"\nschedule = { every = \"1s\" }\n\
+                      [tasks.other]\nkind = \"bench-noop\"\n";
 /// What a call takes at the most, and what most of them do.
 const AT_MOST: Duration = Duration::from_secs(2);
 const MOSTLY: Duration = Duration::from_millis(100);
@@ -43,7 +48,8 @@ fn library(place: &Place) -> Option<PathBuf> {
     }
 }
 
-fn configuration(place: &Place) -> String {
+/// Commands that need something which hangs, each with a task of its name, and one that needs nothing of it.
+fn commands(place: &Place) -> String {
     let command = |name: &str, program: &Path, more: &str| {
         format!(
             "[commands.{name}]\nargv = [\"{}\"]\n{more}\n[tasks.{name}]\nkind = \"command\"\n\
@@ -54,55 +60,97 @@ fn configuration(place: &Place) -> String {
     let (dead, starts) = (place.path("dead/tool"), place.path("starts/tool"));
     let directory = format!("working_directory = \"{}\"", place.path("dead").display());
     [
-        "bench_kinds = true\n".to_owned(),
         command("mount", &dead, ""),
         command("directory", Path::new("/bin/true"), &directory),
         command("user", Path::new("/bin/true"), "user = \"ghost\""),
         command("start", &starts, ""),
         command("good", Path::new("/bin/true"), ""),
-        "[tasks.steady]\nkind = \"bench-noop\"\nschedule = { every = \"1s\" }\n".to_owned(),
-        "[tasks.other]\nkind = \"bench-noop\"\n".to_owned(),
     ]
     .concat()
 }
 
-struct Hanging {
-    library: PathBuf,
-    place: Place,
-    switch: PathBuf,
+/// Tasks that need other things which hang: the resolver, a secret's file, a repository.
+fn others_of_it(place: &Place) -> String {
+    let dead = place.path("dead");
+    let request = |name: &str, more: &str| {
+        format!(
+            "[http_requests.{name}]\n{more}\n[tasks.{name}]\nkind = \"http-request\"\n\
+             parameters = {{ request = \"{name}\" }}\noverlap = \"allow\"\n"
+        )
+    };
+    [
+        format!(
+            "[backups]\nrepository = \"{}\"\n[secrets.kept]\nfile = \"{}\"\n",
+            dead.join("repository").display(),
+            dead.join("secret").display()
+        ),
+        request(
+            "name",
+            &format!("url = \"http://{NO_HOST}/\"\ntimeout = \"4s\""),
+        ),
+        request(
+            "secret",
+            "url = \"http://127.0.0.1:9/\"\nsecret_headers = { Authorization = { secret = \"kept\" } }",
+        ),
+    ]
+    .concat()
 }
 
-impl Hanging {
-    /// A host of which a part hangs until it is released; none, with a word, where that cannot be made.
-    fn new() -> Option<Self> {
-        let place = Place::new("");
-        let library = library(&place)?;
-        place.configure(&configuration(&place));
+/// A host of which a part hangs, as it does from the start, until it is released.
+#[derive(Debug)]
+pub(crate) struct Hung {
+    library: PathBuf,
+    switch: PathBuf,
+    folder: PathBuf,
+}
+
+impl Hung {
+    /// In this place, with what `configuration` and commands that hang; none, with a word, where that cannot be made.
+    pub(crate) fn new(place: &Place, configuration: &str) -> Option<Self> {
+        let library = library(place)?;
+        place.configure(&[configuration, &commands(place)].concat());
         for folder in ["dead", "starts"] {
             fs::create_dir(place.path(folder)).unwrap();
             fs::copy("/bin/true", place.path(folder).join("tool")).unwrap();
         }
-        let switch = place.write("hangs", "");
-        Some(Self {
+        let hung = Self {
             library,
-            place,
-            switch,
-        })
+            switch: place.path("hangs"),
+            folder: place.path(""),
+        };
+        hung.hang();
+        Some(hung)
     }
 
-    fn serve(&self) -> Server<'_> {
-        let mut command = self.place.watchbell("serve", &["--listen", "127.0.0.1:0"]);
-        command
-            .env("LD_PRELOAD", &self.library)
-            .env("HANGING_BELOW", self.place.path("dead"))
-            .env("HANGING_STARTS", self.place.path("starts"))
-            .env("HANGING_USER", "ghost")
-            .env("HANGING_WHILE", &self.switch);
-        self.place.serve_by(command, "data")
+    /// What a server finds in its environment.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let path = |path: &Path| path.display().to_string();
+        let variables = [
+            ("LD_PRELOAD", path(&self.library)),
+            ("HANGING_BELOW", path(&self.folder.join("dead"))),
+            ("HANGING_STARTS", path(&self.folder.join("starts"))),
+            ("HANGING_USER", "ghost".to_owned()),
+            ("HANGING_HOST", NO_HOST.to_owned()),
+            ("HANGING_DISK", path(&self.folder.join("data"))),
+            ("HANGING_WHILE", path(&self.switch)),
+        ];
+        variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec()
     }
 
-    fn release(&self) {
+    pub(crate) fn hang(&self) {
+        fs::write(&self.switch, "").unwrap();
+    }
+
+    pub(crate) fn release(&self) {
         fs::remove_file(&self.switch).unwrap();
+    }
+
+    fn serve<'a>(&self, place: &'a Place) -> Server<'a> {
+        let mut command = place.watchbell("serve", &["--listen", "127.0.0.1:0"]);
+        command.envs(self.environment());
+        place.serve_by(command, "data")
     }
 }
 
@@ -177,10 +225,11 @@ fn problems(server: &Server<'_>) -> Vec<Value> {
 
 #[test]
 fn what_hangs_costs_its_own_runs_alone() {
-    let Some(hanging) = Hanging::new() else {
+    let place = Place::new("");
+    let Some(hung_host) = Hung::new(&place, STEADY) else {
         return;
     };
-    let server = hanging.serve();
+    let server = hung_host.serve(&place);
     let (runtime, client) = client(&server);
     let mut hung = Vec::new();
     runtime.block_on(async {
@@ -219,7 +268,7 @@ fn what_hangs_costs_its_own_runs_alone() {
     });
     runtime.block_on(async { assert_quick(others(&client).await) });
 
-    hanging.release();
+    hung_host.release();
     becomes("the end of those problems", || {
         let problems = problems(&server);
         problems.iter().all(|problem| {
@@ -231,4 +280,63 @@ fn what_hangs_costs_its_own_runs_alone() {
         assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
     }
     server.stop();
+}
+
+#[test]
+fn a_resolver_a_secret_a_repository_and_a_disk_that_hang_cost_their_own_runs_alone() {
+    let place = Place::new("");
+    let configuration = [STEADY, &others_of_it(&place)].concat();
+    let Some(hung_host) = Hung::new(&place, &configuration) else {
+        return;
+    };
+    hung_host.release();
+    let secret = place.write("dead/secret", "very secret");
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let server = hung_host.serve(&place);
+    let (runtime, client) = client(&server);
+
+    hung_host.hang();
+    let (name, secret, check) = runtime.block_on(async {
+        let name = trigger(&client, "name").await;
+        let secret = trigger(&client, "secret").await;
+        (
+            name,
+            secret,
+            trigger(&client, "perform-system-health-check").await,
+        )
+    });
+    let backup = server.json(&["backup", "run", "daily-full"]);
+    let backup = backup["run"]["name"].as_str().unwrap().to_owned();
+    runtime.block_on(async { assert_quick(others(&client).await) });
+    let good = server.waited(&server.trigger("good"));
+    assert_eq!(good["state"], "RUN_STATE_SUCCEEDED", "{good}");
+    let name = server.waited(&name);
+    assert_eq!(name["state"], "RUN_STATE_FAILED", "{name}");
+    let secret = server.waited(&secret);
+    assert_eq!(secret["reason"], "HOST_HANGS", "{secret}");
+    assert!(says(&secret, "reading secret kept"), "{secret}");
+    let check = server.waited(&check);
+    assert_eq!(check["outcome"], "RUN_OUTCOME_PARTIAL", "{check}");
+    assert!(says(&check, "disk"), "{check}");
+    // It is tried again later.
+    becomes("the backup to be given up", || {
+        let run = server.run(&backup);
+        run["state"] == "RUN_STATE_RETRY_WAIT" && says(&run, "the repository at")
+    });
+    runtime.block_on(async { assert_quick(others(&client).await) });
+
+    hung_host.release();
+    server.bellctl(&["run", "cancel", &backup]).assert_good();
+    server.waited(&backup);
+    let backup = server.bellctl(&["backup", "run", "daily-full", "--wait"]);
+    assert!(backup.stdout.contains("succeeded"), "{backup:?}");
+    let check = server.waited(&server.trigger("perform-system-health-check"));
+    assert_eq!(check["state"], "RUN_STATE_SUCCEEDED", "{check}");
+    assert_ne!(check["outcome"], "RUN_OUTCOME_PARTIAL", "{check}");
+    server.stop();
+}
+
+fn says(run: &Value, words: &str) -> bool {
+    let message = run["message"].as_str().unwrap_or_default();
+    message.contains(words)
 }
