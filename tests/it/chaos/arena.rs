@@ -6,7 +6,7 @@ use std::{
 
 use uuid::Uuid;
 use watchbell::clock::Stopwatch;
-use watchbell_client::client::Client;
+use watchbell_client::{client::Client, pb};
 
 use super::{
     door::Door,
@@ -266,6 +266,19 @@ impl Arena {
         let (taken_over, decided) = tokio::join!(taken_over, decided);
         self.figures.taken_over_s.extend(taken_over);
         self.figures.decided_by_others_s.push(decided.as_secs_f64());
+    }
+
+    /// Orders so many runs of a task.
+    pub(super) async fn order(&mut self, task: &str, runs: usize) {
+        let client = self.client();
+        for _ in 0..runs {
+            let request = pb::TriggerTaskRequest {
+                name: format!("tasks/{task}"),
+                ..Default::default()
+            };
+            client.tasks().trigger_task(request).await.unwrap();
+            self.figures.calls.answered += 1;
+        }
     }
 
     pub(super) async fn blow_for(&self, span: Duration) {

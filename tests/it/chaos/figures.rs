@@ -46,6 +46,8 @@ pub(super) struct Figures {
     /// Seconds from a call to its answer among callers that say nothing, and what share of a core those take.
     pub(super) answered_in_crowd_s: Vec<f64>,
     pub(super) processor: Vec<f64>,
+    /// By how many seconds the longest call was longer beside what hangs than without it.
+    pub(super) longer_beside_s: Vec<f64>,
     /// Seconds that a stop in order took.
     pub(super) stopped_s: Vec<f64>,
     pub(super) load_average: f64,
@@ -158,6 +160,11 @@ impl Figures {
                 "answer among silent callers",
                 &self.answered_in_crowd_s,
                 Some(ANSWERED_IN_CROWD_WITHIN_S),
+            ),
+            (
+                "longer answers beside what hangs",
+                &self.longer_beside_s,
+                None,
             ),
             ("stopped in order", &self.stopped_s, None),
         ];

@@ -11,6 +11,7 @@
 //! what it measured beside what Cargo builds, in `chaos.json` and `chaos.txt`.
 
 mod arena;
+mod beside;
 mod checked;
 mod door;
 mod faketime;
@@ -31,6 +32,8 @@ mod clock;
 mod cut_off;
 mod database;
 mod disk;
+mod flood;
+mod hung;
 mod killed;
 mod silent;
 mod stopped;

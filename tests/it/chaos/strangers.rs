@@ -25,6 +25,7 @@ async fn strangers_that_hold_transactions_open_silence_no_watch(database: Databa
     // One that starts while it is open.
     arena.start().await;
     arena.begin().await;
+    let alone = arena.longest_call().await;
     for _ in 0..form.pick(1, 5) {
         arena
             .blow_for(form.pick(Duration::from_secs(1), Duration::from_secs(4)))
@@ -35,6 +36,7 @@ async fn strangers_that_hold_transactions_open_silence_no_watch(database: Databa
         let hold = "BEGIN; INSERT INTO events (at, kind, subject, payload) VALUES (0, 'thing.happened', '', '{}')";
         hanging.execute_unprepared(hold).await.unwrap();
         arena.figures.blows += 1;
+        arena.nobody_waits(alone).await;
         arena.decides("deciding to go on beside held numbers").await;
         hanging.execute_unprepared("ROLLBACK").await.unwrap();
         hanging.close().await.unwrap();

@@ -1,0 +1,81 @@
+//! What calls take beside something that hangs, floods or holds on, against what they took without it in the same storm.
+
+use std::time::Duration;
+
+use watchbell::clock::Stopwatch;
+use watchbell_client::{call::request_id, client::Client, pb};
+
+use super::{
+    arena::Arena,
+    workload::{BY_HAND, trigger},
+};
+
+/// What nobody waits for.
+const LONGER: Duration = Duration::from_millis(100);
+/// Of each kind.
+const CALLS: usize = 25;
+/// The machine may be at something else for a moment; what waits for what hangs does so each time.
+const TRIES: usize = 5;
+
+/// How long the longest of some hundred calls took, and how many runs were ordered.
+async fn longest(client: &Client) -> (Duration, u64) {
+    let (mut longest, mut ordered) = (Duration::ZERO, 0);
+    let mut took = |watch: &Stopwatch| longest = longest.max(watch.elapsed());
+    for turn in 0..CALLS {
+        let watch = Stopwatch::start();
+        match trigger(client, &request_id()).await {
+            Ok(()) => ordered += 1,
+            // That the run before is still under way is an answer as well.
+            Err(status) => assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}"),
+        }
+        took(&watch);
+        let watch = Stopwatch::start();
+        let get = pb::GetTaskRequest {
+            name: format!("tasks/{BY_HAND}"),
+        };
+        let task = client.tasks().get_task(get).await.unwrap().into_inner();
+        took(&watch);
+        let mut task = task.task.unwrap();
+        task.description = format!("turn {turn}");
+        let watch = Stopwatch::start();
+        let update = pb::UpdateTaskRequest {
+            task: Some(task),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["description".to_owned()],
+            }),
+            ..Default::default()
+        };
+        client.tasks().update_task(update).await.unwrap();
+        took(&watch);
+        let watch = Stopwatch::start();
+        let status = pb::GetStatusRequest {};
+        client.scheduler().get_status(status).await.unwrap();
+        took(&watch);
+    }
+    (longest, ordered)
+}
+
+impl Arena {
+    /// The longest of some hundred calls to one replica.
+    pub(super) async fn longest_call(&mut self) -> Duration {
+        let client = self.client_of(self.replicas[0].address);
+        let (longest, ordered) = longest(&client).await;
+        self.figures.calls.answered += ordered;
+        longest
+    }
+
+    /// Holds that none of some hundred calls takes longer, by what nobody waits for, than the longest did `alone`.
+    pub(super) async fn nobody_waits(&mut self, alone: Duration) {
+        let mut took = Vec::new();
+        for _ in 0..TRIES {
+            let longest = self.longest_call().await;
+            took.push(longest);
+            if longest <= alone + LONGER {
+                let longer = longest.saturating_sub(alone);
+                self.figures.longer_beside_s.push(longer.as_secs_f64());
+                return;
+            }
+        }
+        panic!("calls took {took:?} at the longest, and {alone:?} alone");
+    }
+}
