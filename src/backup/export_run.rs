@@ -81,6 +81,10 @@ impl Backups {
             }
             exported => exported?,
         };
+        let left_out = exported.left_out.shown();
+        if let Some(left_out) = &left_out {
+            job.log(left_out);
+        }
         let mut made = RestorePoint {
             id: Uuid::now_v7(),
             policy: policy.id.to_string(),
@@ -116,8 +120,9 @@ impl Backups {
             files: point.files,
             bytes: point.source_bytes,
             message: format!(
-                "every file read from the repository, written to {}, and read again there",
-                exported.file
+                "every file read from the repository, written to {}, and read again there{}",
+                exported.file,
+                left_out.map_or_else(String::new, |left_out| format!("; {left_out}"))
             ),
         })
         .await?;

@@ -188,8 +188,16 @@ pub enum EntryKind {
     Directory,
     /// A symbolic link, with its target.
     Link(Vec<u8>),
-    /// A device, socket or fifo.
-    Special,
+    Special(Special),
+}
+
+/// What neither a file nor a directory or link is. Devices have their number, as the system has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Special {
+    Fifo,
+    Character(u64),
+    Block(u64),
+    Socket,
 }
 
 /// A file or directory of a snapshot.

@@ -199,8 +199,8 @@ impl Walk<'_> {
             },
             EntryKind::Directory if wanted => self.make_directory(entry)?,
             EntryKind::Link(_) if wanted => self.links.push(entry),
-            EntryKind::Special if wanted => self.make_special(&entry),
-            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special => {}
+            EntryKind::Special(_) if wanted => self.make_special(&entry),
+            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special(_) => {}
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ pub(in crate::api) fn restore_point_entry(entry: &Entry) -> pb::RestorePointEntr
         EntryKind::File => (Kind::File, String::new()),
         EntryKind::Directory => (Kind::Directory, String::new()),
         EntryKind::Link(target) => (Kind::Link, SnapshotPath(target.clone()).to_text()),
-        EntryKind::Special => (Kind::Special, String::new()),
+        EntryKind::Special(_) => (Kind::Special, String::new()),
     };
     let changed = jiff::Timestamp::from_nanosecond(entry.mtime.into()).ok();
     pb::RestorePointEntry {

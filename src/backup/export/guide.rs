@@ -2,10 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::LeftOut;
 use crate::domain::backup::manifest::Manifest;
 
 /// The text for one export; it may have the configuration file.
-pub(super) fn guide(manifest: &Manifest, has_configuration: bool, file: &str) -> String {
+pub(super) fn guide(
+    manifest: &Manifest,
+    has_configuration: bool,
+    file: &str,
+    left_out: &LeftOut,
+) -> String {
     let mut text = format!(
         "# Restoring {file}\n\n\
          An export of Watchbell {} (cluster {}), as of {}. It can be restored without Watchbell.\n\n\
@@ -18,7 +24,9 @@ pub(super) fn guide(manifest: &Manifest, has_configuration: bool, file: &str) ->
          Owners, permissions and extended attributes of further sources come back to root alone, by\n\n\
          ```sh\n\
          tar --zstd -xpf {file} -C restored --numeric-owner --xattrs --xattrs-include='*'\n\
-         ```\n\n",
+         ```\n\n\
+         So do devices: for others, tar says that it cannot make them, unpacks everything else, and ends with 2. Files \
+         with holes are in it as sparse files of GNU tar (format 1.0), which bsdtar knows as well.\n\n",
         manifest.version, manifest.cluster, manifest.frozen_at
     );
     for source in &manifest.sources {
@@ -81,6 +89,21 @@ pub(super) fn guide(manifest: &Manifest, has_configuration: bool, file: &str) ->
         let _ = writeln!(text, "\n## Missing\n");
         for error in manifest.errors.iter().take(1000) {
             let _ = writeln!(text, "- `{}`: {}", error.path, error.message);
+        }
+    }
+    if 0 < left_out.count {
+        let _ = writeln!(
+            text,
+            "\n## Left out\n\n\
+             {} sockets, which no archive holds: programs make them anew.\n",
+            left_out.count
+        );
+        for path in &left_out.named {
+            let _ = writeln!(text, "- `{path}`");
+        }
+        let more = left_out.count.saturating_sub(left_out.named.len() as u64);
+        if 0 < more {
+            let _ = writeln!(text, "- {more} more");
         }
     }
     text

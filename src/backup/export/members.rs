@@ -7,22 +7,24 @@ use std::{
     io::{self, Read as _},
     os::unix::ffi::OsStrExt as _,
     path::Path,
-    thread,
 };
 
-use anyhow::bail;
 use tar::{EntryType, Header};
 
 use super::{
+    content::{Content, Member},
+    holes::{self, Filled, Map},
+    left_out::packed,
     member,
+    sparse::{Sparse, sparse_header},
     write::{clear, header},
 };
 use crate::{
     backup::{
         manifests::{Beside, Stored},
-        read_back::differs_of,
         repository::{
             EachRecord, Entry, EntryKind, Hand, Met, Progress, RepositoryError, SnapshotReader,
+            Special,
         },
         restore_files::own_roots,
     },
@@ -45,7 +47,7 @@ pub(super) struct Members<'a, W: io::Write> {
     /// Files of several names, by device, inode and SHA-256.
     first_names: HashMap<(u64, u64, String), Vec<u8>>,
     done: Progress,
-    /// Directories and symbolic links.
+    /// All that are no files.
     others: u64,
 }
 
@@ -69,7 +71,7 @@ impl<'a, W: io::Write> Members<'a, W> {
         })
     }
 
-    /// Appends everything; says how many directories and links there are.
+    /// Appends everything; says how many are no files.
     pub(super) fn append_all(mut self) -> anyhow::Result<u64> {
         let (mut failed, reader) = (None, self.reader);
         let walked = reader.walk(&mut |met| {
@@ -118,7 +120,9 @@ impl<'a, W: io::Write> Members<'a, W> {
                 self.append_header(&mut header, &entry.path)
             }
             EntryKind::Link(target) => {
-                self.extend(entry, Some(target))?;
+                let long = Some(target).filter(|target| TARGET_BYTES < target.len());
+                let long = long.map(|target| ("linkpath".to_owned(), target.clone()));
+                self.extend(entry, long.into_iter().collect())?;
                 let mut header = self.plain_header_of(entry, 0);
                 header.set_entry_type(EntryType::Symlink);
                 let short = &target[..target.len().min(TARGET_BYTES)];
@@ -126,8 +130,7 @@ impl<'a, W: io::Write> Members<'a, W> {
                 self.others += 1;
                 self.append_header(&mut header, &entry.path)
             }
-            // Whoever needs a device or a socket makes it anew.
-            EntryKind::Special => Ok(()),
+            EntryKind::Special(special) => self.append_special(entry, *special),
         }
     }
 
@@ -147,43 +150,91 @@ impl<'a, W: io::Write> Members<'a, W> {
             }
             self.first_names.insert(key, name.clone());
         }
-        let mut header = self.header_of(entry, record.size)?;
-        self.append_content(entry, record, &mut header, &name)
+        self.append_content(entry, record, &name)
     }
 
-    /// What is read comes through a pipe, as the archive wants to read and the snapshot to write.
+    /// A file with holes is written without them, and a map of where its data is before it.
     fn append_content(
         &mut self,
         entry: &Entry,
         record: &FileRecord,
-        header: &mut Header,
-        member: &[u8],
+        name: &[u8],
     ) -> anyhow::Result<()> {
-        let (from, mut to) = io::pipe()?;
-        let (tar, reader, hand, before) = (&mut *self.tar, self.reader, self.hand, self.done);
-        let (appended, read) = thread::scope(|scope| {
-            let read = scope.spawn(move || {
-                let mut done = before;
-                let differs = differs_of(reader, entry, record, &mut to, hand, &mut done);
-                drop(to);
-                (differs, done)
-            });
-            // Not more than the header says, whatever comes; and all of it is taken, or the other end would wait.
-            let mut limited = from.take(record.size);
-            let name = Path::new(OsStr::from_bytes(member));
-            let appended = tar.append_data(header, name, &mut limited);
-            let rest = io::copy(&mut limited.into_inner(), &mut io::sink());
-            (appended.and(rest.map(drop)), read.join())
-        });
-        let Ok((differs, now)) = read else {
-            bail!("the thread that reads {} panicked", record.path);
+        let content = Content {
+            reader: self.reader,
+            hand: self.hand,
+            entry,
+            record,
         };
-        self.done = now;
-        if let Some(what) = differs? {
-            return Err(RepositoryError::Damaged { what }.into());
+        let path = Path::new(OsStr::from_bytes(name));
+        let may_have_holes = self.may_have_holes(entry, record, name);
+        let (map, kept) = match may_have_holes {
+            true => content.look(&mut self.done)?,
+            false => Default::default(),
+        };
+        if map.is_sparse() {
+            return self.append_sparse(&content, name, &map, kept);
         }
-        appended?;
-        Ok(())
+        let mut header = self.header_of(entry, record.size)?;
+        if let Some(kept) = kept {
+            let all = Filled::new(map, kept.as_slice());
+            return Ok(self.tar.append_data(&mut header, path, all)?);
+        }
+        let mut member = Member {
+            header: &mut header,
+            name: path,
+            head: &[],
+            map: None,
+        };
+        let done = (!may_have_holes).then_some(&mut self.done);
+        content.append(self.tar, &mut member, done)
+    }
+
+    fn append_sparse(
+        &mut self,
+        content: &Content<'_>,
+        name: &[u8],
+        map: &Map,
+        kept: Option<Vec<u8>>,
+    ) -> anyhow::Result<()> {
+        let sparse = Sparse {
+            name: name.to_vec(),
+            size: map.size,
+        };
+        self.extend(content.entry, sparse.extensions())?;
+        let head = map.head();
+        let size = head.len() as u64 + map.data();
+        let mut header = sparse_header(&self.plain_header_of(content.entry, size))?;
+        let path = sparse.stand_in();
+        if let Some(kept) = kept {
+            let all = head.as_slice().chain(kept.as_slice());
+            return Ok(self.tar.append_data(&mut header, path, all)?);
+        }
+        let mut member = Member {
+            header: &mut header,
+            name: &path,
+            head: &head,
+            map: Some(map),
+        };
+        content.append(self.tar, &mut member, None)
+    }
+
+    /// Whether a file is looked at for holes: what the server has made has none, and a line end in a name is not
+    /// understood where that of a sparse member stands.
+    fn may_have_holes(&self, entry: &Entry, record: &FileRecord, name: &[u8]) -> bool {
+        holes::LEAST <= record.size && !self.is_own(&entry.path) && !name.contains(&b'\n')
+    }
+
+    fn append_special(&mut self, entry: &Entry, special: Special) -> anyhow::Result<()> {
+        let Some((kind, [major, minor])) = packed(special) else {
+            return Ok(());
+        };
+        let mut header = self.header_of(entry, 0)?;
+        header.set_entry_type(kind);
+        header.set_device_major(major)?;
+        header.set_device_minor(minor)?;
+        self.others += 1;
+        self.append_header(&mut header, &entry.path)
     }
 
     fn append_header(&mut self, header: &mut Header, path: &SnapshotPath) -> anyhow::Result<()> {
@@ -194,7 +245,7 @@ impl<'a, W: io::Write> Members<'a, W> {
 
     /// The header, and before it what does not fit in it.
     fn header_of(&mut self, entry: &Entry, size: u64) -> anyhow::Result<Header> {
-        self.extend(entry, None)?;
+        self.extend(entry, Vec::new())?;
         Ok(self.plain_header_of(entry, size))
     }
 
@@ -213,13 +264,10 @@ impl<'a, W: io::Write> Members<'a, W> {
         header
     }
 
-    fn extend(&mut self, entry: &Entry, target: Option<&Vec<u8>>) -> anyhow::Result<()> {
-        let mut more: Vec<(String, Vec<u8>)> = Vec::new();
+    /// Appends what no header holds: what is given, and what else the entry has.
+    fn extend(&mut self, entry: &Entry, mut more: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
         if entry.mtime < 0 || entry.mtime % NANOS != 0 {
             more.push(("mtime".to_owned(), decimal(entry.mtime).into_bytes()));
-        }
-        if let Some(target) = target.filter(|target| TARGET_BYTES < target.len()) {
-            more.push(("linkpath".to_owned(), target.clone()));
         }
         if !self.is_own(&entry.path) {
             for (name, value) in &entry.attributes {

@@ -3,13 +3,18 @@
 //! `watchbell-YYYYMMDDTHHMMSSZ.tar.zst` holds RESTORE.md, manifest.json, SHA256SUMS, `database/` and `files/`; beside it
 //! lies its own checksum. It is written under another name, synced, read again whole, and only then gets its own.
 
+mod content;
 mod guide;
+mod holes;
+mod left_out;
 mod members;
 mod read;
+mod sparse;
 mod wanted;
 mod write;
 
 pub use self::{
+    left_out::LeftOut,
     read::{Verified, verify},
     write::{Exported, write},
 };

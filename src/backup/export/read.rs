@@ -10,7 +10,13 @@ use anyhow::{Context as _, bail};
 use tar::EntryType;
 use tokio_util::sync::CancellationToken;
 
-use super::{GUIDE, MANIFEST, SUMS, sum_line, wanted::Wanted};
+use super::{
+    GUIDE, MANIFEST, SUMS,
+    holes::Filled,
+    sparse::{Sparse, read_map},
+    sum_line,
+    wanted::Wanted,
+};
 use crate::{
     backup::{
         child::Stopped,
@@ -35,7 +41,7 @@ const DAMAGED: &str = "it is cut off, or damaged";
 pub struct Verified {
     pub files: u64,
     pub bytes: u64,
-    /// Directories and symbolic links.
+    /// Directories, symbolic links, fifos and devices.
     pub others: u64,
     /// As of when its data is.
     pub frozen_at: Option<jiff::Timestamp>,
@@ -90,7 +96,7 @@ pub(super) fn verify_with(
         Some(finding) => bail!("{finding}"),
         None if verified.others == others => Ok(()),
         None => bail!(
-            "{} directories and links are in it, and {others} were written",
+            "{} that are no files are in it, and {others} were written",
             verified.others
         ),
     }
@@ -111,10 +117,20 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
             return Err(Stopped.into());
         }
         let mut entry = entry.context(DAMAGED)?;
-        let name = name_of(&entry);
+        let sparse = Sparse::of(&mut entry).context(DAMAGED)?;
+        let name = match &sparse {
+            Some(sparse) => without_dot(&sparse.name).to_vec(),
+            None => name_of(&entry),
+        };
         match entry.header().entry_type() {
             EntryType::Regular => {}
-            EntryType::Directory | EntryType::Symlink => {
+            // An older kind of sparse files, whose holes the library fills.
+            EntryType::GNUSparse => {}
+            EntryType::Directory
+            | EntryType::Symlink
+            | EntryType::Fifo
+            | EntryType::Char
+            | EntryType::Block => {
                 verified.others += 1;
                 continue;
             }
@@ -125,14 +141,30 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
                 continue;
             }
             _ => {
-                verified.find(format!("{} is no file, directory or link", shown(&name)));
+                verified.find(format!(
+                    "{} is of a kind that no export holds",
+                    shown(&name)
+                ));
                 continue;
             }
         }
-        if !described.meet(&name, &mut entry, &mut verified, cancel)?
-            && let Some(record) = wanted.meet(&name)?
-        {
-            compare(&record, &shown(&name), &mut entry, &mut verified, cancel)?;
+        if sparse.is_none() && described.meet(&name, &mut entry, &mut verified, cancel)? {
+            continue;
+        }
+        let Some(record) = wanted.meet(&name)? else {
+            continue;
+        };
+        let (name, stored) = (shown(&name), entry.size());
+        match sparse {
+            None => compare(&record, &name, stored, &mut entry, &mut verified, cancel)?,
+            Some(sparse) => match read_map(&mut entry, stored, sparse.size).context(DAMAGED)? {
+                None => verified.find(format!("{name}: the map of its holes is damaged")),
+                Some(map) => {
+                    let mut filled = Filled::new(map, entry);
+                    let size = sparse.size;
+                    compare(&record, &name, size, &mut filled, &mut verified, cancel)?;
+                }
+            },
         }
     }
     wanted.end(&mut verified)?;
@@ -179,11 +211,11 @@ fn without_dot(name: &[u8]) -> &[u8] {
 fn compare(
     record: &FileRecord,
     shown: &str,
-    entry: &mut tar::Entry<'_, impl Read>,
+    size: u64,
+    content: &mut impl Read,
     verified: &mut Verified,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let size = entry.size();
     if size != record.size {
         verified.find(format!(
             "{shown} has {size} bytes; the manifest says {}",
@@ -191,7 +223,7 @@ fn compare(
         ));
         return Ok(());
     }
-    let (sha256, bytes) = hash(entry, cancel)?;
+    let (sha256, bytes) = hash(content, cancel)?;
     verified.files += 1;
     verified.bytes += bytes;
     if sha256 != record.sha256 || bytes != record.size {

@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    ENDING, GUIDE, MANIFEST, SUMS, guide::guide, member, members::Members, read::verify_with,
-    sum_line,
+    ENDING, GUIDE, LeftOut, MANIFEST, SUMS, guide::guide, member, members::Members,
+    read::verify_with, sum_line,
 };
 use crate::{
     backup::{
@@ -34,6 +34,7 @@ pub struct Exported {
     pub file: String,
     pub sha256: String,
     pub bytes: u64,
+    pub left_out: LeftOut,
 }
 
 /// Writes an export of a snapshot into a directory.
@@ -49,7 +50,8 @@ pub fn write(
     make_directory(directory)?;
     let name = free_name(directory, &stored.manifest)?;
     let partial = Partial(directory.join(format!("{name}.partial")));
-    let (sha256, bytes, others) = pack(&partial.0, &name, reader, stored, hand)
+    let left_out = LeftOut::of(reader, hand)?;
+    let (sha256, bytes, others) = pack(&partial.0, &name, reader, stored, hand, &left_out)
         .with_context(|| format!("could not write the export {name}"))?;
     verify_with(&partial.0, others, &hand.cancel)
         .context("the export that was written does not read well")?;
@@ -73,6 +75,7 @@ pub fn write(
         file: name,
         sha256,
         bytes,
+        left_out,
     })
 }
 
@@ -103,6 +106,7 @@ fn pack(
     reader: &dyn SnapshotReader,
     stored: &Stored,
     hand: &Hand,
+    left_out: &LeftOut,
 ) -> anyhow::Result<(String, u64, u64)> {
     drop(fs::remove_file(path));
     let file = new_file(path)?;
@@ -116,7 +120,7 @@ fn pack(
     for file in clear(stored)? {
         has_configuration |= configuration::is_one(&file?.path);
     }
-    let guide = guide(&manifest, has_configuration, name).into_bytes();
+    let guide = guide(&manifest, has_configuration, name, left_out).into_bytes();
     let described = || Ok::<_, anyhow::Error>(Written::new(&manifest, clear(stored)?));
     let (described_size, described_sha256) = measure(described()?)?;
     let sums = || {

@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    backup::{manifests, repository::Result},
+    backup::{
+        manifests,
+        repository::{Result, Special},
+    },
     domain::backup::table::{hex, in_order_of_a_walk},
 };
 
@@ -232,7 +235,8 @@ fn one_that_cannot_be_made_is_named_and_the_others_come_back() {
     fake.add(&format!("{long}l"), EntryKind::Link(b"x".to_vec()), |_| {});
     fake.file("/../out", b"leads out", |_| {});
     fake.file("/good", b"good", |_| {});
-    fake.add("/socket", EntryKind::Special, |_| {});
+    let socket = EntryKind::Special(Special::Socket);
+    fake.add("/socket", socket, |_| {});
     let place = Place::new();
     let restored = place.restore(&fake, &[]);
     assert_eq!(restored.files, 1);

@@ -18,7 +18,7 @@ use crate::{
 
 on_both!(an_export_may_be_packed_anew_and_what_is_wrong_with_it_is_told,);
 
-fn tar(args: &[&str], archive: &Path, folder: &Path, names: &[&str]) {
+pub(super) fn tar(args: &[&str], archive: &Path, folder: &Path, names: &[&str]) {
     let done = Command::new("tar")
         .args(args)
         .arg(archive)
@@ -32,7 +32,7 @@ fn tar(args: &[&str], archive: &Path, folder: &Path, names: &[&str]) {
 }
 
 /// Compresses an archive, and writes its checksum beside it.
-fn finished(plain: &Path) -> PathBuf {
+pub(super) fn finished(plain: &Path) -> PathBuf {
     let packed = plain.with_extension("tar.zst");
     let bytes = zstd::encode_all(&fs::read(plain).unwrap()[..], 1).unwrap();
     let sum: String = Sha256::digest(&bytes)

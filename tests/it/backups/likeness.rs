@@ -140,12 +140,15 @@ pub(crate) fn fill(folder: &Path) {
         )
         .unwrap();
     }
-    // Where the disk has such. The list is `user::rw-, user:65534:r--, group::r--, mask::r--, other::---`.
+    // Where the disk has such, and this may set it: the capability is to listen below port 1024. The list is `user::rw-, user:65534:r--, group::r--, mask::r--, other::---`.
     let list = [
         2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 254, 255, 0, 0, 4, 0, 4, 0, 255,
         255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
     ];
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for (name, attribute, value) in [
+        ("www/04.html", "security.capability", &capability[..]),
+        ("disk.img", "user.note", b"of a file with holes"),
         ("www/02.html", "user.note", &b"\x00\xff odd"[..]),
         ("www/deep", "user.empty", b""),
         ("www/03.html", "system.posix_acl_access", &list),

@@ -22,6 +22,7 @@ mod losses;
 mod made;
 mod manifests;
 mod matrix;
+mod members;
 mod neighbours;
 mod passwords;
 mod placing;

@@ -13,7 +13,7 @@ use rustic_core::{
 
 use super::super::{gate::lock, source::node::unix_permissions};
 use crate::{
-    backup::repository::{Entry, EntryKind, RepositoryError, Result},
+    backup::repository::{Entry, EntryKind, RepositoryError, Result, Special},
     domain::backup::manifest::SnapshotPath,
 };
 
@@ -220,9 +220,10 @@ impl Known {
             NodeType::Symlink { .. } => {
                 EntryKind::Link(node.node_type.to_link().as_os_str().as_bytes().to_vec())
             }
-            NodeType::Dev { .. } | NodeType::Chardev { .. } | NodeType::Fifo | NodeType::Socket => {
-                EntryKind::Special
-            }
+            NodeType::Dev { device } => EntryKind::Special(Special::Block(*device)),
+            NodeType::Chardev { device } => EntryKind::Special(Special::Character(*device)),
+            NodeType::Fifo => EntryKind::Special(Special::Fifo),
+            NodeType::Socket => EntryKind::Special(Special::Socket),
         };
         let mtime = node.meta.mtime.map_or(0, |mtime| mtime.as_nanosecond());
         Self {

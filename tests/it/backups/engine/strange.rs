@@ -117,7 +117,9 @@ fn special_files_are_never_read_and_told_of_where_that_is_wished_and_nothing_is_
     assert_eq!(told, ["/files/fifo", "/files/socket"]);
     assert_eq!(archived.special_count, 2);
     let found = entries(&*stage.reader(&archived.snapshot));
-    let special = found.iter().filter(|(_, kind)| *kind == EntryKind::Special);
+    let special = found
+        .iter()
+        .filter(|(_, kind)| matches!(kind, EntryKind::Special(_)));
     assert_eq!(special.count(), 2);
 
     let mut quiet = source(stage.source(), "/files");

@@ -1,0 +1,106 @@
+//! Files of which the holes are taken out, and put in again.
+
+use super::*;
+
+fn looked(content: &[u8], piece: usize) -> (Map, Option<Vec<u8>>) {
+    let mut looking = Looking::new();
+    for bytes in content.chunks(piece) {
+        looking.write_all(bytes).unwrap();
+    }
+    looking.finish()
+}
+
+fn picked(map: &Map, content: &[u8], piece: usize) -> Vec<u8> {
+    let mut picking = Picking::new(map, Vec::new());
+    for bytes in content.chunks(piece) {
+        picking.write_all(bytes).unwrap();
+    }
+    picking.into
+}
+
+fn filled(map: Map, data: &[u8]) -> Vec<u8> {
+    let mut filled = Vec::new();
+    Filled::new(map, data).read_to_end(&mut filled).unwrap();
+    filled
+}
+
+/// Zeros, but for a byte at each of these places.
+fn content(size: usize, places: &[usize]) -> Vec<u8> {
+    let mut content = vec![0; size];
+    for at in places {
+        content[*at] = 7;
+    }
+    content
+}
+
+#[test]
+fn a_file_is_the_same_with_its_holes_taken_out_and_put_in_again() {
+    const SIZE: usize = 40 * BLOCK + 77;
+    for places in [
+        &[][..],
+        &[0],
+        &[SIZE - 1],
+        &[0, SIZE - 1],
+        &[5 * BLOCK],
+        &[BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 30 * BLOCK + 9],
+    ] {
+        let content = content(SIZE, places);
+        for piece in [1, 1000, BLOCK, 3 * BLOCK + 1, SIZE] {
+            let (map, kept) = looked(&content, piece);
+            let kept = kept.unwrap();
+            assert_eq!(map.size, SIZE as u64);
+            assert_eq!(map.data(), kept.len() as u64);
+            assert!(map.is_sparse(), "{places:?}");
+            assert_eq!(picked(&map, &content, piece), kept, "{places:?} by {piece}");
+            assert!(filled(map, &kept) == content, "{places:?} by {piece}");
+        }
+    }
+    let stretch = |at: usize, length: usize| Stretch {
+        at: at as u64,
+        length: length as u64,
+    };
+    let (map, _) = looked(&content(SIZE, &[BLOCK, 2 * BLOCK, SIZE - 1]), 1000);
+    let expected = [stretch(BLOCK, 2 * BLOCK), stretch(40 * BLOCK, 77)];
+    assert_eq!(map.stretches, expected);
+}
+
+#[test]
+fn a_few_zeros_and_nothing_at_all_are_no_holes() {
+    assert!(!looked(&[], 1).0.is_sparse());
+    assert!(!looked(&vec![7; 1 << 20], 1000).0.is_sparse());
+    let most = LEAST as usize - BLOCK;
+    assert!(!looked(&content(most + BLOCK, &[3]), 1000).0.is_sparse());
+    assert!(looked(&content(most + 2 * BLOCK, &[3]), 1000).0.is_sparse());
+}
+
+#[test]
+fn of_very_many_holes_the_small_ones_are_data() {
+    // Data, small holes, and a large one in the middle and at the end.
+    let size = (4 * STRETCHES + 100) * BLOCK;
+    let moved = |at: usize| if at < STRETCHES { 0 } else { 50 };
+    let places = (0..2 * STRETCHES).map(|at| (2 * at + moved(at)) * BLOCK);
+    let places: Vec<usize> = places.collect();
+    let content = content(size, &places);
+    let (map, kept) = looked(&content, 1 << 20);
+    assert_eq!(kept, None, "it is too much");
+    assert!(map.stretches.len() <= STRETCHES, "{}", map.stretches.len());
+    assert!(map.is_sparse());
+    let large = map.stretches.windows(2).any(|two| {
+        let hole = two[1].at - two[0].end();
+        50 * BLOCK as u64 <= hole
+    });
+    assert!(large);
+    let data = picked(&map, &content, (1 << 20) + 1);
+    assert_eq!(data.len() as u64, map.data());
+    assert!(filled(map, &data) == content);
+}
+
+#[test]
+fn data_that_is_cut_off_is_an_error() {
+    let content = content(40 * BLOCK, &[0, 39 * BLOCK]);
+    let (map, kept) = looked(&content, BLOCK);
+    let kept = kept.unwrap();
+    let mut filled = Filled::new(map, &kept[..kept.len() - 1]);
+    let error = filled.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
