@@ -16,7 +16,7 @@ use super::{
     work::{Job, asked},
 };
 use crate::{
-    config::{PathsConfig, SourceConfig},
+    config::{OwnPlaces, PathsConfig, SourceConfig},
     domain::backup::{
         manifest::{FileError, SnapshotPath, SourceRecord},
         policy::{OWN_DATABASE, Policy},
@@ -37,7 +37,7 @@ pub(super) struct Prepared {
     parts: Vec<Part>,
     references: Vec<(String, u64)>,
     content: bool,
-    /// What sources demand and is not there.
+    /// What sources demand and is not there, or may not hold.
     unmet: Vec<FileError>,
 }
 
@@ -131,7 +131,10 @@ impl Backups {
         })?;
         let root = SnapshotPath::from(format!("/sources/{name}").as_str());
         match config {
-            SourceConfig::Paths(config) => prepared.add_paths(name, root, config).await?,
+            SourceConfig::Paths(config) => {
+                let places = OwnPlaces::of(&self.settings().config);
+                prepared.add_paths(name, root, config, &places).await?;
+            }
             database => {
                 let dumped = job
                     .wait(
@@ -154,6 +157,15 @@ fn kind_of(source: &SourceConfig) -> &'static str {
         SourceConfig::Paths(_) => "paths",
         SourceConfig::Sqlite(_) => "sqlite",
         SourceConfig::Postgres { .. } => "postgresql",
+    }
+}
+
+/// Why a path is not read.
+fn unfit(path: &Path, config: &PathsConfig, places: &OwnPlaces) -> Option<String> {
+    // Links and mounts may be others than when the configuration was read.
+    match places.met_on_disk(path, config) {
+        Ok(None) => demand_unmet(path, config),
+        Ok(Some(why)) | Err(why) => Some(format!("{why}: it was not read")),
     }
 }
 
@@ -180,15 +192,16 @@ impl Prepared {
         name: &str,
         root: SnapshotPath,
         config: &PathsConfig,
+        places: &OwnPlaces,
     ) -> anyhow::Result<()> {
         let judged = Judged::paths(&root, config)?;
         let mut skipped = false;
         for path in &config.paths {
             let what = format!("source {name:?}: looking at");
-            let demands = config.clone();
+            let (demands, places) = (config.clone(), places.clone());
             let look = move |path: &Path| {
                 let is_there = path.symlink_metadata().is_ok();
-                is_there.then(|| demand_unmet(path, &demands))
+                is_there.then(|| unfit(path, &demands, &places))
             };
             let to = below(&root, path);
             match asked(path, &what, look).await? {

@@ -186,7 +186,7 @@ impl RawBackups {
                 .with_context(|| format!("backups.sources.{}", name.escape_debug()))?;
             sources.insert(name.clone(), checked);
         }
-        let checked = BackupsConfig {
+        Ok(BackupsConfig {
             repository,
             password,
             staging: place("staging", &self.staging, own.join("staging"))?,
@@ -202,47 +202,7 @@ impl RawBackups {
             },
             archive,
             sources,
-        };
-        checked.refuse_places_in_sources()?;
-        Ok(checked)
-    }
-}
-
-impl BackupsConfig {
-    /// A backup that holds itself grows with each that is made.
-    fn refuse_places_in_sources(&self) -> anyhow::Result<()> {
-        let mut places = vec![
-            ("repository", &self.repository),
-            ("staging", &self.staging),
-            ("exports", &self.exports),
-        ];
-        if let Some(archive) = &self.archive {
-            places.push(("archive.repository", &archive.repository));
-        }
-        for (name, source) in &self.sources {
-            let SourceConfig::Paths(source) = source else {
-                continue;
-            };
-            let globs = Globs::new(&source.include, &source.exclude);
-            let globs = globs.map_err(|why| anyhow::anyhow!("backups.sources.{name}: {why}"))?;
-            for path in &source.paths {
-                for (setting, place) in &places {
-                    let Ok(inside) = place.strip_prefix(path) else {
-                        continue;
-                    };
-                    if globs.wants_within(inside) {
-                        bail!(
-                            "backups.sources.{name}: {} holds {}, which is backups.{setting}: a backup would hold what \
-                             backups make; name other paths, or exclude \"/{}/\"",
-                            path.display(),
-                            place.display(),
-                            inside.display()
-                        );
-                    }
-                }
-            }
-        }
-        Ok(())
+        })
     }
 }
 

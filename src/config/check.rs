@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Config, ContentConfig, DatabaseUrl, HistoryConfig, HttpRequestConfig, LogConfig, ParametersIn,
-    backups::one_of, explain::argument, raw::Raw,
+    backups::one_of, explain::argument, own_places::OwnPlaces, raw::Raw,
 };
 use crate::domain::{TaskName, span};
 
@@ -97,10 +97,12 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
             .with_context(|| format!("tasks.{}", name.escape_debug()))?;
         tasks.insert(parsed, fields.clone());
     }
+    let backups = raw.backups.check(&data, &raw.secrets)?;
+    OwnPlaces::of(&backups).refuse_in(&backups)?;
     Ok(Config {
         database: database(&raw.database, &data)?,
         listen: listen(&raw.listen)?,
-        backups: raw.backups.check(&data, &raw.secrets)?,
+        backups,
         data,
         time_zone: raw.time_zone.clone(),
         max_running: raw.max_running,

@@ -10,6 +10,7 @@ mod database_name;
 mod explain;
 mod leftovers;
 pub mod once;
+mod own_places;
 mod parameters;
 mod raw;
 mod redact;
@@ -30,6 +31,7 @@ pub use self::{
     database_name::is_database_name,
     explain::{explain, without_secrets},
     leftovers::Leftovers,
+    own_places::OwnPlaces,
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{CommandConfig, Flags, HealthThresholds, Threshold},
     redact::Masker,

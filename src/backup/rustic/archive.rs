@@ -50,7 +50,7 @@ pub(super) fn archive(rustic: &Rustic, job: &Job, hand: &Hand) -> Result<Archive
 
 fn store(rustic: &Rustic, job: &Job, hand: &Hand, operation: &Arc<Operation>) -> Result<Archived> {
     let ledger = Ledger::new(Arc::clone(operation), hand, job.time);
-    let sources = Sources::open(job, Arc::clone(&ledger))?;
+    let sources = Sources::open(job, &rustic.place, Arc::clone(&ledger))?;
     let indexed = index(rustic, operation)?;
     let carry = Arc::new(Carry::new(
         &rustic.place,

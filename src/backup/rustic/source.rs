@@ -44,18 +44,22 @@ struct Root {
     stat: Stat,
     /// Of a directory.
     opened: Option<OwnedFd>,
+    /// Device and inode of the repository, which no backup holds, however a walk comes there.
+    own: Option<(u64, u64)>,
 }
 
 impl Sources {
     /// # Errors
     /// Where a source is not there, or the job makes no sense.
-    pub(super) fn open(job: &Job, ledger: Arc<Ledger>) -> Result<Self> {
+    pub(super) fn open(job: &Job, repository: &Path, ledger: Arc<Ledger>) -> Result<Self> {
         if job.sources.is_empty() {
             return Err(other("there is nothing to store"));
         }
+        let own = rustix::fs::stat(repository).ok();
+        let own = own.map(|own| (own.st_dev, own.st_ino));
         let mut roots = Vec::with_capacity(job.sources.len());
         for source in &job.sources {
-            roots.push(Root::open(source)?);
+            roots.push(Root::open(source, own)?);
         }
         roots.sort_by(|one, other| names(&one.source.to).cmp(names(&other.source.to)));
         for pair in roots.windows(2) {
@@ -76,7 +80,7 @@ impl Sources {
 
 impl Root {
     /// A link here is the configuration's own, and followed; those in the source never are.
-    fn open(source: &Source) -> Result<Self> {
+    fn open(source: &Source, own: Option<(u64, u64)>) -> Result<Self> {
         if names(&source.to).next().is_none()
             || !source.to.as_bytes().starts_with(b"/")
             || names(&source.to).any(|name| name == b"." || name == b"..")
@@ -115,7 +119,23 @@ impl Root {
             globs: Arc::new(globs),
             stat,
             opened,
+            own,
         })
+    }
+
+    /// Opens a directory that is in it.
+    ///
+    /// # Errors
+    /// Why it is not entered.
+    fn open_below(&self, above: &OwnedFd, name: &OsStr) -> std::result::Result<OwnedFd, String> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(above, name, flags, Mode::empty());
+        let opened = opened.map_err(|error| format!("could not open it: {error}"))?;
+        let is_own = |stat: Stat| self.own == Some((stat.st_dev, stat.st_ino));
+        match fstat(&opened).is_ok_and(is_own) {
+            true => Err("this backup is stored in it: it was not entered".to_owned()),
+            false => Ok(opened),
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! The configuration file is in each full backup, so that a lost machine comes back with its commands; in what leaves the
 //! encrypted repository it has no secrets. What it may not name as a source it refuses.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use watchbell_client::pb;
 
-use super::{restic::everything_in, vault::Vault};
+use super::{likeness::source, restic::everything_in, vault::Vault};
 use crate::support::{Database, Site, on_both, skip};
 
 on_both!(
     the_configuration_is_in_a_backup_and_without_secrets_in_an_export,
     a_configuration_that_is_gone_makes_a_point_partial,
+    a_source_that_has_come_to_hold_the_repository_is_not_read,
 );
 
 const FILE: &str = "# by hand: hunter2\n[commands.sync]\nargv = [\"/bin/true\", \"--token\", \"t0ken-of-it\"]\n\
@@ -78,6 +79,31 @@ async fn a_configuration_that_is_gone_makes_a_point_partial(database: Database) 
     server.stop().await;
 }
 
+/// The link was another when the configuration was read.
+async fn a_source_that_has_come_to_hold_the_repository_is_not_read(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, link) = (folder.path().join("files"), folder.path().join("link"));
+    fs::create_dir(&files).unwrap();
+    fs::write(files.join("file"), "content").unwrap();
+    symlink(&files, &link).unwrap();
+    let site = Site::configured(database, &source("www", &link)).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.create_full("all", &["database", "www"]).await;
+    let run = vault.back_up("all").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    fs::remove_file(&link).unwrap();
+    symlink(site.data().join("backups"), &link).unwrap();
+    server.advance(60);
+    let run = vault.back_up("all").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
+    let missing = vault.newest().await.missing;
+    let said = &missing[0].message;
+    assert!(said.contains("backups.repository"), "{missing:?}");
+    assert!(said.contains("it was not read"), "{missing:?}");
+    server.stop().await;
+}
+
 #[test]
 fn places_of_backups_in_a_source_and_paths_in_each_other_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,4 +131,40 @@ fn places_of_backups_in_a_source_and_paths_in_each_other_are_refused() {
     assert!(!fine && said.contains("a{b"), "{said}");
     let (fine, said) = check("[backups.sources.a]\nsqlite = \"/srv/a.db\"\nsentinel = \"x\"\n");
     assert!(!fine && said.contains("paths alone"), "{said}");
+    // Through a link, each place.
+    let real = folder.path().join("real");
+    fs::create_dir(&real).unwrap();
+    symlink(&real, folder.path().join("link")).unwrap();
+    let link = folder.path().join("link");
+    let of_real = format!("[backups.sources.a]\npaths = [{real:?}]\n");
+    for (setting, section) in [
+        ("repository", "[backups]\nrepository"),
+        ("staging", "[backups]\nstaging"),
+        ("exports", "[backups]\nexports"),
+        (
+            "archive.repository",
+            "[backups.archive]\npassword = { file = \"/srv/password\" }\nrepository",
+        ),
+    ] {
+        let place = |place: &std::path::Path| format!("{section} = {:?}\n", place.join("vault"));
+        for inside in [place(&real), place(&link)] {
+            let toml = format!("{inside}{of_real}");
+            let (fine, said) = check(&toml);
+            assert!(
+                !fine && said.contains(&format!("backups.{setting}:")),
+                "{said}"
+            );
+            let (fine, said) = check(&format!("{toml}exclude = [\"/vault/\"]\n"));
+            assert!(fine, "{said}");
+        }
+    }
+    // What the data directory holds by itself.
+    fs::create_dir(folder.path().join("data")).unwrap();
+    symlink(folder.path().join("data"), folder.path().join("also")).unwrap();
+    let also = folder.path().join("also");
+    let (fine, said) = check(&format!("[backups.sources.a]\npaths = [{also:?}]\n"));
+    assert!(
+        !fine && said.contains("exclude \"/backups/repository/\""),
+        "{said}"
+    );
 }

@@ -12,7 +12,7 @@ use std::{
 
 use jiff::SignedDuration;
 use rustic_core::{ReadSourceEntry, RusticResult, repofile::Node};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
 
 use super::{
     Root,
@@ -231,11 +231,11 @@ impl Walk {
                 format!("directories are {DEPTH_AT_MOST} deep here: it was not entered"),
             );
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(directory, name, flags, Mode::empty()) {
+        let Some(root) = &self.root else { return };
+        match root.open_below(directory, name) {
             Ok(opened) => self.enter(opened, name, path, relative, included, stat),
-            Err(error) => {
-                self.fail(&path, format!("could not open it: {error}"));
+            Err(why) => {
+                self.fail(&path, why);
                 if included {
                     let mut node = node::directory(name, stat);
                     self.read_attributes(&path, &Of::Named(directory, name), &mut node);

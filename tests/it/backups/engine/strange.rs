@@ -106,6 +106,33 @@ fn a_source_that_is_itself_a_link_is_followed() {
 }
 
 #[test]
+fn the_repository_is_never_entered_however_a_walk_comes_there() {
+    let stage = Stage::new();
+    stage.write("file", "content");
+    // All that there is, the repository among it.
+    let archived = stage
+        .archive_with(job(vec![source(stage.path(), "/all")]))
+        .unwrap();
+    let [missing] = &archived.errors[..] else {
+        panic!("{:?}", archived.errors);
+    };
+    assert_eq!(missing.path.to_string(), "/all/repository");
+    let said = &missing.message;
+    assert!(said.contains("this backup is stored in it"), "{said}");
+    let names: Vec<_> = recorded(&archived)
+        .iter()
+        .map(|file| file.path.to_string())
+        .collect();
+    assert_eq!(names, ["/all/source/file"]);
+
+    let mut without = source(stage.path(), "/all");
+    without.exclude = vec!["/repository/".to_owned()];
+    let archived = stage.archive_with(job(vec![without])).unwrap();
+    assert_eq!(archived.errors, []);
+    stage.is_sound();
+}
+
+#[test]
 fn special_files_are_never_read_and_told_of_where_that_is_wished_and_nothing_is_missing() {
     let stage = Stage::new();
     stage.write("file", "content");
