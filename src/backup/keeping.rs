@@ -27,6 +27,9 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 /// How old the newest good point may be where nothing is scheduled.
 const UNSCHEDULED: SignedDuration = SignedDuration::from_hours(48);
 
+/// How long ago a policy that is not scheduled made a point at most, where it is still in use.
+const UNSCHEDULED_GOES_ON: SignedDuration = SignedDuration::from_hours(24 * 14);
+
 /// What becomes of the points of a policy.
 #[derive(Clone, Debug)]
 pub struct PolicyPlan {
@@ -150,17 +153,8 @@ impl Backups {
                 )));
             }
         }
-        let own = (policy.kind != PolicyKind::Full).then_some(policy.id.as_str());
-        for id in of.iter().map(String::as_str).chain(own) {
-            for level in [Level::Drill, Level::Database] {
-                let last = self.store().evidence_newest(level, Some(id)).await?;
-                if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
-                    return Ok(Some(format!(
-                        "the last drill failed, at {}: {}",
-                        last.at, last.message
-                    )));
-                }
-            }
+        if let Some(why) = self.failed_drill(policy, points).await? {
+            return Ok(Some(why));
         }
         if let Some(damage) = points.first().and_then(|newest| newest.damage.as_ref()) {
             return Ok(Some(format!(
@@ -181,6 +175,62 @@ impl Backups {
             }));
         }
         Ok(None)
+    }
+
+    /// The last drill of a policy that has failed, or that of a full backup which its copies are made of: they may be all
+    /// that is left of that. What ends it is told.
+    async fn failed_drill(
+        &self,
+        policy: &Policy,
+        points: &[RestorePoint],
+    ) -> Result<Option<String>> {
+        let mut of = vec![(policy.id.to_string(), String::new())];
+        if policy.kind != PolicyKind::Full {
+            for full in self.store().policies().await? {
+                if full.kind == PolicyKind::Full
+                    && holds_any(points, &full.sources)
+                    && self.goes_on(&full).await?
+                {
+                    let whose = format!(" of {}", full.resource_name());
+                    of.push((full.id.to_string(), whose));
+                }
+            }
+        }
+        for (id, whose) in &of {
+            for level in [Level::Drill, Level::Database] {
+                let last = self.store().evidence_newest(level, Some(id)).await?;
+                if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
+                    let or = match whose.is_empty() {
+                        true => "",
+                        false => ", or the policy is disabled",
+                    };
+                    return Ok(Some(format!(
+                        "the last drill failed{whose}, at {}: {}; this ends once one passes (`bellctl backup verify`){or}",
+                        last.at, last.message
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a policy makes points from time to time, so that one is there again to be drilled.
+    async fn goes_on(&self, policy: &Policy) -> Result<bool> {
+        if self.standing(policy.clone()).state != PolicyState::Active {
+            return Ok(false);
+        }
+        let held = match self.store().task(&policy.task()?).await {
+            Err(Error::NotFound { .. }) => return Ok(false),
+            task => task?.pause.is_some_and(|pause| pause.until.is_none()),
+        };
+        if held || policy.is_scheduled() {
+            return Ok(!held);
+        }
+        let newest = self.store().points_newest_of(policy.id.as_str(), 1).await?;
+        let now = self.clock().now();
+        let is_recent =
+            |point: &RestorePoint| now.duration_since(point.created_at) <= UNSCHEDULED_GOES_ON;
+        Ok(newest.first().is_some_and(is_recent))
     }
 
     async fn full_policies(&self) -> Result<Vec<String>> {
@@ -271,13 +321,18 @@ fn open_loss<'a>(
     points: &[RestorePoint],
 ) -> Option<&'a Loss> {
     let holds = |loss: &Loss| {
-        policy.kind == PolicyKind::Full
-            || points.iter().any(|point| {
-                let mut sources = point.sources.iter();
-                point.sources.is_empty() || sources.any(|source| source.name == loss.source)
-            })
+        let of = std::slice::from_ref(&loss.source);
+        policy.kind == PolicyKind::Full || holds_any(points, of)
     };
     newest.open_losses().iter().find(|loss| holds(loss))
+}
+
+/// Whether a point holds one of these sources, or does not say what it holds.
+fn holds_any(points: &[RestorePoint], sources: &[String]) -> bool {
+    points.iter().any(|point| {
+        let mut held = point.sources.iter();
+        point.sources.is_empty() || held.any(|source| sources.contains(&source.name))
+    })
 }
 
 /// Under which it is kept when points of a policy were last removed.

@@ -20,6 +20,7 @@ on_both!(
     damage_of_an_archive_is_told_and_it_is_not_called_archived_already,
     a_copy_that_was_found_damaged_is_not_what_a_restore_takes,
     copies_stay_while_what_they_are_made_of_has_lost_something,
+    a_failed_drill_holds_copies_of_its_sources_as_long_as_its_policy_goes_on,
 );
 
 pub(super) fn with_archive(database: Database, vaults: &Path) -> Site {
@@ -231,5 +232,88 @@ async fn copies_stay_while_what_they_are_made_of_has_lost_something(database: Da
         (told("files") && told("weekly-export") && told("monthly-archive")).then_some(())
     })
     .await;
+    server.stop().await;
+}
+
+async fn a_failed_drill_holds_copies_of_its_sources_as_long_as_its_policy_goes_on(
+    database: Database,
+) {
+    let (www, more) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(www.path().join("file"), bytes(1_000_000, 3)).unwrap();
+    fs::write(more.path().join("file"), bytes(2_000_000, 9)).unwrap();
+    let toml = source("www", www.path()) + &source("more", more.path());
+    let site = Site::configured(database, &toml).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    for (policy, of) in [("other", "more"), ("files", "www")] {
+        vault.create_full(policy, &[of]).await;
+        server.advance(60);
+        vault.back_up(policy).await;
+    }
+    vault.back_up("weekly-export").await;
+    let points = vault.points().await;
+    let failed = async |policy: &str| {
+        fs::remove_file(largest(&vault.repository())).unwrap();
+        let name = format!("backupPolicies/{policy}");
+        let point = points.iter().find(|point| point.policy == name).unwrap();
+        let drill = vault
+            .verify(&point.name, pb::VerificationLevel::Drill)
+            .await;
+        assert_eq!(drill.state(), pb::RunState::Failed, "{drill:?}");
+    };
+    let frozen = async || {
+        let request = pb::PlanRetentionRequest {
+            policy: "backupPolicies/weekly-export".to_owned(),
+            ..pb::PlanRetentionRequest::default()
+        };
+        let mut backups = server.client.backups();
+        let plan = backups.plan_retention(request).await.unwrap();
+        plan.into_inner().frozen_message
+    };
+    let quiet = pb::PauseAllRequest {
+        reason: "a story of what is done by hand".to_owned(),
+        ..pb::PauseAllRequest::default()
+    };
+    server.client.scheduler().pause_all(quiet).await.unwrap();
+
+    failed("other").await;
+    assert_eq!(frozen().await, "", "the export holds nothing of it");
+    failed("files").await;
+    let why = frozen().await;
+    let whose = "the last drill failed of backupPolicies/files, at ";
+    assert!(why.contains(whose), "{why}");
+    assert!(why.contains("or the policy is disabled"), "{why}");
+
+    let name = "tasks/backup-files".to_owned();
+    let pause = pb::PauseTaskRequest {
+        name: name.clone(),
+        reason: "it is made no more".to_owned(),
+        ..pb::PauseTaskRequest::default()
+    };
+    server.client.tasks().pause_task(pause).await.unwrap();
+    assert_eq!(frozen().await, "");
+    let resume = pb::ResumeTaskRequest {
+        name,
+        ..pb::ResumeTaskRequest::default()
+    };
+    server.client.tasks().resume_task(resume).await.unwrap();
+    assert!(frozen().await.contains(whose));
+
+    let enable = async |enabled: bool| {
+        let policy = pb::BackupPolicy {
+            name: "backupPolicies/files".to_owned(),
+            enabled: Some(enabled),
+            ..pb::BackupPolicy::default()
+        };
+        vault.update_policy(policy, &["enabled"]).await.unwrap();
+    };
+    enable(false).await;
+    assert_eq!(frozen().await, "");
+    enable(true).await;
+    assert!(frozen().await.contains(whose));
+    // On demand, and long ago: nobody makes any more that could be drilled.
+    server.advance(15 * 86_400);
+    let why = frozen().await;
+    assert!(!why.contains("drill failed"), "{why}");
     server.stop().await;
 }
