@@ -42,6 +42,8 @@ pub(crate) struct Script {
     /// What GetStatus answers, should it fail.
     pub(crate) status_fails: Option<Status>,
     pub(crate) fires: Vec<pb::Fire>,
+    /// What each page of the agenda is.
+    pub(crate) agenda: pb::GetAgendaResponse,
     pub(crate) waits: Answers<pb::WaitRunResponse>,
     /// Pages of runs; further ones are empty.
     pub(crate) pages: VecDeque<pb::ListRunsResponse>,
@@ -224,6 +226,14 @@ impl SchedulerService for Fake {
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(script.status.clone()),
         }))
+    }
+
+    async fn get_agenda(
+        &self,
+        request: Request<pb::GetAgendaRequest>,
+    ) -> Result<Response<pb::GetAgendaResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(script.agenda.clone()))
     }
 
     async fn watch_status(

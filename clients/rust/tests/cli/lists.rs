@@ -1,6 +1,8 @@
 //! Lists, previews and the status.
 
-use watchbell_client::pb::{Fire, Pause, Problem, SchedulerFigures, Severity, Status, Task};
+use watchbell_client::pb::{
+    Fire, GetAgendaResponse, Pause, Problem, SchedulerFigures, Severity, Status, Task,
+};
 
 use crate::harness::Harness;
 
@@ -40,6 +42,24 @@ async fn a_page_says_that_there_are_more() {
     assert!(done.stderr.contains("--all"), "{done:?}");
     assert!(done.stdout.contains("never ran"), "{done:?}");
     assert!(!done.stdout.contains('\u{1b}'), "{done:?}");
+}
+
+#[tokio::test]
+async fn nothing_fires_only_where_the_server_has_looked_at_all() {
+    let harness = Harness::start().await;
+    let done = harness.run(&["agenda"]).await;
+    assert!(done.stdout.contains("nothing fires"), "{done:?}");
+
+    // It hands out the same token again.
+    harness.script().agenda = GetAgendaResponse {
+        next_page_token: "again".to_owned(),
+        ..GetAgendaResponse::default()
+    };
+    for all in [&["agenda"][..], &["agenda", "--all"]] {
+        let done = harness.run(all).await;
+        assert!(!done.stdout.contains("nothing fires"), "{done:?}");
+        assert!(done.stderr.contains("has not looked at all"), "{done:?}");
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,19 @@ pub(crate) fn tell_more(next_page_token: &str) {
     }
 }
 
+/// Says that a list is empty, where that is so: with a token left it is so only as far as the server has looked.
+pub(crate) fn tell_none(
+    session: &Session,
+    what: &str,
+    next_page_token: &str,
+) -> Result<(), Failure> {
+    if !next_page_token.is_empty() {
+        remark("nothing was found so far, and the server has not looked at all: ask again");
+        return Ok(());
+    }
+    session.output.line(what)
+}
+
 /// All pages, or the first at `token` or behind it that is not empty, and the token of the next.
 pub(crate) async fn pages<T>(
     all: bool,

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     name::short,
     output::Tint,
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
     table::{Field, Table},
     time::{Moment, to_proto},
 };
@@ -46,9 +46,8 @@ pub(super) async fn list(session: &Session, args: &AgendaArgs) -> Result<Exit, F
         session.output.json_list("entries", &entries, &next)?;
     } else if entries.is_empty() {
         let hours = args.hours;
-        session
-            .output
-            .line(&format!("nothing fires in the next {hours} h"))?;
+        let what = format!("nothing fires in the next {hours} h");
+        tell_none(session, &what, &next)?;
     } else {
         let all = session.pause_of_all().await?;
         warn_of_all(session, all.as_ref())?;

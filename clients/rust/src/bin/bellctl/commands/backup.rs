@@ -20,7 +20,7 @@ use crate::{
     name::{RunName, short, short_run},
     output::remark,
     progress::StepBar,
-    session::{LARGEST_PAGE, Session, pages},
+    session::{LARGEST_PAGE, Session, pages, tell_none},
 };
 
 /// Tasks whose runs can be followed, besides those of policies.
@@ -144,7 +144,7 @@ async fn watch(session: &Session, run: Option<&RunName>) -> Result<Exit, Failure
         run.kind == "backup" || TASKS.contains(&task)
     };
     // Page by page, until one has some: behind many other runs there may be a backup.
-    let (runs, _) = pages(false, String::new(), async |page_token| {
+    let (runs, next) = pages(false, String::new(), async |page_token| {
         let request = ListRunsRequest {
             page_size: LARGEST_PAGE,
             page_token,
@@ -168,9 +168,8 @@ async fn watch(session: &Session, run: Option<&RunName>) -> Result<Exit, Failure
     match runs.first() {
         Some(run) => follow(session, &run.name).await,
         None => {
-            session
-                .output
-                .line("no backup, verification or restore is under way")?;
+            let what = "no backup, verification or restore is under way";
+            tell_none(session, what, &next)?;
             Ok(Exit::Good)
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     name::short,
     pending_file::PendingFile,
     progress::{BytesBar, unless_interrupted},
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
     stdout::Data,
     table::Table,
     text::plain,
@@ -66,10 +66,12 @@ pub(super) async fn ls(session: &Session, args: &LsArgs) -> Result<Exit, Failure
         ]);
     }
     match entries.is_empty() {
-        true => session.output.line("nothing is in it")?,
-        false => session.output.table(table)?,
+        true => tell_none(session, "nothing is in it", &next)?,
+        false => {
+            session.output.table(table)?;
+            tell_more(&next);
+        }
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::remark,
-    session::{LARGEST_PAGE, Session, pages, tell_more},
+    session::{LARGEST_PAGE, Session, pages, tell_more, tell_none},
 };
 
 /// Does one of the commands.
@@ -74,11 +74,11 @@ async fn list(session: &Session, args: &ListDocumentsArgs) -> Result<Exit, Failu
         return Ok(Exit::Good);
     }
     if documents.is_empty() {
-        session.output.line("no documents")?;
+        tell_none(session, "no documents", &next)?;
     } else {
         session.output.table(document_view::table(&documents))?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 

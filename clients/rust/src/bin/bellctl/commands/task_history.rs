@@ -16,7 +16,7 @@ use crate::{
     label::label_of,
     name::{TaskName, short},
     output::Tint,
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
     table::{Field, Table},
     time::{Clock, show_length},
 };
@@ -91,11 +91,11 @@ pub(super) async fn slots(session: &Session, args: &SlotsArgs) -> Result<Exit, F
         return Ok(Exit::Good);
     }
     if slots.is_empty() {
-        session.output.line("no slots")?;
+        tell_none(session, "no slots", &next)?;
     } else {
         session.output.table(slots_table(&session.clock, &slots))?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 
