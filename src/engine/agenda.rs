@@ -9,6 +9,7 @@ mod searches;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, HashSet},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -95,6 +96,8 @@ type Entry = Reverse<(Timestamp, TaskName, usize, Timestamp)>;
 /// A search for what fires, page by page.
 #[derive(Debug)]
 struct Search {
+    /// Moment at which it began, by the time that passes.
+    begun: Duration,
     /// Fires that a page shows.
     limit: usize,
     /// Tasks read so far.
@@ -137,6 +140,11 @@ impl Engine {
             place: place.cloned(),
         };
         let found = self.searches().take(&key, self.clock().passed());
+        // Begun before everything was paused, or resumed: it would say so of its tasks on each page to come.
+        let found = match found {
+            Some(search) if search.all_paused != self.is_all_paused().await? => None,
+            found => found,
+        };
         // Where this process knows nothing of what was looked at, it is all looked at now: else two servers that are asked
         // in turn might never come to an end.
         let is_lost = found.is_none() && 0 < looked;
@@ -186,6 +194,10 @@ impl Engine {
         Ok(AgendaPage { entries, next })
     }
 
+    async fn is_all_paused(&self) -> Result<bool> {
+        Ok(self.store().global_pause().await?.is_some())
+    }
+
     async fn search(&self, key: &Key) -> Result<Search> {
         let stream = |paused| Stream {
             paused,
@@ -193,12 +205,13 @@ impl Engine {
             is_over: false,
         };
         Ok(Search {
+            begun: self.clock().passed(),
             after: key.after,
             until: key.until,
             place: key.place.clone(),
             limit: key.limit,
             read: 0,
-            all_paused: self.store().global_pause().await?.is_some(),
+            all_paused: self.is_all_paused().await?,
             streams: [false, true].map(stream),
             candidates: HashMap::new(),
             taken: HashSet::new(),
