@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 const SIZE_DEFAULT: u64 = 50;
 pub(super) const SIZE_MAX: u64 = 1000;
@@ -78,6 +78,41 @@ pub(super) fn key(scope: &str, token: &str) -> Result<Option<String>> {
     Ok(Some(after.to_owned()))
 }
 
+/// A token for going on after `key` in a list of what belongs to these things, which was found by a name.
+pub(super) fn token_of<T: ToString>(scope: &str, things: &[T], key: &str) -> String {
+    match things {
+        [] => token(scope, key),
+        things => token(scope, &format!("{key}#{}", digest(things))),
+    }
+}
+
+/// The key in such a token; none of an empty one.
+///
+/// # Errors
+/// [`Error::Invalid`] where it is no token of this list; [`Error::Conflict`] `REPLACED` where the name stands for others by
+/// now.
+pub(super) fn key_of<T: ToString>(
+    scope: &str,
+    things: &[T],
+    token: &str,
+) -> Result<Option<String>> {
+    let Some(found) = key(scope, token)? else {
+        return Ok(None);
+    };
+    match found.split_once('#') {
+        Some((key, of)) if of == digest(things) => Ok(Some(key.to_owned())),
+        Some(_) => Err(replaced("the list")),
+        // A server of an earlier version gave tokens that say nothing of it.
+        None => Ok(Some(found)),
+    }
+}
+
+fn digest<T: ToString>(things: &[T]) -> String {
+    let things: Vec<String> = things.iter().map(T::to_string).collect();
+    let things: Vec<&str> = things.iter().map(String::as_str).collect();
+    scope(&things)
+}
+
 /// A key in parts.
 pub(super) fn read<T: std::str::FromStr>(key: &str) -> Result<T> {
     key.parse().map_err(|_| damaged())
@@ -85,6 +120,17 @@ pub(super) fn read<T: std::str::FromStr>(key: &str) -> Result<T> {
 
 pub(super) fn damaged() -> Error {
     Error::invalid("page_token", "it is damaged; begin without a page_token")
+}
+
+/// That a token is of a thing that is no more, though another has its name.
+pub(super) fn replaced(what: &str) -> Error {
+    Error::conflict(
+        Reason::Replaced,
+        "token",
+        format!(
+            "what {what} was of has been deleted, and another has its name since; begin without a token, to see that one"
+        ),
+    )
 }
 
 /// Cuts a page before it grows too large; says after how many.

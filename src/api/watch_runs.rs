@@ -78,7 +78,10 @@ impl Api {
             }
             filter.run = Some(run.id);
         }
-        let tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
+        let mut tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
+        if let Some(task) = filter.task {
+            tokens = tokens.bound(task);
+        }
         let start = self
             .watch_start(&tokens, &request.resume_token, request.skip_snapshot)
             .await?;

@@ -20,11 +20,23 @@ pub(super) struct Tokens {
     cluster: String,
     epoch: String,
     filter: String,
+    /// What the filter's name stands for, where that can come to stand for another thing.
+    of: Option<String>,
     /// Everything before the place.
     head: String,
 }
 
 impl Tokens {
+    /// The same, for a filter by the name of a thing that has this id.
+    pub(super) fn bound(self, id: impl ToString) -> Self {
+        let of = short(&id.to_string());
+        Self {
+            head: format!("{}{of}.", self.head),
+            of: Some(of),
+            ..self
+        }
+    }
+
     pub(super) fn of(api: &Api, filter: &[&str]) -> Self {
         Self::new(&api.info.cluster_id, &api.info.log_epoch, filter)
     }
@@ -37,6 +49,7 @@ impl Tokens {
             cluster,
             epoch,
             filter,
+            of: None,
         }
     }
 
@@ -51,15 +64,17 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Error::Invalid`] where it is of another server or another filter; [`Error::OutOfRange`] where
-    /// it is of another epoch of the log.
+    /// it is of another epoch of the log; [`Error::Conflict`] `REPLACED` where it is of another thing of that name.
     pub(super) fn read(&self, token: &str) -> Result<Option<Place>> {
         if token.is_empty() {
             return Ok(None);
         }
         let wrong = |what: &str| Error::invalid("resume_token", what);
         let parts: Vec<&str> = token.split('.').collect();
-        let ["1", cluster, epoch, filter, place] = parts.as_slice() else {
-            return Err(wrong("it is no token of a watch; begin without one"));
+        let (cluster, epoch, filter, of, place) = match parts.as_slice() {
+            ["1", cluster, epoch, filter, place] => (cluster, epoch, filter, None, place),
+            ["1", cluster, epoch, filter, of, place] => (cluster, epoch, filter, Some(*of), place),
+            _ => return Err(wrong("it is no token of a watch; begin without one")),
         };
         if *cluster != self.cluster {
             return Err(wrong("it is of another server; begin without one"));
@@ -77,13 +92,22 @@ impl Tokens {
                 oldest: String::new(),
             });
         }
+        // A server of an earlier version gave tokens that say nothing of it.
+        if let (Some(own), Some(of)) = (self.of.as_deref(), of)
+            && own != of
+        {
+            return Err(page::replaced("the watch"));
+        }
         let place = match *place {
             "s" => Some(Place::Snapshot),
             number => number.parse().ok().map(Place::After),
         };
         // A number can be spelt in more ways than the one in which it was given.
+        let head = parts.len() - 1;
+        let is_spelt_so =
+            |place: &Place| self.make(*place).rsplit('.').next() == parts.get(head).copied();
         place
-            .filter(|place| self.make(*place) == token)
+            .filter(is_spelt_so)
             .map(Some)
             .ok_or_else(|| wrong("it is damaged; begin without one"))
     }
@@ -96,4 +120,42 @@ fn short(text: &str) -> String {
         .take(6)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Reason;
+
+    #[test]
+    fn a_token_is_of_the_thing_that_had_the_name() {
+        let unbound = Tokens::new("cluster", "epoch", &["WatchRuns", "tasks/task", ""]);
+        let (one, other) = (unbound.clone().bound(1), unbound.clone().bound(2));
+        let token = one.make(Place::After(7));
+        assert_eq!(one.read(&token).unwrap(), Some(Place::After(7)));
+        let error = other.read(&token).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Conflict {
+                    reason: Reason::Replaced,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        // Of an earlier version.
+        let old = unbound.make(Place::Snapshot);
+        assert_eq!(one.read(&old).unwrap(), Some(Place::Snapshot));
+        for damaged in [
+            format!("{token}.1"),
+            token.replace(".7", ".07"),
+            "1.2.3".to_owned(),
+        ] {
+            assert!(
+                matches!(one.read(&damaged), Err(Error::Invalid { .. })),
+                "{damaged}"
+            );
+        }
+    }
 }

@@ -123,6 +123,8 @@ reasons! {
         "The call has a token, and it is not this server's: read it anew.";
     Denied = "DENIED" in PERMISSION_DENIED,
         "Who calls, or on whose behalf, may not do this: the message says why.";
+    Replaced = "REPLACED" in FAILED_PRECONDITION,
+        "What the token belongs to was deleted, and another thing has its name by now: begin without a token, to see the other.";
     Paused = "PAUSED" in FAILED_PRECONDITION,
         "The task, or everything, is paused: resume it, or insist by `ignore_pause` where the call has that.";
     NotPaused = "NOT_PAUSED" in FAILED_PRECONDITION,
