@@ -11,6 +11,7 @@ mod audited;
 mod auditor;
 mod board;
 mod catalogue;
+mod checks;
 mod compared;
 mod configuration;
 mod context;
@@ -100,6 +101,8 @@ struct Inner {
     forsaken: forsaken::Forsaken,
     /// The turn of who reads many tasks for an agenda.
     far_agenda: tokio::sync::Mutex<()>,
+    /// The turn of who ends the pause of all for some tasks.
+    ending_turn: tokio::sync::Mutex<()>,
     searches: agenda::Searches,
     /// Of runs that wait since an instant which a clock has noted that was ahead.
     ahead: forsaken::Forsaken,
@@ -142,6 +145,7 @@ impl Engine {
             draining: drain::Draining::default(),
             forsaken: forsaken::Forsaken::default(),
             far_agenda: tokio::sync::Mutex::default(),
+            ending_turn: tokio::sync::Mutex::default(),
             searches: agenda::Searches::default(),
             ahead: forsaken::Forsaken::default(),
         };
@@ -207,6 +211,10 @@ impl Engine {
 
     fn far_agenda(&self) -> &tokio::sync::Mutex<()> {
         &self.inner.far_agenda
+    }
+
+    fn ending_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.ending_turn
     }
 
     fn ahead(&self) -> &forsaken::Forsaken {

@@ -47,8 +47,10 @@ impl Scheduler {
                 self.engine.store().look_anew();
                 looked_anew = passed;
             }
-            let wake_at = match self.tick().await {
-                Ok(wake_at) => wake_at,
+            let wake_at = match self.step().await {
+                // Between two portions of what is much it is looked whether to stop.
+                Ok(None) => continue,
+                Ok(Some(wake_at)) => wake_at,
                 Err(error) => {
                     warn!(%error, "could not decide what is due; trying again");
                     stop.run_until_cancelled(tokio::time::sleep(AFTER_ERROR))
@@ -71,36 +73,44 @@ impl Scheduler {
     /// # Errors
     /// Where the database is away: nothing is lost, the next tick does it.
     pub async fn tick(&self) -> Result<Timestamp> {
-        let store = self.engine.store();
         loop {
-            let now = self.engine.clock().now();
-            self.engine.board().ticked(now);
-            // By a clock in doubt nothing is decided. Its own time, at which it may be trusted again, wakes.
-            if let Some(hold) = self.engine.held_still().await? {
-                return Ok(hold.until.min(now + LOOK_AGAIN));
-            }
-            if let Some(pause) = store.global_pause().await? {
-                if !pause.is_to_end(now) {
-                    // Nothing is decided; the bell rings when the pause ends before its time.
-                    return Ok(pause.until.unwrap_or(now + LOOK_AGAIN));
-                }
-                self.engine.end_global_pause(&pause).await?;
-            }
-            let latest = now + LOOK_AGAIN;
-            let next = store.next_wake().await?.unwrap_or(latest);
-            if now < next {
-                return Ok(next.min(latest));
-            }
-            // Where there is much, and a database that writes for several at once, two shares.
-            let many = store.kind() == "postgresql" && MANY <= store.due_seen(now, MANY).await?;
-            if many {
-                let (one, other) =
-                    tokio::join!(self.decide(Some((0, 2))), self.decide(Some((1, 2))));
-                one.and(other)?;
-            } else {
-                self.decide(None).await?;
+            if let Some(wake_at) = self.step().await? {
+                return Ok(wake_at);
             }
         }
+    }
+
+    /// Decides a portion of what is due now; says when to look again, where that was all.
+    async fn step(&self) -> Result<Option<Timestamp>> {
+        let store = self.engine.store();
+        let now = self.engine.clock().now();
+        self.engine.board().ticked(now);
+        // By a clock in doubt nothing is decided. Its own time, at which it may be trusted again, wakes.
+        if let Some(hold) = self.engine.held_still().await? {
+            return Ok(Some(hold.until.min(now + LOOK_AGAIN)));
+        }
+        if let Some(pause) = store.global_pause().await? {
+            if !pause.is_to_end(now) {
+                // Nothing is decided; the bell rings when the pause ends before its time.
+                return Ok(Some(pause.until.unwrap_or(now + LOOK_AGAIN)));
+            }
+            self.engine.end_some(&pause).await?;
+            return Ok(None);
+        }
+        let latest = now + LOOK_AGAIN;
+        let next = store.next_wake().await?.unwrap_or(latest);
+        if now < next {
+            return Ok(Some(next.min(latest)));
+        }
+        // Where there is much, and a database that writes for several at once, two shares.
+        let many = store.kind() == "postgresql" && MANY <= store.due_seen(now, MANY).await?;
+        if many {
+            let (one, other) = tokio::join!(self.decide(Some((0, 2))), self.decide(Some((1, 2))));
+            one.and(other)?;
+        } else {
+            self.decide(None).await?;
+        }
+        Ok(None)
     }
 
     /// Decides a batch of what is due, in one transaction.

@@ -88,6 +88,25 @@ impl Tx {
         (principal, method, request_id): (&str, &str, &str),
         reply: &StoredReply,
     ) -> Result<()> {
+        if self
+            .request_keep_new((principal, method, request_id), reply)
+            .await?
+        {
+            return Ok(());
+        }
+        self.failed = true;
+        Err(Error::Aborted {
+            reason: Reason::RequestInProgress,
+            message: format!("request {request_id:?} is being answered: send it again"),
+        })
+    }
+
+    /// Keeps an answer where none is kept; says whether that is so.
+    pub async fn request_keep_new(
+        &mut self,
+        (principal, method, request_id): (&str, &str, &str),
+        reply: &StoredReply,
+    ) -> Result<bool> {
         let insert = self
             .sql("INSERT INTO requests (principal, method, request_id, fingerprint, response, created_at) VALUES (")
             .bind(principal)
@@ -103,14 +122,7 @@ impl Tx {
             .bind(micros(self.now))
             .push(") ON CONFLICT DO NOTHING")
             .done();
-        if self.run(insert).await? == 1 {
-            return Ok(());
-        }
-        self.failed = true;
-        Err(Error::Aborted {
-            reason: Reason::RequestInProgress,
-            message: format!("request {request_id:?} is being answered: send it again"),
-        })
+        Ok(self.run(insert).await? == 1)
     }
 
     /// Forgets answers given before `before`, the oldest thousand of them; says how many.

@@ -49,7 +49,10 @@ async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(databa
     pause(&server).await;
     site.refuse("INSERT", "slots", "ROW.revision = 3").await;
     server.advance(10 * 60);
-    let answer = scheduler.resume_all(pb::ResumeAllRequest::default()).await;
+    let again = pb::ResumeAllRequest {
+        request_id: "again".to_owned(),
+    };
+    let answer = scheduler.resume_all(again.clone()).await;
     answer.unwrap_err();
     let pause = server.status().await.pause.expect("it is ending");
     assert_eq!(pause.ended_count, Some(1000), "two portions");
@@ -65,6 +68,10 @@ async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(databa
         server.status().await.pause.is_none().then_some(())
     })
     .await;
+    // Who asked for it, and heard no answer, asks once more.
+    let answer = server.client.scheduler().resume_all(again.clone()).await;
+    let resumed = answer.unwrap().into_inner().task_count;
+    assert!(TASKS as i64 <= resumed, "{resumed}");
     server.advance(60);
     for name in THREE {
         let ledger = server
@@ -77,5 +84,10 @@ async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(databa
         ];
         assert_eq!(ledger, rows, "{name}");
     }
+    // However often, and whatever is so by now.
+    self::pause(&server).await;
+    let answer = server.client.scheduler().resume_all(again).await;
+    assert_eq!(answer.unwrap().into_inner().task_count, resumed);
+    assert!(server.status().await.pause.is_some());
     server.stop().await;
 }

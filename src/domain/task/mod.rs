@@ -21,7 +21,7 @@ pub use self::{
     fields::Fields,
     freshness::{BOUND_MIN, CLOCKS_DIFFER, Freshness, LOOKED_AT_WITHIN, bound},
     layers::{Layers, Origin, Override, Owner, is_owned},
-    pause::{Ending, Pause},
+    pause::{Asking, Ending, Pause},
 };
 use super::{
     id::{RunId, TaskId, TaskName},

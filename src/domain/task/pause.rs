@@ -31,6 +31,31 @@ pub struct Ending {
     pub tasks: u64,
     /// Tasks among those that had slots in it.
     pub count: u64,
+    /// Requests that asked for it: whoever ends it keeps their answer, as who took them may be no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asking>,
+}
+
+/// A request that has an id, and gets one answer however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    pub principal: String,
+    pub method: String,
+    pub request_id: String,
+    /// Of the request's body.
+    pub fingerprint: String,
+}
+
+/// Requests that an end remembers.
+const ASKED_AT_MOST: usize = 100;
+
+impl Ending {
+    /// Notes who asked for it, once.
+    pub fn note(&mut self, asking: Asking) {
+        if self.asked.len() < ASKED_AT_MOST && !self.asked.contains(&asking) {
+            self.asked.push(asking);
+        }
+    }
 }
 
 impl Pause {
@@ -74,6 +99,7 @@ impl Pause {
             behind: None,
             tasks: 0,
             count: 0,
+            asked: Vec::new(),
         };
         self.ending.clone().unwrap_or_else(begins)
     }
@@ -114,6 +140,7 @@ mod tests {
             behind: None,
             tasks: 500,
             count: 1,
+            asked: Vec::new(),
         });
         assert_eq!(pause.ends_at(at(900)), at(600));
         assert_eq!(pause.ends_at(at(500)), at(500), "the clock was set back");
