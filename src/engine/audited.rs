@@ -64,6 +64,7 @@ impl Look {
 /// What an audit of a task changes.
 #[derive(Debug)]
 pub(super) struct Change {
+    pub(super) task: TaskId,
     pub(super) upto: Option<(TaskId, Timestamp)>,
     pub(super) subject: String,
     pub(super) findings: Vec<Finding>,
@@ -111,6 +112,7 @@ impl Change {
             _ => {}
         }
         Self {
+            task: mark.id,
             upto: (mark.audited_at < audit.upto).then_some((mark.id, audit.upto)),
             subject,
             findings,

@@ -301,7 +301,12 @@ impl Auditor {
         let mut tx = self.engine.store().begin().await?;
         let marks: Vec<_> = changes.iter().filter_map(|change| change.upto).collect();
         tx.audited(&marks).await?;
-        for change in changes {
+        let is_told = |change: &&Change| !change.over.is_empty() || !change.findings.is_empty();
+        let told: Vec<&Change> = changes.iter().filter(is_told).collect();
+        let ids: Vec<TaskId> = told.iter().map(|change| change.task).collect();
+        // Of one that was deleted since it was read nothing is told: another may have its name by now.
+        let there = tx.tasks_there(&ids).await?;
+        for change in told.iter().filter(|change| there.contains(&change.task)) {
             for kind in &change.over {
                 tx.problem_clear(kind.as_str(), &change.subject).await?;
             }

@@ -1,12 +1,15 @@
 //! What the auditor reads and notes: its own mark on each task, and the ledger behind it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use sea_orm::{FromQueryResult, Statement, Value};
 
 use super::{
-    Store, Tx, convert,
+    Id, Store, Tx, convert,
     convert::micros,
     entity::slot,
     rows::{CHUNK, Column, Type, column},
@@ -284,6 +287,19 @@ fn select_marks(sql: Sql, which: &Marked<'_>, behind: Option<TaskId>, limit: usi
 }
 
 impl Tx {
+    /// Which of these tasks are there still.
+    pub async fn tasks_there(&mut self, ids: &[TaskId]) -> Result<BTreeSet<TaskId>> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let select = self
+            .sql("SELECT id FROM tasks WHERE deleted_at IS NULL AND id")
+            .one_of(Type::Uuid, ids.iter().map(|id| id.0))
+            .done();
+        let there: Vec<Id> = self.all(select).await?;
+        Ok(there.into_iter().map(|row| TaskId(row.id)).collect())
+    }
+
     /// Moves the auditor's own marks, never back: another replica's auditor may be further.
     pub async fn audited(&mut self, marks: &[(TaskId, Timestamp)]) -> Result<()> {
         for chunk in marks.chunks(CHUNK) {

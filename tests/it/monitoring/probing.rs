@@ -16,6 +16,7 @@ on_both!(
     what_a_probe_that_cannot_look_has_found_stays,
     a_problem_that_ends_by_itself_says_so,
     a_task_that_goes_takes_its_problems_along_and_says_so,
+    a_task_of_a_name_that_another_had_has_problems_of_its_own,
     a_task_that_fails_is_an_event_and_its_success_another,
     a_row_of_an_unknown_kind_hides_nothing,
     a_thousand_old_warnings_hide_nothing_grave,
@@ -193,6 +194,40 @@ async fn a_task_that_goes_takes_its_problems_along_and_says_so(database: Databas
     assert_eq!(told[1].what, "cleared");
     assert_eq!(told[1].subject, "tasks/task");
     assert_eq!(told.len(), 2);
+    server.stop().await;
+}
+
+async fn a_task_of_a_name_that_another_had_has_problems_of_its_own(database: Database) {
+    let mut stage = Stage::new();
+    let site = Site::new(database);
+    let server = site.start().await;
+    let log = Log::of(&site).await;
+    let fails = async |stage: &mut Stage| {
+        let run = server.trigger("task").await;
+        stage.enters().await.fails();
+        server.ended(&run.name).await;
+    };
+    for _ in 0..3 {
+        server.create("task", scripted(&stage)).await;
+        fails(&mut stage).await;
+        // Nothing of the one before makes it graver, or older.
+        let problem = server.problem("task.failing").await;
+        assert_eq!(problem.severity(), pb::Severity::Warning, "{problem:?}");
+        assert_eq!(at(&problem.since_time), server.now().to_string());
+        let request = pb::DeleteTaskRequest {
+            name: "tasks/task".to_owned(),
+            ..Default::default()
+        };
+        server.client.tasks().delete_task(request).await.unwrap();
+        server.advance(60);
+    }
+    // The last has none yet, whatever looks meanwhile.
+    server.create("task", scripted(&stage)).await;
+    server.advance(PERIOD);
+    server.problem_is_over("task.failing").await;
+    let told = log.tells("task.failing", 6).await;
+    let whats: Vec<&str> = told.iter().map(|told| told.what.as_str()).collect();
+    assert_eq!(whats, ["raised", "cleared"].repeat(3), "{told:?}");
     server.stop().await;
 }
 
