@@ -1,10 +1,11 @@
 //! The log where someone holds a transaction open: a stranger's silences nobody; one that has drawn numbers of the log is
 //! waited for, which is told.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use tonic::Code;
+use watchbell::clock::Stopwatch;
 use watchbell_client::pb::{self, watch_runs_response::Message};
 
 use crate::{
@@ -22,6 +23,8 @@ on_postgresql!(
     an_upgrade_waits_for_numbers_that_an_older_server_does_not_hold,
 );
 
+/// Longest time until who looks is told that the log stands still.
+const PROBLEM_WITHIN: Duration = Duration::from_secs(2);
 /// Of the trigger: a lock that whoever writes events holds.
 const NUMBERS: i64 = 0x5761_7463_686e_756d;
 
@@ -158,10 +161,13 @@ async fn numbers_that_are_held_are_waited_for_and_that_is_told(database: Databas
     let process = number(&fate, "SELECT pg_backend_pid()::bigint").await;
 
     let after = server.trigger("task").await.name;
+    let since = Stopwatch::start();
     let stalled = beat(&mut told).await;
     assert_eq!(at(&stalled.stalled_since), server.now().to_string());
     assert_eq!(at(&stalled.as_of), server.now().to_string());
     let problem = server.problem("log.stalled").await;
+    let took = since.elapsed();
+    assert!(took < PROBLEM_WITHIN, "it took {took:?}");
     assert!(
         problem.message.contains(&process.to_string()),
         "{problem:?}"
