@@ -19,7 +19,7 @@ use crate::{
         backup::{Level, PolicyKind, point::RestorePoint},
     },
     engine::TriggerOrder,
-    error::{Error, Result, Thing},
+    error::{Error, Result, Thing, all},
     pb,
     store::{Page, PageOf, PointFilter, PointPlace},
 };
@@ -113,11 +113,11 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let id = backup_names::point_id("name", &body.name)?;
         let reason = match body.pinned {
-            true => names::reason_for(body.reason.clone(), "to be kept")?,
-            false => names::reason(body.reason.clone())?,
+            true => names::reason_for(body.reason.clone(), "to be kept"),
+            false => names::reason(body.reason.clone()),
         };
+        let (id, reason) = all((backup_names::point_id("name", &body.name), reason))?;
         let answer = |point: &RestorePoint| pb::PinRestorePointResponse {
             restore_point: Some(convert::restore_point(point)),
         };
@@ -139,8 +139,10 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let id = backup_names::point_id("name", &body.name)?;
-        let reason = names::reason_for(body.reason.clone(), "to be removed")?;
+        let (id, reason) = all((
+            backup_names::point_id("name", &body.name),
+            names::reason_for(body.reason.clone(), "to be removed"),
+        ))?;
         let answer = |point: &RestorePoint| pb::RemoveRestorePointResponse {
             restore_point: Some(convert::restore_point(point)),
         };
@@ -162,8 +164,10 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let id = backup_names::point_id("name", &body.name)?;
-        let reason = names::reason_for(body.reason.clone(), "as it should be")?;
+        let (id, reason) = all((
+            backup_names::point_id("name", &body.name),
+            names::reason_for(body.reason.clone(), "as it should be"),
+        ))?;
         let point = self.backups.store().point(id).await?;
         self.backups.expect_losses(&point)?;
         let answer = |run: &Run| pb::AcceptRestorePointResponse {
@@ -195,16 +199,12 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let point = self
-            .point_named(backup_names::point("name", &body.name)?)
-            .await?;
-        let levels = match convert::level_from(body.level)? {
-            None => vec![Level::Drill, Level::Database],
-            Some(level @ (Level::Read | Level::Drill | Level::Database)) => vec![level],
-            Some(Level::Structure | Level::Export) => {
-                return Err(Error::invalid("level", "expected READ, DRILL or DATABASE").into());
-            }
-        };
+        let (name, levels, reason) = all((
+            backup_names::point("name", &body.name),
+            levels(body.level),
+            names::reason(body.reason.clone()),
+        ))?;
+        let point = self.point_named(name).await?;
         if point.kind == PolicyKind::Export {
             let what = format!(
                 "{} is an export; `watchbell export verify` tests its file",
@@ -224,7 +224,7 @@ impl Api {
         let encode = |run: &Run| answer(run).encode_to_vec();
         let order = TriggerOrder {
             parameters,
-            reason: names::reason(body.reason.clone())?,
+            reason,
             ..TriggerOrder::default()
         };
         let task: TaskName = VERIFY_TASK.parse()?;
@@ -273,17 +273,18 @@ impl Api {
         request: pb::PlanRetentionRequest,
     ) -> Reply<pb::PlanRetentionResponse> {
         let policy = match request.policy.as_str() {
-            "" => None,
-            name => Some(backup_names::policy("policy", name)?),
+            "" => Ok(None),
+            name => backup_names::policy("policy", name).map(Some),
         };
         let instead = match (&request.retention, &policy) {
-            (None, _) => None,
-            (Some(_), None) => {
+            (None, _) => Ok(None),
+            (Some(_), Ok(None)) => {
                 let what = "expected none without a policy, as each has its own";
-                return Err(Error::invalid("retention", what).into());
+                Err(Error::invalid("retention", what))
             }
-            (Some(retention), Some(_)) => Some(convert::retention(Some(retention))?),
+            (Some(retention), _) => convert::retention("retention", Some(retention)).map(Some),
         };
+        let (policy, instead) = all((policy, instead))?;
         let plans = self
             .backups
             .plan_retention(policy.as_ref(), instead)
@@ -322,6 +323,16 @@ impl Api {
             .trigger(&asked.who, &task, order, asked.remember(&encode))
             .await;
         asked.reply(self, done, answer).await
+    }
+}
+
+fn levels(given: i32) -> Result<Vec<Level>> {
+    match convert::level_from(given)? {
+        None => Ok(vec![Level::Drill, Level::Database]),
+        Some(level @ (Level::Read | Level::Drill | Level::Database)) => Ok(vec![level]),
+        Some(Level::Structure | Level::Export) => {
+            Err(Error::invalid("level", "expected READ, DRILL or DATABASE"))
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use prost::Message as _;
 use tonic::{Request, Response};
 
-use super::{Api, Reply, backup_names, convert, names, page, request::Asked};
+use super::{
+    Api, Reply, backup_names, convert, names, page, policy_fields, policy_fields::Fields,
+    request::Asked,
+};
 use crate::{
     backup::Standing,
     domain::{
@@ -11,24 +14,15 @@ use crate::{
         backup::{
             PolicyId, PolicyKind,
             policy::{OWN_SOURCES, Policy, default_priority, default_sources},
+            retention::Retention,
         },
         schedule::ScheduleSpec,
     },
     engine::TriggerOrder,
-    error::{Error, Result},
+    error::{Error, Result, all},
     pb,
     store::{Page, PageOf},
 };
-
-/// Fields that an update may name.
-const FIELDS: [&str; 6] = [
-    "description",
-    "schedule",
-    "sources",
-    "retention",
-    "enabled",
-    "priority",
-];
 
 impl Api {
     pub(super) async fn answer_list_policies(
@@ -107,16 +101,15 @@ impl Api {
         let Some(given) = &body.policy else {
             return Err(Error::invalid("policy", "expected a policy").into());
         };
-        if !given.name.is_empty() && given.name != format!("backupPolicies/{}", body.policy_id) {
-            let what = format!("it differs from policy.name {:?}", given.name);
-            return Err(Error::invalid("policy_id", what).into());
-        }
-        let id = backup_names::policy_id("policy_id", &body.policy_id)?;
-        let Some(kind) = convert::backup_kind_from(given.kind) else {
-            return Err(Error::invalid("policy.kind", "expected FULL, EXPORT or ARCHIVE").into());
-        };
-        let reason = names::reason(body.reason.clone())?;
-        let new = new_policy(id, kind, given)?;
+        let kind = convert::backup_kind_from(given.kind)
+            .ok_or_else(|| Error::invalid("policy.kind", "expected FULL, EXPORT or ARCHIVE"));
+        let (id, kind, reason, fields) = all((
+            new_id(&body.policy_id, &given.name),
+            kind,
+            names::reason(body.reason.clone()),
+            Fields::read(given, &policy_fields::needed(given)),
+        ))?;
+        let new = new_policy(id, kind, fields);
         let answer = |standing: &Standing| pb::CreateBackupPolicyResponse {
             policy: Some(convert::backup_policy(standing)),
         };
@@ -154,14 +147,18 @@ impl Api {
         let Some(given) = &body.policy else {
             return Err(Error::invalid("policy", "expected a policy").into());
         };
-        let id = backup_names::policy("policy.name", &given.name)?;
-        let reason = names::reason(body.reason.clone())?;
-        let fields = changed_fields(given, body.update_mask.as_ref())?;
+        let fields = policy_fields::changed(given, body.update_mask.as_ref());
+        let (id, reason, fields) = all((
+            backup_names::policy("policy.name", &given.name),
+            names::reason(body.reason.clone()),
+            fields.and_then(|fields| Fields::read(given, &fields)),
+        ))?;
         let answer = |standing: &Standing| pb::UpdateBackupPolicyResponse {
             policy: Some(convert::backup_policy(standing)),
         };
         let encode = |standing: &Standing| answer(standing).encode_to_vec();
         let change = |policy: &mut Policy| {
+            fields.clone().lay(policy);
             let kind = convert::backup_kind_from(given.kind);
             if kind.is_some_and(|kind| kind != policy.kind) {
                 let what = format!(
@@ -170,9 +167,7 @@ impl Api {
                 );
                 return Err(Error::invalid("policy.kind", what));
             }
-            fields
-                .iter()
-                .try_for_each(|field| change(policy, given, field))
+            Ok(())
         };
         let done = self
             .backups
@@ -251,13 +246,16 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let id = backup_names::policy("name", &body.name)?;
+        let (id, reason) = all((
+            backup_names::policy("name", &body.name),
+            names::reason(body.reason.clone()),
+        ))?;
         let policy = self.backups.store().policy(&id).await?;
         let task = policy.task()?;
         self.backups.refuse_to_run(&policy)?;
         let order = TriggerOrder {
             ignore_pause: body.ignore_pause,
-            reason: names::reason(body.reason.clone())?,
+            reason,
             ..TriggerOrder::default()
         };
         let answer = |run: &Run| pb::RunBackupResponse {
@@ -273,14 +271,14 @@ impl Api {
 }
 
 /// A policy as it was sent, but for what is not the caller's.
-fn new_policy(id: PolicyId, kind: PolicyKind, given: &pb::BackupPolicy) -> Result<Policy> {
+fn new_policy(id: PolicyId, kind: PolicyKind, fields: Fields) -> Policy {
     let mut policy = Policy {
         id,
         kind,
         description: String::new(),
         schedule: ScheduleSpec::default(),
         sources: default_sources(kind),
-        retention: convert::retention(given.retention.as_ref())?,
+        retention: Retention::default(),
         enabled: true,
         priority: default_priority(kind),
         shipped: false,
@@ -289,70 +287,14 @@ fn new_policy(id: PolicyId, kind: PolicyKind, given: &pb::BackupPolicy) -> Resul
         principal: String::new(),
         version: 1,
     };
-    for field in populated(given) {
-        change(&mut policy, given, field)?;
-    }
-    Ok(policy)
+    fields.lay(&mut policy);
+    policy
 }
 
-fn populated(given: &pb::BackupPolicy) -> Vec<&'static str> {
-    let is_there = |field: &&str| match *field {
-        "description" => !given.description.is_empty(),
-        "schedule" => given.schedule.is_some(),
-        "sources" => !given.sources.is_empty(),
-        "retention" => given.retention.is_some(),
-        "enabled" => given.enabled.is_some(),
-        _ => given.priority.is_some(),
-    };
-    FIELDS.into_iter().filter(is_there).collect()
-}
-
-fn changed_fields(
-    given: &pb::BackupPolicy,
-    mask: Option<&prost_types::FieldMask>,
-) -> Result<Vec<&'static str>> {
-    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
-        return Ok(populated(given));
-    };
-    if mask.paths == ["*"] {
-        return Ok(FIELDS.to_vec());
+fn new_id(id: &str, name: &str) -> Result<PolicyId> {
+    if !name.is_empty() && name != format!("backupPolicies/{id}") {
+        let what = format!("it differs from policy.name {name:?}");
+        return Err(Error::invalid("policy_id", what));
     }
-    let mut fields = Vec::new();
-    for path in &mask.paths {
-        let Some(field) = FIELDS.into_iter().find(|field| field == path) else {
-            let what = format!(
-                "{path:?} is no field that can be changed; expected some of {}",
-                FIELDS.join(", ")
-            );
-            return Err(Error::invalid("update_mask", what));
-        };
-        fields.push(field);
-    }
-    Ok(fields)
-}
-
-fn change(policy: &mut Policy, given: &pb::BackupPolicy, field: &str) -> Result<()> {
-    match field {
-        "description" => policy.description.clone_from(&given.description),
-        "schedule" => {
-            policy.schedule = match &given.schedule {
-                Some(schedule) => {
-                    convert::schedule_spec(schedule).map_err(|error| error.below("policy"))?
-                }
-                None => ScheduleSpec::default(),
-            };
-        }
-        "sources" if given.sources.is_empty() => policy.sources = default_sources(policy.kind),
-        "sources" => policy.sources.clone_from(&given.sources),
-        "retention" => policy.retention = convert::retention(given.retention.as_ref())?,
-        "enabled" => policy.enabled = given.enabled.unwrap_or(true),
-        _ => {
-            let priority = given
-                .priority
-                .unwrap_or_else(|| default_priority(policy.kind).into());
-            policy.priority = i16::try_from(priority)
-                .map_err(|_| Error::invalid("policy.priority", "expected 0 to 9"))?;
-        }
-    }
-    Ok(())
+    backup_names::policy_id("policy_id", id)
 }

@@ -8,7 +8,7 @@ use crate::{
     backup::{RESTORE_TASK, RestoreWish},
     domain::{Run, TaskName},
     engine::TriggerOrder,
-    error::Error,
+    error::{Error, all},
     pb,
 };
 
@@ -19,13 +19,14 @@ impl Api {
     ) -> Reply<pb::PlanRestoreResponse> {
         let who = super::caller(&request)?;
         let body = request.into_inner();
-        let name = backup_names::point("restore_point", &body.restore_point)?;
-        let point = self.point_named(name).await?;
+        let name = backup_names::point("restore_point", &body.restore_point);
         let wish = RestoreWish {
             directory: body.directory,
             paths: body.paths,
             new_database: body.new_database,
         };
+        let (name, ()) = all((name, self.backups.check_wish(&wish)))?;
+        let point = self.point_named(name).await?;
         let planned = self.backups.plan_restore(&who, point, wish).await?;
         Ok(Response::new(pb::PlanRestoreResponse {
             token: planned.token.unwrap_or_default(),
@@ -50,12 +51,14 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        if body.token.is_empty() {
-            return Err(Error::invalid("token", "expected the token of PlanRestore").into());
-        }
+        let parameters = match body.token.is_empty() {
+            true => Err(Error::invalid("token", "expected the token of PlanRestore")),
+            false => self.backups.restore_order(&body.token).await,
+        };
+        let (parameters, reason) = all((parameters, names::reason(body.reason.clone())))?;
         let order = TriggerOrder {
-            parameters: self.backups.restore_order(&body.token).await?,
-            reason: names::reason(body.reason.clone())?,
+            parameters,
+            reason,
             ..TriggerOrder::default()
         };
         let answer = |run: &Run| pb::ExecuteRestoreResponse {

@@ -10,12 +10,12 @@ use tonic::{Code, Request, Response, Status, Streaming, codegen::Bytes};
 use super::{Api, Feed, Reply, caller, convert, deadline, status};
 use crate::{
     domain::{document::key::Named, span},
-    error::{Error, Result},
+    error::{Error, Result, all},
     pb::{
         self, download_content_response::Message as Sent,
         upload_content_request::Message as Received,
     },
-    records::{NewContent, Uploaded},
+    records::{NewContent, Uploaded, check_texts},
 };
 
 /// Bytes of a message of an upload.
@@ -159,16 +159,22 @@ fn draining() -> Error {
 
 fn new_content(header: pb::UploadHeader) -> Result<NewContent> {
     let document = match header.document.as_str() {
-        "" => None,
-        name => Some(Named::resource("header.document", name)?),
+        "" => Ok(None),
+        name => Named::resource("header.document", name).map(Some),
     };
     let size = header.size.map(|size| not_negative("header.size", size));
+    let (document, size, offset, ()) = all((
+        document,
+        size.transpose(),
+        not_negative("header.offset", header.offset),
+        check_texts(&header.sha256, &header.actor, &header.file_name),
+    ))?;
     Ok(NewContent {
         document,
         actor: header.actor,
         sha256: header.sha256,
-        size: size.transpose()?,
-        offset: not_negative("header.offset", header.offset)?,
+        size,
+        offset,
         file_name: header.file_name,
     })
 }

@@ -5,7 +5,7 @@ use tonic::Response;
 use super::{Api, Reply, convert, names, page, request::each_once};
 use crate::{
     domain::document::{TYPE_MAX, day, key::Named, line},
-    error::{Error, Result},
+    error::{Error, Result, all},
     pb,
     store::{Days, DocumentFilter, ListPlace, Numbers, Page, PageOf},
 };
@@ -93,39 +93,37 @@ impl Api {
     }
 }
 
-fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
-    names::without_nul("number", &request.number)?;
-    let numbers = match request.number.strip_suffix('*') {
+fn numbers(given: &str) -> Result<Numbers> {
+    names::without_nul("number", given)?;
+    Ok(match given.strip_suffix('*') {
         Some("") => Numbers::All,
         Some(prefix) => {
             // What a number begins with is itself one, but for its last letter.
             let whole = format!("{prefix}0");
             let read: Result<crate::domain::document::Number> = whole.parse();
             read.map_err(|_| {
-                let what = format!(
-                    "{:?} given; expected a number, or its beginning and a *",
-                    request.number
-                );
+                let what = format!("{given:?} given; expected a number, or its beginning and a *");
                 Error::invalid("number", what)
             })?;
             Numbers::Prefix(prefix.to_owned())
         }
-        None if request.number.is_empty() => Numbers::All,
-        None => Numbers::One(request.number.parse()?),
-    };
+        None if given.is_empty() => Numbers::All,
+        None => Numbers::One(given.parse()?),
+    })
+}
+
+fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
     let document_type = match request.document_type.as_str() {
-        "" => None,
-        of => Some(line("document_type", of, 1, TYPE_MAX)?),
+        "" => Ok(None),
+        of => line("document_type", of, 1, TYPE_MAX).map(Some),
     };
     let days = |prefix: &str, since: &str, before: &str| {
         let read = |field: &str, text: &str| match text {
             "" => Ok(None),
             text => day(&format!("{prefix}_{field}"), text).map(Some),
         };
-        let days = Days {
-            since: read("since", since)?,
-            before: read("before", before)?,
-        };
+        let (since, before) = all((read("since", since), read("before", before)))?;
+        let days = Days { since, before };
         match (days.since, days.before) {
             (Some(since), Some(before)) if before <= since => {
                 let what = format!("expected a day after {prefix}_since, {since}");
@@ -134,20 +132,27 @@ fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
             _ => Ok(days),
         }
     };
-    Ok(DocumentFilter {
-        statuses: each_once("statuses", &request.statuses, convert::document_status_from)?,
-        numbers,
+    let (statuses, numbers, document_type, effective, obsolescence) = all((
+        each_once("statuses", &request.statuses, convert::document_status_from),
+        numbers(&request.number),
         document_type,
-        effective: days(
+        days(
             "effective",
             &request.effective_since,
             &request.effective_before,
-        )?,
-        obsolescence: days(
+        ),
+        days(
             "obsolescence",
             &request.obsolescence_since,
             &request.obsolescence_before,
-        )?,
+        ),
+    ))?;
+    Ok(DocumentFilter {
+        statuses,
+        numbers,
+        document_type,
+        effective,
+        obsolescence,
     })
 }
 

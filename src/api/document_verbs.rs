@@ -1,5 +1,6 @@
 //! What `DocumentService` does with documents: one is begun, or moved by a verb.
 
+use jiff::civil::Date;
 use prost::Message;
 use tonic::{Request, Response};
 
@@ -7,11 +8,11 @@ use super::{Api, Reply, convert, names, request::Asked};
 use crate::{
     domain::{
         Document,
-        document::{Act, Key, Number, Version, day, key::Named},
+        document::{Act, Key, Number, Version, act::remark, day, key::Named, person},
     },
-    error::{Error, Result},
+    error::{Error, Result, all, each},
     pb,
-    records::{NewDocument, NextVersion},
+    records::{NewDocument, NextVersion, Texts},
 };
 
 impl Api {
@@ -27,7 +28,16 @@ impl Api {
         let Some(document) = &body.document else {
             return Err(Error::invalid("document", "expected a document").into());
         };
-        let new = new_document(document)?;
+        let (new, _) = all((
+            new_document(document),
+            Texts::read(
+                &body.actor,
+                &document.title,
+                &document.document_type,
+                &document.reviewer,
+                &document.approver,
+            ),
+        ))?;
         let answer = |document: &Document| pb::CreateDocumentResponse {
             document: Some(convert::document(document)),
         };
@@ -49,11 +59,15 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let named = Named::resource("name", &body.name)?;
+        let (named, _, reason) = all((
+            Named::resource("name", &body.name),
+            person("actor", &body.actor),
+            names::reason(body.reason.clone()),
+        ))?;
         let next = NextVersion {
             major: body.major,
             title: body.title.clone(),
-            reason: names::reason(body.reason.clone())?,
+            reason,
         };
         let answer = |document: &Document| pb::CreateVersionResponse {
             document: Some(convert::document(document)),
@@ -78,20 +92,20 @@ impl Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let named = Named::resource("name", body.name())?;
+        let named = Named::resource("name", body.name());
+        let actor = person("actor", body.actor());
+        let act = match (&named, &actor) {
+            (Ok(_), Ok(_)) => body.act(),
+            // What else is wrong is told with it, before it is known whether the verb is legal.
+            _ => body.act().and_then(|act| act.check_texts().map(|()| act)),
+        };
+        let (named, actor, act) = all((named, actor, act))?;
         let answer = |document: &Document| T::answer(convert::document(document));
         let encode = |document: &Document| answer(document).encode_to_vec();
         let remember = asked.remember(&encode);
         let done = self
             .documents
-            .act(
-                &asked.who,
-                &named,
-                body.actor(),
-                body.act()?,
-                body.etag(),
-                remember,
-            )
+            .act(&asked.who, &named, &actor, act, body.etag(), remember)
             .await;
         asked.reply(self, done, answer).await
     }
@@ -229,11 +243,19 @@ verbs! {
     RejectDocumentRequest => RejectDocumentResponse: |body| Act::Reject { comment: body.comment.clone() },
     RequestApprovalRequest => RequestApprovalResponse: |body| Act::RequestApproval { approver: body.approver.clone() },
     StartApprovalRequest => StartApprovalResponse: |_body| Act::StartApproval,
-    ApproveDocumentRequest => ApproveDocumentResponse: |body| Act::Approve { effective_date: day("effective_date", &body.effective_date)?, comment: body.comment.clone() },
+    ApproveDocumentRequest => ApproveDocumentResponse: |body| Act::Approve { effective_date: day_beside("effective_date", &body.effective_date, remark("comment", &body.comment, 0))?, comment: body.comment.clone() },
     WithdrawDocumentRequest => WithdrawDocumentResponse: |body| Act::Withdraw { comment: body.comment.clone() },
-    ScheduleObsolescenceRequest => ScheduleObsolescenceResponse: |body| Act::ScheduleObsolescence { obsolescence_date: day("obsolescence_date", &body.obsolescence_date)?, reason: body.reason.clone() },
+    ScheduleObsolescenceRequest => ScheduleObsolescenceResponse: |body| Act::ScheduleObsolescence { obsolescence_date: day_beside("obsolescence_date", &body.obsolescence_date, remark("reason", &body.reason, 1))?, reason: body.reason.clone() },
     CancelObsolescenceRequest => CancelObsolescenceResponse: |body| Act::CancelObsolescence { reason: body.reason.clone() },
     TerminateDocumentRequest => TerminateDocumentResponse: |body| Act::Terminate { reason: body.reason.clone() },
+}
+
+/// A day; where it is none, what is wrong with the text beside it is told as well.
+fn day_beside(field: &str, given: &str, text: Result<String>) -> Result<Date> {
+    match day(field, given) {
+        Ok(day) => Ok(day),
+        wrong => all((wrong, text)).map(|(day, _)| day),
+    }
 }
 
 fn new_document(document: &pb::Document) -> Result<NewDocument> {
@@ -241,27 +263,30 @@ fn new_document(document: &pb::Document) -> Result<NewDocument> {
         Error::Invalid { reason, .. } => Error::invalid(format!("document.{field}"), reason),
         other => other,
     };
-    let number: Number = document
+    let number: Result<Number> = document
         .number
         .parse()
-        .map_err(|error| below("number", error))?;
-    if !document.name.is_empty() {
-        let what = "expected none: it is made of number and version";
-        return Err(Error::invalid("document.name", what));
-    }
+        .map_err(|error| below("number", error));
+    let name = match document.name.is_empty() {
+        true => Ok(()),
+        false => {
+            let what = "expected none: it is made of number and version";
+            Err(Error::invalid("document.name", what))
+        }
+    };
     let version = match (document.version_major, document.version_minor) {
-        (0, 0) => Version::FIRST,
-        (major, minor) => Version::new(major, minor).map_err(|error| error.below("document"))?,
+        (0, 0) => Ok(Version::FIRST),
+        (major, minor) => Version::new(major, minor).map_err(|error| error.below("document")),
     };
     let supersedes = match document.supersedes.as_str() {
-        "" => None,
-        name => Some(Named::resource("document.supersedes", name)?),
+        "" => Ok(None),
+        name => Named::resource("document.supersedes", name).map(Some),
     };
-    let depends_on = document
-        .depends_on
-        .iter()
-        .map(|number| number.parse().map_err(|error| below("depends_on", error)))
-        .collect::<Result<_>>()?;
+    let depends_on = document.depends_on.iter();
+    let depends_on =
+        each(depends_on.map(|number| number.parse().map_err(|error| below("depends_on", error))));
+    let (number, (), version, supersedes, depends_on) =
+        all((number, name, version, supersedes, depends_on))?;
     Ok(NewDocument {
         key: Key { number, version },
         title: document.title.clone(),

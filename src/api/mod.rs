@@ -26,6 +26,7 @@ mod heartbeat;
 mod local;
 mod names;
 mod page;
+mod policy_fields;
 mod register;
 mod request;
 mod runs;
@@ -47,6 +48,7 @@ mod watch_token;
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codec::CompressionEncoding, service::Routes};
 
@@ -63,7 +65,7 @@ pub use self::{
 };
 use crate::{
     backup::{Backups, PolicyTasks},
-    domain::Caller,
+    domain::{Caller, bounds},
     engine::Engine,
     error::{Error, Reason, Result},
     monitor::Monitor,
@@ -113,6 +115,13 @@ type Reply<T> = Result<Response<T>, Status>;
 type Feed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Api {
+    /// When a pause that begins now is to end, where its request says so.
+    fn pause_end(&self, given: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>> {
+        let until = convert::time::instant_of("until_time", given)?;
+        bounds::pause_end(until, self.engine.clock().now())?;
+        Ok(until)
+    }
+
     pub fn new(
         engine: Engine,
         monitor: Monitor,

@@ -17,8 +17,8 @@ use super::{
     request::{Asked, each_once},
 };
 use crate::{
-    domain::Run,
-    error::{Error, Result},
+    domain::{Run, bounds},
+    error::{Error, Result, all},
     journal,
     pb::{self, run_service_server::RunService},
     store::{Page, PageOf, RunFilter},
@@ -87,11 +87,11 @@ impl RunService for Api {
                 request.queued_since_time, request.queued_before_time
             ),
         ]);
-        let after = match page::key(&scope, &request.page_token)? {
+        let filter = self.run_filter(&request).await?;
+        let after = match page::key_of(&scope, &filter.tasks, &request.page_token)? {
             Some(key) => Some(page::read(&key)?),
             None => None,
         };
-        let filter = self.run_filter(&request).await?;
         let wanted = Page { size, after };
         let PageOf { items, next } = self.engine.store().runs(&filter, &wanted).await?;
         let encode = |run: &Run| match request.full {
@@ -105,7 +105,7 @@ impl RunService for Api {
             _ => next,
         };
         runs.truncate(kept);
-        let token = next.map(|id| page::token(&scope, &id.to_string()));
+        let token = next.map(|id| page::token_of(&scope, &filter.tasks, &id.to_string()));
         Ok(Response::new(pb::ListRunsResponse {
             runs,
             next_page_token: token.unwrap_or_default(),
@@ -158,8 +158,10 @@ impl RunService for Api {
         if let Some(answer) = asked.answered(self).await? {
             return Ok(Response::new(answer));
         }
-        let name = names::run("name", &asked.body.name)?;
-        let reason = names::reason(asked.body.reason.clone())?;
+        let (name, reason) = all((
+            names::run("name", &asked.body.name),
+            names::reason(asked.body.reason.clone()),
+        ))?;
         self.run_named(&name).await?;
         let answer = |run: &Run| pb::CancelRunResponse {
             run: Some(convert::run(run, Vec::new())),
@@ -181,8 +183,10 @@ impl RunService for Api {
         if let Some(answer) = asked.answered(self).await? {
             return Ok(Response::new(answer));
         }
-        let name = names::run("name", &asked.body.name)?;
-        let reason = names::reason(asked.body.reason.clone())?;
+        let (name, reason) = all((
+            names::run("name", &asked.body.name),
+            names::reason(asked.body.reason.clone()),
+        ))?;
         self.run_named(&name).await?;
         let answer = |run: &Run| pb::RetryRunResponse {
             run: Some(convert::run(run, Vec::new())),
@@ -225,15 +229,21 @@ impl Api {
     }
 
     async fn run_filter(&self, request: &pb::ListRunsRequest) -> Result<RunFilter> {
+        let (queued_since, queued_before, states, triggers) = all((
+            time::instant_of("queued_since_time", request.queued_since_time.as_ref()),
+            time::instant_of("queued_before_time", request.queued_before_time.as_ref()),
+            each_once("states", &request.states, convert::run_state_from),
+            each_once("triggers", &request.triggers, convert::run_trigger_from),
+        ))?;
+        bounds::ordered(
+            ("queued_since_time", queued_since),
+            ("queued_before_time", queued_before),
+        )?;
         let mut filter = RunFilter {
-            queued_since: time::instant_of(
-                "queued_since_time",
-                request.queued_since_time.as_ref(),
-            )?,
-            queued_before: time::instant_of(
-                "queued_before_time",
-                request.queued_before_time.as_ref(),
-            )?,
+            queued_since,
+            queued_before,
+            states,
+            triggers,
             ..RunFilter::default()
         };
         if !request.task.is_empty() {
@@ -250,8 +260,6 @@ impl Api {
                 Err(error) => return Err(error),
             }
         }
-        filter.states = each_once("states", &request.states, convert::run_state_from)?;
-        filter.triggers = each_once("triggers", &request.triggers, convert::run_trigger_from)?;
         Ok(filter)
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{rules::ZoneRules, task::Pause},
     engine::{AgendaNext, AgendaPage, Drained, LOG_BYTES_MAX},
-    error::Error,
+    error::{Error, all},
     pb::{self, scheduler_service_server::SchedulerService},
 };
 
@@ -109,7 +109,10 @@ impl SchedulerService for Api {
         let size = usize::try_from(page::default_size(request.page_size)?).unwrap_or(usize::MAX);
         let asked = format!("{:?} {:?}", request.after_time, request.until_time);
         let scope = page::scope(&["GetAgenda", &asked]);
-        let asked_after = time::instant_of("after_time", request.after_time.as_ref())?;
+        let (asked_after, until) = all((
+            time::instant_of("after_time", request.after_time.as_ref()),
+            time::instant_of("until_time", request.until_time.as_ref()),
+        ))?;
         // A page goes on from the same instant as the first, which was perhaps "now".
         let key = page::key(&scope, &request.page_token)?;
         let is_first = key.is_none();
@@ -125,7 +128,6 @@ impl SchedulerService for Api {
                 looked: 0,
             },
         };
-        let until = time::instant_of("until_time", request.until_time.as_ref())?;
         // Time has an end, after which there is nothing to show.
         let until = until.or_else(|| after.checked_add(AGENDA_DEFAULT).ok());
         let until = until.unwrap_or(Timestamp::MAX);
@@ -230,8 +232,10 @@ impl SchedulerService for Api {
         if let Some(answer) = asked.answered(self).await? {
             return Ok(Response::new(answer));
         }
-        let reason = names::reason(asked.body.reason.clone())?;
-        let until = time::instant_of("until_time", asked.body.until_time.as_ref())?;
+        let (reason, until) = all((
+            names::reason(asked.body.reason.clone()),
+            self.pause_end(asked.body.until_time.as_ref()),
+        ))?;
         let answer = |pause: &Pause| pb::PauseAllResponse {
             pause: Some(convert::pause(pause)),
         };
@@ -267,8 +271,10 @@ impl SchedulerService for Api {
         let who = caller(&request)?;
         let body = request.into_inner();
         let lasts_for = body.lasts_for.unwrap_or_default();
-        let lasts_for = time::duration("lasts_for", &lasts_for)?;
-        let reason = names::reason(body.reason)?;
+        let (lasts_for, reason) = all((
+            time::duration("lasts_for", &lasts_for),
+            names::reason(body.reason),
+        ))?;
         let drained = self.engine.drain(&who, lasts_for, &reason).await?;
         Ok(Response::new(pb::DrainResponse {
             drain: Some(self.drain_state(drained)),

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::convert::{schedule_spec, time, values};
+use super::{
+    convert::{schedule_spec, time, values},
+    names::without_nul,
+};
 use crate::{
     domain::span,
-    error::{Error, Result},
+    error::{Error, Faults, Result, all, each},
     pb,
 };
 
@@ -53,96 +56,91 @@ const NESTED: [(&str, &[&str]); 4] = [
 ];
 
 /// The populated fields of a task message.
+///
+/// # Errors
+/// [`Error::Invalid`] or [`Error::Several`], for each that is wrong.
 pub(super) fn populated(task: &pb::Task) -> Result<Map<String, Value>> {
+    let (fields, faults) = read(task)?;
+    faults.done_with(Some(fields))
+}
+
+/// The populated fields of a task message that can be read, and what is wrong with the others.
+pub(super) fn read(task: &pb::Task) -> Result<(Map<String, Value>, Faults)> {
     let mut fields = Map::new();
-    let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-    for (name, text) in [
+    let mut faults = Faults::default();
+    let mut put = |name: &str, read: Result<Option<Value>>| -> Result<()> {
+        let value = faults.take(read)?.flatten();
+        fields.extend(value.map(|value| (name.to_owned(), value)));
+        Ok(())
+    };
+    for (name, given) in [
         ("description", &task.description),
         ("category", &task.category),
         ("icon", &task.icon),
         ("kind", &task.kind),
     ] {
-        if text.contains('\0') {
-            return Err(Error::invalid(name, "it holds a NUL character"));
-        }
-        if !text.is_empty() {
-            put(name, json!(text));
-        }
+        put(name, text(name, given))?;
     }
     if let Some(parameters) = task.parameters.clone() {
-        put(
-            "parameters",
-            Value::Object(values::from_struct("parameters", parameters)?),
-        );
+        let parameters = values::from_struct("parameters", parameters);
+        put("parameters", parameters.map(|map| Some(Value::Object(map))))?;
     }
     if let Some(schedule) = &task.schedule {
+        let written = |spec| serde_json::to_value(spec).map_err(Error::internal);
         put(
             "schedule",
-            serde_json::to_value(schedule_spec(schedule)?).map_err(Error::internal)?,
-        );
+            schedule_spec(schedule).and_then(written).map(Some),
+        )?;
     }
     if let Some(priority) = task.priority {
-        put("priority", json!(small("priority", priority, 0)?));
+        put("priority", small("priority", priority, 0).map(Some))?;
     }
-    let overlap = pb::OverlapPolicy::try_from(task.overlap)
-        .map_err(|_| Error::invalid("overlap", "expected SKIP, BUFFER_ONE or ALLOW"))?;
-    match overlap {
-        pb::OverlapPolicy::Unspecified => {}
-        pb::OverlapPolicy::Skip => put("overlap", json!("skip")),
-        pb::OverlapPolicy::BufferOne => put("overlap", json!("buffer_one")),
-        pb::OverlapPolicy::Allow => put("overlap", json!("allow")),
-    }
-    let execution = pb::Execution::try_from(task.execution)
-        .map_err(|_| Error::invalid("execution", "expected AT_LEAST_ONCE or AT_MOST_ONCE"))?;
-    match execution {
-        pb::Execution::Unspecified => {}
-        pb::Execution::AtLeastOnce => put("execution", json!("at_least_once")),
-        pb::Execution::AtMostOnce => put("execution", json!("at_most_once")),
-    }
+    put("overlap", overlap(task.overlap))?;
+    put("execution", execution(task.execution))?;
     if let Some(catch_up) = &task.catch_up {
-        put("catch_up", Value::Object(self::catch_up(catch_up)?));
+        put("catch_up", self::catch_up(catch_up).map(Some))?;
     }
     if !task.counts_as_success.is_empty() {
-        put("counts_as_success", outcomes(&task.counts_as_success)?);
+        put(
+            "counts_as_success",
+            outcomes(&task.counts_as_success).map(Some),
+        )?;
     }
     if let Some(retry) = &task.retry {
-        let mut map = Map::new();
-        if retry.max_attempts != 0 {
-            map.insert(
-                "max_attempts".into(),
-                json!(small("retry.max_attempts", retry.max_attempts, 0)?),
-            );
-        }
-        put_span(
-            &mut map,
-            "retry.initial_backoff",
-            retry.initial_backoff.as_ref(),
-        )?;
-        put_span(&mut map, "retry.max_backoff", retry.max_backoff.as_ref())?;
-        put("retry", Value::Object(map));
+        let parts = parts([
+            (
+                "max_attempts",
+                set("retry.max_attempts", retry.max_attempts),
+            ),
+            (
+                "initial_backoff",
+                spanned("retry.initial_backoff", retry.initial_backoff),
+            ),
+            (
+                "max_backoff",
+                spanned("retry.max_backoff", retry.max_backoff),
+            ),
+        ]);
+        put("retry", parts.map(Some))?;
     }
     if let Some(history) = &task.history {
-        let mut map = Map::new();
-        put_span(&mut map, "history.keep_for", history.keep_for.as_ref())?;
-        if history.keep_count != 0 {
-            map.insert(
-                "keep_count".into(),
-                json!(small("history.keep_count", history.keep_count, 0)?),
-            );
-        }
-        put("history", Value::Object(map));
+        let parts = parts([
+            ("keep_for", spanned("history.keep_for", history.keep_for)),
+            ("keep_count", set("history.keep_count", history.keep_count)),
+        ]);
+        put("history", parts.map(Some))?;
     }
-    for (field, value) in [
-        ("late_after", &task.late_after),
-        ("start_deadline", &task.start_deadline),
-        ("attempt_timeout", &task.attempt_timeout),
-        ("progress_deadline", &task.progress_deadline),
-        ("cancel_grace", &task.cancel_grace),
-        ("stale_after", &task.stale_after),
+    for (field, given) in [
+        ("late_after", task.late_after),
+        ("start_deadline", task.start_deadline),
+        ("attempt_timeout", task.attempt_timeout),
+        ("progress_deadline", task.progress_deadline),
+        ("cancel_grace", task.cancel_grace),
+        ("stale_after", task.stale_after),
     ] {
-        put_span(&mut fields, field, value.as_ref())?;
+        put(field, spanned(field, given))?;
     }
-    Ok(fields)
+    Ok((fields, faults))
 }
 
 /// The changes that an update asks for: a value for each path, null to go back to the default.
@@ -150,12 +148,20 @@ pub(super) fn changes(
     task: &pb::Task,
     mask: Option<&prost_types::FieldMask>,
 ) -> Result<BTreeMap<String, Value>> {
-    let populated = populated(task)?;
-    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
+    let mask = mask.filter(|mask| !mask.paths.is_empty());
+    let paths = mask.map_or(&[][..], |mask| &mask.paths);
+    let known = each(
+        paths
+            .iter()
+            .filter(|path| *path != "*")
+            .map(|path| check_path(path)),
+    );
+    let (populated, _) = all((populated(task), known))?;
+    if mask.is_none() {
         return Ok(populated.into_iter().collect());
-    };
+    }
     let mut changes = BTreeMap::new();
-    for path in &mask.paths {
+    for path in paths {
         if path == "*" {
             // A kind cannot be changed, so one that is left out stays.
             let unset_kind = task.kind.is_empty();
@@ -168,7 +174,6 @@ pub(super) fn changes(
             }
             continue;
         }
-        check_path(path)?;
         let value = match path.split_once('.') {
             None => populated.get(path).cloned(),
             Some((field, part)) => populated
@@ -232,24 +237,49 @@ fn check_path(path: &str) -> Result<()> {
     ))
 }
 
-fn catch_up(from: &pb::CatchUp) -> Result<Map<String, Value>> {
-    let mut map = Map::new();
-    let mode = pb::CatchUpMode::try_from(from.mode)
+fn text(field: &str, given: &str) -> Result<Option<Value>> {
+    without_nul(field, given)?;
+    Ok((!given.is_empty()).then(|| json!(given)))
+}
+
+fn overlap(from: i32) -> Result<Option<Value>> {
+    let overlap = pb::OverlapPolicy::try_from(from)
+        .map_err(|_| Error::invalid("overlap", "expected SKIP, BUFFER_ONE or ALLOW"))?;
+    Ok(match overlap {
+        pb::OverlapPolicy::Unspecified => None,
+        pb::OverlapPolicy::Skip => Some(json!("skip")),
+        pb::OverlapPolicy::BufferOne => Some(json!("buffer_one")),
+        pb::OverlapPolicy::Allow => Some(json!("allow")),
+    })
+}
+
+fn execution(from: i32) -> Result<Option<Value>> {
+    let execution = pb::Execution::try_from(from)
+        .map_err(|_| Error::invalid("execution", "expected AT_LEAST_ONCE or AT_MOST_ONCE"))?;
+    Ok(match execution {
+        pb::Execution::Unspecified => None,
+        pb::Execution::AtLeastOnce => Some(json!("at_least_once")),
+        pb::Execution::AtMostOnce => Some(json!("at_most_once")),
+    })
+}
+
+fn catch_up(from: &pb::CatchUp) -> Result<Value> {
+    parts([
+        ("mode", catch_up_mode(from.mode)),
+        ("window", spanned("catch_up.window", from.window)),
+        ("max_count", set("catch_up.max_count", from.max_count)),
+    ])
+}
+
+fn catch_up_mode(from: i32) -> Result<Option<Value>> {
+    let mode = pb::CatchUpMode::try_from(from)
         .map_err(|_| Error::invalid("catch_up.mode", "expected LATEST, ALL or NONE"))?;
-    match mode {
-        pb::CatchUpMode::Unspecified => {}
-        pb::CatchUpMode::Latest => drop(map.insert("mode".into(), json!("latest"))),
-        pb::CatchUpMode::All => drop(map.insert("mode".into(), json!("all"))),
-        pb::CatchUpMode::None => drop(map.insert("mode".into(), json!("none"))),
-    }
-    put_span(&mut map, "catch_up.window", from.window.as_ref())?;
-    if from.max_count != 0 {
-        map.insert(
-            "max_count".into(),
-            json!(small("catch_up.max_count", from.max_count, 0)?),
-        );
-    }
-    Ok(map)
+    Ok(match mode {
+        pb::CatchUpMode::Unspecified => None,
+        pb::CatchUpMode::Latest => Some(json!("latest")),
+        pb::CatchUpMode::All => Some(json!("all")),
+        pb::CatchUpMode::None => Some(json!("none")),
+    })
 }
 
 /// Outcomes by their words; which of them may stand here is the specification's to say.
@@ -263,30 +293,43 @@ fn outcomes(from: &[i32]) -> Result<Value> {
             "expected PARTIAL or nothing",
         )),
     };
-    from.iter().map(word).collect()
+    each(from.iter().map(word)).map(Value::Array)
 }
 
-fn put_span(
-    map: &mut Map<String, Value>,
-    field: &str,
-    value: Option<&prost_types::Duration>,
-) -> Result<()> {
-    if let Some(value) = value {
-        let name = field.rsplit('.').next().unwrap_or(field);
-        let text = span::format(time::duration(field, value)?);
-        map.insert(name.to_owned(), Value::String(text));
+/// A field's own fields, those that are given.
+fn parts<const N: usize>(read: [(&str, Result<Option<Value>>); N]) -> Result<Value> {
+    let mut map = Map::new();
+    let mut faults = Faults::default();
+    for (name, read) in read {
+        let value = faults.take(read)?.flatten();
+        map.extend(value.map(|value| (name.to_owned(), value)));
     }
-    Ok(())
+    faults.done_with(Some(Value::Object(map)))
 }
 
-fn small(field: &str, value: i32, min: i32) -> Result<i32> {
+fn spanned(field: &str, given: Option<prost_types::Duration>) -> Result<Option<Value>> {
+    let span = given
+        .map(|given| time::duration(field, &given))
+        .transpose()?;
+    Ok(span.map(|span| Value::String(span::format(span))))
+}
+
+/// A number of which 0 says that none is given.
+fn set(field: &str, value: i32) -> Result<Option<Value>> {
+    match value {
+        0 => Ok(None),
+        value => small(field, value, 0).map(Some),
+    }
+}
+
+fn small(field: &str, value: i32, min: i32) -> Result<Value> {
     if value < min {
         return Err(Error::invalid(
             field,
             format!("{value} given; expected at least {min}"),
         ));
     }
-    Ok(value)
+    Ok(json!(value))
 }
 
 #[cfg(test)]

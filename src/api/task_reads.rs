@@ -6,11 +6,11 @@ use tonic::Response;
 use super::{Api, Reply, convert, convert::time, names, page};
 use crate::{
     domain::{
-        TaskName,
+        TaskName, bounds,
         schedule::{Schedule, preview},
         task::Pause,
     },
-    error::{Error, Result},
+    error::{Error, Result, all},
     pb,
     store::{Page, PageOf, TaskFilter},
 };
@@ -66,7 +66,17 @@ impl Api {
         request: pb::PreviewScheduleRequest,
     ) -> Reply<pb::PreviewScheduleResponse> {
         let size = page::size(request.page_size, PREVIEW_DEFAULT)?;
-        let (schedule, pause) = self.schedule_to_preview(&request).await?;
+        let span = all((
+            time::instant_of("after_time", request.after_time.as_ref()),
+            time::instant_of("until_time", request.until_time.as_ref()),
+        ));
+        let ordered = |(after, until)| {
+            bounds::ordered(("after_time", after), ("until_time", until)).map(|()| (after, until))
+        };
+        let ((schedule, pause), (asked_after, until)) = all((
+            self.schedule_to_preview(&request).await,
+            span.and_then(ordered),
+        ))?;
         let scope = page::scope(&[
             "PreviewSchedule",
             &request.task,
@@ -75,11 +85,9 @@ impl Api {
                 request.schedule, request.after_time, request.until_time
             ),
         ]);
-        let until = time::instant_of("until_time", request.until_time.as_ref())?;
         let after = match page::key(&scope, &request.page_token)? {
             Some(key) => page::read(&key)?,
-            None => time::instant_of("after_time", request.after_time.as_ref())?
-                .unwrap_or_else(|| self.engine.clock().now()),
+            None => asked_after.unwrap_or_else(|| self.engine.clock().now()),
         };
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
         let mut fires = preview(&schedule, after, until, limit + 1);
@@ -122,9 +130,11 @@ impl Api {
             })
             .collect::<Result<Vec<_>>>()?;
         let scope = page::scope(&["ListSlots", &request.task, &format!("{outcomes:?}")]);
-        let key = page::key(&scope, &request.page_token)?;
-        let after: Option<Timestamp> = key.map(|key| page::read(&key)).transpose()?;
+        // Read before the task is looked for: one that is wrong is so whatever there is.
+        page::key(&scope, &request.page_token)?;
         let task = self.engine.store().task(&name).await?;
+        let key = page::key_of(&scope, &[task.id], &request.page_token)?;
+        let after: Option<Timestamp> = key.map(|key| page::read(&key)).transpose()?;
         let wanted = Page { size, after };
         let PageOf { items, next } = self
             .engine
@@ -138,7 +148,7 @@ impl Api {
                 .map(|row| convert::slot(&subject, row))
                 .collect(),
             next_page_token: next
-                .map(|at| page::token(&scope, &at.to_string()))
+                .map(|at| page::token_of(&scope, &[task.id], &at.to_string()))
                 .unwrap_or_default(),
         }))
     }

@@ -1,5 +1,6 @@
 //! `TaskService`: what changes tasks is here, what shows them in `task_reads`.
 
+use jiff::Timestamp;
 use prost::Message as _;
 use tonic::{Request, Response};
 
@@ -7,9 +8,9 @@ use super::{
     Api, Reply, convert, convert::time, convert::values, names, request::Asked, task_fields,
 };
 use crate::{
-    domain::{Run, Task},
+    domain::{Run, Task, TaskName, bounds},
     engine::{BackfillOrder, Backfilled, TriggerOrder},
-    error::Error,
+    error::{Error, Result, all},
     pb::{self, task_service_server::TaskService},
 };
 
@@ -46,27 +47,14 @@ impl TaskService for Api {
         let Some(task) = &body.task else {
             return Err(Error::invalid("task", "expected a task").into());
         };
-        let name = match (body.task_id.as_str(), task.name.as_str()) {
-            ("", "") => {
-                return Err(Error::invalid(
-                    "task_id",
-                    "expected the new task's name, such as backup-daily",
-                )
-                .into());
-            }
-            ("", name) => names::task("task.name", name)?,
-            (id, "") => names::task_id("task_id", id)?,
-            (id, name) if name.strip_prefix("tasks/") == Some(id) => names::task_id("task_id", id)?,
-            (_, name) => {
-                return Err(Error::invalid(
-                    "task_id",
-                    format!("it differs from task.name {name:?}"),
-                )
-                .into());
-            }
-        };
-        let fields = task_fields::populated(task)?;
-        let reason = names::reason(body.reason.clone())?;
+        let (fields, mut faults) = task_fields::read(task)?;
+        let name = faults.take(new_name(&body.task_id, &task.name))?;
+        let reason = faults.take(names::reason(body.reason.clone()))?;
+        if !faults.is_empty() {
+            // What else is wrong is told with it, and not when that is right.
+            faults.take(self.engine.check_fields(name.as_ref(), &fields))?;
+        }
+        let (name, reason) = faults.done_with(name.zip(reason))?;
         let answer = |task: &Task| pb::CreateTaskResponse {
             task: Some(convert::task(task)),
         };
@@ -98,13 +86,15 @@ impl TaskService for Api {
         let Some(task) = &body.task else {
             return Err(Error::invalid("task", "expected a task").into());
         };
-        let name = names::task("task.name", &task.name)?;
-        let reason = names::reason(body.reason.clone())?;
+        let (name, reason, changes) = all((
+            names::task("task.name", &task.name),
+            names::reason(body.reason.clone()),
+            task_fields::changes(task, body.update_mask.as_ref()),
+        ))?;
         let answer = |task: &Task| pb::UpdateTaskResponse {
             task: Some(convert::task(task)),
         };
         let encode = |task: &Task| answer(task).encode_to_vec();
-        let changes = task_fields::changes(task, body.update_mask.as_ref())?;
         let etag = (!task.etag.is_empty()).then_some(task.etag.as_str());
         let updated = self
             .engine
@@ -166,9 +156,11 @@ impl TaskService for Api {
         if let Some(answer) = asked.answered(self).await? {
             return Ok(Response::new(answer));
         }
-        let name = names::task("name", &asked.body.name)?;
-        let reason = names::reason(asked.body.reason.clone())?;
-        let until = time::instant_of("until_time", asked.body.until_time.as_ref())?;
+        let (name, reason, until) = all((
+            names::task("name", &asked.body.name),
+            names::reason(asked.body.reason.clone()),
+            self.pause_end(asked.body.until_time.as_ref()),
+        ))?;
         let answer = |task: &Task| pb::PauseTaskResponse {
             task: Some(convert::task(task)),
         };
@@ -230,8 +222,10 @@ impl TaskService for Api {
         if let Some(answer) = asked.answered(self).await? {
             return Ok(Response::new(answer));
         }
-        let name = names::task("name", &asked.body.name)?;
-        let reason = names::reason(asked.body.reason.clone())?;
+        let (name, reason) = all((
+            names::task("name", &asked.body.name),
+            names::reason(asked.body.reason.clone()),
+        ))?;
         let etag = (!asked.body.etag.is_empty()).then_some(asked.body.etag.as_str());
         let answer = |task: &Task| pb::RealignTaskResponse {
             task: Some(convert::task(task)),
@@ -252,14 +246,17 @@ impl TaskService for Api {
         // the same. So the others have one way less to the database.
         let asked = Asked::new("TriggerTask", request, |body| &body.request_id)?;
         let body = &asked.body;
-        let name = names::task("name", &body.name)?;
-        let parameters = body.parameters.clone().unwrap_or_default();
+        let (name, parameters, reason) = all((
+            names::task("name", &body.name),
+            values::from_struct("parameters", body.parameters.clone().unwrap_or_default()),
+            names::reason(body.reason.clone()),
+        ))?;
         let order = TriggerOrder {
-            parameters: values::from_struct("parameters", parameters)?,
+            parameters,
             same_work: false,
             dry_run: body.dry_run,
             ignore_pause: body.ignore_pause,
-            reason: names::reason(body.reason.clone())?,
+            reason,
         };
         let answer = |run: &Run| pb::TriggerTaskResponse {
             run: Some(convert::run(run, Vec::new())),
@@ -281,31 +278,10 @@ impl TaskService for Api {
             return Ok(Response::new(answer));
         }
         let body = &asked.body;
-        let name = names::task("name", &body.name)?;
-        let required = |field: &str, at: Option<&prost_types::Timestamp>| {
-            let at = time::instant_of(field, at)?;
-            at.ok_or_else(|| Error::invalid(field, "expected an instant"))
-        };
-        let max_count = match u32::try_from(body.max_count) {
-            Ok(0) => BACKFILL_DEFAULT,
-            Ok(count) if count <= BACKFILL_MAX => count,
-            _ => {
-                let what = format!("{} given; expected 1 to {BACKFILL_MAX}", body.max_count);
-                return Err(Error::invalid("max_count", what).into());
-            }
-        };
-        let order = BackfillOrder {
-            start: required("start_time", body.start_time.as_ref())?,
-            end: required("end_time", body.end_time.as_ref())?,
-            parameters: values::from_struct(
-                "parameters",
-                body.parameters.clone().unwrap_or_default(),
-            )?,
-            max_count,
-            dry_run: body.dry_run,
-            validate_only: body.validate_only,
-            reason: names::reason(body.reason.clone())?,
-        };
+        let (name, order) = all((
+            names::task("name", &body.name),
+            backfill_order(body, self.engine.clock().now()),
+        ))?;
         let answer = |done: &Backfilled| pb::BackfillTaskResponse {
             run_count: i64::try_from(done.count).unwrap_or(i64::MAX),
             runs: done.runs.iter().map(convert::run_basic).collect(),
@@ -338,4 +314,55 @@ impl TaskService for Api {
     ) -> Reply<pb::GetTaskStatisticsResponse> {
         self.answer_get_task_statistics(request.into_inner()).await
     }
+}
+
+fn new_name(id: &str, name: &str) -> Result<TaskName> {
+    match (id, name) {
+        ("", "") => Err(Error::invalid(
+            "task_id",
+            "expected the new task's name, such as backup-daily",
+        )),
+        ("", name) => names::task("task.name", name),
+        (id, "") => names::task_id("task_id", id),
+        (id, name) if name.strip_prefix("tasks/") == Some(id) => names::task_id("task_id", id),
+        (_, name) => Err(Error::invalid(
+            "task_id",
+            format!("it differs from task.name {name:?}"),
+        )),
+    }
+}
+
+fn backfill_order(body: &pb::BackfillTaskRequest, now: Timestamp) -> Result<BackfillOrder> {
+    let required = |field: &str, at: Option<&prost_types::Timestamp>| {
+        let at = time::instant_of(field, at)?;
+        at.ok_or_else(|| Error::invalid(field, "expected an instant"))
+    };
+    let max_count = match u32::try_from(body.max_count) {
+        Ok(0) => Ok(BACKFILL_DEFAULT),
+        Ok(count) if count <= BACKFILL_MAX => Ok(count),
+        _ => {
+            let what = format!("{} given; expected 1 to {BACKFILL_MAX}", body.max_count);
+            Err(Error::invalid("max_count", what))
+        }
+    };
+    let span = all((
+        required("start_time", body.start_time.as_ref()),
+        required("end_time", body.end_time.as_ref()),
+    ));
+    let bounded = |(start, end)| bounds::backfill(start, end, now).map(|()| (start, end));
+    let ((start, end), parameters, max_count, reason) = all((
+        span.and_then(bounded),
+        values::from_struct("parameters", body.parameters.clone().unwrap_or_default()),
+        max_count,
+        names::reason(body.reason.clone()),
+    ))?;
+    Ok(BackfillOrder {
+        start,
+        end,
+        parameters,
+        max_count,
+        dry_run: body.dry_run,
+        validate_only: body.validate_only,
+        reason,
+    })
 }

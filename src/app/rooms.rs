@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     backup::PolicyTasks,
-    domain::{TaskName, task::Owner},
+    domain::{TaskName, schedule::ScheduleSpec, task::Owner},
     engine::Engine,
     error::Result,
     store::Tx,
@@ -19,6 +19,10 @@ pub(super) struct OfPolicies {
 }
 
 impl PolicyTasks for OfPolicies {
+    fn check(&self, name: &TaskName, schedule: &ScheduleSpec) -> Result<()> {
+        self.engine.check_schedule(name, schedule)
+    }
+
     fn place<'a>(
         &'a self,
         tx: &'a mut Tx,

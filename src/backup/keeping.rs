@@ -80,7 +80,8 @@ impl Backups {
         instead: Option<Retention>,
     ) -> Result<Vec<PolicyPlan>> {
         if let Some(retention) = &instead {
-            retention.check()?;
+            let checked = retention.check();
+            checked.map_err(|error| error.below("retention"))?;
         }
         let policies = match policy {
             Some(id) => vec![self.store().policy(id).await?],

@@ -13,14 +13,21 @@ use crate::{
             PolicyId, PolicyKind,
             policy::{OWN_SOURCES, Policy, SHIPPED},
         },
+        schedule::ScheduleSpec,
         task::Owner,
     },
-    error::{Error, Reason, Result, Thing},
+    error::{Error, Faults, Reason, Result, Thing, all},
     store::{Remember, Tx},
 };
 
 /// What makes, changes and ends the tasks of policies.
 pub trait PolicyTasks: std::fmt::Debug + Send + Sync {
+    /// Checks when a task of this name is to run, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field.
+    fn check(&self, name: &TaskName, schedule: &ScheduleSpec) -> Result<()>;
+
     /// Gives a task what its owner says of it, and makes it where there is none.
     fn place<'a>(
         &'a self,
@@ -167,7 +174,7 @@ impl Backups {
         let mut tx = self.store().begin().await?;
         let mut policy = make(tx.now())?;
         policy.principal.clone_from(&who.principal);
-        policy.check(&self.source_names())?;
+        self.check(tasks, &policy, None)?;
         if !tx.policy_insert(&policy).await? {
             return Err(Error::AlreadyExists {
                 what: Thing::BackupPolicy,
@@ -208,9 +215,13 @@ impl Backups {
         let mut tx = self.store().begin().await?;
         let mut policy = self.locked(&mut tx, id, etag).await?;
         let before = policy.clone();
-        change(&mut policy)?;
+        let mut faults = Faults::default();
+        faults.take(change(&mut policy))?;
         if policy != before {
-            policy.check(&self.source_names())?;
+            faults.take(self.check(tasks, &policy, Some(&before)))?;
+        }
+        faults.done()?;
+        if policy != before {
             policy.version += 1;
             policy.updated_at = tx.now();
             policy.principal.clone_from(&who.principal);
@@ -225,6 +236,23 @@ impl Backups {
         tx.keep(who, remember, &standing).await?;
         tx.commit().await?;
         Ok(standing)
+    }
+
+    /// Checks all of a policy at once, a schedule that it did not have before as if it ran: what is wrong is told now, not
+    /// when it is enabled.
+    fn check(
+        &self,
+        tasks: &dyn PolicyTasks,
+        policy: &Policy,
+        before: Option<&Policy>,
+    ) -> Result<()> {
+        let is_new = before.is_none_or(|before| before.schedule != policy.schedule);
+        let scheduled = match is_new {
+            true => tasks.check(&policy.task()?, &policy.schedule),
+            false => Ok(()),
+        };
+        let scheduled = scheduled.map_err(|error| error.below("policy"));
+        all((policy.check(&self.source_names()), scheduled)).map(drop)
     }
 
     /// Deletes a policy that does not ship, and its task. Its restore points stay.
@@ -253,6 +281,8 @@ impl Backups {
             ));
         }
         tx.policy_delete(id).await?;
+        // One of its name that is made later has problems of its own.
+        tx.problems_clear_of(&policy.resource_name()).await?;
         let why = format!("its policy was deleted by {}", who.principal);
         tasks.end(&mut tx, &policy.task()?, &why).await?;
         tx.keep(who, remember, &()).await?;

@@ -32,7 +32,7 @@ use crate::{
             point::RestorePoint,
         },
     },
-    error::{Error, Reason, Result},
+    error::{Error, Reason, Result, all},
 };
 
 const GOOD_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -92,10 +92,8 @@ impl Backups {
         wish: RestoreWish,
     ) -> Result<Planned> {
         point.expect_there()?;
-        let directory = self.confined(&wish.directory)?;
+        let (directory, paths, ()) = self.read_wish(&wish)?;
         let there = self.look_at(&directory).await?;
-        let paths = read_paths(&wish.paths)?;
-        check_database(&wish.new_database, self.store().kind())?;
         let chosen = self.count_chosen(&point, &paths).await?;
         let (files, bytes) = (signed(chosen.files), signed(chosen.bytes));
         let free = there.free;
@@ -155,6 +153,22 @@ impl Backups {
             planned.token = Some(token);
         }
         Ok(planned)
+    }
+
+    /// Checks what of a wish needs no look at anything.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::Several`], naming the fields.
+    pub fn check_wish(&self, wish: &RestoreWish) -> Result<()> {
+        self.read_wish(wish).map(drop)
+    }
+
+    fn read_wish(&self, wish: &RestoreWish) -> Result<(PathBuf, Vec<SnapshotPath>, ())> {
+        all((
+            self.confined(&wish.directory),
+            read_paths(&wish.paths),
+            check_database(&wish.new_database, self.store().kind()),
+        ))
     }
 
     /// What the task of restores is told: the plan by the hash of its token, so that the token stands in no row.

@@ -1,6 +1,7 @@
 //! The nouns, and the rules that need nothing but them: pure, synchronous, no I/O.
 
 pub mod backup;
+pub mod bounds;
 pub mod caller;
 pub mod clock_guard;
 pub mod configuration;

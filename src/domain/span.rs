@@ -2,28 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer, de};
-
-/// The first and the last instant that anyone outside may name: years that RFC 3339 and a calendar can write, with room on
-/// both sides for what is reckoned from them.
-pub const FIRST_INSTANT: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-/// The last second of 9998.
-pub const LAST_INSTANT: Timestamp = Timestamp::constant(253_370_764_799, 0);
-
-/// Words for an error that expected such an instant.
-pub const EXPECTED_INSTANT: &str = "expected an instant from the year 1 to the year 9998";
-
-/// An instant from outside, where it is one that can be meant.
-///
-/// # Errors
-/// What was expected.
-pub fn meant(at: Timestamp) -> Result<Timestamp, &'static str> {
-    match (FIRST_INSTANT..=LAST_INSTANT).contains(&at) {
-        true => Ok(at),
-        false => Err(EXPECTED_INSTANT),
-    }
-}
 
 /// Reads a span. Days and weeks are 24 hours and 7 of those.
 ///

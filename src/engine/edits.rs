@@ -7,19 +7,20 @@ use serde_json::{Map, Value};
 use super::{
     Engine,
     catalogue::{MISFIT, merged},
+    checks::refuse_never,
     deciding::skipped,
     etag::check_etag,
     owned,
 };
 use crate::{
     domain::{
-        Caller, EventKind, NewEvent, Task, TaskId, TaskName, TaskSpec,
+        Caller, EventKind, NewEvent, Task, TaskId, TaskName,
         decide::{self, Facts, Waiting},
         ledger::SlotOutcome,
         schedule::{Schedule, just_before},
         task::{Freshness, Health, Layers, Origin, Override, Pause},
     },
-    error::{Error, Reason, Result},
+    error::{Error, Reason, Result, all},
     store::{Remember, Tx},
 };
 
@@ -88,13 +89,16 @@ impl Engine {
         let now = tx.now();
         let by_whom = |(path, value)| (path, by(who, value, reason, now));
         layers.change(changes.into_iter().map(by_whom).collect())?;
-        let kind = &merged(&layers, self.default_zone())?.kind;
-        if *kind != task.spec.kind {
+        let mut spec = merged(&layers, self.default_zone())?;
+        if spec.kind != task.spec.kind {
             let what = format!(
-                "{kind:?} given, but the kind of a task cannot be changed; expected {:?}, or make another task",
-                task.spec.kind
+                "{:?} given, but the kind of a task cannot be changed; expected {:?}, or make another task",
+                spec.kind, task.spec.kind
             );
-            return Err(Error::invalid("kind", what));
+            // The rest is judged as of the kind that stays.
+            spec.kind.clone_from(&task.spec.kind);
+            let rest = self.check_spec(name, &spec);
+            all((Err::<(), _>(Error::invalid("kind", what)), rest))?;
         }
         let before = task.spec.schedule.clone();
         self.apply(&mut tx, &mut task, layers, &who.principal, reason)
@@ -331,11 +335,6 @@ impl Engine {
         task.freshness.restart(task.cursor_at.min(tx.now()));
         Ok(())
     }
-
-    /// Checks a specification against the rules and against its kind.
-    pub(super) fn check_spec(&self, name: &TaskName, spec: &TaskSpec) -> Result<Schedule> {
-        self.registry().check_spec(name, spec, self.default_zone())
-    }
 }
 
 fn plan_next(task: &mut Task, schedule: &Schedule) {
@@ -351,27 +350,6 @@ fn by(who: &Caller, value: Value, reason: &str, at: jiff::Timestamp) -> Override
         at,
         reason: reason.to_owned(),
     }
-}
-
-/// A schedule whose slots all lie in the past is a mistake where someone asks for it now; in a file
-/// it is what was.
-fn refuse_never(task: &Task) -> Result<()> {
-    let schedule = &task.spec.schedule;
-    let timed = schedule.cron.is_some() || schedule.every.is_some() || schedule.at.is_some();
-    if task.next_slot_at.is_some() || !timed {
-        return Ok(());
-    }
-    let field = if schedule.at.is_some() {
-        "schedule.at"
-    } else {
-        "schedule.end_at"
-    };
-    let what = format!(
-        "no slot lies after now, {}; expected a later instant, or no schedule for a task that is only \
-         triggered",
-        task.cursor_at
-    );
-    Err(Error::invalid(field, what))
 }
 
 /// Adds a new task, and tells of it.

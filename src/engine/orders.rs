@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Engine, pauses::paused};
 use crate::{
     domain::{
-        Caller, Run, RunId, RunState, Task, TaskName, Trigger,
+        Caller, Run, RunId, RunState, Task, TaskName, Trigger, bounds,
         decide::{self, Live},
         run::{Cancellation, reason},
         schedule::just_before,
@@ -142,14 +142,7 @@ impl Engine {
         let task = tx.task_locked(name).await?;
         refuse_pause(&task, pause, None)?;
         let now = tx.now();
-        if now < order.end {
-            let what = format!("{} lies in the future; expected at most {now}", order.end);
-            return Err(Error::invalid("end_time", what));
-        }
-        if order.end <= order.start {
-            let what = format!("expected an instant after start_time {}", order.start);
-            return Err(Error::invalid("end_time", what));
-        }
+        bounds::backfill(order.start, order.end, now)?;
         let schedule = self.schedule_of(&task)?;
         let max = usize::try_from(order.max_count).unwrap_or(usize::MAX);
         let slots: Vec<Timestamp> = schedule

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Engine, deciding::skipped};
 use crate::{
     domain::{
-        Caller, EventKind, NewEvent, Task, TaskName,
+        Caller, EventKind, NewEvent, Task, TaskName, bounds,
         decide::{self, Facts},
         task::Pause,
     },
@@ -213,14 +213,7 @@ pub(super) fn paused(what: &str, pause: &Pause) -> String {
 }
 
 fn pause_by(who: &Caller, reason: &str, until: Option<Timestamp>, now: Timestamp) -> Result<Pause> {
-    if let Some(until) = until
-        && until <= now
-    {
-        return Err(Error::invalid(
-            "until_time",
-            format!("{until} is past; expected an instant after {now}"),
-        ));
-    }
+    bounds::pause_end(until, now)?;
     Ok(Pause {
         at: now,
         principal: who.principal.clone(),

@@ -30,6 +30,11 @@ impl Faults {
         Ok(None)
     }
 
+    /// Whether no field has proven wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Ends the checks with what one of them, or all of them, came to: there is none where a field is wrong.
     ///
     /// # Errors
@@ -59,6 +64,61 @@ impl Faults {
             None => Ok(()),
         }
     }
+}
+
+/// Results of checks of several fields, made without regard to each other.
+pub trait Checks {
+    type Values;
+
+    fn values(self) -> Result<Self::Values>;
+}
+
+macro_rules! checks {
+    ($($name:ident: $value:ident),+) => {
+        impl<$($value),+> Checks for ($(Result<$value>,)+) {
+            type Values = ($($value,)+);
+
+            fn values(self) -> Result<Self::Values> {
+                let ($($name,)+) = self;
+                let mut faults = Faults::default();
+                $(let $name = faults.take($name)?;)+
+                let values = match ($($name,)+) {
+                    ($(Some($name),)+) => Some(($($name,)+)),
+                    _ => None,
+                };
+                faults.done_with(values)
+            }
+        }
+    };
+}
+
+checks!(a: A, b: B);
+checks!(a: A, b: B, c: C);
+checks!(a: A, b: B, c: C, d: D);
+checks!(a: A, b: B, c: C, d: D, e: E);
+checks!(a: A, b: B, c: C, d: D, e: E, f: F);
+checks!(a: A, b: B, c: C, d: D, e: E, f: F, g: G);
+checks!(a: A, b: B, c: C, d: D, e: E, f: F, g: G, h: H);
+
+/// Values that checks of several fields came to, or all that is wrong with them.
+///
+/// # Errors
+/// As [`Faults::done`]; what is not a wrong field.
+pub fn all<C: Checks>(checks: C) -> Result<C::Values> {
+    checks.values()
+}
+
+/// The same of items of one field or of many, in their order.
+///
+/// # Errors
+/// As [`Faults::done`]; what is not a wrong field.
+pub fn each<T>(checks: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let mut faults = Faults::default();
+    let mut values = Vec::new();
+    for checked in checks {
+        values.extend(faults.take(checked)?);
+    }
+    faults.done_with(Some(values))
 }
 
 /// `a: …; b: …`
@@ -100,5 +160,20 @@ mod tests {
         Faults::default()
             .take(Err::<(), _>(Error::internal("else")))
             .unwrap_err();
+    }
+
+    #[test]
+    fn several_checks_come_to_their_values_or_to_all_that_is_wrong() {
+        assert_eq!(all((Ok(1), Ok("x"))).unwrap(), (1, "x"));
+        assert_eq!(each([Ok(1), Ok(2)]).unwrap(), [1, 2]);
+        let wrong = |field| Err::<u8, _>(Error::invalid(field, "no"));
+        let told = all((wrong("a"), Ok(1), wrong("c")))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(told, "invalid a: no; c: no");
+        let told = each([wrong("a"), Ok(1), wrong("b")]).unwrap_err();
+        assert_eq!(told.to_string(), "invalid a: no; b: no");
+        let other = all((wrong("a"), Err::<u8, _>(Error::internal("else"))));
+        assert!(matches!(other, Err(Error::Internal(_))));
     }
 }

@@ -9,7 +9,7 @@ mod reason;
 use std::error::Error as StdError;
 
 pub use self::{
-    faults::{Faults, Wrong},
+    faults::{Checks, Faults, Wrong, all, each},
     reason::{Reason, Thing},
 };
 

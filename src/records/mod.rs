@@ -17,11 +17,13 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::{Timestamp, civil::Date};
 
 pub use self::{
-    content::{ContentLimits, NewContent, Orphan, Received, Removed, TakenAway, Uploaded},
+    content::{
+        ContentLimits, NewContent, Orphan, Received, Removed, TakenAway, Uploaded, check_texts,
+    },
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, LateDocuments, OBSOLESCENCE_TASK},
     import::{BadRow, Import, Progress, Summary, Told},
-    new::{NewDocument, NextVersion},
+    new::{NewDocument, NextVersion, Texts},
 };
 use crate::{
     clock::SharedClock,

@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use crate::{
     domain::{
         Document, DocumentId,
-        document::{DocumentStatus, Key, Number, Version, key::Named},
+        document::{
+            DocumentStatus, Key, Number, TITLE_MAX, TYPE_MAX, Version, key::Named, line, person,
+            rules::separated,
+        },
     },
-    error::Result,
+    error::{Result, all},
 };
 
 /// A document to be.
@@ -30,6 +33,56 @@ pub struct NextVersion {
     /// Empty: as the version before.
     pub title: String,
     pub reason: String,
+}
+
+/// Texts of a document to be, that were checked each by itself and as to its people.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    pub(super) author: String,
+    pub(super) title: String,
+    pub(super) document_type: String,
+    pub(super) reviewer: String,
+    pub(super) approver: String,
+}
+
+impl Texts {
+    /// Reads what a request for a new document says, and who sends it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::Several`], naming the fields.
+    pub fn read(
+        actor: &str,
+        title: &str,
+        document_type: &str,
+        reviewer: &str,
+        approver: &str,
+    ) -> Result<Self> {
+        let optional = |field: &str, name: &str| match name.trim() {
+            "" => Ok(String::new()),
+            name => person(field, name),
+        };
+        let (author, title, document_type, reviewer, approver) = all((
+            person("actor", actor),
+            line("document.title", title, 1, TITLE_MAX),
+            line("document.document_type", document_type, 0, TYPE_MAX),
+            optional("document.reviewer", reviewer),
+            optional("document.approver", approver),
+        ))?;
+        // Each by itself, and then against each other.
+        all((
+            separated(&author, &reviewer, ""),
+            separated(&author, "", &approver),
+            separated(&author, &reviewer, &approver),
+        ))
+        .map_err(|error| error.below("document"))?;
+        Ok(Self {
+            author,
+            title,
+            document_type,
+            reviewer,
+            approver,
+        })
+    }
 }
 
 /// As it begins.

@@ -3,20 +3,17 @@
 use super::{
     Documents,
     moves::By,
-    new::{NewDocument, NextVersion, draft, version_after},
+    new::{NewDocument, NextVersion, Texts, draft, version_after},
 };
 use crate::{
     domain::{
         Caller, Document,
         document::{
-            Act, HistoryEntry, Key, Number, TITLE_MAX, TYPE_MAX, Verb,
-            key::Named,
-            line, person,
-            rules::{depends_soundly, separated},
-            table::legal_verbs,
+            Act, HistoryEntry, Key, Number, TITLE_MAX, Verb, key::Named, line, person,
+            rules::depends_soundly, table::legal_verbs,
         },
     },
-    error::{Error, Reason, Result, Thing},
+    error::{Error, Reason, Result, Thing, all},
     store::{CHANGED, Change, Known, Remember, Tx},
 };
 
@@ -40,20 +37,26 @@ impl Documents {
         validate_only: bool,
         remember: Option<Remember<'_, Document>>,
     ) -> Result<Document> {
-        let author = person("actor", actor)?;
-        let title = line("document.title", &new.title, 1, TITLE_MAX)?;
-        let document_type = line("document.document_type", &new.document_type, 0, TYPE_MAX)?;
-        let optional = |field: &str, name: &str| match name.trim() {
-            "" => Ok(String::new()),
-            name => person(field, name),
-        };
-        let reviewer = optional("document.reviewer", &new.reviewer)?;
-        let approver = optional("document.approver", &new.approver)?;
-        separated(&author, &reviewer, &approver).map_err(below_document)?;
-        depends_soundly(&new.key.number, &new.depends_on).map_err(below_document)?;
-        let supersedes = self.superseded(&new.key, new.supersedes.as_ref()).await?;
-        self.check_dependences(&new.key.number, &new.depends_on)
-            .await?;
+        let texts = Texts::read(
+            actor,
+            &new.title,
+            &new.document_type,
+            &new.reviewer,
+            &new.approver,
+        );
+        let (supersedes, texts, ()) = all((
+            self.superseded(&new.key, new.supersedes.as_ref()).await,
+            texts,
+            self.check_dependences(&new.key.number, &new.depends_on)
+                .await,
+        ))?;
+        let Texts {
+            author,
+            title,
+            document_type,
+            reviewer,
+            approver,
+        } = texts;
         let mut tx = self.store().begin().await?;
         let document = Document {
             title,
@@ -90,7 +93,11 @@ impl Documents {
         next: NextVersion,
         remember: Option<Remember<'_, Document>>,
     ) -> Result<Document> {
-        let author = person("actor", actor)?;
+        let title = match next.title.trim() {
+            "" => Ok(None),
+            title => line("title", title, 1, TITLE_MAX).map(Some),
+        };
+        let (author, title) = all((person("actor", actor), title))?;
         let base = match named.version {
             Some(_) => self.store().document(named).await?,
             None => match self.store().document_in_force(&named.number).await? {
@@ -140,10 +147,7 @@ impl Documents {
             versions.iter().map(|document| document.key.version),
             next.major,
         )?;
-        let title = match next.title.trim() {
-            "" => base.title.clone(),
-            title => line("title", title, 1, TITLE_MAX)?,
-        };
+        let title = title.unwrap_or_else(|| base.title.clone());
         let key = Key {
             number: base.key.number.clone(),
             version,
@@ -294,6 +298,7 @@ impl Documents {
 
     /// That every number is there, and that none of them depends on this one in turn.
     async fn check_dependences(&self, number: &Number, depends_on: &[Number]) -> Result<()> {
+        depends_soundly(number, depends_on).map_err(|error| error.below("document"))?;
         let field = "document.depends_on";
         let known = self.store().numbers_known(depends_on).await?;
         if let Some(unknown) = depends_on.iter().find(|number| !known.contains(number)) {
@@ -333,8 +338,4 @@ fn exists(key: &Key) -> Error {
         what: Thing::Document,
         id: key.to_string(),
     }
-}
-
-fn below_document(error: Error) -> Error {
-    error.below("document")
 }

@@ -4,39 +4,59 @@ use super::time::{duration, span, stamp};
 use crate::{
     backup::PolicyPlan,
     domain::backup::retention::Retention,
-    error::{Error, Result},
+    error::{Error, Result, all},
     pb,
 };
 
 /// Decisions that an answer shows.
 const SHOWN: usize = 10_000;
 
-/// Rules from outside.
-pub(in crate::api) fn retention(given: Option<&pb::RetentionPolicy>) -> Result<Retention> {
+/// Rules from outside, which stand at `path` in the request.
+pub(in crate::api) fn retention(
+    path: &str,
+    given: Option<&pb::RetentionPolicy>,
+) -> Result<Retention> {
     let Some(given) = given else {
         let what = "expected what is to be kept, such as keep_last";
-        return Err(Error::invalid("policy.retention", what));
+        return Err(Error::invalid(path, what));
     };
     let count = |field: &str, count: i32| {
         u32::try_from(count).map_err(|_| {
             let what = format!("{count} given; expected 0 or more");
-            Error::invalid(format!("policy.retention.{field}"), what)
+            Error::invalid(format!("{path}.{field}"), what)
         })
     };
     let within = |field: &str, span: &Option<prost_types::Duration>| {
-        let field = format!("policy.retention.{field}");
+        let field = format!("{path}.{field}");
         span.as_ref().map(|span| duration(&field, span)).transpose()
     };
+    let ((last, hourly, daily, weekly), (monthly, yearly, max_count), (within, max_age)) = all((
+        all((
+            count("keep_last", given.keep_last),
+            count("keep_hourly", given.keep_hourly),
+            count("keep_daily", given.keep_daily),
+            count("keep_weekly", given.keep_weekly),
+        )),
+        all((
+            count("keep_monthly", given.keep_monthly),
+            count("keep_yearly", given.keep_yearly),
+            count("max_count", given.max_count),
+        )),
+        all((
+            within("keep_within", &given.keep_within),
+            within("max_age", &given.max_age),
+        )),
+    ))?;
     Ok(Retention {
-        last: count("keep_last", given.keep_last)?,
-        hourly: count("keep_hourly", given.keep_hourly)?,
-        daily: count("keep_daily", given.keep_daily)?,
-        weekly: count("keep_weekly", given.keep_weekly)?,
-        monthly: count("keep_monthly", given.keep_monthly)?,
-        yearly: count("keep_yearly", given.keep_yearly)?,
-        within: within("keep_within", &given.keep_within)?,
-        max_age: within("max_age", &given.max_age)?,
-        max_count: Some(count("max_count", given.max_count)?).filter(|count| 0 < *count),
+        last,
+        hourly,
+        daily,
+        weekly,
+        monthly,
+        yearly,
+        within,
+        max_age,
+        max_count: Some(max_count).filter(|count| 0 < *count),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::{
         schedule::{Fire, ScheduleSpec, split_tzdb},
         task::{CatchUpMode, Execution, LastRun, Origin, Overlap, Pause},
     },
-    error::Result,
+    error::{Result, all},
     pb,
 };
 
@@ -166,15 +166,24 @@ pub(in crate::api) fn schedule_spec(from: &pb::Schedule) -> Result<ScheduleSpec>
             .map(|span| super::time::duration(field, span))
             .transpose()
     };
+    let instant = |field: &str, at: &Option<prost_types::Timestamp>| instant_of(field, at.as_ref());
+    let (every, phase, at, start_at, end_at, spread) = all((
+        duration("schedule.every", &from.every),
+        duration("schedule.phase", &from.phase),
+        instant("schedule.at", &from.at),
+        instant("schedule.start_time", &from.start_time),
+        instant("schedule.end_time", &from.end_time),
+        duration("schedule.spread", &from.spread),
+    ))?;
     Ok(ScheduleSpec {
         cron: text(&from.cron),
-        every: duration("schedule.every", &from.every)?,
-        phase: duration("schedule.phase", &from.phase)?,
-        at: instant_of("schedule.at", from.at.as_ref())?,
+        every,
+        phase,
+        at,
         time_zone: text(&from.time_zone),
-        start_at: instant_of("schedule.start_time", from.start_time.as_ref())?,
-        end_at: instant_of("schedule.end_time", from.end_time.as_ref())?,
-        spread: duration("schedule.spread", &from.spread)?,
+        start_at,
+        end_at,
+        spread,
     })
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    domain::span::{EXPECTED_INSTANT, meant},
+    domain::bounds::{EXPECTED_INSTANT, meant},
     error::{Error, Result},
 };
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{PolicyId, PolicyKind, retention::Retention};
 use crate::{
     domain::{TaskName, schedule::ScheduleSpec, task::Owner},
-    error::{Error, Result},
+    error::{Error, Faults, Result},
 };
 
 const DESCRIPTION_MAX: usize = 1000;
@@ -183,56 +183,64 @@ impl Policy {
     /// # Errors
     /// [`Error::Invalid`] with a field below `policy`.
     pub fn check(&self, known: &[String]) -> Result<()> {
-        let wrong =
-            |field: &str, what: String| Err(Error::invalid(format!("policy.{field}"), what));
+        let mut faults = Faults::default();
+        let mut wrong = |field: &str, what: String| {
+            let error = Error::invalid(format!("policy.{field}"), what);
+            faults.take(Err::<(), _>(error)).map(drop)
+        };
         let length = self.description.chars().count();
         if DESCRIPTION_MAX < length || self.description.contains('\0') {
-            return wrong(
+            wrong(
                 "description",
                 format!(
                     "{length} characters; expected at most {DESCRIPTION_MAX}, none of them NUL"
                 ),
-            );
+            )?;
         }
         if !(0..=9).contains(&self.priority) {
-            return wrong(
+            wrong(
                 "priority",
                 format!("{} given; expected 0 to 9", self.priority),
-            );
+            )?;
         }
+        if let Err(what) = self.check_sources(known) {
+            wrong("sources", what)?;
+        }
+        let checked = self.retention.check();
+        faults.take(checked.map_err(|error| error.below("policy.retention")))?;
+        faults.done()
+    }
+
+    /// Says what is wrong with the sources, where something is.
+    fn check_sources(&self, known: &[String]) -> Result<(), String> {
         match self.kind {
             PolicyKind::Export | PolicyKind::Archive if !self.sources.is_empty() => {
-                return wrong(
-                    "sources",
-                    format!(
-                        "expected none: what is of kind {} is made of a restore point",
-                        self.kind
-                    ),
-                );
+                return Err(format!(
+                    "expected none: what is of kind {} is made of a restore point",
+                    self.kind
+                ));
             }
             PolicyKind::Full if self.sources.is_empty() || SOURCES_MAX < self.sources.len() => {
-                return wrong(
-                    "sources",
-                    format!("{} given; expected 1 to {SOURCES_MAX}", self.sources.len()),
-                );
+                return Err(format!(
+                    "{} given; expected 1 to {SOURCES_MAX}",
+                    self.sources.len()
+                ));
             }
             _ => {}
         }
         for (index, source) in self.sources.iter().enumerate() {
             if !known.contains(source) {
-                let what = format!(
+                return Err(format!(
                     "there is no source {source:?}; expected one of {}: the configuration defines others, below \
                      [backups.sources]",
                     known.join(", ")
-                );
-                return wrong("sources", what);
+                ));
             }
             if self.sources[..index].contains(source) {
-                return wrong("sources", format!("{source:?} is named twice"));
+                return Err(format!("{source:?} is named twice"));
             }
         }
-        let checked = self.retention.check();
-        checked.map_err(|error| error.below("policy.retention"))
+        Ok(())
     }
 
     /// What it says of its task. Where it is not to run, the task has no schedule.

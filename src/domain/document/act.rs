@@ -8,7 +8,7 @@ use super::{
     same_person,
     table::{Line, Role, Verb, legal_verbs, line_for},
 };
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Result, all};
 
 /// Who does what the server does by itself.
 pub const SYSTEM: &str = "system";
@@ -85,6 +85,33 @@ impl Act {
         }
     }
 
+    /// Checks its texts by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field.
+    pub fn check_texts(&self) -> Result<()> {
+        let optional = |role: &str, name: &str| match name.trim() {
+            "" => Ok(()),
+            name => person(role, name).map(drop),
+        };
+        match self {
+            Self::Submit { reviewer } => optional("reviewer", reviewer),
+            Self::RequestApproval { approver } => optional("approver", approver),
+            Self::PassReview { comment }
+            | Self::Reject { comment }
+            | Self::Withdraw { comment } => remark("comment", comment, 1).map(drop),
+            Self::Approve { comment, .. } => remark("comment", comment, 0).map(drop),
+            Self::ScheduleObsolescence { reason, .. }
+            | Self::CancelObsolescence { reason }
+            | Self::Terminate { reason } => remark("reason", reason, 1).map(drop),
+            Self::StartReview
+            | Self::StartApproval
+            | Self::Activate
+            | Self::Retire
+            | Self::Supersede { .. } => Ok(()),
+        }
+    }
+
     /// What the history says of it.
     pub fn comment(&self) -> String {
         let with = |what: String, comment: &str| match comment.trim() {
@@ -139,11 +166,11 @@ pub fn act(
         }
         Act::StartReview => DocumentStatus::UnderReview,
         Act::PassReview { comment } => {
-            remark("comment", comment)?;
+            remark("comment", comment, 1)?;
             DocumentStatus::Reviewed
         }
         Act::Reject { comment } | Act::Withdraw { comment } => {
-            remark("comment", comment)?;
+            remark("comment", comment, 1)?;
             match (act, line.who) {
                 (Act::Withdraw { .. }, _) => after.effective_date = None,
                 (_, Role::Reviewer) => after.reviewer.clear(),
@@ -163,7 +190,7 @@ pub fn act(
             effective_date,
             comment,
         } => {
-            text_line("comment", comment, 0, REMARK_MAX)?;
+            remark("comment", comment, 0)?;
             after.effective_date = Some(*effective_date);
             if *effective_date <= today {
                 takes_force(before, facts)?;
@@ -183,18 +210,21 @@ pub fn act(
             obsolescence_date,
             reason,
         } => {
-            remark("reason", reason)?;
-            if *obsolescence_date <= today {
-                let what =
-                    format!("{obsolescence_date} given; expected a day after today, {today}");
-                return Err(Error::invalid("obsolescence_date", what));
-            }
+            let is_to_come = match *obsolescence_date <= today {
+                true => {
+                    let what =
+                        format!("{obsolescence_date} given; expected a day after today, {today}");
+                    Err(Error::invalid("obsolescence_date", what))
+                }
+                false => Ok(()),
+            };
+            all((is_to_come, remark("reason", reason, 1)))?;
             no_dependants(before, facts)?;
             after.obsolescence_date = Some(*obsolescence_date);
             DocumentStatus::ScheduledForObsolescence
         }
         Act::CancelObsolescence { reason } => {
-            remark("reason", reason)?;
+            remark("reason", reason, 1)?;
             after.obsolescence_date = None;
             DocumentStatus::Effective
         }
@@ -206,7 +236,7 @@ pub fn act(
         }
         Act::Supersede { .. } => DocumentStatus::Superseded,
         Act::Terminate { reason } => {
-            remark("reason", reason)?;
+            remark("reason", reason, 1)?;
             DocumentStatus::Terminated
         }
     };
@@ -277,8 +307,12 @@ fn named(role: &str, given: &str, set: &str) -> Result<String> {
     person(role, name)
 }
 
-fn remark(field: &str, text: &str) -> Result<String> {
-    text_line(field, text, 1, REMARK_MAX)
+/// What somebody says of a move, of at least so many characters.
+///
+/// # Errors
+/// [`Error::Invalid`] for the field.
+pub fn remark(field: &str, text: &str, least: usize) -> Result<String> {
+    text_line(field, text, least, REMARK_MAX)
 }
 
 fn is_due(document: &Document, day: Option<Date>, today: Date, what: &str) -> Result<()> {

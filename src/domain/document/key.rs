@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, all};
 
 const NUMBER_MAX: usize = 64;
 const VERSION_MAX: i32 = 99_999;
@@ -49,12 +49,17 @@ impl Version {
     /// # Errors
     /// [`Error::Invalid`] for `version_major` or `version_minor`.
     pub fn new(major: i32, minor: i32) -> Result<Self> {
-        for (field, value) in [("version_major", major), ("version_minor", minor)] {
-            if !(0..=VERSION_MAX).contains(&value) {
+        let within = |field, value| match (0..=VERSION_MAX).contains(&value) {
+            true => Ok(value),
+            false => {
                 let what = format!("{value} given; expected 0 to {VERSION_MAX}");
-                return Err(Error::invalid(field, what));
+                Err(Error::invalid(field, what))
             }
-        }
+        };
+        let (major, minor) = all((
+            within("version_major", major),
+            within("version_minor", minor),
+        ))?;
         Ok(Self { major, minor })
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Fields, TaskSpec};
 use crate::{
     domain::{schedule::several, text::text_enum},
-    error::{Error, Result},
+    error::{Error, Faults, Result},
 };
 
 text_enum! {
@@ -159,15 +159,36 @@ pub fn is_owned(path: &str) -> bool {
     OWNED.contains(&field)
 }
 
-/// Reads a whole specification, field by field so that an error names the field.
+/// Reads a whole specification; where it is wrong, field by field, so that an error names each that is.
 fn read(merged: Map<String, Value>) -> Result<TaskSpec> {
-    for (field, value) in &merged {
-        let alone = Map::from_iter([(field.clone(), value.clone())]);
-        if let Err(error) = serde_json::from_value::<TaskSpec>(Value::Object(alone)) {
-            return Err(Error::invalid(field.clone(), error));
+    let merged = Value::Object(merged);
+    let error = match TaskSpec::deserialize(&merged) {
+        Ok(spec) => return Ok(spec),
+        Err(error) => error,
+    };
+    let mut faults = Faults::default();
+    for (field, value) in merged.as_object().into_iter().flatten() {
+        let parts = value
+            .as_object()
+            .filter(|_| NESTED.contains(&field.as_str()));
+        for (part, value) in parts.into_iter().flatten() {
+            let part_alone = Map::from_iter([(part.clone(), value.clone())]);
+            let path = format!("{field}.{part}");
+            faults.take(alone(field, &Value::Object(part_alone), &path))?;
+        }
+        if parts.is_none() {
+            faults.take(alone(field, value, field))?;
         }
     }
-    serde_json::from_value(Value::Object(merged)).map_err(|error| Error::invalid("task", error))
+    faults.done()?;
+    Err(Error::invalid("task", error))
+}
+
+/// Reads a field by itself; `path` is what an error names.
+fn alone(field: &str, value: &Value, path: &str) -> Result<()> {
+    let alone = Map::from_iter([(field.to_owned(), value.clone())]);
+    let read = serde_json::from_value::<TaskSpec>(Value::Object(alone));
+    read.map(drop).map_err(|error| Error::invalid(path, error))
 }
 
 fn lay(merged: &mut Map<String, Value>, field: &str, value: &Value) {
@@ -333,12 +354,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_named() {
+    fn what_cannot_be_read_is_named_field_by_field() {
+        let given = json!({
+            "kind": "x",
+            "prioritty": 3,
+            "schedule": {"cron": 5, "every": "soon", "at": "2026-03-02T12:00:00Z"},
+            "retry": {"max_attempts": 3},
+        });
         let layers = Layers {
-            configuration: Some(map(json!({"kind": "x", "prioritty": 3})).into()),
+            configuration: Some(map(given).into()),
             ..Layers::default()
         };
-        let error = layers.merge().unwrap_err().to_string();
-        assert!(error.contains("prioritty"), "{error}");
+        let Error::Several(wrong) = layers.merge().unwrap_err() else {
+            panic!("three are wrong")
+        };
+        let fields: Vec<_> = wrong.into_iter().map(|wrong| wrong.field).collect();
+        assert_eq!(fields, ["prioritty", "schedule.cron", "schedule.every"]);
     }
 }

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, path::Path};
 use self::files::Files;
 pub use self::{
     sweep::{Orphan, Removed, TakenAway},
-    upload::{NewContent, Received, Uploaded},
+    upload::{NewContent, Received, Uploaded, check_texts},
 };
 use super::{Documents, disk};
 use crate::{

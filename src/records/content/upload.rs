@@ -13,9 +13,9 @@ use super::{
 use crate::{
     domain::{
         Caller, Document,
-        document::{Content, key::Named, line, person, sha256},
+        document::{self, Content, key::Named, line, person},
     },
-    error::{Error, Reason, Result},
+    error::{Error, Reason, Result, all},
     records::{Documents, attach::may_attach},
 };
 
@@ -57,7 +57,7 @@ impl Documents {
     /// # Errors
     /// [`Error::Invalid`] for `sha256`; where the disk or the database is away.
     pub async fn upload_received(&self, hash: &str) -> Result<Received> {
-        let hash = sha256("sha256", hash)?;
+        let hash = document::sha256("sha256", hash)?;
         let (files, of) = (self.files(), hash.clone());
         let look = move || {
             let size = files.size(&of).map_err(away)?;
@@ -116,36 +116,31 @@ impl Documents {
     }
 
     fn checked(&self, new: NewContent) -> Result<(NewContent, Announced)> {
-        let announced = Announced {
-            sha256: match new.sha256.is_empty() {
-                true => None,
-                false => Some(sha256("header.sha256", &new.sha256)?),
-            },
-            size: new.size,
-        };
         let most = self.settings().content.max_bytes;
-        if let Some(size) = new.size.filter(|size| most < *size) {
-            let what =
-                format!("{size} bytes; the server takes {most} at most, its content.max_bytes");
-            return Err(Error::invalid("header.size", what));
-        }
-        if 0 < new.offset {
-            let bound = new.size.unwrap_or(most);
-            if announced.sha256.is_none() {
-                let what = "going on with an upload takes header.sha256 as well";
-                return Err(Error::invalid("header.offset", what));
+        let size = match new.size.filter(|size| most < *size) {
+            None => Ok(new.size),
+            Some(size) => {
+                let what =
+                    format!("{size} bytes; the server takes {most} at most, its content.max_bytes");
+                Err(Error::invalid("header.size", what))
             }
-            if bound < new.offset {
-                let what = format!("{} given; expected at most {bound}, the size", new.offset);
-                return Err(Error::invalid("header.offset", what));
-            }
-        }
+        };
+        let (texts, size, ()) = all((
+            Texts::read(&new.sha256, &new.actor, &new.file_name),
+            size,
+            check_offset(&new, most),
+        ))?;
+        let Texts {
+            sha256,
+            actor,
+            file_name,
+        } = texts;
         let new = NewContent {
-            actor: person("header.actor", &new.actor)?,
-            file_name: file_name(&new.file_name)?,
+            actor,
+            file_name,
             ..new
         };
-        Ok((new, announced))
+        Ok((new, Announced { sha256, size }))
     }
 
     /// The size of a content that is stored already, where its hash was announced. What is plainly not what its
@@ -231,6 +226,55 @@ impl Documents {
 }
 
 /// A name that any system can give to a file in a folder of its own.
+/// Texts of an upload's header that were checked.
+struct Texts {
+    sha256: Option<String>,
+    actor: String,
+    file_name: String,
+}
+
+impl Texts {
+    fn read(sha256: &str, actor: &str, file_name: &str) -> Result<Self> {
+        let announced = match sha256.is_empty() {
+            true => Ok(None),
+            false => document::sha256("header.sha256", sha256).map(Some),
+        };
+        let (sha256, actor, file_name) = all((
+            announced,
+            person("header.actor", actor),
+            self::file_name(file_name),
+        ))?;
+        Ok(Self {
+            sha256,
+            actor,
+            file_name,
+        })
+    }
+}
+
+/// Checks the texts of an upload's header.
+///
+/// # Errors
+/// [`Error::Invalid`] or [`Error::Several`], naming the fields.
+pub fn check_texts(sha256: &str, actor: &str, file_name: &str) -> Result<()> {
+    Texts::read(sha256, actor, file_name).map(drop)
+}
+
+fn check_offset(new: &NewContent, most: u64) -> Result<()> {
+    let wrong = |what: String| Err(Error::invalid("header.offset", what));
+    let bound = new.size.unwrap_or(most);
+    match new.offset {
+        0 => Ok(()),
+        _ if new.sha256.is_empty() => {
+            wrong("going on with an upload takes header.sha256 as well".to_owned())
+        }
+        offset if bound < offset => wrong(format!(
+            "{offset} given; expected at most {bound}, the size"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn file_name(text: &str) -> Result<String> {
     let field = "header.file_name";
     let name = line(field, text, 0, FILE_NAME_MAX)?;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::plan::{Decision, Freeze, Plan, PointFacts, plan};
 use crate::{
     domain::span,
-    error::{Error, Result},
+    error::{Error, Faults, Result},
 };
 
 /// The most that a count may be.
@@ -72,32 +72,37 @@ impl Retention {
             ("keep_yearly", self.yearly),
             ("max_count", self.max_count.unwrap_or(1)),
         ];
+        let mut faults = Faults::default();
+        let mut wrong = |field: &str, what: String| {
+            let error = Error::invalid(field, what);
+            faults.take(Err::<(), _>(error)).map(drop)
+        };
         for (field, count) in counts {
             if COUNT_MAX < count {
-                let what = format!("{count} given; expected at most {COUNT_MAX}");
-                return Err(Error::invalid(field, what));
+                wrong(
+                    field,
+                    format!("{count} given; expected at most {COUNT_MAX}"),
+                )?;
             }
         }
         let spans = [("keep_within", self.within), ("max_age", self.max_age)];
         for (field, span) in spans {
             if span.is_some_and(|span| span.is_zero() || SPAN_MAX < span) {
                 let what = "expected a span of more than nothing and at most 100 years";
-                return Err(Error::invalid(field, what));
+                wrong(field, what.to_owned())?;
             }
         }
         if self.max_count == Some(0) {
-            return Err(Error::invalid(
-                "max_count",
-                "0 given; expected 1 or more, or none",
-            ));
+            let what = "0 given; expected 1 or more, or none";
+            wrong("max_count", what.to_owned())?;
         }
         let counted = counts[..6].iter().any(|(_, count)| 0 < *count);
         if !counted && self.within.is_none() {
             let what = "no rule keeps anything; expected one of keep_last, keep_hourly, keep_daily, keep_weekly, \
                         keep_monthly, keep_yearly and keep_within";
-            return Err(Error::invalid("keep_last", what));
+            wrong("keep_last", what.to_owned())?;
         }
-        Ok(())
+        faults.done()
     }
 }
 
