@@ -235,7 +235,9 @@ async fn fill(
         of(CHUNKS)
     );
     database.execute_unprepared(&chunks).await?;
-    // Numbered behind those that are there.
+    // Numbered behind those that are there, which are of then as well: events are in order of their time.
+    let older = format!("UPDATE events SET at = {at}");
+    database.execute_unprepared(&older).await?;
     let rows = format!(
         "INSERT INTO events (at, kind, task_id, subject, payload) \
          SELECT {at}, e.kind, e.task_id, e.subject, e.payload \

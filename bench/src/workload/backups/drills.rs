@@ -66,7 +66,8 @@ async fn by_turns(
                 pairs.drills.push(me.verify(point, level).await?);
                 continue;
             }
-            let (directory, name) = (format!("restored-{repeat}"), format!("bench_back_{repeat}"));
+            let directory = format!("restored-{repeat}");
+            let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
             let new = if loads { name.as_str() } else { "" };
             pairs
                 .restores

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Files of each set. A million of each kind take half an hour.
-const SIZES: [usize; 2] = [100_000, 400_000];
+const SIZES: [usize; 2] = [100_000, 300_000];
 const QUICK: [usize; 2] = [20_000, 60_000];
 /// Files in a folder.
 const IN_A_FOLDER: usize = 100;
