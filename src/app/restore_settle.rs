@@ -1,5 +1,7 @@
 //! What a database that came back says of a past that has gone on without it, put right.
 
+use jiff::Timestamp;
+
 use super::{
     DataDir, Ports,
     restore::{Account, unreadable},
@@ -15,6 +17,7 @@ use crate::{
             point::{NOT_FOUND_AT_RESTORE, RestorePoint},
         },
     },
+    error::is_there,
     store::Store,
 };
 
@@ -43,12 +46,14 @@ pub(super) async fn settle(
     let known = store.points_there().await?;
     for one in found {
         if let Some(there) = known.iter().find(|point| point.id == one.id) {
-            follow(&store, offline, one, there).await?;
+            let now = ports.clock.now();
+            let remark = follow(&store, offline, one, there, now).await?;
+            account.remarks.extend(remark);
             continue;
         }
         // What a failed run has left is no point.
         let is_left = one.standing == OfflineStanding::Unverified;
-        if is_left || store.point(one.id).await.is_ok() {
+        if is_left || is_there(store.point(one.id).await)? {
             continue;
         }
         let said = match read {
@@ -104,34 +109,47 @@ pub(super) async fn settle(
 }
 
 /// A point that the database knows: where its snapshots have other ids here, this is a copy; and what was said of it
-/// since, as that it is damaged or was accepted, the database may be too old to know.
+/// since, as that it is damaged or was accepted, the database may be too old to know. Says what of that cannot be read.
 async fn follow(
     store: &Store,
     offline: &Offline,
     found: &OfflineFound,
     known: &RestorePoint,
-) -> anyhow::Result<()> {
+    now: Timestamp,
+) -> anyhow::Result<Option<String>> {
     if known.kind != PolicyKind::Full {
-        return Ok(());
+        return Ok(None);
     }
-    let mut point = known.clone();
+    let (mut point, mut remark) = (known.clone(), None);
     let there = (known.snapshot.as_str(), known.manifest_snapshot.as_str());
-    if let Some((data, manifest)) = found.ids().filter(|here| *here != there) {
+    let here = found.ids();
+    if let Some((data, manifest)) = here.filter(|here| *here != there) {
         point.snapshot = data.to_owned();
         point.manifest_snapshot = manifest.to_owned();
         // It was read elsewhere, and not here.
         point.verified_at = None;
         point.drilled_at = None;
     }
-    if found.was_judged()
-        && let Ok((_, said)) = offline.manifest(found).await
-    {
-        point.follow(&said);
+    if found.was_judged() || here.is_none() {
+        match offline.manifest(found).await {
+            Ok((_, said)) => point.follow(&said),
+            Err(error) => {
+                let why = format!(
+                    "restore point {} as of {} is {}, as the repository says; what that is cannot be read: {error:#}",
+                    found.id, found.frozen_at, found.standing
+                );
+                if point.damage.is_none() && (here.is_none() || found.is_broken(&error)) {
+                    point.found_damaged(now, &why);
+                }
+                found.count_lacking(&mut point);
+                remark = Some(why);
+            }
+        }
     }
-    if point == *known {
-        return Ok(());
+    if point != *known {
+        put(store, &point).await?;
     }
-    put(store, &point).await
+    Ok(remark)
 }
 
 async fn put(store: &Store, point: &RestorePoint) -> anyhow::Result<()> {

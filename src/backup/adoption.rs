@@ -3,7 +3,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
     sync::Arc,
 };
 
@@ -12,29 +11,26 @@ use uuid::Uuid;
 
 use super::{
     Backups,
-    found::{Found as Look, of_names},
+    found::Told,
     leftovers::ours_among,
-    manifests::manifest_of,
     places::Place,
-    read_back::{self, ReadBack},
-    repository::{Hand, Progress, Repository, Snapshot, SnapshotId},
+    repository::{Repository, Snapshot, SnapshotId},
     standing::{Found, Standing, found_in},
     verdicts::named_in_manifest,
-    work::{Job, is_damage, is_stopped},
+    work::{Job, is_stopped},
 };
 use crate::{
-    clock::Stopwatch,
-    domain::backup::{
-        Level, PointState, PolicyKind,
-        manifest::FileError,
-        point::{NOT_FOUND_AT_RESTORE, RestorePoint},
-        verdict::Sound,
+    domain::{
+        backup::{
+            PointState, PolicyKind,
+            point::{NOT_FOUND_AT_RESTORE, RestorePoint},
+            verdict::Sound,
+        },
+        run::Run,
     },
     error::Error,
 };
 
-/// Points that were adopted and are read back by one run.
-const READ_AT_ONCE: usize = 10;
 /// Runs under way whose points are left to them.
 const RUNS: usize = 10_000;
 /// Policy that copies are of where none of archives is left.
@@ -59,10 +55,11 @@ impl Backups {
         job: &Job,
         repository: &Arc<dyn Repository>,
         place: Place,
-    ) -> anyhow::Result<Vec<String>> {
+    ) -> anyhow::Result<Told> {
         // Before the list of what is there: what is written down meanwhile is in that as well.
         let rows = self.points_in(place).await?;
         let under_way = self.store().runs_unfinished(RUNS).await?;
+        let is_archiving = self.is_archiving(job, &under_way).await?;
         let under_way: HashSet<String> = under_way.iter().map(|run| run.id.to_string()).collect();
         let of = repository.clone();
         let listed = job.step("snapshots", 0, move |_| {
@@ -71,14 +68,14 @@ impl Backups {
             Ok((snapshots, all))
         });
         let (snapshots, all) = listed.await?;
-        let (mut said, moved) = self.miss(job, &rows, &snapshots, &all).await?;
+        let (mut told, moved) = self.miss(job, &rows, &snapshots, &all).await?;
         let ours = ours_among(&snapshots, &self.settings().cluster);
         let ours: HashMap<&SnapshotId, &Snapshot> = ours.map(|one| (&one.id, one)).collect();
         for found in &all {
             if let Some(row) = moved.iter().find(|row| named_in_manifest(row) == found.id) {
                 // What stands beside it holds whatever its ids are.
                 if is_of(row, found) {
-                    said.extend(self.follow(job, repository, row, found).await?);
+                    told.and(self.follow(job, repository, row, found).await?);
                 }
                 continue;
             }
@@ -92,12 +89,52 @@ impl Backups {
                 continue;
             }
             let row = rows.iter().find(|row| is_of(row, found));
-            said.extend(match row {
+            told.and(match row {
                 Some(row) => self.follow(job, repository, row, found).await?,
+                // What a failed run has left is no point, and goes by the next cleanup but one.
+                None if found.standing == Standing::Unverified
+                    && (is_archiving || !self.is_bare_copy(place, found).await?) =>
+                {
+                    Told::default()
+                }
                 None => self.take_up(job, repository, place, found).await?,
             });
         }
-        Ok(said)
+        for line in &told.said {
+            job.log(line);
+        }
+        Ok(told)
+    }
+
+    /// Whether another run is at making copies: what it has not marked yet is its own.
+    async fn is_archiving(&self, job: &Job, under_way: &[Run]) -> anyhow::Result<bool> {
+        let policies = self.store().policies().await?;
+        for policy in policies
+            .iter()
+            .filter(|one| one.kind == PolicyKind::Archive)
+        {
+            let task = policy.task()?;
+            if under_way
+                .iter()
+                .any(|run| run.task == task && run.id != job.run())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether what bears no verdict is a copy of what was verified where it came from, as where a person has copied data
+    /// and manifest and not the markers of them.
+    async fn is_bare_copy(&self, place: Place, found: &Found) -> anyhow::Result<bool> {
+        if place != Place::Archive || found.ids().is_none() {
+            return Ok(false);
+        }
+        match self.store().point(found.id).await {
+            Ok(original) => Ok(original.kind == PolicyKind::Full && original.verified_at.is_some()),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Rows whose snapshots are not there: none of them can be restored, but for those that are there under other ids, as
@@ -108,9 +145,9 @@ impl Backups {
         rows: &[RestorePoint],
         snapshots: &[Snapshot],
         all: &[Found],
-    ) -> anyhow::Result<(Vec<String>, Vec<RestorePoint>)> {
+    ) -> anyhow::Result<(Told, Vec<RestorePoint>)> {
         let there: HashSet<&str> = snapshots.iter().map(|one| one.id.0.as_str()).collect();
-        let (mut said, mut moved) = (Vec::new(), Vec::new());
+        let (mut told, mut moved) = (Told::default(), Vec::new());
         for row in rows {
             let both = [row.snapshot.as_str(), row.manifest_snapshot.as_str()];
             if row.damage.is_some() || both.iter().all(|id| there.contains(id)) {
@@ -134,7 +171,7 @@ impl Backups {
                 tx.point_put(&point).await?;
                 tx.commit().await?;
                 moved.push(point);
-                said.push(format!(
+                told.said.push(format!(
                     "{} is in the repository by other ids, and counts once it was read",
                     row.resource_name()
                 ));
@@ -146,10 +183,9 @@ impl Backups {
                 row.resource_name()
             );
             self.note_broken(job, row.id, &message).await?;
-            job.log(&message);
-            said.push(message);
+            told.amiss(message);
         }
-        Ok((said, moved))
+        Ok((told, moved))
     }
 
     /// Follows what the repository says of a point and the database does not know, as where that is older.
@@ -159,7 +195,8 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         row: &RestorePoint,
         found: &Found,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Told> {
+        let mut told = Told::default();
         let says_more = match found.standing {
             Standing::Found(Sound::Damaged, _) => row.damage.is_none(),
             Standing::Found(Sound::Partial, names) => {
@@ -168,7 +205,7 @@ impl Backups {
             Standing::Found(Sound::Verified, _) | Standing::Unverified | Standing::Unknown => false,
         };
         if !says_more && (row.accepted.is_some() || !found.is_accepted()) {
-            return Ok(None);
+            return Ok(told);
         }
         let (of, what, beside) = (repository.clone(), found.clone(), self.beside());
         let read = job.step("verdict", 0, move |_| what.read(&*of, Some(&beside)));
@@ -181,13 +218,16 @@ impl Backups {
                     row.resource_name(),
                     found.standing
                 );
-                job.log(&why);
-                let is_told = matches!(found.standing, Standing::Found(Sound::Damaged, _));
-                // A manifest that is lost may be the very thing that it tells.
-                if row.damage.is_none() && (is_told || is_damage(&error)) {
+                if row.damage.is_none() && found.is_broken(&error) {
                     self.note_broken(job, row.id, &why).await?;
                 }
-                return Ok(Some(why));
+                let mut tx = job.begin().await?;
+                let mut point = tx.point_locked(row.id).await?;
+                found.count_lacking(&mut point);
+                tx.point_put(&point).await?;
+                tx.commit().await?;
+                told.amiss(why);
+                return Ok(told);
             }
         };
         let mut tx = job.begin().await?;
@@ -195,15 +235,17 @@ impl Backups {
         let before = point.clone();
         point.follow(&said);
         if point == before {
-            return Ok(None);
+            return Ok(told);
         }
         tx.point_put(&point).await?;
         tx.commit().await?;
-        Ok(Some(format!(
+        told.said.push(format!(
             "{} is {}, as its repository says",
             row.resource_name(),
             found.standing
-        )))
+        ));
+        told.is_amiss = point.damage.is_some() || point.state == PointState::Partial;
+        Ok(told)
     }
 
     /// Writes down a point that no row speaks of.
@@ -213,11 +255,8 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         place: Place,
         found: &Found,
-    ) -> anyhow::Result<Option<String>> {
-        // What a failed run has left is no point, and goes by the next cleanup but one.
-        if found.standing == Standing::Unverified {
-            return Ok(None);
-        }
+    ) -> anyhow::Result<Told> {
+        let mut told = Told::default();
         let removed = self.store().points_removed().await?;
         let is_it = |row: &&RestorePoint| {
             let same = place == Place::Primary && row.id == found.id;
@@ -225,7 +264,7 @@ impl Backups {
         };
         // What was removed is left to cleanup.
         if removed.iter().filter(is_it).any(is_gone) {
-            return Ok(None);
+            return Ok(told);
         }
         // It was thought to be gone; who has kept it is asked again.
         let earlier = removed.iter().find(is_it);
@@ -243,14 +282,14 @@ impl Backups {
             Ok(read) => read,
             Err(error) if is_stopped(&error) => return Err(error),
             Err(error) => {
-                let why =
-                    format!("what the repository holds of {id} cannot be taken up: {error:#}");
-                job.log(&why);
-                return Ok(Some(why));
+                told.amiss(format!(
+                    "what the repository holds of {id} cannot be taken up: {error:#}"
+                ));
+                return Ok(told);
             }
         };
         if stored.manifest.cluster != self.settings().cluster {
-            return Ok(None);
+            return Ok(told);
         }
         point.run.clear();
         point.id = id;
@@ -264,17 +303,16 @@ impl Backups {
             Err(Error::NotFound { .. }) => {}
             Ok(known) if known.removed_at.is_some() && !is_gone(&known) => point.pin = known.pin,
             // Somebody else was quicker.
-            Ok(_) => return Ok(None),
+            Ok(_) => return Ok(told),
             Err(error) => return Err(error.into()),
         }
         tx.point_put(&point).await?;
         tx.commit().await?;
-        let said = format!(
+        told.said.push(format!(
             "{} was found in the repository, and counts once it was read",
             point.resource_name()
-        );
-        job.log(&said);
-        Ok(Some(said))
+        ));
+        Ok(told)
     }
 
     async fn policy_of_archives(&self) -> anyhow::Result<String> {
@@ -284,72 +322,6 @@ impl Backups {
             .find(|policy| policy.kind == PolicyKind::Archive);
         Ok(own.map_or_else(|| ARCHIVES.to_owned(), |policy| policy.id.to_string()))
     }
-
-    /// Reads back points that nobody has read since they were found in the repository, the newest first.
-    ///
-    /// # Errors
-    /// What stands in the way.
-    pub(super) async fn read_found(
-        &self,
-        job: &Job,
-        repository: &Arc<dyn Repository>,
-        place: Place,
-    ) -> anyhow::Result<Vec<String>> {
-        let is_damage_known = self.is_damage_known_at(place).await?;
-        let mut rows = self.points_in(place).await?;
-        rows.retain(|row| row.verified_at.is_none() && row.damage.is_none());
-        let mut said = Vec::new();
-        for row in rows.iter().take(READ_AT_ONCE) {
-            let look = match is_damage_known {
-                true => self.read_all_of(job, repository, row).await?,
-                false => self.read_manifest_and_dumps(job, repository, row).await?,
-            };
-            said.push(look.message);
-        }
-        Ok(said)
-    }
-
-    async fn read_manifest_and_dumps(
-        &self,
-        job: &Job,
-        repository: &Arc<dyn Repository>,
-        row: &RestorePoint,
-    ) -> anyhow::Result<Look> {
-        let watch = Stopwatch::start();
-        let (of, wanted, beside) = (repository.clone(), row.clone(), self.beside());
-        let dumps = row.dump_bytes.max(0).unsigned_abs();
-        let read = job
-            .step("read-back", dumps, move |hand| {
-                read_again(&*of, &wanted, &beside, hand)
-            })
-            .await;
-        let names = match read {
-            Ok(ReadBack::Same) => Vec::new(),
-            Ok(ReadBack::Differs(what)) => vec![FileError::of_all(what)],
-            Err(error) if is_damage(&error) => vec![FileError::of_all(format!("{error:#}"))],
-            Err(error) => return Err(error),
-        };
-        let done = Progress {
-            files: 2,
-            bytes: dumps,
-        };
-        let what = format!("manifest and dumps of {}", row.resource_name());
-        let look = of_names(job, Level::Read, names, done, &what);
-        let whole = RestorePoint::found_whole_in_part;
-        self.witness_look(job, row.id, &watch, &look, whole).await?;
-        Ok(look)
-    }
-}
-
-/// Reads back what a row says that its manifest and its dumps are. Blocks.
-pub(super) fn read_again(
-    repository: &dyn Repository,
-    row: &RestorePoint,
-    beside: &Path,
-    hand: &Hand,
-) -> anyhow::Result<ReadBack> {
-    let manifest = manifest_of(repository, row, beside)?.manifest;
-    read_back::read_back(repository, row, &manifest, beside, hand)
 }
 
 /// Whether it was removed, and not only missing where a restore has looked.

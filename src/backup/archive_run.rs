@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::{
     Backups, Made,
     accept::ACCEPTED,
-    adoption::{copy_id, read_again},
+    adoption::copy_id,
     full::snapshot_id,
     marker::Marker,
     places::Place,
     read_back::{self, ReadBack},
+    read_found::read_again,
     repository::{ReadData, Repository},
     work::{Job, Lasting},
 };
@@ -53,11 +54,11 @@ impl Backups {
             .await?;
         self.refuse_foreign_locks(job, &to).await?;
         // What the database says of an archive is not what is there: it may be older, or this another disk.
-        self.adopt(job, &to, Place::Archive).await?;
-        self.read_found(job, &to, Place::Archive).await?;
+        let mut told = self.adopt(job, &to, Place::Archive).await?;
+        told.and(self.read_found(job, &to, Place::Archive).await?);
         let last = self.copy_of(policy, &point).await?;
         if let Some(archived) = last.as_ref().filter(|one| one.is_good()) {
-            return Ok(Made::nothing(archived_already(&point, archived)));
+            return Ok(Made::nothing(archived_already(&point, archived)).telling(told));
         }
         // One that is known not to come back is copied again, which tells whether it does by now.
         let damaged = last.as_ref();
@@ -65,6 +66,14 @@ impl Backups {
         let from = job
             .wait("open", self.repository(Place::Primary, job.cancel()))
             .await?;
+        // Both leases may have been waited for, and what is no good by now is not copied as if it were.
+        let point = self.store().point(point.id).await?;
+        if !point.is_good() || point.drilled_at.is_none() {
+            bail!(
+                "{} counts as restorable no more: the next attempt looks for another",
+                point.resource_name()
+            );
+        }
 
         let mut ids = [&point.snapshot, &point.manifest_snapshot]
             .map(|id| snapshot_id(id))
@@ -116,6 +125,8 @@ impl Backups {
             .step("check", 0, move |hand| Ok(of.check(ReadData::None, hand)?))
             .await?;
         if let Some(damage) = checked.damage.first() {
+            let place = Place::Archive;
+            self.tell_points(job, place, &checked.lacking).await?;
             bail!("the archive is damaged: {damage}");
         }
         let (of, wanted, beside) = (to.clone(), archived.clone(), self.beside());
@@ -153,7 +164,7 @@ impl Backups {
         .await?;
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
-        Ok(Made::point(archived))
+        Ok(Made::point(archived).telling(told))
     }
 
     /// The copy of a point that a policy has made.

@@ -6,7 +6,10 @@ use super::{
     Backups, described::point_of, manifests::manifest_in, pairs, repository::Repository,
     verdicts::is_bad, work::Job,
 };
-use crate::domain::backup::{point::RestorePoint, policy::Policy};
+use crate::{
+    domain::backup::{point::RestorePoint, policy::Policy},
+    error::is_there,
+};
 
 impl Backups {
     /// A point that an earlier attempt of this run had stored in full, where the process ended before it was written
@@ -38,8 +41,8 @@ impl Backups {
             return Ok(None);
         };
         let (manifest, totals, sha256) = (stored.manifest, stored.totals, stored.sha256);
-        if manifest.policy != policy.id.as_str() || self.store().point(manifest.point).await.is_ok()
-        {
+        let is_another = manifest.policy != policy.id.as_str();
+        if is_another || is_there(self.store().point(manifest.point).await)? {
             return Ok(None);
         }
         let mut point = point_of(&manifest, totals, manifest.frozen_at, self.clock().now());

@@ -54,6 +54,26 @@ impl Found {
     }
 }
 
+/// What was found out about points besides what a run is for.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) said: Vec<String>,
+    /// Whether something is not as it was thought to be, or could not be read.
+    pub(super) is_amiss: bool,
+}
+
+impl Told {
+    pub(super) fn amiss(&mut self, line: String) {
+        self.said.push(line);
+        self.is_amiss = true;
+    }
+
+    pub(super) fn and(&mut self, other: Self) {
+        self.said.extend(other.said);
+        self.is_amiss |= other.is_amiss;
+    }
+}
+
 pub(super) fn of_check(job: &Job, level: Level, checked: &Checked, what: &str) -> Found {
     for damage in checked.damage.iter().take(LOGGED) {
         job.log(format!("damaged: {damage}"));

@@ -34,6 +34,7 @@ mod passwords;
 mod places;
 mod policies;
 mod read_back;
+mod read_found;
 mod readiness;
 mod removal;
 mod report;
@@ -65,6 +66,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 
+use self::found::Told;
 pub use self::{
     browse::Read as ReadEntry,
     keeping::PolicyPlan,
@@ -176,6 +178,17 @@ impl Made {
 
     fn count(mut self, name: &'static str, number: i64) -> Self {
         self.counters.push((name, number));
+        self
+    }
+
+    /// The same, with what was found out besides: where something of that is amiss, not all is as it should be.
+    fn telling(mut self, told: Told) -> Self {
+        for one in told.said {
+            self.message = format!("{}; {one}", self.message);
+        }
+        if told.is_amiss {
+            self.how = How::Partial;
+        }
         self
     }
 

@@ -8,7 +8,7 @@ use crate::{
         Caller,
         backup::{PolicyId, PolicyKind, point::RestorePoint},
     },
-    error::{Error, Reason, Result},
+    error::{Error, Reason, Result, is_there},
     store::Remember,
 };
 
@@ -67,14 +67,5 @@ impl Backups {
             }
         }
         Ok(point)
-    }
-}
-
-/// Whether something is there: an error that is not about that is no answer.
-fn is_there<T>(found: Result<T>) -> Result<bool> {
-    match found {
-        Ok(_) => Ok(true),
-        Err(Error::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -16,11 +16,13 @@ use super::{
     pairs,
     repository::{Repository, Snapshot, SnapshotId},
     verdicts::{VERDICT, verdict_of},
+    work::is_damage,
 };
 use crate::domain::backup::{
+    PointState,
     loss::Acceptance,
     point::RestorePoint,
-    verdict::{Sound, Verdict},
+    verdict::{Names, Sound, Verdict},
 };
 
 /// A restore point, as its manifest's snapshot names it.
@@ -83,6 +85,21 @@ impl Found {
     /// Whether what its sources have lost was taken as it is.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted.is_some()
+    }
+
+    /// Whether not all of it comes back, where what it says of itself cannot be read: a manifest that is lost may be the
+    /// very thing that its verdict tells.
+    pub fn is_broken(&self, unread: &anyhow::Error) -> bool {
+        matches!(self.standing, Standing::Found(Sound::Damaged, _)) || is_damage(unread)
+    }
+
+    /// Notes how much was found missing in it, by the tags alone.
+    pub fn count_lacking(&self, point: &mut RestorePoint) {
+        if let Standing::Found(Sound::Partial, names) = self.standing
+            && point.state == PointState::Complete
+        {
+            point.found_lacking(&Names::new([], names));
+        }
     }
 
     /// Reads what it says of itself; what its sources have lost and was accepted is missing in neither. Blocks.

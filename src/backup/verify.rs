@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Backups, Made,
-    found::{Found, brief, of_check, of_names},
+    found::{Found, Told, brief, of_check, of_names},
     places::Place,
     read_back,
     repository::{ReadData, Repository},
@@ -43,8 +43,9 @@ impl Backups {
             .await?;
         let mut said = vec![read.message.clone()];
         failed.extend((read.finding == Finding::Failed).then_some(read.message));
-        said.extend(self.adopt(job, &repository, Place::Primary).await?);
-        said.extend(self.read_found(job, &repository, Place::Primary).await?);
+        let mut told = self.adopt(job, &repository, Place::Primary).await?;
+        told.and(self.read_found(job, &repository, Place::Primary).await?);
+        said.append(&mut told.said);
         let is_damage_known = self.is_damage_known().await?;
         let points = self.to_drill().await?;
         if points.is_empty() {
@@ -73,8 +74,11 @@ impl Backups {
         }
         let place = Place::Primary;
         said.extend(self.look_at_damaged(job, &repository, place).await?);
-        let copy = self.read_archive(job).await?;
+        let copy = self.read_archive(job, &mut told).await?;
         said.extend(copy.iter().map(|copy| copy.message.clone()));
+        said.append(&mut told.said);
+        // What is there no more, or cannot be taken up, is no reason to look again at once, and none to be content.
+        untried |= told.is_amiss;
         let copy = copy.filter(|copy| copy.finding == Finding::Failed);
         failed.extend(copy.map(|copy| copy.message));
         if let Some(newest) = points.first()
@@ -278,11 +282,17 @@ impl Backups {
     ///
     /// # Errors
     /// Only that the run was asked to stop.
-    async fn read_archive(&self, job: &Job) -> anyhow::Result<Option<Found>> {
-        if !self.has_archive().await? && !self.lies_there(Place::Archive).await? {
-            return Ok(None);
-        }
-        match self.read_archive_there(job).await {
+    async fn read_archive(&self, job: &Job, told: &mut Told) -> anyhow::Result<Option<Found>> {
+        let read = match self.has_archive().await? {
+            true => self.read_archive_there(job, told).await,
+            false => match self.lies_there(Place::Archive).await {
+                Ok(false) => return Ok(None),
+                Ok(true) => self.read_archive_there(job, told).await,
+                // That it hangs does not say that there is none.
+                Err(error) => Err(error),
+            },
+        };
+        match read {
             Err(error) if is_stopped(&error) => Err(error),
             Err(error) => Ok(Some(Found {
                 level: Level::Read,
@@ -299,29 +309,34 @@ impl Backups {
         }
     }
 
-    async fn read_archive_there(&self, job: &Job) -> anyhow::Result<Option<Found>> {
+    async fn read_archive_there(
+        &self,
+        job: &Job,
+        told: &mut Told,
+    ) -> anyhow::Result<Option<Found>> {
         let place = Place::Archive;
         let repository = self.to_verify(job, place).await?;
-        let mut told = self.adopt(job, &repository, place).await?;
+        told.and(self.adopt(job, &repository, place).await?);
         if !self.has_archive().await? {
             return Ok(None);
         }
-        let mut found = self.read_next_part(job, &repository, place).await?;
-        told.extend(self.read_found(job, &repository, place).await?);
-        told.extend(self.look_at_damaged(job, &repository, place).await?);
-        for one in told {
-            found.message = format!("{}; {one}", found.message);
-        }
+        let found = self.read_next_part(job, &repository, place).await?;
+        told.and(self.read_found(job, &repository, place).await?);
+        told.said
+            .extend(self.look_at_damaged(job, &repository, place).await?);
         Ok(Some(found))
     }
 
     /// Whether there is a repository in a place, whatever is known of it.
+    ///
+    /// # Errors
+    /// Where no answer comes.
     async fn lies_there(&self, place: Place) -> anyhow::Result<bool> {
         let Ok((path, _)) = self.location(place) else {
             return Ok(false);
         };
         let is_there = |path: &Path| path.join("config").is_file();
-        Ok(asked(&path, "looking at", is_there).await.unwrap_or(false))
+        Ok(asked(&path, "looking at", is_there).await?)
     }
 
     /// Every file of a point, read and hashed.
@@ -332,6 +347,19 @@ impl Backups {
         point: &RestorePoint,
     ) -> anyhow::Result<Found> {
         let watch = Stopwatch::start();
+        let found = self.look_at_all_of(job, repository, point).await?;
+        self.witness_look(job, point.id, &watch, &found, RestorePoint::found_whole)
+            .await?;
+        Ok(found)
+    }
+
+    /// The same, of which nothing is noted.
+    pub(super) async fn look_at_all_of(
+        &self,
+        job: &Job,
+        repository: &Arc<dyn Repository>,
+        point: &RestorePoint,
+    ) -> anyhow::Result<Found> {
         let (of, wanted, beside) = (repository.clone(), point.clone(), self.beside());
         let total = point.source_bytes.max(0).unsigned_abs();
         let read = job
@@ -341,9 +369,6 @@ impl Backups {
             .await;
         let (names, done) = read_back::or_all(read)?;
         let what = format!("every file of {}", point.resource_name());
-        let found = of_names(job, Level::Read, names, done, &what);
-        self.witness_look(job, point.id, &watch, &found, RestorePoint::found_whole)
-            .await?;
-        Ok(found)
+        Ok(of_names(job, Level::Read, names, done, &what))
     }
 }

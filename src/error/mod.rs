@@ -152,3 +152,29 @@ fn did_you_mean(near: &[String]) -> String {
     }
     format!("; did you mean {}?", near.join(", "))
 }
+
+/// Whether something is there: an error that is not about that is no answer.
+///
+/// # Errors
+/// Where nobody can say.
+pub fn is_there<T>(found: Result<T>) -> Result<bool> {
+    match found {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_can_say_is_not_taken_for_what_is_not_there() {
+        assert!(is_there(Ok(())).unwrap());
+        let unknown = Error::not_found(Thing::RestorePoint, "1");
+        assert!(!is_there::<()>(Err(unknown)).unwrap());
+        let away = Error::unavailable("the database", "it went away");
+        assert!(is_there::<()>(Err(away)).is_err());
+    }
+}

@@ -7,7 +7,10 @@ use std::{
 
 use watchbell_client::pb;
 
-use super::vault::Vault;
+use super::{
+    vault::Vault,
+    verifying::{flip_in, packs},
+};
 use crate::{
     contents::desk::bytes,
     support::{Database, Site, on_both},
@@ -169,20 +172,15 @@ async fn a_point_that_cannot_be_read_does_not_keep_an_older_one_from_coming_back
 
 /// Changes a byte in each of the four packs that were written last: what the newest manifest and its verdict lie in.
 fn spoil_manifest(original: &Path, copy: &Path) {
-    let mut packs = Vec::new();
-    for shelf in std::fs::read_dir(original.join("data")).unwrap() {
-        for pack in std::fs::read_dir(shelf.unwrap().path()).unwrap() {
-            let pack = pack.unwrap();
-            packs.push((pack.metadata().unwrap().modified().unwrap(), pack.path()));
-        }
+    for pack in last_packs(original) {
+        flip_in(&copy.join(pack.strip_prefix(original).unwrap()));
     }
-    packs.sort();
-    for (_, pack) in packs.iter().rev().take(4) {
-        let pack = copy.join(pack.strip_prefix(original).unwrap());
-        let mut bytes = std::fs::read(&pack).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::remove_file(&pack).unwrap();
-        std::fs::write(&pack, bytes).unwrap();
-    }
+}
+
+/// The four packs that were written last, in which the newest manifest and its verdict lie.
+pub(super) fn last_packs(repository: &Path) -> Vec<PathBuf> {
+    let written = |pack: &PathBuf| pack.metadata().unwrap().modified().unwrap();
+    let mut packs = packs(repository);
+    packs.sort_by_key(written);
+    packs.split_off(packs.len() - 4)
 }

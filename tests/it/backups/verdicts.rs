@@ -2,10 +2,11 @@
 
 use std::{fs, sync::Arc};
 
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use watchbell_client::pb;
 
 use super::{
-    disaster::Saved,
+    disaster::{Saved, last_packs},
     faulty::{Fault, Faulty},
     vault::Vault,
     verifying::{flip, flip_in, packs},
@@ -21,7 +22,37 @@ on_both!(
     what_is_not_all_there_is_no_point_that_can_be_restored,
     damage_that_points_share_withdraws_what_was_drilled_before,
     every_name_that_was_found_damaged_stays_whatever_a_later_look_finds,
+    a_database_that_is_older_than_the_damage_of_a_manifest_does_not_keep_its_point_good,
+    a_point_that_is_called_damaged_is_so_though_nobody_can_read_what_it_is,
 );
+
+/// A row of the database, as it is before something is found out.
+struct Row {
+    db: DatabaseConnection,
+    body: String,
+}
+
+impl Row {
+    async fn of(site: &Site, kind: &str) -> Self {
+        let db = site.database.connect(site.data()).await;
+        let select = format!("SELECT body FROM restore_points WHERE kind = '{kind}'");
+        let select = Statement::from_string(db.get_database_backend(), select);
+        let row = db.query_one_raw(select).await.unwrap().unwrap();
+        let body = row.try_get_by_index(0).unwrap();
+        Self { db, body }
+    }
+
+    /// Puts it back, as in a database that is older than what was found out.
+    async fn put_back(&self) {
+        let body = self.body.replace('\'', "''");
+        let id = serde_json::from_str::<serde_json::Value>(&self.body).unwrap()["id"].clone();
+        let like = format!("body LIKE '%{}%'", id.as_str().unwrap());
+        let update = format!(
+            "UPDATE restore_points SET damaged_at = NULL, verified_at = 1, body = '{body}' WHERE {like}"
+        );
+        self.db.execute_unprepared(&update).await.unwrap();
+    }
+}
 
 pub(super) fn id(point: &pb::RestorePoint) -> String {
     point.name["restorePoints/".len()..].to_owned()
@@ -239,5 +270,80 @@ async fn every_name_that_was_found_damaged_stays_whatever_a_later_look_finds(dat
     let server = next.start().await;
     let (known, _) = Vault::of(&server, &next).point(&point.name).await;
     assert_eq!(names(&known), all, "{known:?}");
+    server.stop().await;
+}
+
+async fn a_database_that_is_older_than_the_damage_of_a_manifest_does_not_keep_its_point_good(
+    database: Database,
+) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(30_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let first = vault.newest().await;
+    let described = last_packs(&vault.repository());
+    server.advance(60);
+    // Its database takes the first one for good.
+    vault.back_up("daily-full").await;
+    let second = vault.newest().await;
+    described.iter().for_each(|pack| flip_in(pack));
+    let read = vault.verify(&first.name, pb::VerificationLevel::Read).await;
+    assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
+    let saved = Saved::of(&site);
+    server.stop().await;
+
+    let next = Site::bare(site.database.empty().await);
+    let done = saved.restore(next.data(), &next.database.url(), &[]);
+
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}{told}");
+    assert!(
+        said.contains(&format!("restored {}", id(&second))),
+        "{said}"
+    );
+    let mut lines = told.lines();
+    let is_told = |line: &str| line.contains(&id(&first)) && line.contains("cannot be read");
+    assert!(lines.any(is_told), "{told}");
+    fs::rename(saved.repository(), next.data().join("backups/repository")).unwrap();
+    next.clock.set(watchbell::clock::wall_now());
+    let server = next.start().await;
+    let (known, _) = Vault::of(&server, &next).point(&first.name).await;
+    assert!(known.damage_time.is_some(), "{known:?}");
+    assert_eq!((known.verify_time, known.drill_time), (None, None));
+    server.stop().await;
+}
+
+async fn a_point_that_is_called_damaged_is_so_though_nobody_can_read_what_it_is(
+    database: Database,
+) {
+    let mut site = Site::new(database).with_repository();
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(1_500_000, 1)).await;
+    vault.back_up("daily-full").await;
+    let made = vault.newest().await;
+    let row = Row::of(&site, "full").await;
+    let flipped = flip(&vault.repository());
+    vault.verify(&made.name, pb::VerificationLevel::Read).await;
+    flip_in(&flipped);
+    // No check finds anything, and the database is of the day before.
+    row.put_back().await;
+    assert!(vault.point(&made.name).await.0.verify_time.is_some());
+    for _ in 0..2 {
+        faults.will("read", Fault::Fail("the cable came loose"));
+    }
+
+    let run = server.trigger("verify-backups").await;
+    let run = vault.settled(&run.name).await;
+
+    assert_ne!(run.state(), pb::RunState::Succeeded, "{run:?}");
+    let (known, _) = vault.point(&made.name).await;
+    assert!(known.damage_time.is_some(), "{known:?} {run:?}");
+    assert!(known.damage.contains("as its repository says"), "{known:?}");
+    assert_eq!((known.verify_time, known.drill_time), (None, None));
     server.stop().await;
 }
