@@ -65,7 +65,8 @@ impl Backups {
     /// Reads a file of a restore point.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such file; [`Error::Invalid`] for one that comes back by restores alone.
+    /// [`Error::NotFound`] where there is no such file; [`Error::Invalid`] for one that comes back by restores alone, and
+    /// for what is no file.
     pub async fn read_entry(&self, point: &RestorePoint, path: SnapshotPath) -> Result<Read> {
         let turn = self.inner.turns.files.enter().await?;
         let shown = path.clone();
@@ -80,13 +81,24 @@ impl Backups {
             }
             let reader = repository.open(&snapshot_id(&point.snapshot))?;
             let entry = match reader.entry(&path) {
-                Ok(entry) => entry.filter(|entry| entry.kind == EntryKind::File),
+                Ok(entry) => entry,
                 Err(error) => return Ok(Looked::Failed(unreadable(error))),
             };
-            let (Some(entry), Some(record)) = (entry, described.record) else {
-                return Ok(Looked::Nothing);
+            let what = match entry.as_ref().map(|entry| &entry.kind) {
+                Some(EntryKind::Directory) => "a directory",
+                Some(EntryKind::Link(_)) => "a link",
+                Some(EntryKind::Special) => "a device, socket or fifo",
+                Some(EntryKind::File) | None => {
+                    return Ok(match (entry, described.record) {
+                        (Some(entry), Some(record)) => begin(reader, entry, record, turn),
+                        _ => Looked::Nothing,
+                    });
+                }
             };
-            Ok(begin(reader, entry, record, turn))
+            Ok(Looked::Failed(Error::invalid(
+                "path",
+                format!("{path} is {what}, and no file that could be read"),
+            )))
         };
         match self.look_into(point, look).await? {
             Looked::Begun(read) => Ok(read),

@@ -2,7 +2,7 @@
 //! killed runs have left. The plan with its reasons is always stored, in the run's log.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Backups, Made, export_run,
     full::{signed, snapshot_id},
-    keeping::{PolicyPlan, thinned_key},
+    keeping::{PolicyPlan, going, may_be_done, thinned_key},
     leftovers::{leftovers, markers_of, of_removed},
     places::Place,
     repository::{Pruned, Repository, Snapshot, SnapshotId},
@@ -164,14 +164,20 @@ impl Backups {
             .await?;
         self.refuse_foreign_locks(job, &repository).await?;
         let of = repository.clone();
-        let snapshots = job
-            .step("snapshots", 0, move |_| Ok(of.snapshots()?))
-            .await?;
+        let listed = job.step("snapshots", 0, move |_| {
+            let written = match place {
+                Place::Primary => HashMap::new(),
+                // What is as old as its original may have been copied just now.
+                Place::Archive => of.written()?.into_iter().collect(),
+            };
+            Ok((of.snapshots()?, written))
+        });
+        let (snapshots, written) = listed.await?;
         let (now, dry_run) = (self.clock().now(), job.dry_run());
         // Of this one alone: a copy may have its original's ids, as where one repository was copied to be the other.
         let there = self.points_in(place).await?;
         let cluster = &self.settings().cluster;
-        let mut orphans = leftovers(&snapshots, &there, cluster, now);
+        let mut orphans = leftovers(&snapshots, &there, cluster, now, &written);
         orphans.extend(self.left_of_removed(place, &snapshots, &there).await?);
         for orphan in &orphans {
             job.log(format!(
@@ -317,7 +323,13 @@ impl Backups {
             let left = files.filter_map(|point| export_run::remove(&root, &point.file).err());
             Ok(left.map(|error| format!("{error:#}")).collect::<Vec<_>>())
         });
-        failed.extend(left.await?.into_iter().take(TOLD));
+        let left = left.await?;
+        for one in left.iter().skip(TOLD).take(LOGGED) {
+            job.log(one);
+        }
+        let more = left.len().saturating_sub(TOLD);
+        failed.extend(left.into_iter().take(TOLD));
+        failed.extend((0 < more).then(|| format!("and {more} more exports stay, as the log says")));
         Ok(gone.len() as u64)
     }
 
@@ -355,21 +367,6 @@ impl Backups {
         }
         Ok(count)
     }
-}
-
-/// Points that go by these plans, and why each.
-fn going(plans: &[PolicyPlan], confirmed: bool) -> Vec<(RestorePoint, String)> {
-    plans
-        .iter()
-        .filter(|plan| may_be_done(plan, confirmed))
-        .flat_map(PolicyPlan::removed)
-        .map(|(point, why)| (point.clone(), why))
-        .collect()
-}
-
-/// Whether a plan may be done: much goes only where somebody has confirmed it.
-fn may_be_done(plan: &PolicyPlan, confirmed: bool) -> bool {
-    confirmed || !plan.needs_confirmation()
 }
 
 fn tell(job: &Job, plans: &[PolicyPlan]) {

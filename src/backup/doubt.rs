@@ -1,6 +1,9 @@
 //! New backups over a repository that is known to be damaged.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     Backups,
@@ -14,11 +17,14 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    domain::backup::{
-        Finding, Level, PolicyKind,
-        manifest::{FileError, SnapshotPath},
-        point::RestorePoint,
-        verdict::{Names, Sound},
+    domain::{
+        backup::{
+            Finding, Level, PolicyKind,
+            manifest::{FileError, SnapshotPath},
+            point::RestorePoint,
+            verdict::{Names, Sound},
+        },
+        id::RunId,
     },
 };
 
@@ -27,6 +33,28 @@ const READ_AGAIN: i64 = 5;
 /// Older points that are looked at for what a new one has lost, the newest first, and files that are asked for of each.
 const OTHERS: usize = 50;
 const ASKED: usize = 100;
+/// Runs that are remembered to have done so.
+const REMEMBERED: usize = 100;
+
+/// Runs that have looked at older points already, the newest last: another attempt need not do it again. After a restart it
+/// is done once more.
+#[derive(Debug, Default)]
+pub(super) struct Looked(Mutex<VecDeque<RunId>>);
+
+impl Looked {
+    fn has(&self, run: RunId) -> bool {
+        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.contains(&run)
+    }
+
+    fn note(&self, run: RunId) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.push_back(run);
+        if REMEMBERED < runs.len() {
+            runs.pop_front();
+        }
+    }
+}
 
 impl Backups {
     /// Whether the repository was found damaged, and not whole since.
@@ -68,6 +96,24 @@ impl Backups {
             }
         }
         Ok((!said.is_empty()).then(|| said.join("; ")))
+    }
+
+    /// Looks at older points for what does not come back of a new one that failed by it: once in a run, whichever attempt
+    /// has met it.
+    pub(super) async fn look_at_others_once(
+        &self,
+        job: &Job,
+        new: &RestorePoint,
+        repository: &Arc<dyn Repository>,
+        damaged: &[FileError],
+    ) -> anyhow::Result<()> {
+        let looked = &self.inner.looked;
+        if looked.has(job.run()) {
+            return Ok(());
+        }
+        self.look_at_others(job, new, repository, damaged).await?;
+        looked.note(job.run());
+        Ok(())
     }
 
     /// What is damaged in a new point it shares with older ones, which are no better: they count for nothing from now on.

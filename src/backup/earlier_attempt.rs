@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Backups, described::point_of, manifests::manifest_in, pairs, repository::Repository,
-    verdicts::is_bad, work::Job,
+    Backups, described::point_of, full::dumps_of, manifests::manifest_in, pairs,
+    repository::Repository, verdicts::is_bad, work::Job,
 };
 use crate::{
     domain::backup::{point::RestorePoint, policy::Policy},
@@ -49,6 +49,7 @@ impl Backups {
         point.manifest_snapshot = id.0;
         point.manifest_sha256 = sha256;
         let stored = [point.manifest_snapshot.clone(), point.snapshot.clone()];
+        let (new, dumps) = (point.clone(), dumps_of(&manifest));
         match self.verify_new(job, point, manifest, repository).await {
             Err(error) if is_bad(&error) => {
                 job.log(format!(
@@ -56,6 +57,8 @@ impl Backups {
                 ));
                 let stored = stored.each_ref().map(String::as_str);
                 self.forget_failed(job, repository, &stored).await;
+                self.look_at_others_once(job, &new, repository, &dumps)
+                    .await?;
                 Ok(None)
             }
             verified => Ok(Some(verified?)),

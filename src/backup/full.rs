@@ -84,9 +84,8 @@ impl Backups {
             let stored = [new.manifest_snapshot.as_str(), new.snapshot.as_str()];
             self.forget_failed(job, &repository, &stored).await;
             // What does not come back of this one may be stored since an older one, which nobody must take for good.
-            if job.attempt() <= 1 {
-                self.look_at_others(job, &new, &repository, &dumps).await?;
-            }
+            self.look_at_others_once(job, &new, &repository, &dumps)
+                .await?;
         }
         let point = verified?;
         self.conclude(job, point, &repository).await
@@ -341,7 +340,7 @@ impl Backups {
 }
 
 /// Each dump, as what may not come back.
-fn dumps_of(manifest: &Manifest) -> Vec<FileError> {
+pub(super) fn dumps_of(manifest: &Manifest) -> Vec<FileError> {
     let sources = manifest.sources.iter();
     let dumps = sources.filter_map(|source| source.dump.as_ref());
     let error = |dump: &DumpRecord| FileError {

@@ -357,3 +357,18 @@ fn facts(point: &RestorePoint) -> PointFacts {
         in_use: false,
     }
 }
+
+/// Points that go by these plans, and why each.
+pub(super) fn going(plans: &[PolicyPlan], confirmed: bool) -> Vec<(RestorePoint, String)> {
+    plans
+        .iter()
+        .filter(|plan| may_be_done(plan, confirmed))
+        .flat_map(PolicyPlan::removed)
+        .map(|(point, why)| (point.clone(), why))
+        .collect()
+}
+
+/// Whether a plan may be done: much goes only where somebody has confirmed it.
+pub(super) fn may_be_done(plan: &PolicyPlan, confirmed: bool) -> bool {
+    confirmed || !plan.needs_confirmation()
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     full::TAG,
     marker::Marker,
-    pairs::{data_of, describes, is_manifest},
+    pairs::{Data, is_manifest},
     repository::{Snapshot, SnapshotId},
     verdicts::{VERDICT, verdict_of},
 };
@@ -18,12 +18,14 @@ use crate::domain::backup::point::RestorePoint;
 /// How old what nothing speaks for must be.
 const OLD: SignedDuration = SignedDuration::from_hours(24);
 
-/// Ids of the snapshots that belong to none of the points that are `there`, and may go.
+/// Ids of the snapshots that belong to none of the points that are `there`, and may go. `written`: when each came to be
+/// there, where that may be long after what it is of.
 pub(super) fn leftovers(
     snapshots: &[Snapshot],
     there: &[RestorePoint],
     cluster: &str,
     now: Timestamp,
+    written: &HashMap<SnapshotId, Timestamp>,
 ) -> Vec<SnapshotId> {
     let known: HashSet<&str> = there
         .iter()
@@ -31,8 +33,13 @@ pub(super) fn leftovers(
         .collect();
     let has_others = has_others(snapshots, cluster);
     let ours = |snapshot: &Snapshot| is_ours(snapshot, cluster, has_others);
-    let is_old = |snapshot: &Snapshot| OLD < now.duration_since(snapshot.time);
-    let has_data = |manifest: &Snapshot| snapshots.iter().any(|data| describes(manifest, data));
+    let is_old = |snapshot: &Snapshot| {
+        let here = written.get(&snapshot.id).copied();
+        let since = here.map_or(snapshot.time, |here| here.max(snapshot.time));
+        OLD < now.duration_since(since)
+    };
+    let pairs = Data::among(snapshots);
+    let has_data = |manifest: &Snapshot| pairs.described(manifest).next().is_some();
     let spoken = Spoken::of(snapshots);
     // Manifests that nothing has verified, or whose data is gone, and that no point is made of.
     let failed: HashSet<&SnapshotId> = snapshots
@@ -42,12 +49,12 @@ pub(super) fn leftovers(
         .filter(|one| is_unverified(one, &spoken) || !has_data(one))
         .map(|one| &one.id)
         .collect();
-    let is_described = |data: &Snapshot| {
-        snapshots
-            .iter()
-            .filter(|one| is_manifest(one) && !failed.contains(&one.id))
-            .any(|one| describes(one, data))
-    };
+    let described: HashSet<&SnapshotId> = snapshots
+        .iter()
+        .filter(|one| is_manifest(one) && !failed.contains(&one.id))
+        .flat_map(|one| pairs.described(one))
+        .map(|data| &data.id)
+        .collect();
     let goes = |one: &&Snapshot| {
         if !ours(one) || known.contains(one.id.0.as_str()) {
             return false;
@@ -56,7 +63,7 @@ pub(super) fn leftovers(
             Some(marker) => spoken.is_idle(&marker),
             // A manifest is what points are rebuilt from.
             None if is_manifest(one) => failed.contains(&one.id),
-            None => is_old(one) && !is_described(one),
+            None => is_old(one) && !described.contains(&one.id),
         }
     };
     snapshots
@@ -115,8 +122,9 @@ pub(super) fn of_removed(
     let mut left: HashSet<SnapshotId> = removed.iter().flat_map(both).collect();
     let gone = removed.iter().map(|point| point.id.to_string());
     let gone: HashSet<String> = gone.collect();
+    let pairs = Data::among(snapshots);
     for manifest in snapshots.iter().filter(|one| is_manifest(one)) {
-        let data = data_of(manifest, snapshots).map(|data| data.id.clone());
+        let data = pairs.of(manifest).map(|data| data.id.clone());
         let is_gone = manifest
             .word("point")
             .is_some_and(|point| gone.contains(point));
@@ -233,7 +241,15 @@ mod tests {
     }
 
     fn gone(snapshots: &[Snapshot], now: &str) -> Vec<u8> {
-        let gone = leftovers(snapshots, &[], OURS, now.parse().unwrap());
+        gone_of(snapshots, now, &HashMap::new())
+    }
+
+    fn gone_of(
+        snapshots: &[Snapshot],
+        now: &str,
+        written: &HashMap<SnapshotId, Timestamp>,
+    ) -> Vec<u8> {
+        let gone = leftovers(snapshots, &[], OURS, now.parse().unwrap(), written);
         gone.iter()
             .map(|id| u8::from_str_radix(&id.0[..2], 16).unwrap())
             .collect()
@@ -255,6 +271,17 @@ mod tests {
         let mut without = snapshots.to_vec();
         without.remove(2);
         assert_eq!(gone(&without, "2026-03-02T12:00:01Z"), [1, 2, 4, 6]);
+    }
+
+    #[test]
+    fn what_was_copied_is_as_old_as_its_copy() {
+        let snapshots = [data(1, Some(OURS)), manifest(2, 1, Some(OURS))];
+        let copied: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let written = snapshots.iter().map(|one| (one.id.clone(), copied));
+        let written = written.collect();
+        let gone = |now: &str| gone_of(&snapshots, now, &written);
+        assert!(gone("2026-06-02T11:59:59Z").is_empty());
+        assert_eq!(gone("2026-06-02T12:00:01Z"), [1, 2]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod sharing;
 mod sources;
 mod staging;
 mod standing;
+mod telling;
 mod turns;
 mod verdicts;
 mod verify;
@@ -136,6 +137,7 @@ struct Inner {
     open: places::OpenPlaces,
     report: report::ReportCache,
     turns: turns::Turns,
+    looked: doubt::Looked,
 }
 
 /// What a run of the room has made.
@@ -234,6 +236,7 @@ impl Backups {
             open: places::OpenPlaces::default(),
             report: report::ReportCache::default(),
             turns: turns::Turns::default(),
+            looked: doubt::Looked::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -1,6 +1,8 @@
 //! Which data a manifest is of. The manifest and its tags name the data's snapshot by its id; a copy in another
 //! repository has an id of its own there, and is known by the run that made both.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{full::MANIFEST_TAG, repository::Snapshot};
@@ -15,21 +17,53 @@ pub(super) fn time_beside(frozen_at: Timestamp) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
-/// The data that a manifest's snapshot is of, among those that are there.
-pub(super) fn data_of<'a>(manifest: &Snapshot, snapshots: &'a [Snapshot]) -> Option<&'a Snapshot> {
-    let named = manifest.word("snapshot")?;
-    if let Some(data) = snapshots.iter().find(|one| one.id.0 == named) {
-        return Some(data);
-    }
-    let mut copies = snapshots.iter().filter(|one| is_copy_of(manifest, one));
-    let data = copies.next()?;
-    // Of several nobody knows which one it is.
-    copies.next().is_none().then_some(data)
+/// The snapshots that are there, looked up once for however many manifests.
+pub(super) struct Data<'a> {
+    by_id: HashMap<&'a str, &'a Snapshot>,
+    by_run: HashMap<&'a str, Vec<&'a Snapshot>>,
 }
 
-/// Whether a manifest is that of a snapshot of data.
-pub(super) fn describes(manifest: &Snapshot, data: &Snapshot) -> bool {
-    manifest.word("snapshot") == Some(data.id.0.as_str()) || is_copy_of(manifest, data)
+impl<'a> Data<'a> {
+    pub(super) fn among(snapshots: &'a [Snapshot]) -> Self {
+        let mut by_run: HashMap<&str, Vec<&Snapshot>> = HashMap::new();
+        for one in snapshots {
+            if let Some(run) = one.word("run") {
+                by_run.entry(run).or_default().push(one);
+            }
+        }
+        Self {
+            by_id: snapshots
+                .iter()
+                .map(|one| (one.id.0.as_str(), one))
+                .collect(),
+            by_run,
+        }
+    }
+
+    /// What a manifest's snapshot is of.
+    pub(super) fn of(&self, manifest: &Snapshot) -> Option<&'a Snapshot> {
+        let named = manifest.word("snapshot")?;
+        if let Some(data) = self.by_id.get(named).copied() {
+            return Some(data);
+        }
+        let mut copies = self.copies(manifest);
+        let data = copies.next()?;
+        // Of several nobody knows which one it is.
+        copies.next().is_none().then_some(data)
+    }
+
+    /// All that a manifest may be of: by its id, and copies of that.
+    pub(super) fn described(&self, manifest: &Snapshot) -> impl Iterator<Item = &'a Snapshot> {
+        let named = manifest.word("snapshot");
+        let named = named.and_then(|named| self.by_id.get(named)).copied();
+        named.into_iter().chain(self.copies(manifest))
+    }
+
+    fn copies(&self, manifest: &Snapshot) -> impl Iterator<Item = &'a Snapshot> {
+        let of_run = manifest.word("run").and_then(|run| self.by_run.get(run));
+        let of_run = of_run.into_iter().flatten().copied();
+        of_run.filter(move |one| is_copy_of(manifest, one))
+    }
 }
 
 pub(super) fn is_manifest(snapshot: &Snapshot) -> bool {
@@ -64,16 +98,23 @@ mod tests {
         let copy = snapshot("c", 10, &["policy=p", "run=r", "attempt=1"]);
         let attempt = snapshot("a", 5, &["policy=p", "run=r", "attempt=0"]);
         let other = snapshot("o", 10, &["policy=p", "run=q", "attempt=1"]);
-        let found = |there: &[Snapshot]| data_of(&manifest, there).map(|data| data.id.0.clone());
+        let found = |there: &[Snapshot]| {
+            let data = Data::among(there).of(&manifest);
+            data.map(|data| data.id.0.clone())
+        };
         let all = [copy.clone(), data.clone(), manifest.clone()];
         assert_eq!(found(&all), Some("d".to_owned()));
         let copied = [other.clone(), attempt, copy.clone(), manifest.clone()];
         assert_eq!(found(&copied), Some("c".to_owned()));
         assert_eq!(found(&[other.clone(), manifest.clone()]), None);
-        assert!(describes(&manifest, &copy));
-        assert!(!describes(&manifest, &other));
+        let all = [data, copy, other, manifest.clone()];
+        let described = Data::among(&all);
+        let described = described.described(&manifest);
+        let mut described: Vec<&str> = described.map(|one| one.id.0.as_str()).collect();
+        described.dedup();
+        assert_eq!(described, ["d", "c"]);
         let mut newer = manifest.clone();
         newer.time = time_beside(newer.time);
-        assert_eq!(data_of(&newer, &copied).unwrap().id.0, "c");
+        assert_eq!(Data::among(&copied).of(&newer).unwrap().id.0, "c");
     }
 }

@@ -321,6 +321,9 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
     /// Every snapshot, oldest first.
     fn snapshots(&self) -> Result<Vec<Snapshot>>;
 
+    /// When each snapshot came to be in this repository, by its disk: what it is of may be long before.
+    fn written(&self) -> Result<Vec<(SnapshotId, Timestamp)>>;
+
     /// A snapshot, to be read by several threads at once.
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
 

@@ -237,6 +237,10 @@ impl Repository for Rustic {
         })
     }
 
+    fn written(&self) -> Result<Vec<(SnapshotId, Timestamp)>> {
+        snapshots::written(&self.place)
+    }
+
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         Ok(Arc::new(self.reader(snapshot)?))
     }

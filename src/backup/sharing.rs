@@ -8,7 +8,6 @@ use super::{
     work::Job,
 };
 use crate::{
-    clock::Stopwatch,
     domain::backup::{
         Finding, Level,
         manifest::FileError,
@@ -39,12 +38,12 @@ impl Backups {
         if lacking.is_empty() {
             return Ok(());
         }
+        let mut all = Vec::new();
         for point in self.points_in(place).await? {
             let names = lost_of(&point, lacking);
             if names.is_empty() || is_known(&point, &names) {
                 continue;
             }
-            let (watch, now) = (Stopwatch::start(), self.clock().now());
             let found = Found {
                 level: Level::Read,
                 finding: Finding::Failed,
@@ -59,11 +58,9 @@ impl Backups {
                 names,
             };
             job.log(format!("damaged: {}", found.message));
-            let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
-            self.witness(job, Some(point.id), &watch, &found, mark)
-                .await?;
+            all.push((point, found));
         }
-        Ok(())
+        self.witness_damage(job, place, &all).await
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     leftovers::is_marked,
     manifests::{Stored, manifest_in},
     marker::Marker,
-    pairs,
+    pairs::{Data, is_manifest},
     repository::{Repository, Snapshot, SnapshotId},
     verdicts::{VERDICT, verdict_of},
     work::is_damage,
@@ -83,7 +83,7 @@ impl Found {
     }
 
     /// Whether what its sources have lost was taken as it is.
-    pub(super) fn is_accepted(&self) -> bool {
+    pub fn is_accepted(&self) -> bool {
         self.accepted.is_some()
     }
 
@@ -173,11 +173,12 @@ pub(super) fn found_in(snapshots: &[Snapshot]) -> Vec<Found> {
     // Looked up once, however many markers there are.
     let [verdicts, accepted] =
         [VERDICT, ACCEPTED].map(|kind| Marker::newest_of_each(snapshots, kind));
-    let manifests = snapshots.iter().filter(|one| pairs::is_manifest(one));
+    let pairs = Data::among(snapshots);
+    let manifests = snapshots.iter().filter(|one| is_manifest(one));
     let found = manifests.filter_map(|snapshot| {
         let tag = |name: &str| snapshot.word(name).map(str::to_owned);
         let id: Uuid = tag("point")?.parse().ok()?;
-        let data = pairs::data_of(snapshot, snapshots);
+        let data = pairs.of(snapshot);
         let verdict = verdicts
             .get(&id)
             .and_then(|marker| Some((marker, verdict_of(marker)?)));

@@ -10,17 +10,18 @@ use super::{
     Backups,
     found::Found,
     full::{signed, snapshot_id},
-    marker::{self, Mark, Marker},
+    marker::Marker,
     places::Place,
     repository::Repository,
+    telling::Spoken,
     work::{Job, blocking, is_damage, is_stopped},
 };
 use crate::{
     clock::Stopwatch,
     domain::backup::{
-        Finding, Level, PointState, PolicyKind,
+        Finding, Level, PolicyKind,
         point::{Evidence, RestorePoint},
-        verdict::{Names, Sound, Verdict},
+        verdict::Sound,
     },
     store::Tx,
 };
@@ -134,11 +135,56 @@ impl Backups {
         found: &Found,
         change: impl Fn(&mut RestorePoint),
     ) -> anyhow::Result<()> {
-        let changed = self.note_of(job, point, watch, found, change).await?;
+        let changed = self.note_of(job, point, watch, found, change, true).await?;
         let Some(point) = changed else { return Ok(()) };
-        match self.tell_changed(job, &point, found).await {
+        self.tell_or_log(job, &point, found, None).await
+    }
+
+    /// The same of points of a repository that are damaged, each with what was found of it. What is there is listed once
+    /// for all of them, and what drills have shown withdrawn once.
+    pub(super) async fn witness_damage(
+        &self,
+        job: &Job,
+        place: Place,
+        all: &[(RestorePoint, Found)],
+    ) -> anyhow::Result<()> {
+        if all.iter().any(|(point, _)| point.damage.is_none()) {
+            // Before it is noted of any: where this ends in between, nothing is news any more.
+            let mut tx = job.begin().await?;
+            self.withdraw(job, &mut tx, place, None).await?;
+            tx.commit().await?;
+        }
+        let spoken = match all.len() {
+            0 | 1 => None,
+            _ => match self.spoken_in(job, place).await {
+                Err(error) if is_stopped(&error) => return Err(error),
+                // Each is tried by itself, and says what is in its way.
+                spoken => spoken.ok(),
+            },
+        };
+        for (point, found) in all {
+            let (watch, now) = (Stopwatch::start(), self.clock().now());
+            let mark = |point: &mut RestorePoint| point.found_damaged(now, &found.message);
+            let noted = self.note_of(job, Some(point.id), &watch, found, mark, false);
+            if let Some(point) = noted.await? {
+                self.tell_or_log(job, &point, found, spoken.as_ref())
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the repository what a point has come to. Where that cannot be, the log says so: the database knows it, and
+    /// the other is for whoever has nothing else.
+    async fn tell_or_log(
+        &self,
+        job: &Job,
+        point: &RestorePoint,
+        found: &Found,
+        spoken: Option<&Spoken>,
+    ) -> anyhow::Result<()> {
+        match self.tell_changed(job, point, found, spoken).await {
             Err(error) if is_stopped(&error) => Err(error),
-            // The database knows it; that the repository does not is for whoever has nothing else.
             Err(error) => {
                 job.log(format!(
                     "what was found of {} could not be written into the repository beside it: {error:#}",
@@ -178,11 +224,12 @@ impl Backups {
         let (watch, now) = (Stopwatch::start(), self.clock().now());
         let found = Found::broken(Level::Read, why.to_owned());
         let mark = |point: &mut RestorePoint| point.found_damaged(now, why);
-        let noted = self.note_of(job, Some(point), &watch, &found, mark);
+        let noted = self.note_of(job, Some(point), &watch, &found, mark, true);
         noted.await.map(drop)
     }
 
-    /// Writes evidence, and what it changes of its point; answers that, where it is or was damaged.
+    /// Writes evidence, and what it changes of its point; answers that, where it is or was damaged. `withdraws`: where it
+    /// was not, what drills have shown of others is taken back.
     async fn note_of(
         &self,
         job: &Job,
@@ -190,6 +237,7 @@ impl Backups {
         watch: &Stopwatch,
         found: &Found,
         change: impl Fn(&mut RestorePoint),
+        withdraws: bool,
     ) -> anyhow::Result<Option<RestorePoint>> {
         let mut tx = job.begin().await?;
         let evidence = Evidence {
@@ -205,8 +253,8 @@ impl Backups {
                     change(&mut point);
                     point.name_damaged(&found.names);
                     tx.point_put(&point).await?;
-                    let place = Place::of(point.kind);
-                    if let Some(place) = place.filter(|_| !was_damaged && point.damage.is_some()) {
+                    let is_news = !was_damaged && point.damage.is_some();
+                    if let Some(place) = Place::of(point.kind).filter(|_| withdraws && is_news) {
                         self.withdraw(job, &mut tx, place, Some(point.id)).await?;
                     }
                     if was_damaged || point.damage.is_some() {
@@ -220,135 +268,6 @@ impl Backups {
         }
         tx.commit().await?;
         Ok(changed)
-    }
-
-    /// Tells the repository what a point has come to, and the database what the repository knows besides.
-    async fn tell_changed(
-        &self,
-        job: &Job,
-        point: &RestorePoint,
-        found: &Found,
-    ) -> anyhow::Result<()> {
-        let Some(place) = Place::of(point.kind) else {
-            return Ok(());
-        };
-        let (sound, message, names) = match (&point.damage, point.state) {
-            (Some(damage), _) => (Sound::Damaged, damage.what.clone(), damage.names()),
-            (None, PointState::Complete) => {
-                (Sound::Verified, found.message.clone(), Names::default())
-            }
-            (None, PointState::Partial) => {
-                (Sound::Partial, found.message.clone(), Names::default())
-            }
-        };
-        // What was found now may be more than the database has room for.
-        let names = match sound {
-            Sound::Damaged => names.and(&found.names),
-            Sound::Verified | Sound::Partial => names,
-        };
-        let repository = self.repository(place, job.cancel()).await?;
-        let told = self.tell_verdict(job, point, &repository, sound, message, names);
-        let damaged = told.await?.damaged();
-        let mut tx = job.begin().await?;
-        let mut point = tx.point_locked(point.id).await?;
-        let before = point.damage.clone();
-        point.name_damaged(&damaged);
-        if before != point.damage {
-            tx.point_put(&point).await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Writes a verdict beside the manifest of a point, unless the newest there says the same: with all that this one has
-    /// named, as far as it holds still. Answers what stands there then.
-    ///
-    /// # Errors
-    /// Where the repository cannot be read or written.
-    pub(super) async fn tell_verdict(
-        &self,
-        job: &Job,
-        point: &RestorePoint,
-        repository: &Arc<dyn Repository>,
-        sound: Sound,
-        message: String,
-        names: Names,
-    ) -> anyhow::Result<Verdict> {
-        let (id, frozen_at) = (named_in_manifest(point), point.frozen_at);
-        let verdict = Verdict {
-            sound,
-            at: self.clock().now(),
-            run: job.name(),
-            message,
-            names: names.named().to_vec(),
-            more: names.more(),
-            missing: Vec::new(),
-            missing_more: 0,
-        };
-        let cluster = self.settings().cluster.clone();
-        let staging = self.settings().config.staging.clone();
-        let (of, teller) = (repository.clone(), job.clone());
-        job.step("verdict", 0, move |hand| {
-            let snapshots = of.snapshots()?;
-            // Whatever it says, and also where nobody can tell.
-            let newest = Marker::newest(&snapshots, VERDICT, id);
-            let earlier = newest.as_ref().and_then(|marker| {
-                let (known, count) = verdict_of(marker)?;
-                let counted = verdict.counted(known, count);
-                // What is said in the tags alone need not be read.
-                if known == sound && known != Sound::Damaged && count == 0 {
-                    return Some(counted);
-                }
-                let read = marker.read::<Verdict>(&*of);
-                Some(read.unwrap_or_else(|error| {
-                    teller.log(format!(
-                        "the verdict before is taken by its tags: {error:#}"
-                    ));
-                    counted
-                }))
-            });
-            let verdict = verdict.after(earlier.as_ref());
-            if earlier.is_some_and(|earlier| earlier.says_as(&verdict)) {
-                return Ok(verdict);
-            }
-            let count = match sound {
-                Sound::Damaged => verdict.damaged().count(),
-                Sound::Verified | Sound::Partial => verdict.lacking().count(),
-            };
-            let mark = Mark {
-                kind: VERDICT,
-                point: id,
-                frozen_at,
-                cluster: &cluster,
-                words: vec![
-                    ("sound", verdict.sound.as_str().to_owned()),
-                    ("names", count.to_string()),
-                ],
-            };
-            marker::write_after(&*of, newest.as_ref(), &mark, &verdict, &staging, hand)?;
-            Ok(verdict)
-        })
-        .await
-    }
-
-    /// Marks a new point as one that was read back: what has no such mark is what a failed run has left.
-    ///
-    /// # Errors
-    /// Where the repository cannot be read or written; the point does not count then.
-    pub(super) async fn tell_verified(
-        &self,
-        job: &Job,
-        point: &RestorePoint,
-        repository: &Arc<dyn Repository>,
-    ) -> anyhow::Result<()> {
-        let sound = match point.state {
-            PointState::Complete => Sound::Verified,
-            PointState::Partial => Sound::Partial,
-        };
-        let message = "manifest and dumps were read back".to_owned();
-        // What is missing by a look at all of it was told with its names.
-        let told = self.tell_verdict(job, point, repository, sound, message, Names::default());
-        told.await.map(drop)
     }
 
     /// Forgets what a run has stored of which it is known that it does not come back, or that nothing describes. Where

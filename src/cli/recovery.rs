@@ -44,8 +44,12 @@ pub(super) fn restore(args: Restore) -> Result<(), Failed> {
                     Some(_) => "",
                     None => ", its data is not there",
                 };
+                let accepted = match found.is_accepted() {
+                    true => ", accepted",
+                    false => "",
+                };
                 let line = format!(
-                    "{}  {}  {}  {cluster}  {}{lacks}\n",
+                    "{}  {}  {}  {cluster}  {}{accepted}{lacks}\n",
                     found.id, found.frozen_at, found.policy, found.standing
                 );
                 commands::say(&line)?;

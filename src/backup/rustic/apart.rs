@@ -137,6 +137,10 @@ impl Repository for Apart {
         self.rustic.snapshots()
     }
 
+    fn written(&self) -> Result<Vec<(SnapshotId, Timestamp)>> {
+        self.rustic.written()
+    }
+
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         self.read(snapshot, false)
     }

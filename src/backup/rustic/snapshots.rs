@@ -1,9 +1,12 @@
 //! Snapshots as the port has them.
 
-use rustic_core::{Open, Repository, RusticError, repofile::SnapshotFile};
+use std::{fs, io, path::Path};
+
+use jiff::Timestamp;
+use rustic_core::{FileType, Open, Repository, RusticError, repofile::SnapshotFile};
 
 use super::{
-    error::{disk_error, other},
+    error::{disk_error, other, other_io},
     gate::Operation,
 };
 use crate::backup::repository::{RepositoryError, Result, Snapshot, SnapshotId};
@@ -28,6 +31,24 @@ pub(super) fn all<S: Open>(
     let mut snapshots: Vec<_> = files.iter().map(snapshot).collect();
     snapshots.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
     Ok(snapshots)
+}
+
+/// When the file of each was written.
+pub(super) fn written(place: &Path) -> Result<Vec<(SnapshotId, Timestamp)>> {
+    let folder = place.join(FileType::Snapshot.dirname());
+    let failed = |error| other_io("look at the snapshots of", place, error);
+    let mut written = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let at = match entry.metadata().and_then(|file| file.modified()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            at => at.map_err(failed)?,
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let at = Timestamp::try_from(at).map_err(|error| failed(io::Error::other(error)))?;
+        written.push((SnapshotId(name), at));
+    }
+    Ok(written)
 }
 
 /// Every snapshot as the library has it. It ends its list early where a thread of it does.
@@ -57,10 +78,10 @@ pub(super) fn find<S: Open>(
 ) -> Result<SnapshotFile> {
     let parsed = parse(wanted)?;
     repository.get_file(&parsed).map_err(|error| {
-        let disk = disk_error(&error).map(std::io::Error::kind);
+        let disk = disk_error(&error).map(io::Error::kind);
         match disk {
             // The repository is there: someone has taken this out of it.
-            Some(std::io::ErrorKind::NotFound) => RepositoryError::Damaged {
+            Some(io::ErrorKind::NotFound) => RepositoryError::Damaged {
                 what: format!("there is no snapshot {}", wanted.0),
             },
             None => RepositoryError::Damaged {

@@ -25,7 +25,7 @@ on_both!(
 );
 
 /// Takes rows of points of a kind out of the database, as where it is older than they are.
-async fn forget(site: &Site, kind: &str) {
+pub(super) async fn forget(site: &Site, kind: &str) {
     let db = site.database.connect(site.data()).await;
     let delete = format!("DELETE FROM restore_points WHERE kind = '{kind}'");
     db.execute_unprepared(&delete).await.unwrap();

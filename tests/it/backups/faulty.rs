@@ -143,6 +143,10 @@ impl Repository for Around {
         self.real.snapshots()
     }
 
+    fn written(&self) -> Result<Vec<(SnapshotId, Timestamp)>> {
+        self.real.written()
+    }
+
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         self.script.meet("read", &CancellationToken::new())?;
         self.real.open(snapshot)

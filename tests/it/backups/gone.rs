@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc};
 
+use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::{
@@ -23,6 +24,8 @@ on_both!(
     what_another_policy_has_made_does_not_stand_for_what_is_damaged,
     a_point_of_a_policy_that_was_deleted_is_none_of_one_that_never_ran,
     what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes,
+    what_a_restore_finds_damaged_is_no_good_point_any_more,
+    a_later_attempt_looks_at_older_points_for_what_does_not_come_back,
 );
 
 async fn a_pack_that_is_gone_counts_against_every_point_that_refers_to_it(database: Database) {
@@ -206,6 +209,75 @@ async fn what_a_backup_has_met_before_it_failed_is_not_what_a_restore_takes(data
     assert!(
         said.contains(&format!("restored {}", id(&without))),
         "{said}"
+    );
+    server.stop().await;
+}
+
+async fn what_a_restore_finds_damaged_is_no_good_point_any_more(database: Database) {
+    let site = Site::new(database).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.document("SOP-1", &bytes(1_500_000, 7)).await;
+    vault.back_up("daily-full").await;
+    let point = vault.newest().await;
+    vault.drill().await;
+    let plan = vault.plan("friday").await.unwrap();
+    flip(&vault.repository());
+
+    let run = vault.execute(&plan.token).await;
+
+    assert_ne!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    let (point, evidence) = vault.point(&point.name).await;
+    assert!(point.damage_time.is_some(), "{point:?}");
+    assert_eq!((point.verify_time, point.drill_time), (None, None));
+    let mut names = point.damaged.iter();
+    assert!(
+        names.any(|file| file.path.contains("/content/")),
+        "{point:?}"
+    );
+    let mut of_run = evidence.iter().filter(|one| one.run == run.name);
+    assert!(
+        of_run.any(|one| one.result() == pb::VerificationResult::Failed),
+        "{evidence:?}"
+    );
+    server.stop().await;
+}
+
+async fn a_later_attempt_looks_at_older_points_for_what_does_not_come_back(database: Database) {
+    let files = tempfile::tempdir().unwrap();
+    let wiki = files.path().join("wiki.db");
+    let url = format!("sqlite://{}?mode=rwc", wiki.display());
+    let db = sea_orm::Database::connect(url).await.unwrap();
+    let fill =
+        "CREATE TABLE pages (text TEXT); INSERT INTO pages VALUES (hex(randomblob(1000000)))";
+    db.execute_unprepared(fill).await.unwrap();
+    let toml = format!("[backups.sources.wiki]\nsqlite = {:?}\n", wiki.display());
+    let mut site = Site::configured(database, &toml).with_repository();
+    let faults = Faulty::default();
+    site.repositories = Arc::new(faults.clone());
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.create_full("wiki", &["wiki"]).await;
+    vault.back_up("wiki").await;
+    let first = vault.newest().await;
+    flip(&vault.repository());
+    server.advance(60);
+    faults.will("archive", Fault::Fail("the cable came loose"));
+    let run = vault.begin("wiki").await.unwrap();
+    let run = vault.settled(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::RetryWait, "{run:?}");
+    assert!(vault.point(&first.name).await.0.damage_time.is_none());
+
+    server.advance(61);
+
+    until("the older point to be known as damaged", async || {
+        let (first, _) = vault.point(&first.name).await;
+        first.damage_time.map(drop)
+    })
+    .await;
+    assert_ne!(
+        vault.settled(&run.name).await.state(),
+        pb::RunState::Succeeded
     );
     server.stop().await;
 }

@@ -220,11 +220,21 @@ async fn a_source_that_has_shrunk_is_told_until_it_is_accepted_or_back(database:
     accept(&server, &point.name, "the old ones were moved")
         .await
         .unwrap();
+    server.problem_is_over("backup.shrunk").await;
     assert_eq!(lost(&next(&vault).await), []);
     // The accepted one is what others are compared with.
     sources.empty("large");
     sources.fill("large", 50);
     assert_eq!(lost(&next(&vault).await), []);
+    sources.empty("large");
+    sources.fill("large", 30);
+    let point = next(&vault).await;
+    assert_eq!(lost(&point), [("large", pb::SourceLossKind::Shrunk)]);
+    server.problem("backup.shrunk").await;
+    // They are back.
+    sources.fill("large", 60);
+    assert_eq!(lost(&next(&vault).await), []);
+    server.problem_is_over("backup.shrunk").await;
     server.stop().await;
 }
 

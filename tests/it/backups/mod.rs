@@ -1,11 +1,13 @@
 //! Stories of backups: snapshots that count only once they have come back.
 
+mod accepted;
 mod adopting;
 mod alone;
 pub(crate) mod apart;
 mod archives;
 mod browsing;
 mod configuration;
+mod copies;
 mod disaster;
 mod dumps;
 pub(crate) mod engine;

@@ -55,6 +55,17 @@ async fn of_two_servers_in_one_repository_each_has_its_own_points(database: Data
     let ours = vault.newest().await;
     let cluster = cluster_of(&server).await;
     assert_ne!(cluster, their_cluster);
+    // What the other has there is not found, as if it were its own.
+    let run = vault.verify_by_schedule().await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+    assert!(!run.message.contains("was found in the"), "{run:?}");
+    let known: Vec<String> = vault
+        .points()
+        .await
+        .into_iter()
+        .map(|one| one.name)
+        .collect();
+    assert_eq!(known, [ours.name.as_str()]);
     // Days later, of what the other has there nothing goes.
     server
         .client

@@ -27,13 +27,14 @@ on_both!(
 );
 
 /// A row of the database, as it is before something is found out.
-struct Row {
+pub(super) struct Row {
     db: DatabaseConnection,
     body: String,
 }
 
 impl Row {
-    async fn of(site: &Site, kind: &str) -> Self {
+    /// The only one of a kind.
+    pub(super) async fn of(site: &Site, kind: &str) -> Self {
         let db = site.database.connect(site.data()).await;
         let select = format!("SELECT body FROM restore_points WHERE kind = '{kind}'");
         let select = Statement::from_string(db.get_database_backend(), select);
@@ -43,14 +44,28 @@ impl Row {
     }
 
     /// Puts it back, as in a database that is older than what was found out.
-    async fn put_back(&self) {
-        let body = self.body.replace('\'', "''");
-        let id = serde_json::from_str::<serde_json::Value>(&self.body).unwrap()["id"].clone();
-        let like = format!("body LIKE '%{}%'", id.as_str().unwrap());
+    pub(super) async fn put_back(&self) {
+        let (body, whose) = (self.body.replace('\'', "''"), self.whose());
         let update = format!(
-            "UPDATE restore_points SET damaged_at = NULL, verified_at = 1, body = '{body}' WHERE {like}"
+            "UPDATE restore_points SET damaged_at = NULL, verified_at = 1, body = '{body}' WHERE {whose}"
         );
         self.db.execute_unprepared(&update).await.unwrap();
+    }
+
+    /// Takes it out, as in a database that is older than it.
+    pub(super) async fn forget(&self) {
+        let delete = format!("DELETE FROM restore_points WHERE {}", self.whose());
+        self.db.execute_unprepared(&delete).await.unwrap();
+    }
+
+    /// What it says of something.
+    pub(super) fn said(&self, field: &str) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        body[field].as_str().unwrap().to_owned()
+    }
+
+    fn whose(&self) -> String {
+        format!("body LIKE '%\"id\":\"{}\"%'", self.said("id"))
     }
 }
 
@@ -287,7 +302,9 @@ async fn a_database_that_is_older_than_the_damage_of_a_manifest_does_not_keep_it
     // Its database takes the first one for good.
     vault.back_up("daily-full").await;
     let second = vault.newest().await;
-    described.iter().for_each(|pack| flip_in(pack));
+    for pack in &described {
+        flip_in(pack);
+    }
     let read = vault.verify(&first.name, pb::VerificationLevel::Read).await;
     assert_eq!(read.state(), pb::RunState::Failed, "{read:?}");
     let saved = Saved::of(&site);

@@ -40,6 +40,7 @@ mod launcher;
 mod ledger;
 mod leftovers;
 mod locked;
+mod looking;
 mod mailing;
 mod orphans;
 mod read_only;
