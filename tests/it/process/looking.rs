@@ -48,6 +48,31 @@ fn newest(server: &Server<'_>) -> String {
     name.strip_prefix("restorePoints/").unwrap().to_owned()
 }
 
+/// What is read onto a terminal, where a bar would wipe out its last line.
+fn on_a_terminal(server: &Server<'_>, args: &[&str]) {
+    let bellctl = server.bellctl_command(args);
+    let words = [bellctl.get_program()]
+        .into_iter()
+        .chain(bellctl.get_args());
+    let words: Vec<String> = words
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut script = server.place.program("script");
+    script.args(["-qec", &words.join(" "), "/dev/null"]);
+    for (name, value) in bellctl.get_envs() {
+        if let Some(value) = value {
+            script.env(name, value);
+        }
+    }
+    match script.output() {
+        Err(error) => eprintln!("SKIPPED: a terminal by `script`: {error}"),
+        Ok(done) => {
+            let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+            assert_eq!(shown, "hello\r\n", "{done:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_in_a_restore_point_is_listed_and_read_by_commands() {
     let (place, folder) = with_www();
@@ -79,6 +104,7 @@ fn what_is_in_a_restore_point_is_listed_and_read_by_commands() {
 
     let read = server.bellctl(&["backup", "cat", "latest", &file]);
     assert_eq!((read.code(), read.stdout.as_str()), (0, "hello\n"));
+    on_a_terminal(&server, &["backup", "cat", "latest", &file]);
     let target = place.path("copy.html");
     let target_name = target.display().to_string();
     let into = ["backup", "cat", "latest", &file, "--file", &target_name];

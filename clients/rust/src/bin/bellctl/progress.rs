@@ -26,6 +26,14 @@ impl BytesBar {
         ))
     }
 
+    /// One for what goes to standard output. It is not shown where that is a terminal: a bar would wipe out the last line.
+    pub(crate) fn beside_output(text: &str, size: u64) -> Self {
+        match io::stdout().is_terminal() {
+            true => Self(ProgressBar::hidden()),
+            false => Self::new(text, size),
+        }
+    }
+
     pub(crate) fn finish(&self) {
         self.0.finish_and_clear();
     }

@@ -99,12 +99,16 @@ pub(super) async fn cat(session: &Session, args: &CatArgs) -> Result<Exit, Failu
         path: args.path.clone(),
     };
     let Some(target) = &args.file else {
-        pour(session, request, |bytes| Ok(Data.write_all(bytes)?)).await?;
+        let bar = BytesBar::beside_output;
+        pour(session, request, bar, |bytes| Ok(Data.write_all(bytes)?)).await?;
         Data.flush()?;
         return Ok(Exit::Good);
     };
     let mut file = PendingFile::create(target, args.force)?;
-    let entry = unless_interrupted(pour(session, request, |bytes| file.put(bytes))).await?;
+    let entry = unless_interrupted(pour(session, request, BytesBar::new, |bytes| {
+        file.put(bytes)
+    }))
+    .await?;
     file.keep()?;
     if session.output.format == Format::Json {
         session.output.json(&ReadRestorePointFileResponse {
@@ -121,19 +125,20 @@ pub(super) async fn cat(session: &Session, args: &CatArgs) -> Result<Exit, Failu
 async fn pour(
     session: &Session,
     request: ReadRestorePointFileRequest,
+    make_bar: fn(&str, u64) -> BytesBar,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<RestorePointEntry, Failure> {
     let mut backups = session.client.backups();
     let mut stream = backups.read_restore_point_file(request).await?.into_inner();
     let mut found = RestorePointEntry::default();
-    let mut bar = BytesBar::new("reading", 0);
+    let mut bar = make_bar("reading", 0);
     let mut written = 0;
     let broken = |status| Failure::of_stream(status, "what came is not all of it: read it again");
     while let Some(response) = stream.message().await.map_err(broken)? {
         match response.message {
             Some(Message::Entry(entry)) => {
                 let size = u64::try_from(entry.size_bytes).unwrap_or_default();
-                bar = BytesBar::new(short(&entry.path), size);
+                bar = make_bar(short(&entry.path), size);
                 found = entry;
             }
             Some(Message::Data(data)) => {

@@ -82,7 +82,10 @@ pub(super) async fn download(session: &Session, args: &DownloadArgs) -> Result<E
     let mut file = PendingFile::create(&target, args.force)?;
     let work = async {
         let mut download = session.client.download_content(&document.name).await?;
-        pour(&mut download, &document, |bytes| file.put(bytes)).await?;
+        pour(&mut download, &document, BytesBar::new, |bytes| {
+            file.put(bytes)
+        })
+        .await?;
         Ok(download)
     };
     let download = unless_interrupted(work).await?;
@@ -104,10 +107,11 @@ pub(super) async fn download(session: &Session, args: &DownloadArgs) -> Result<E
 async fn pour(
     download: &mut Download,
     document: &Document,
+    make_bar: fn(&str, u64) -> BytesBar,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let size = u64::try_from(download.content().size).unwrap_or_default();
-    let bar = BytesBar::new(short(&document.name), size);
+    let bar = make_bar(short(&document.name), size);
     let mut written = 0;
     while let Some(bytes) = download.next_bytes().await? {
         write(&bytes)?;
@@ -120,7 +124,11 @@ async fn pour(
 
 async fn to_stdout(session: &Session, document: &Document) -> Result<Exit, Failure> {
     let mut download = session.client.download_content(&document.name).await?;
-    pour(&mut download, document, |bytes| Ok(Data.write_all(bytes)?)).await?;
+    let bar = BytesBar::beside_output;
+    pour(&mut download, document, bar, |bytes| {
+        Ok(Data.write_all(bytes)?)
+    })
+    .await?;
     Data.flush()?;
     Ok(Exit::Good)
 }
