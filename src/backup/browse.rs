@@ -87,7 +87,7 @@ impl Backups {
             let what = match entry.as_ref().map(|entry| &entry.kind) {
                 Some(EntryKind::Directory) => "a directory",
                 Some(EntryKind::Link(_)) => "a link",
-                Some(EntryKind::Special) => "a device, socket or fifo",
+                Some(EntryKind::Special(_)) => "a device, socket or fifo",
                 Some(EntryKind::File) | None => {
                     return Ok(match (entry, described.record) {
                         (Some(entry), Some(record)) => begin(reader, entry, record, turn),

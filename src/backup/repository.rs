@@ -328,9 +328,6 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
 
     /// The same, to look whether what was stored comes back: from the disk, and not from what the system remembers of it.
-    ///
-    /// # Errors
-    /// As [`Repository::open`].
     fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>>;
 
     /// Damage is in the answer; an error means that it could not be looked for.
@@ -355,10 +352,7 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
     fn usage(&self) -> Result<Usage>;
 
     /// Keeps a lock of restic's kind in the repository for as long as the answer lives, so that nobody prunes between the
-    /// operations of a run. Where nothing can be written, there is none.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Locked`]
+    /// operations of a run. Where nothing can be written, there is none. [`RepositoryError::Locked`] says who has another.
     fn claim(&self) -> Result<Box<dyn std::any::Any + Send + Sync>>;
 
     /// Locks of other processes.
