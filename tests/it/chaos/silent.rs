@@ -68,6 +68,16 @@ async fn callers_that_say_nothing_keep_nobody_waiting(database: Database) {
         pass(BACK_AFTER).await;
     }
     drop(crowd);
+    // Alone, and beside as many once more.
+    let alone = arena.longest_call().await;
+    let crowd = Crowd::of(arena.replicas[0].address, form.pick(600, 10_000));
+    soon("all of them to come again", OPENED_WITHIN, async || {
+        crowd.has_come().then_some(())
+    })
+    .await;
+    arena.figures.blows += 1;
+    arena.nobody_waits(alone).await;
+    drop(crowd);
     arena.settle().await;
 }
 
