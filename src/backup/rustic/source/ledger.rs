@@ -19,7 +19,7 @@ use super::{
         gate::{Operation, lock},
     },
     file::Late,
-    restless::{Came, Gone, strike_out},
+    restless::{Gone, strike_out},
 };
 use crate::{
     backup::repository::{Hand, Progress, RepositoryError, Result},
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// Removes those of which something is known.
-    pub(super) fn strike_out_known(&self, came: &mut BTreeMap<PathBuf, Came>) {
+    pub(super) fn strike_out_known<T>(&self, came: &mut BTreeMap<PathBuf, T>) {
         strike_out(came, lock(&self.files).iter().map(|row| row.path));
         self.strike_out_failed(came);
         let late = lock(&self.late);

@@ -1,7 +1,7 @@
 //! The names in a directory, as it was at one moment.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     ffi::OsString,
     os::{
         fd::{AsFd as _, OwnedFd},
@@ -37,12 +37,10 @@ pub(super) fn list(directory: &OwnedFd) -> Result<Listing, Errno> {
     Ok(Listing { names, state })
 }
 
-/// Every name that was met while it was listed until it came to rest.
-pub(super) fn list_all(directory: &OwnedFd) -> Result<BTreeSet<OsString>, Errno> {
-    let mut met = BTreeSet::new();
-    until_at_rest(directory, |listed| {
-        met.extend(listed.into_iter().map(|(name, _)| name));
-    })?;
+/// Every name that was met while it was listed until it came to rest, as what it was met last.
+pub(super) fn list_all(directory: &OwnedFd) -> Result<BTreeMap<OsString, Option<bool>>, Errno> {
+    let mut met = BTreeMap::new();
+    until_at_rest(directory, |listed| met.extend(listed))?;
     Ok(met)
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    ffi::OsStr,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
@@ -77,6 +78,7 @@ pub(in super::super) fn look_again(ledger: &Arc<Ledger>) {
     let mut look = Look {
         ledger,
         came: BTreeMap::new(),
+        unknown: BTreeMap::new(),
         unseen: BTreeMap::new(),
     };
     for gone in ledger.take_gone() {
@@ -84,13 +86,16 @@ pub(in super::super) fn look_again(ledger: &Arc<Ledger>) {
     }
     let Look {
         mut came,
+        mut unknown,
         mut unseen,
         ..
     } = look;
-    if came.is_empty() && unseen.is_empty() {
+    if came.is_empty() && unknown.is_empty() && unseen.is_empty() {
         return;
     }
     ledger.strike_out_known(&mut came);
+    ledger.strike_out_known(&mut unknown);
+    unseen.append(&mut unknown);
     // What the walk could not enter either is named already.
     ledger.strike_out_failed(&mut unseen);
     for (path, why) in unseen {
@@ -113,16 +118,27 @@ const MOVED: &str = "it was moved here while its source was read, and is not in 
 struct Look<'a> {
     ledger: &'a Arc<Ledger>,
     came: BTreeMap<PathBuf, Came>,
+    /// What could not be looked at, which may have been read before: why.
+    unknown: BTreeMap<PathBuf, String>,
     /// What was moved, or may have been, and is not read: why.
     unseen: BTreeMap<PathBuf, String>,
 }
 
 impl Look<'_> {
     fn at(&mut self, gone: &Gone) {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // Where it is away, the walk has told it.
-        let Ok(top) = openat(CWD, &gone.place.from, flags, Mode::empty()) else {
+        if gone.directories.is_empty() {
             return;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = match openat(CWD, &gone.place.from, flags, Mode::empty()) {
+            Ok(top) => top,
+            // What was in it was read, or is named.
+            Err(error) if is_gone(error) => return,
+            Err(error) => {
+                let why = format!("it could not be looked at once more: {error}");
+                self.unseen.insert(gone.place.to.clone(), why);
+                return;
+            }
         };
         let mut known: Option<HashSet<&Path>> = None;
         for listed in &gone.directories {
@@ -136,7 +152,7 @@ impl Look<'_> {
             match stat {
                 Ok(stat) if listed.state == Some(state_of(&stat)) => continue,
                 // What was in it was read, or is named.
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                Err(error) if is_gone(error) => continue,
                 _ => {}
             }
             let known = known.get_or_insert_with(|| {
@@ -144,7 +160,7 @@ impl Look<'_> {
                 listed.map(|listed| listed.relative.as_path()).collect()
             });
             if let Err(error) = self.look_into(gone, &top, listed, known)
-                && !matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+                && !is_gone(error)
             {
                 let path = gone.place.to.join(&listed.relative);
                 let why = format!("it was changed, and could not be listed again: {error}");
@@ -162,9 +178,13 @@ impl Look<'_> {
     ) -> Result<(), Errno> {
         let directory = open_beneath(top, &listed.relative)?;
         let tells_moves = grain_of(&directory) < COARSE;
-        for name in list_all(&directory)? {
-            // What went meanwhile was made meanwhile, or is named by the walk.
-            let Ok(stat) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+        for (name, is_directory) in list_all(&directory)? {
+            let relative = listed.relative.join(&name);
+            // Looked at for itself.
+            if is_directory == Some(true) && known.contains(&*relative) {
+                continue;
+            }
+            let Some(stat) = self.stat(gone, &directory, &name, is_directory, &relative) else {
                 continue;
             };
             // A move changes this time of what is moved, where the file system has it.
@@ -172,33 +192,24 @@ impl Look<'_> {
             if tells_moves && changed.is_some_and(|at| at < listed.at - COARSE) {
                 continue;
             }
-            let relative = listed.relative.join(&name);
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            let is_directory = kind == FileType::Directory;
-            if gone.globs.excludes(&relative, is_directory) {
-                continue;
-            }
             let before = |moment| was_there(&directory, &name, &stat, moment);
             let path = gone.place.to.join(&relative);
-            match kind {
-                FileType::RegularFile if gone.globs.wants_file(&relative) && before(listed.at) => {
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile if before(listed.at) => {
                     let came = Came {
                         place: Arc::clone(&gone.place),
                         can_be_merged: listed.can_be_merged && can_be_merged(&name),
                     };
                     self.came.insert(path, came);
                 }
-                FileType::Directory
-                    if gone.globs.wants_within(&relative) && !known.contains(&*relative) =>
-                {
+                FileType::Directory if !known.contains(&*relative) => {
                     match before(listed.at - BEHIND) {
                         true => self.name(&path),
                         false => self.new_one(gone, top, relative, listed.at),
                     }
                 }
                 FileType::Symlink
-                    if gone.globs.wants_file(&relative)
-                        && tells_moves
+                    if tells_moves
                         && changed.is_some_and(|at| listed.at - BEHIND < at)
                         && before(listed.at - BEHIND) =>
                 {
@@ -208,6 +219,37 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What has a name that is wanted, if it is there. What cannot be looked at is named; what the source leaves out need
+    /// not be, such as what another has mounted there for himself alone.
+    fn stat(
+        &mut self,
+        gone: &Gone,
+        directory: &OwnedFd,
+        name: &OsStr,
+        is_directory: Option<bool>,
+        relative: &Path,
+    ) -> Option<Stat> {
+        let wants = |is_directory| wants(&gone.globs, relative, is_directory);
+        // Where the listing does not tell, it may be either.
+        if !is_directory.map_or_else(|| wants(false) || wants(true), wants) {
+            return None;
+        }
+        match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let kind = FileType::from_raw_mode(stat.st_mode);
+                wants(kind == FileType::Directory).then_some(stat)
+            }
+            // What went meanwhile was made meanwhile, or is named by the walk.
+            Err(error) if is_gone(error) => None,
+            Err(error) => {
+                let why =
+                    format!("it may have been moved here, and could not be looked at: {error}");
+                self.unknown.insert(gone.place.to.join(relative), why);
+                None
+            }
+        }
     }
 
     /// A directory that was made since: what is in it may have been moved there all the same.
@@ -222,28 +264,19 @@ impl Look<'_> {
             let (directory, names) = match names {
                 Ok(found) => found,
                 // It went meanwhile as it came.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                Err(error) if is_gone(error) => continue,
                 Err(error) => {
                     let path = gone.place.to.join(&relative);
                     self.unseen(path, &format!("could not be listed: {error}"));
                     continue;
                 }
             };
-            for name in names {
-                let Ok(stat) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+            for (name, is_directory) in names {
+                let relative = relative.join(&name);
+                let Some(stat) = self.stat(gone, &directory, &name, is_directory, &relative) else {
                     continue;
                 };
-                let relative = relative.join(&name);
                 let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-                let globs = &gone.globs;
-                let is_wanted = !globs.excludes(&relative, is_directory)
-                    && match is_directory {
-                        true => globs.wants_within(&relative),
-                        false => globs.wants_file(&relative),
-                    };
-                if !is_wanted {
-                    continue;
-                }
                 let path = gone.place.to.join(&relative);
                 if was_there(&directory, &name, &stat, at - BEHIND) {
                     self.name(&path);
@@ -268,18 +301,32 @@ impl Look<'_> {
     }
 }
 
+/// Whether a source takes a file, or something in a directory.
+fn wants(globs: &Globs, relative: &Path, is_directory: bool) -> bool {
+    let is_wanted = match is_directory {
+        true => globs.wants_within(relative),
+        false => globs.wants_file(relative),
+    };
+    is_wanted && !globs.excludes(relative, is_directory)
+}
+
+/// Whether an error says that it went, or that something else is in its place.
+fn is_gone(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
 /// Removes those from `found` that an archive has come across.
 pub(super) fn strike_out<'a, T>(
     found: &mut BTreeMap<PathBuf, T>,
     known: impl Iterator<Item = &'a [u8]>,
 ) {
     for path in known {
-        found.remove(Path::new(std::ffi::OsStr::from_bytes(path)));
+        found.remove(Path::new(OsStr::from_bytes(path)));
     }
 }
 
 /// Whether it was made before that moment, wherever it was then.
-fn was_there(directory: &OwnedFd, name: &std::ffi::OsStr, stat: &Stat, moment: Timestamp) -> bool {
+fn was_there(directory: &OwnedFd, name: &OsStr, stat: &Stat, moment: Timestamp) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     let born = statx(directory, name, flags, StatxFlags::BTIME).ok();
     let born = born.filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0);

@@ -2,8 +2,8 @@
 //! never came to rest is named.
 
 use std::{
-    fs::{self, OpenOptions, Permissions},
-    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,12 +12,9 @@ use std::{
     thread,
 };
 
-use watchbell::backup::repository::{Archived, Hand, Progress};
+use watchbell::backup::repository::{Archived, Hand, Job, Progress};
 
-use super::{
-    nobody::as_nobody,
-    stage::{Stage, never, noise, recorded},
-};
+use super::stage::{Stage, never, noise, recorded};
 
 /// Versions whose numbers differ by so much are equally long.
 const OF_ONE_LENGTH: u64 = 40_000;
@@ -42,6 +39,14 @@ fn is_whole(bytes: &[u8], what: &str) {
 
 /// Archives, and calls `disturb` each time when the file that is being read is read in part.
 fn archive_disturbed(stage: &Stage, disturb: impl Fn(u64) + Send + Sync + 'static) -> Archived {
+    archive_job_disturbed(stage, &stage.job(), disturb)
+}
+
+fn archive_job_disturbed(
+    stage: &Stage,
+    job: &Job,
+    disturb: impl Fn(u64) + Send + Sync + 'static,
+) -> Archived {
     let (calls, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let hand = Hand {
         cancel: never(),
@@ -53,7 +58,7 @@ fn archive_disturbed(stage: &Stage, disturb: impl Fn(u64) + Send + Sync + 'stati
         }),
     };
     stage.rest();
-    stage.repository.archive(&stage.job(), &hand).unwrap()
+    stage.repository.archive(job, &hand).unwrap()
 }
 
 fn paths_of(archived: &Archived) -> Vec<String> {
@@ -276,7 +281,18 @@ fn every_file_that_comes_back_is_one_whole_version() {
 }
 
 /// A source whose walk is long between the first directory and the last; `move_it` is called once that is on its way.
-fn archive_with_a_move(stage: &Stage, move_it: impl Fn(&Path) + Send + Sync + 'static) -> Archived {
+pub(super) fn archive_with_a_move(
+    stage: &Stage,
+    move_it: impl Fn(&Path) + Send + Sync + 'static,
+) -> Archived {
+    archive_job_with_a_move(stage, &stage.job(), move_it)
+}
+
+pub(super) fn archive_job_with_a_move(
+    stage: &Stage,
+    job: &Job,
+    move_it: impl Fn(&Path) + Send + Sync + 'static,
+) -> Archived {
     stage.write("a/before", "content");
     stage.write("b/large", large());
     for number in 0..3000 {
@@ -284,7 +300,7 @@ fn archive_with_a_move(stage: &Stage, move_it: impl Fn(&Path) + Send + Sync + 's
     }
     stage.write("z/behind", "content");
     let source = stage.source();
-    archive_disturbed(stage, move |call| {
+    archive_job_disturbed(stage, job, move |call| {
         if call == 1 {
             move_it(&source);
         }
@@ -326,56 +342,6 @@ fn what_is_moved_and_cannot_be_added_is_named() {
         .collect();
     let expected = ["/files/a/link", "/files/a/sub"].map(|path| (path.to_owned(), true));
     assert_eq!(named, expected, "{:?}", archived.errors);
-}
-
-#[test]
-fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
-    let stage = Stage::new();
-    stage.write("z/moved", "of old");
-    let archived = archive_with_a_move(&stage, |source| {
-        let deep = source.join(format!("a{}", "/new".repeat(70)));
-        fs::create_dir_all(&deep).unwrap();
-        fs::rename(source.join("z/moved"), deep.join("moved")).unwrap();
-    });
-    let [told] = &archived.errors[..] else {
-        panic!("{:?}", archived.errors);
-    };
-    assert_eq!(
-        told.path.to_string(),
-        format!("/files/a{}", "/new".repeat(63))
-    );
-    assert!(told.message.contains("too deep"), "{told:?}");
-
-    let stage = Stage::here();
-    let archived = as_nobody(stage.path(), || {
-        stage.write("z/moved", "of old");
-        archive_with_a_move(&stage, |source| {
-            let locked = source.join("a/locked");
-            fs::create_dir(&locked).unwrap();
-            fs::rename(source.join("z/moved"), locked.join("moved")).unwrap();
-            fs::set_permissions(locked, Permissions::from_mode(0o000)).unwrap();
-        })
-    });
-    let [told] = &archived.errors[..] else {
-        panic!("{:?}", archived.errors);
-    };
-    assert_eq!(told.path.to_string(), "/files/a/locked");
-    assert!(told.message.contains("could not be listed"), "{told:?}");
-}
-
-#[test]
-fn what_was_shut_before_and_lies_in_what_was_changed_is_named_once() {
-    let stage = Stage::here();
-    stage.write("a/shut/inside", "content");
-    let shut = stage.source().join("a/shut");
-    fs::set_permissions(&shut, Permissions::from_mode(0o000)).unwrap();
-    let archived = as_nobody(stage.path(), || {
-        archive_with_a_move(&stage, |source| {
-            fs::write(source.join("a/new"), "of now").unwrap();
-        })
-    });
-    let named = archived.errors.iter().map(|error| error.path.to_string());
-    assert_eq!(named.collect::<Vec<_>>(), ["/files/a/shut"]);
 }
 
 #[test]

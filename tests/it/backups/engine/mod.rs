@@ -19,3 +19,4 @@ mod rotating;
 pub(crate) mod stage;
 mod storing;
 mod strange;
+mod unseen;
