@@ -151,15 +151,22 @@ impl Kept {
         Some(Ok(Arc::clone(directory)))
     }
 
+    /// The weight of the largest of those that are kept and this one.
+    fn largest(&self, directory: &Directory) -> usize {
+        let kept = self.directories.values().map(|(kept, _)| kept.weight);
+        kept.fold(directory.weight, usize::max)
+    }
+
     fn put_damaged(&mut self, tree: TreeId, what: &str) {
         if self.damaged.len() < DAMAGED_AT_MOST {
             self.damaged.insert(tree, what.to_owned());
         }
     }
 
-    /// The one that was not used for longest goes first; the newest stays, however large it is.
+    /// The one that was not used for longest goes first. The largest is not counted: whoever asks for what is in it comes
+    /// by those above it each time, and neither is to make room for the other.
     fn put(&mut self, tree: TreeId, directory: &Arc<Directory>) {
-        while self.weight + directory.weight > WEIGHT_AT_MOST {
+        while WEIGHT_AT_MOST < self.weight + directory.weight - self.largest(directory) {
             let oldest = self.directories.iter().min_by_key(|(_, (_, used))| *used);
             let Some(oldest) = oldest.map(|(tree, _)| *tree) else {
                 break;
@@ -177,6 +184,25 @@ impl Kept {
 }
 
 impl Directory {
+    /// One of plain files alone, called as these names are.
+    #[cfg(test)]
+    fn of_names(names: &[&str], subtree: Option<TreeId>, weight: usize) -> Self {
+        let known = |name: &&str| Known {
+            name: name.as_bytes().to_vec(),
+            kind: EntryKind::File,
+            size: 0,
+            mtime: 0,
+            mode: 0,
+            owner: None,
+            shared: None,
+            attributes: Vec::new(),
+            content: Vec::new(),
+            subtree,
+        };
+        let entries = names.iter().map(known).collect();
+        Self { entries, weight }
+    }
+
     /// None where a name in it is none, such as one that leads out of the directory.
     pub(super) fn from_tree(tree: Tree) -> Option<Self> {
         let mut entries: Vec<_> = tree.nodes.into_iter().map(Known::from_node).collect();
@@ -261,5 +287,59 @@ impl Known {
             shared: self.shared,
             attributes: self.attributes.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn tree(number: u8) -> TreeId {
+        format!("{number:064x}").parse().unwrap()
+    }
+
+    /// As pieces of files are asked for, and entries by some hundred: by their paths, each time.
+    #[test]
+    fn a_directory_of_very_many_entries_is_read_once_with_those_above_it() {
+        let directories = Directories::new(tree(0));
+        let read = RefCell::new(Vec::new());
+        let look = |id: TreeId, path: &SnapshotPath| {
+            read.borrow_mut().push(path.to_string());
+            Ok(match id {
+                id if id == tree(0) => Directory::of_names(&["a"], Some(tree(1)), 1),
+                id if id == tree(1) => Directory::of_names(&["large"], Some(tree(2)), 1),
+                _ => Directory::of_names(&["one", "two"], None, 2 * WEIGHT_AT_MOST),
+            })
+        };
+        for _ in 0..100 {
+            for file in ["/a/large/one", "/a/large/two"] {
+                assert!(directories.find(&file.into(), look).unwrap().is_some());
+            }
+            assert!(directories.at(&"/a/large".into(), look).unwrap().is_some());
+        }
+        assert_eq!(read.into_inner().len(), 3, "each of them once");
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes() {
+        let mut kept = Kept::default();
+        let put = |kept: &mut Kept, number: u8, weight: usize| {
+            let directory = Arc::new(Directory::of_names(&[], None, weight));
+            kept.put(tree(number), &directory);
+        };
+        for number in 1..=3 {
+            put(&mut kept, number, WEIGHT_AT_MOST / 2);
+        }
+        assert!(kept.get(&tree(1)).is_some());
+        put(&mut kept, 4, WEIGHT_AT_MOST / 2);
+        assert!(kept.get(&tree(2)).is_none());
+        // Two that are too large are not kept both.
+        for number in 5..=6 {
+            put(&mut kept, number, 2 * WEIGHT_AT_MOST);
+        }
+        assert!(kept.get(&tree(5)).is_none() && kept.get(&tree(6)).is_some());
+        assert!(kept.weight <= 3 * WEIGHT_AT_MOST);
     }
 }
