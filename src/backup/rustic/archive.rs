@@ -207,9 +207,15 @@ fn expect_all(
     if stored == expected {
         return Ok(());
     }
-    let opened = session::open(&rustic.place, &rustic.key, operation)?;
-    let _ = opened.delete_snapshots(&[made.id]);
+    let removed = session::open(&rustic.place, &rustic.key, operation).and_then(|opened| {
+        let removed = opened.delete_snapshots(&[made.id]);
+        removed.map_err(|error| operation.explain(&error))
+    });
+    let removed = match removed {
+        Ok(()) => "was removed".to_owned(),
+        Err(error) => format!("could not be removed: {error}"),
+    };
     Err(other(format!(
-        "of {expected} entries {stored} were stored: the snapshot was removed"
+        "of {expected} entries {stored} were stored: the snapshot {removed}"
     )))
 }

@@ -167,6 +167,10 @@ impl Operation {
         true
     }
 
+    pub(super) fn has_committed(&self) -> bool {
+        *lock(&self.stage) == Stage::Committing
+    }
+
     /// From now on nothing is written.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::Relaxed);

@@ -132,6 +132,16 @@ impl Worker {
     }
 }
 
+/// That a snapshot was asked for which is said to be there. Of a copy, and of what was pruned, there may be none.
+fn expect_granted(answer: Answer, operation: &Operation) -> Result<Answer> {
+    match answer {
+        Answer::Archived(_) if !operation.has_committed() => Err(other(
+            "a helper says that it has archived, and has not asked whether it may",
+        )),
+        answer => Ok(answer),
+    }
+}
+
 /// How a process ended that had not answered.
 fn in_words(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
@@ -195,7 +205,7 @@ impl Call {
                     Said::Done(Answer::Checked(checked)) => {
                         return self.trouble().map_or(Ok(Answer::Checked(checked)), Err);
                     }
-                    Said::Done(answer) => return Ok(answer),
+                    Said::Done(answer) => return self.granted(answer),
                     Said::Failed(fault) => return Err(self.failed(fault)),
                     Said::Progress(progress) => (hand.progress)(progress),
                     said => each(said),
@@ -248,6 +258,12 @@ impl Call {
         all.any(|guarded| guarded.operation.cancelled())
     }
 
+    /// The answer, where all that it says was asked for before it was done. A lock that is lost by then changes nothing.
+    fn granted(&self, answer: Answer) -> Result<Answer> {
+        let operation = self.guarded(0).map(|guarded| &guarded.operation)?;
+        expect_granted(answer, operation)
+    }
+
     /// What it failed with: for want of its lock, where that is lost, whatever has followed from it.
     fn failed(&self, fault: Fault) -> RepositoryError {
         match fault {
@@ -285,6 +301,8 @@ impl Call {
         let whole = match self.records.clone() {
             None => false,
             Some(records) => records_in_lines(&*records, &mut |some| {
+                // There may be many: a stop, and a lock that is lost, do not wait for the last.
+                self.watch()?;
                 if self.is_cancelled() {
                     return Ok(false);
                 }
@@ -341,7 +359,33 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{super::wire::Summary, *};
+    use crate::backup::repository::SnapshotId;
+
+    #[test]
+    fn a_snapshot_that_nobody_has_granted_is_none() {
+        let operation = Operation::new(Path::new("/repository"), &CancellationToken::new());
+        let archived = || {
+            Answer::Archived(Summary {
+                snapshot: SnapshotId("0".repeat(64)),
+                files: 0,
+                errors: 0,
+                new_files: 0,
+                changed_files: 0,
+                unchanged_files: 0,
+                added_bytes: 0,
+                others: 0,
+                special: 0,
+                special_count: 0,
+            })
+        };
+        assert!(expect_granted(archived(), &operation).is_err());
+        assert!(expect_granted(Answer::Copied(Vec::new()), &operation).is_ok());
+        operation.commit().unwrap();
+        assert!(expect_granted(archived(), &operation).is_ok());
+    }
 
     #[test]
     fn an_end_is_told_in_words() {

@@ -77,8 +77,10 @@ fn answer_all(asked: &Mutex<Receiver<Asked>>, reader: &Reader, to: &Mutex<UnixSt
         // It is waited for: who breaks down over it says so, and answers the next.
         let answered = catch_unwind(AssertUnwindSafe(|| answer(reader, question)));
         let answered = answered.unwrap_or_else(|panic| Err(other(broke_down(&*panic))));
-        // Who does not hear it any more asks nothing more.
-        let _ = reply(to, number, answered);
+        // Who does not hear it any more asks nothing more, and what follows half a line is none.
+        if reply(to, number, answered).is_err() {
+            return;
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Theirs {
     pub(super) link: Arc<Link>,
 }
 
-/// Records as they come.
+/// Records as they come. Nothing may be asked of the server while they do: it tells them all before it hears more.
 struct Coming<'a> {
     records: MutexGuard<'a, Receiver<Told>>,
     some: VecDeque<FileRecord>,
