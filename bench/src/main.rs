@@ -143,3 +143,36 @@ async fn run(args: Args) -> anyhow::Result<()> {
     println!("{}", report.missed());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What only a real server can tell, of workloads that are at work on it: that each runs to its end.
+    #[test]
+    #[ignore = "starts real servers, for minutes: WATCHBELL_BENCH says which, as `--workloads tails --databases sqlite`"]
+    fn what_is_asked_for_runs_small() {
+        let asked = std::env::var("WATCHBELL_BENCH").unwrap_or_default();
+        let tests = std::env::current_exe().unwrap();
+        let server = tests.with_file_name("../watchbell").canonicalize().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("figures.json");
+        let (server, out) = (server.display().to_string(), out.display().to_string());
+        let args = [
+            "watchbell-bench",
+            "--quick",
+            "--server",
+            &server,
+            "--out",
+            &out,
+        ];
+        let args = args.into_iter().chain(asked.split_whitespace());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(run(Args::parse_from(args))).unwrap();
+        assert!(folder.path().join("figures.md").is_file());
+    }
+}
