@@ -1,4 +1,4 @@
-//! Drills: dumps and samples restored and hashed, and databases restored into scratch ones and counted.
+//! Drills: dumps and samples restored and compared, and databases restored into scratch ones and counted.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use super::{
     full::{signed, snapshot_id},
     manifests::{Stored, manifest_of},
     repository::{Hand, Progress, Repository},
-    restore_files::{Restored, Wanted, differs, fresh, restore},
+    restore_files::{Looked, Restored, Wanted, fresh, look, restore},
     samples::samples,
     scratch::Scratch,
     scratch_try::try_dump,
@@ -35,6 +35,7 @@ struct Rehearsed {
     restored: Restored,
     /// What did not come back as it was.
     differing: Vec<String>,
+    looked: Looked,
 }
 
 /// Restores dumps and samples into a directory, as any restore does, and compares what lies there then.
@@ -54,16 +55,18 @@ fn rehearse(
     let restored = restore(&*reader, &stored, wanted, &beneath, hand)?;
     let told = restored.damaged.lines.iter().chain(&restored.refused.lines);
     let mut differing: Vec<String> = told.cloned().collect();
+    let mut looked = Looked::default();
     // What is known not to be there need not be looked for.
     if differing.is_empty() {
-        for file in &files {
-            differing.extend(differs(&beneath, file, hand)?);
-        }
+        let there = (&beneath, &restored.unset_of);
+        looked = look(&*reader, &stored, (&files, wanted), there, hand)?;
+        differing.extend(looked.differing.lines.iter().cloned());
     }
     Ok(Rehearsed {
         stored,
         restored,
         differing,
+        looked,
     })
 }
 
@@ -125,6 +128,7 @@ impl Backups {
             stored,
             restored,
             differing,
+            looked,
         } = rehearsed;
         let done = Progress {
             files: restored.files,
@@ -138,12 +142,23 @@ impl Backups {
         for line in restored.unset.lines.iter().take(LOGGED) {
             job.log(format!("not set: {line}"));
         }
-        if let Some(line) = restored.unset.lines.first() {
-            // A restore by whoever has the right brings it back: no fault of the point.
-            found.message.push_str(&format!(
-                "; {} came back but for what the server's user could not set, such as {line}",
-                restored.unset.count
-            ));
+        // A restore by whoever has the right brings it back: no fault of the point.
+        for (tally, what) in [
+            (
+                &restored.unset,
+                "came back but for what the server's user could not set",
+            ),
+            (
+                &looked.unseen,
+                "were read while they were restored, and not looked at where the server's user may not",
+            ),
+        ] {
+            if let Some(line) = tally.lines.first() {
+                let count = tally.count;
+                found
+                    .message
+                    .push_str(&format!("; {count} {what}, such as {line}"));
+            }
         }
         let damaged = !restored.damaged.is_empty();
         let now = self.clock().now();

@@ -4,6 +4,7 @@
 mod beneath;
 mod compare;
 mod files;
+mod look;
 mod lost;
 mod marks;
 mod removing;
@@ -23,11 +24,13 @@ pub use self::tally::{Restored, Tally};
 use self::{
     beneath::parts,
     files::{Files, Task, is_of_one},
+    look::SAME,
     lost::{Lost, pass},
 };
 pub(super) use self::{
     beneath::{Beneath, DIRECTORY},
-    compare::{Compared, compare, differs},
+    compare::{Compared, compare},
+    look::{Looked, look},
     removing::remove_in,
 };
 use super::{
@@ -90,7 +93,7 @@ pub(super) fn restore(
         more_names: Vec::new(),
         lost: Vec::new(),
     };
-    let files = Files::new(reader, into, hand);
+    let files = Files::new(reader, into, hand, wanted.is_sample());
     let walked = files.attend(|send| {
         reader.walk(&mut |met| {
             if hand.cancel.is_cancelled() {
@@ -123,6 +126,10 @@ pub(super) fn restore(
 }
 
 impl Wanted<'_> {
+    fn is_sample(&self) -> bool {
+        matches!(self, Self::Sample(..))
+    }
+
     fn has_file(&self, file: &FileRecord) -> bool {
         match self {
             Self::Beginning(paths) => file.path.begins_with_any(paths),
@@ -147,6 +154,11 @@ pub(super) fn own_roots(manifest: &Manifest) -> Vec<SnapshotPath> {
     roots.extend(dumps.map(|dump| dump.path.clone()));
     roots.push(configuration::ROOT.into());
     roots
+}
+
+/// Whether something is to have the owner that it had.
+fn is_owned(own: &[SnapshotPath], path: &SnapshotPath) -> bool {
+    !own.iter().any(|root| root.contains(path))
 }
 
 /// What the walk through a snapshot has met, and is done about it afterwards.
@@ -230,7 +242,7 @@ impl Walk<'_> {
     }
 
     fn is_owned(&self, path: &SnapshotPath) -> bool {
-        !self.own.iter().any(|root| root.contains(path))
+        is_owned(&self.own, path)
     }
 
     fn make_directory(&mut self, entry: Entry) -> Result<(), RepositoryError> {
@@ -298,8 +310,9 @@ impl Walk<'_> {
                 if !files.restore(task) {
                     continue;
                 }
-                let line = format!("{path}: it was the same file as {first}, and is its copy now");
-                self.restored.unset.add(line);
+                let lack = format!("{SAME} {first}, and is its copy now");
+                self.restored
+                    .lacks(&path, vec![lack], self.wanted.is_sample());
                 continue;
             }
             files.count_one(task.record.size);
@@ -328,10 +341,8 @@ impl Walk<'_> {
             match make_link(self.into, &entry, owned) {
                 Ok(lacks) => {
                     self.restored.links += 1;
-                    if let Some(lacks) = lacks {
-                        let line = format!("{}: {lacks}", entry.path);
-                        self.restored.unset.add(line);
-                    }
+                    let kept = self.wanted.is_sample();
+                    self.restored.lacks(&entry.path, lacks, kept);
                 }
                 Err(error) if is_of_one(&error) => {
                     self.restored
@@ -348,23 +359,22 @@ impl Walk<'_> {
 
     /// The deepest first: a directory's time is that of what is made in it, and what may not be written to is done.
     fn finish_directories(&mut self) {
-        for entry in self.directories.iter().rev() {
+        let kept = self.wanted.is_sample();
+        for entry in std::mem::take(&mut self.directories).iter().rev() {
             let owned = self.is_owned(&entry.path);
             let parts = parts(&entry.path).unwrap_or_default();
             let lacks = match self.into.open(&parts) {
                 Ok(directory) => marks::set(directory.as_fd(), entry, owned),
-                Err(error) => Some(error.to_string()),
+                Err(error) => vec![error.to_string()],
             };
-            if let Some(lacks) = lacks {
-                self.restored.unset.add(format!("{}: {lacks}", entry.path));
-            }
+            self.restored.lacks(&entry.path, lacks, kept);
         }
     }
 }
 
-fn make_link(into: &Beneath, entry: &Entry, owned: bool) -> std::io::Result<Option<String>> {
+fn make_link(into: &Beneath, entry: &Entry, owned: bool) -> std::io::Result<Vec<String>> {
     let EntryKind::Link(target) = &entry.kind else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
     let parts = parts(&entry.path).ok_or_else(invalid)?;

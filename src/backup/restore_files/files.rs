@@ -21,7 +21,7 @@ use super::{
     beneath::{Beneath, parts},
     leads_out, marks,
     sparse::Sparse,
-    tally::{Restored, Tally},
+    tally::{Restored, Tally, Unset, note_unset},
 };
 use crate::{
     backup::{
@@ -49,6 +49,8 @@ pub(super) struct Files<'a> {
     reader: &'a dyn SnapshotReader,
     into: &'a Beneath,
     hand: &'a Hand,
+    /// Whether what could not be set is kept by its path.
+    kept: bool,
     files: AtomicU64,
     bytes: AtomicU64,
     named: Mutex<Named>,
@@ -59,6 +61,7 @@ struct Named {
     damaged: Tally,
     refused: Tally,
     unset: Tally,
+    unset_of: Unset,
     /// What ends it all.
     broken: Option<anyhow::Error>,
 }
@@ -70,11 +73,17 @@ enum Lack {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(reader: &'a dyn SnapshotReader, into: &'a Beneath, hand: &'a Hand) -> Self {
+    pub(super) fn new(
+        reader: &'a dyn SnapshotReader,
+        into: &'a Beneath,
+        hand: &'a Hand,
+        kept: bool,
+    ) -> Self {
         Self {
             reader,
             into,
             hand,
+            kept,
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             named: Mutex::default(),
@@ -123,9 +132,10 @@ impl<'a> Files<'a> {
         let mut named = self.named();
         match restored {
             Ok(Ok(lacks)) => {
-                if let Some(lacks) = lacks {
-                    named.unset.add(format!("{}: {lacks}", task.entry.path));
-                }
+                let Named {
+                    unset, unset_of, ..
+                } = &mut *named;
+                note_unset((unset, unset_of), &task.entry.path, lacks, self.kept);
                 drop(named);
                 self.count_one(task.record.size);
                 return true;
@@ -167,6 +177,9 @@ impl<'a> Files<'a> {
         ] {
             to.take(from);
         }
+        for (path, lacks) in named.unset_of {
+            restored.unset_of.entry(path).or_default().extend(lacks);
+        }
     }
 
     fn is_broken(&self) -> bool {
@@ -181,7 +194,7 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// What is not about this file.
-    fn restore_file(&self, task: &Task) -> anyhow::Result<Result<Option<String>, Lack>> {
+    fn restore_file(&self, task: &Task) -> anyhow::Result<Result<Vec<String>, Lack>> {
         let path = &task.entry.path;
         let refused = |error: io::Error| match is_of_one(&error) {
             true => Ok(Err(Lack::Refused(format!("{path}: {error}")))),

@@ -1,7 +1,7 @@
 //! What an entry is besides its content: owner, extended attributes, permissions, times. Set by the rights that there
 //! are; what could not be set is said.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::{
     fs::{
@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::backup::repository::Entry;
+use crate::backup::repository::{Entry, EntryKind};
 
 const NANOS: i64 = 1_000_000_000;
 /// Set-uid and set-gid.
@@ -21,7 +21,7 @@ const GRAIN: u64 = 2;
 
 /// Sets everything of a file or directory that is open; says what could not be set. Without `owned` it stays whoever's
 /// it is.
-pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Option<String> {
+pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Vec<String> {
     let mut lacks = Vec::new();
     let wanted = entry.owner.filter(|_| owned);
     let has_owner = match (wanted, fstat(file)) {
@@ -40,12 +40,10 @@ pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Option<St
     };
     for (name, value) in &entry.attributes {
         let name = name.as_str();
-        if let Err(error) = fsetxattr(file, name, value, XattrFlags::empty()) {
-            let mut there = Vec::with_capacity(value.len() + 1);
-            let same = fgetxattr(file, name, rustix::buffer::spare_capacity(&mut there)).is_ok();
-            if !(same && there == *value) {
-                lacks.push(attribute(name, error));
-            }
+        if let Err(error) = fsetxattr(file, name, value, XattrFlags::empty())
+            && !has_attribute(file, name, value).unwrap_or(false)
+        {
+            lacks.push(attribute(name, error));
         }
     }
     // Set-uid is the right to be its owner: it would be another's.
@@ -61,10 +59,14 @@ pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Option<St
     }
     // What was accepted and not done is no better.
     match fstat(file) {
-        Ok(stat) => lacks.extend(differs(&stat, entry, owned, &lacks)),
+        Ok(stat) => {
+            let mut differing = differs(&stat, entry, owned);
+            differing.extend(attributes_differ(file, entry));
+            lacks.extend(untold(differing, &lacks));
+        }
         Err(error) => lacks.push(format!("could not look at it ({error})")),
     }
-    said(lacks)
+    lacks
 }
 
 /// Sets everything of a link that can be set of one, and never follows it.
@@ -73,7 +75,7 @@ pub(super) fn set_of_link(
     name: &[u8],
     entry: &Entry,
     owned: bool,
-) -> Option<String> {
+) -> Vec<String> {
     let mut lacks = Vec::new();
     if let Some((uid, gid)) = entry.owner.filter(|_| owned) {
         let is = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -84,38 +86,41 @@ pub(super) fn set_of_link(
             lacks.push(format!("owner {uid}:{gid} ({error})"));
         }
     }
-    let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
-    path.extend_from_slice(name);
+    let path = by_proc(directory, name);
     for (name, value) in &entry.attributes {
         let name = name.as_str();
-        if let Err(error) = lsetxattr(path.as_slice(), name, value, XattrFlags::empty()) {
-            let mut there = Vec::with_capacity(value.len() + 1);
-            let spare = rustix::buffer::spare_capacity(&mut there);
-            let same = lgetxattr(path.as_slice(), name, spare).is_ok();
-            if !(same && there == *value) {
-                lacks.push(match error {
-                    Errno::NOENT => format!(
-                        "attribute {} (/proc is not mounted, by way of which those of links are set)",
-                        name.escape_debug()
-                    ),
-                    error => attribute(name, error),
-                });
-            }
+        if let Err(error) = lsetxattr(path.as_slice(), name, value, XattrFlags::empty())
+            && !link_has_attribute(&path, name, value).unwrap_or(false)
+        {
+            lacks.push(match error {
+                Errno::NOENT => format!(
+                    "attribute {} (/proc is not mounted, by way of which those of links are set)",
+                    name.escape_debug()
+                ),
+                error => attribute(name, error),
+            });
         }
     }
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     if let Err(error) = utimensat(directory, name, &times(entry), flags) {
         lacks.push(format!("time ({error})"));
     }
-    said(lacks)
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => {
+            let mut differing = differs(&stat, entry, owned);
+            differing.extend(attributes_of_link_differ(directory, name, entry));
+            lacks.extend(untold(differing, &lacks));
+        }
+        Err(error) => lacks.push(format!("could not look at it ({error})")),
+    }
+    lacks
 }
 
-fn differs(stat: &Stat, entry: &Entry, owned: bool, lacks: &[String]) -> Vec<String> {
-    let told = |what: &str| lacks.iter().any(|lack| lack.starts_with(what));
+/// Says what of an entry is otherwise where it lies. Of a link, there are no permissions.
+pub(super) fn differs(stat: &Stat, entry: &Entry, owned: bool) -> Vec<String> {
     let mut more = Vec::new();
     if let Some((uid, gid)) = entry.owner.filter(|_| owned)
         && (stat.st_uid, stat.st_gid) != (uid, gid)
-        && !told("owner")
     {
         more.push(format!(
             "owner {uid}:{gid} (it is {}:{})",
@@ -128,14 +133,86 @@ fn differs(stat: &Stat, entry: &Entry, owned: bool, lacks: &[String]) -> Vec<Str
         false => entry.mode & 0o7777 & !OF_ITS_OWNER,
     };
     let is = stat.st_mode & 0o7777;
-    if is != wanted && !told("permissions") {
+    if is != wanted && !matches!(entry.kind, EntryKind::Link(_)) {
         more.push(format!("permissions {wanted:o} (they are {is:o})"));
     }
     let seconds = entry.mtime.div_euclid(NANOS);
-    if GRAIN < stat.st_mtime.abs_diff(seconds) && !told("time") {
-        more.push("time (the file system has no such)".to_owned());
+    if GRAIN < stat.st_mtime.abs_diff(seconds) {
+        let is = stat.st_mtime;
+        more.push(format!("time (it is {is} seconds, and was {seconds})"));
     }
     more
+}
+
+/// Says which extended attributes of an open file or directory are otherwise.
+pub(super) fn attributes_differ(file: BorrowedFd<'_>, entry: &Entry) -> Vec<String> {
+    let has = |name: &str, value: &[u8]| has_attribute(file, name, value);
+    differing(entry, has)
+}
+
+/// Says which extended attributes of a link are otherwise.
+pub(super) fn attributes_of_link_differ(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    entry: &Entry,
+) -> Vec<String> {
+    let path = by_proc(directory, name);
+    differing(entry, |name, value| link_has_attribute(&path, name, value))
+}
+
+fn differing(entry: &Entry, has: impl Fn(&str, &[u8]) -> Result<bool, Errno>) -> Vec<String> {
+    let all = entry.attributes.iter();
+    let said = all.filter_map(|(name, value)| match has(name, value) {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "attribute {} (it has another value)",
+            name.escape_debug()
+        )),
+        Err(error) => Some(attribute(name, error)),
+    });
+    said.collect()
+}
+
+/// Those that nothing was said of yet.
+pub(super) fn untold(mut differing: Vec<String>, told: &[String]) -> Vec<String> {
+    differing.retain(|one| !told.iter().any(|told| about(told) == about(one)));
+    differing
+}
+
+/// What a lack is about.
+fn about(lack: &str) -> &str {
+    let end = if lack.starts_with("attribute ") {
+        " ("
+    } else {
+        " "
+    };
+    lack.split_once(end).map_or(lack, |(about, _)| about)
+}
+
+fn has_attribute(file: BorrowedFd<'_>, name: &str, value: &[u8]) -> Result<bool, Errno> {
+    let mut there = Vec::with_capacity(value.len() + 1);
+    match fgetxattr(file, name, rustix::buffer::spare_capacity(&mut there)) {
+        Ok(_) => Ok(there == value),
+        // It is longer.
+        Err(Errno::RANGE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn link_has_attribute(path: &[u8], name: &str, value: &[u8]) -> Result<bool, Errno> {
+    let mut there = Vec::with_capacity(value.len() + 1);
+    match lgetxattr(path, name, rustix::buffer::spare_capacity(&mut there)) {
+        Ok(_) => Ok(there == value),
+        Err(Errno::RANGE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The path of something in an open directory, by way of `/proc`.
+fn by_proc(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    path
 }
 
 fn times(entry: &Entry) -> Timestamps {
@@ -151,8 +228,4 @@ fn times(entry: &Entry) -> Timestamps {
 
 fn attribute(name: &str, error: Errno) -> String {
     format!("attribute {} ({error})", name.escape_debug())
-}
-
-fn said(lacks: Vec<String>) -> Option<String> {
-    (!lacks.is_empty()).then(|| lacks.join(", "))
 }

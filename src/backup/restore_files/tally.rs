@@ -1,5 +1,7 @@
 //! What a restore came to: how much is back, and by name what is not, or not as it was.
 
+use std::collections::HashMap;
+
 use crate::domain::backup::{
     manifest::{FileError, SnapshotPath},
     verdict::Names,
@@ -36,9 +38,14 @@ pub struct Restored {
     pub refused: Tally,
     /// What came back, but for its owner, an attribute, or the like.
     pub unset: Tally,
+    /// The same of a sample, each by its path.
+    pub(in crate::backup) unset_of: Unset,
     /// What is made anew by whoever needs it: devices and sockets.
     pub left_out: Tally,
 }
+
+/// What was said of entries that are not all that they were.
+pub(in crate::backup) type Unset = HashMap<SnapshotPath, Vec<String>>;
 
 impl Tally {
     pub(super) fn add(&mut self, line: impl Into<String>) {
@@ -89,6 +96,11 @@ impl Tally {
 }
 
 impl Restored {
+    /// Notes what could not be set of an entry. `kept`: by its path, too.
+    pub(super) fn lacks(&mut self, path: &SnapshotPath, lacks: Vec<String>, kept: bool) {
+        note_unset((&mut self.unset, &mut self.unset_of), path, lacks, kept);
+    }
+
     /// What is not as it was, in one line; none where all is.
     pub fn shortfall(&self) -> Option<String> {
         let kinds = [
@@ -126,5 +138,21 @@ impl Restored {
                 .map(move |line| format!("{kind}: {line}"));
             lines.chain(more)
         })
+    }
+}
+
+/// Notes what could not be set of an entry, where there is anything.
+pub(super) fn note_unset(
+    (tally, of): (&mut Tally, &mut Unset),
+    path: &SnapshotPath,
+    lacks: Vec<String>,
+    kept: bool,
+) {
+    if lacks.is_empty() {
+        return;
+    }
+    tally.add(format!("{path}: {}", lacks.join(", ")));
+    if kept {
+        of.entry(path.clone()).or_default().extend(lacks);
     }
 }

@@ -11,6 +11,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+mod look;
+
 use super::*;
 use crate::{
     backup::{

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     collections::VecDeque,
+    io::Write,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -15,11 +16,12 @@ use watchbell::{
         Directories, OpenRepository,
         child::Helpers,
         repository::{
-            Archived, Checked, ForeignLock, Hand, Job, Pruned, ReadData, Repository,
+            Archived, Checked, Entry, ForeignLock, Hand, Job, Met, Pruned, ReadData, Repository,
             RepositoryError, Result, Snapshot, SnapshotId, SnapshotReader, Usage,
         },
     },
     config::Secret,
+    domain::backup::manifest::SnapshotPath,
 };
 
 /// What happens to the next call of an operation.
@@ -66,11 +68,27 @@ impl Gate {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faulty {
     script: Arc<Mutex<VecDeque<(&'static str, Fault)>>>,
+    altered: Arc<Mutex<Option<Altered>>>,
 }
+
+/// How an entry whose path ends so is told.
+type Altered = (&'static str, fn(&mut Entry));
 
 impl Faulty {
     pub(crate) fn will(&self, operation: &'static str, fault: Fault) {
         self.script.lock().unwrap().push_back((operation, fault));
+    }
+
+    /// The next walk that meets an entry whose path ends so tells it otherwise; those after it do not.
+    pub(crate) fn alters(&self, path: &'static str, how: fn(&mut Entry)) {
+        *self.altered.lock().unwrap() = Some((path, how));
+    }
+
+    fn reading(&self, real: Arc<dyn SnapshotReader>) -> Arc<dyn SnapshotReader> {
+        Arc::new(Reading {
+            real,
+            script: self.clone(),
+        })
     }
 
     fn meet(&self, operation: &str, cancel: &CancellationToken) -> Result<()> {
@@ -149,12 +167,12 @@ impl Repository for Around {
 
     fn open(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         self.script.meet("read", &CancellationToken::new())?;
-        self.real.open(snapshot)
+        Ok(self.script.reading(self.real.open(snapshot)?))
     }
 
     fn open_anew(&self, snapshot: &SnapshotId) -> Result<Arc<dyn SnapshotReader>> {
         self.script.meet("read", &CancellationToken::new())?;
-        self.real.open_anew(snapshot)
+        Ok(self.script.reading(self.real.open_anew(snapshot)?))
     }
 
     fn check(&self, read: ReadData, hand: &Hand) -> Result<Checked> {
@@ -200,5 +218,43 @@ impl Repository for Around {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+struct Reading {
+    real: Arc<dyn SnapshotReader>,
+    script: Faulty,
+}
+
+impl SnapshotReader for Reading {
+    fn walk(&self, each: &mut dyn FnMut(Met) -> Result<()>) -> Result<()> {
+        self.real.walk(&mut |mut met| {
+            if let Met::Entry(entry) = &mut met {
+                let mut altered = self.script.altered.lock().unwrap();
+                let is_it =
+                    |(end, _): &mut Altered| entry.path.as_bytes().ends_with(end.as_bytes());
+                if let Some((_, how)) = altered.take_if(is_it) {
+                    how(entry);
+                }
+            }
+            each(met)
+        })
+    }
+
+    fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>> {
+        self.real.entry(path)
+    }
+
+    fn children(
+        &self,
+        path: &SnapshotPath,
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>> {
+        self.real.children(path, after, most)
+    }
+
+    fn read(&self, file: &Entry, into: &mut dyn Write, cancel: &CancellationToken) -> Result<()> {
+        self.real.read(file, into, cancel)
     }
 }

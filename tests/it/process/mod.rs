@@ -30,6 +30,7 @@ mod crontab;
 mod damage;
 mod data_dir;
 mod drain;
+mod drilling;
 pub(crate) mod flood;
 mod full_disk;
 pub(crate) mod hanging;
