@@ -1,5 +1,6 @@
 //! A database that the configuration gives to drills: whether nothing of anybody else's is in it, that it is a drill's
-//! for now, and emptied again. The note that it is lies in it, as a table without rows and with a comment.
+//! for now, and emptied again. The note that it is lies in it, as a table with a comment, and with the extensions that were
+//! there before.
 
 use sea_orm::{ConnectionTrait as _, FromQueryResult};
 
@@ -30,11 +31,14 @@ const FIRST: &str = "SELECT min(label) AS text FROM ( \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('large object %s', oid) FROM pg_largeobject_metadata) AS found";
 
-/// Removal of all of that, and of the note last: in one transaction. Sequences come after the tables that some belong to.
+/// Removal of all of that, and of the note last: in one transaction. Extensions stay that were there before; where an
+/// older version's note does not say which, all do. Sequences come after the tables that some belong to.
 const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
-    FOR one IN SELECT extname FROM pg_extension JOIN pg_roles r ON r.oid = extowner \
-      WHERE r.rolname = current_user AND extname <> 'plpgsql' \
-      LOOP EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', one.extname); END LOOP; \
+    IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('public.watchbell_drill') AND attname = 'extension') THEN \
+      FOR one IN EXECUTE 'SELECT extname FROM pg_extension JOIN pg_roles r ON r.oid = extowner \
+        WHERE r.rolname = current_user AND extname NOT IN (SELECT extension FROM public.watchbell_drill)' \
+        LOOP EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', one.extname); END LOOP; \
+    END IF; \
     FOR one IN SELECT n.nspname FROM pg_namespace n WHERE n.nspname <> 'public' AND PEOPLE \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
       LOOP EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', one.nspname); END LOOP; \
@@ -94,11 +98,12 @@ impl Elsewhere {
         self.text_given(&whole(FIRST)).await
     }
 
-    /// Notes in the database that all that will be in it is a drill's.
+    /// Notes in the database that all that will be in it is a drill's, but for extensions that are there.
     pub async fn take_given(&self, note: &str) -> Result<()> {
         let note = note.replace('\'', "''");
         let take = format!(
-            "SET standard_conforming_strings = on; CREATE TABLE public.watchbell_drill (); \
+            "SET standard_conforming_strings = on; \
+             CREATE TABLE public.watchbell_drill AS SELECT extname AS extension FROM pg_extension; \
              COMMENT ON TABLE public.watchbell_drill IS '{note}'"
         );
         self.connection().execute_unprepared(&take).await?;

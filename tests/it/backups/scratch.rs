@@ -5,11 +5,12 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use watchbell_client::pb;
 
 use super::vault::Vault;
-use crate::support::{Database, Server, Site, on_postgresql};
+use crate::support::{Database, Server, Site, on_postgresql, skip};
 
 on_postgresql!(
     what_a_killed_drill_has_left_goes_and_nothing_of_anybody_else,
     a_drill_empties_the_database_that_is_given_to_it,
+    a_drill_leaves_the_extensions_that_were_there_before,
     a_new_database_that_an_attempt_has_made_is_found_by_the_next,
 );
 
@@ -93,6 +94,57 @@ async fn what_a_killed_drill_has_left_goes_and_nothing_of_anybody_else(database:
         do_all(&admin, &format!("DROP DATABASE IF EXISTS {name}")).await;
     }
     assert_eq!(left, expected, "{run:?}");
+    server.stop().await;
+}
+
+/// Extensions that somebody has put into the database that is given stay; those that a drill brings go.
+async fn a_drill_leaves_the_extensions_that_were_there_before(database: Database) {
+    let given = database.empty().await;
+    let url = given.url();
+    let (url, _) = url.split_once('?').unwrap_or((&url, ""));
+    let name = url.rsplit('/').next().unwrap();
+    let toml = format!("[backups]\ndrill_database = {name:?}\n");
+    let site = Site::configured(database, &toml).with_repository();
+    let server = backed_up(&site).await;
+    let vault = Vault::of(&server, &site);
+    let inside = given.connect(site.data()).await;
+    let available = "SELECT name::text FROM pg_available_extensions WHERE name IN ('citext', 'hstore') ORDER BY 1";
+    if texts(&inside, available).await != ["citext", "hstore"] {
+        return skip(
+            "extensions of a drill's database",
+            "PostgreSQL's contrib is not installed",
+        );
+    }
+    let extensions = "SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1";
+    do_all(&inside, "CREATE EXTENSION citext").await;
+
+    let drill = vault.drill().await;
+
+    assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+    assert_eq!(texts(&inside, extensions).await, ["citext"]);
+    // As a drill that was killed leaves it; an older version did not note them.
+    let (cluster, home) = (
+        cluster_of(&server).await,
+        home(&site.database.connect(site.data()).await).await,
+    );
+    let run = uuid::Uuid::now_v7().to_string();
+    let note = note(&cluster, &run, &home);
+    for (table, stay) in [
+        (
+            "watchbell_drill AS SELECT extname AS extension FROM pg_extension",
+            &["citext"][..],
+        ),
+        ("watchbell_drill ()", &["citext", "hstore"]),
+    ] {
+        let left = format!(
+            "CREATE TABLE {table}; COMMENT ON TABLE watchbell_drill IS '{note}'; \
+             CREATE EXTENSION hstore; CREATE TABLE some (name citext, all_of_it hstore)"
+        );
+        do_all(&inside, &left).await;
+        let drill = vault.drill().await;
+        assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+        assert_eq!(texts(&inside, extensions).await, stay);
+    }
     server.stop().await;
 }
 
