@@ -338,12 +338,11 @@ impl Backups {
         let mut alive = self.store().runs_under_way().await?;
         alive.push(job.run());
         let (root, dry_run) = (self.settings().config.staging.clone(), job.dry_run());
-        let runs = alive.clone();
         let staged = job.step("sweep", 0, move |_| {
-            staging::sweep(&root, LEFT_FOR, &runs, dry_run)
+            staging::sweep(&root, LEFT_FOR, &alive, dry_run)
         });
         let mut swept = vec![staged.await];
-        swept.push(self.sweep_scratch(job, &alive).await);
+        swept.push(self.sweep_scratch(job).await);
         swept.push(self.sweep_given(job).await);
         swept.push(self.sweep_restores(job).await);
         let mut count = 0;

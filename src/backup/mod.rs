@@ -52,6 +52,7 @@ mod scratch;
 mod scratch_given;
 mod scratch_left;
 mod scratch_names;
+mod scratch_spots;
 mod scratch_try;
 mod sharing;
 mod sources;

@@ -273,14 +273,15 @@ async fn load_named(
     name: &str,
 ) -> anyhow::Result<i64> {
     let same = |judged: Scratch| judged.rows().with_context(|| format!("database {name}"));
-    let note = maker(backups, admin).await?.note(job.run());
+    let maker = maker(backups, admin).await?;
+    let note = maker.note(job.run());
     if admin.comment(name).await? == Some(note) {
         // An attempt before had loaded it, and its process ended before that was written down.
         return same(count_in(&server.with_database(name), dump).await?);
     }
     // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
     // can.
-    let scratch = make_anew(backups, job, admin).await?;
+    let scratch = make_anew(&maker, job, admin).await?;
     let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, file).await;
     let rows = match tried.and_then(same) {
         Ok(rows) => {
@@ -299,8 +300,7 @@ async fn load_named(
 ///
 /// # Errors
 /// [`Error::Denied`] without the right to; [`Error::AlreadyExists`] where somebody else's is called so.
-pub(super) async fn make_anew(backups: &Backups, job: &Job, admin: &Elsewhere) -> Result<String> {
-    let maker = maker(backups, admin).await?;
+pub(super) async fn make_anew(maker: &Maker, job: &Job, admin: &Elsewhere) -> Result<String> {
     let name = maker.name(job.run());
     let note = admin.comment(&name).await?;
     if maker.whose(&name, note.as_deref()) == Whose::Others {
@@ -318,8 +318,8 @@ pub(super) async fn make_anew(backups: &Backups, job: &Job, admin: &Elsewhere) -
     Ok(name)
 }
 
-/// Who makes scratch databases here.
-pub(super) async fn maker(backups: &Backups, admin: &Elsewhere) -> Result<Maker> {
+/// Who makes scratch databases beside the server's own.
+async fn maker(backups: &Backups, admin: &Elsewhere) -> Result<Maker> {
     Ok(Maker::new(&backups.settings().cluster, admin.name().await?))
 }
 

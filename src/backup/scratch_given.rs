@@ -3,13 +3,15 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::{
     Backups,
-    dump::Server,
-    scratch::{Scratch, maker, restore_and_judge},
+    scratch::{Scratch, restore_and_judge},
     scratch_names::Maker,
+    scratch_spots::Spot,
     staging::Swept,
-    work::Job,
+    work::{Job, is_stopped},
 };
 use crate::{
     domain::{RunId, backup::manifest::DumpRecord},
@@ -17,20 +19,26 @@ use crate::{
     store::Elsewhere,
 };
 
-/// Restores a dump into the database that is given, and compares it with the manifest.
+/// Restores a dump into the database that is given, and compares it with the manifest. `home`: a connection to the one
+/// that its URL names.
 pub(super) async fn try_in_given(
     backups: &Backups,
     job: &Job,
-    (server, name): (&Server, &str),
+    (spot, home, name): (&Spot, &Elsewhere, &str),
     dump: &DumpRecord,
     file: &Path,
 ) -> anyhow::Result<Scratch> {
     let refused = |why: &dyn std::fmt::Display| {
         Scratch::NotPossible(format!(
-            "the database {name:?}, which backups.drill_database names, cannot be used: {why}"
+            "the database {name:?}, which {} names, cannot be used: {why}",
+            spot.setting
         ))
     };
-    let (maker, target) = (maker_at(backups, server).await?, server.with_database(name));
+    if home.name().await? == name {
+        return Ok(refused(&"it is what is backed up"));
+    }
+    let maker = spot.maker(backups.settings(), home).await?;
+    let target = spot.server.with_database(name);
     let given = match target.connect().await {
         Ok(given) => given,
         Err(error) => return Ok(refused(&format!("{error:#}"))),
@@ -52,14 +60,6 @@ pub(super) async fn try_in_given(
     };
     given.close().await;
     tried
-}
-
-/// Asks the server's own database who makes scratch databases here.
-async fn maker_at(backups: &Backups, server: &Server) -> anyhow::Result<Maker> {
-    let home = server.connect().await?;
-    let maker = maker(backups, &home).await;
-    home.close().await;
-    Ok(maker?)
 }
 
 /// Takes the database for a drill; says why not, where that is so.
@@ -85,19 +85,47 @@ async fn take(given: &Elsewhere, maker: &Maker, run: RunId) -> Result<Option<Str
 }
 
 impl Backups {
-    /// Empties the database that is given to drills of what a killed one has left in it.
+    /// Empties the databases that are given to drills of what killed ones have left in them.
     ///
     /// # Errors
-    /// Where the database's server does not answer.
+    /// Only that the run was asked to stop.
     pub(super) async fn sweep_given(&self, job: &Job) -> anyhow::Result<Swept> {
         let mut swept = Swept::default();
         let settings = self.settings();
-        let (Some(url), Some(name)) = (&settings.postgres, &settings.config.drill_database) else {
-            return Ok(swept);
+        let sources = settings.config.sources.keys();
+        let mut spots = vec![Spot::own(settings)];
+        spots.extend(sources.map(|name| Spot::of_source(settings, name)));
+        for spot in spots {
+            let emptied = match spot {
+                Ok(Some(Spot { given: None, .. }) | None) => continue,
+                Ok(Some(spot)) => self.empty_left(job, &spot).await,
+                Err(error) => Err(error),
+            };
+            match emptied {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    job.log(format!("what a drill has left in database {name} goes"));
+                    swept.count += 1;
+                }
+                Err(error) if is_stopped(&error) => return Err(error),
+                Err(error) => swept.failed.push(format!("{error:#}")),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Says the database's name where something was left in it.
+    async fn empty_left(&self, job: &Job, spot: &Spot) -> anyhow::Result<Option<String>> {
+        let Some(name) = &spot.given else {
+            return Ok(None);
         };
-        let server = Server::of_url(url, None)?;
-        let maker = maker_at(self, &server).await?;
-        let given = server.with_database(name).connect().await?;
+        let about = || format!("what a drill has left in database {name} could not be removed");
+        let home = spot.server.connect().await.with_context(about)?;
+        let maker = spot.maker(self.settings(), &home).await;
+        home.close().await;
+        let maker = maker.with_context(about)?;
+        let target = spot.server.with_database(name);
+        let given = target.connect().await.with_context(about)?;
         let emptied = async {
             let left = given.lock_given().await?
                 && given
@@ -111,16 +139,7 @@ impl Backups {
         };
         let emptied = emptied.await;
         given.close().await;
-        match emptied {
-            Ok(false) => {}
-            Ok(true) => {
-                job.log(format!("what a drill has left in database {name} goes"));
-                swept.count += 1;
-            }
-            Err(error) => swept.failed.push(format!(
-                "what a drill has left in database {name} could not be removed: {error}"
-            )),
-        }
-        Ok(swept)
+        let left = emptied.with_context(about)?;
+        Ok(left.then(|| name.clone()))
     }
 }

@@ -69,6 +69,8 @@ struct RawSource {
     /// Name of a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<NamedSecret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drill_database: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,6 +113,8 @@ pub enum SourceConfig {
         /// Without a password, where one is named.
         url: String,
         password: Option<SecretSource>,
+        /// A database of the same server that drills restore into and empty again.
+        drill_database: Option<String>,
     },
 }
 
@@ -198,7 +202,11 @@ impl RawBackups {
             },
             drill_database: match &self.drill_database {
                 None => None,
-                Some(name) => Some(database_name(name)?),
+                Some(name) => Some(database_name(
+                    "backups.drill_database",
+                    "the server's own",
+                    name,
+                )?),
             },
             archive,
             sources,
@@ -235,8 +243,9 @@ impl RawSource {
         if PATHS_MAX < self.paths.len() + globs {
             bail!("expected at most {PATHS_MAX} paths and globs");
         }
-        if self.password.is_some() && self.postgres.is_none() {
-            bail!("password goes with postgres alone");
+        let of_postgres = self.password.is_some() || self.drill_database.is_some();
+        if of_postgres && self.postgres.is_none() {
+            bail!("password and drill_database go with postgres alone");
         }
         if let Some(file) = &self.sqlite {
             return Ok(SourceConfig::Sqlite(absolute("sqlite", file)?));
@@ -262,6 +271,10 @@ impl RawSource {
             return Ok(SourceConfig::Postgres {
                 url: url.clone(),
                 password,
+                drill_database: match &self.drill_database {
+                    None => None,
+                    Some(name) => Some(database_name("drill_database", "the source", name)?),
+                },
             });
         }
         Ok(SourceConfig::Paths(self.check_paths()?))

@@ -12,12 +12,12 @@ pub fn is_database_name(name: &str) -> bool {
     name.len() <= NAME_MAX && begins && name.bytes().all(plain)
 }
 
-/// Checks `backups.drill_database`.
-pub(super) fn database_name(name: &str) -> anyhow::Result<String> {
+/// Checks the database that a setting gives to drills; `beside` is what it lies beside.
+pub(super) fn database_name(setting: &str, beside: &str, name: &str) -> anyhow::Result<String> {
     if !is_database_name(name) {
         bail!(
-            "backups.drill_database: {name:?} given; expected the name of an empty database beside the server's own: 1 to \
-             {NAME_MAX} of a-z, 0-9 and _, a letter first"
+            "{setting}: {name:?} given; expected the name of an empty database beside {beside}: 1 to {NAME_MAX} of a-z, \
+             0-9 and _, a letter first"
         );
     }
     Ok(name.to_owned())
@@ -29,6 +29,7 @@ mod tests {
 
     #[test]
     fn a_drill_database_has_a_plain_name() {
+        let database_name = |name| database_name("drill_database", "the server's own", name);
         assert_eq!(database_name("drills_2").unwrap(), "drills_2");
         let long = "d".repeat(NAME_MAX + 1);
         for wrong in ["", "2drills", "Drills", "a/b", "a?b", "a\"b", &long] {

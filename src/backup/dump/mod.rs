@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 pub(super) use self::{
     copy::{COPY_DATABASE, help},
-    postgres::Programs,
+    postgres::{Programs, major_of},
     server::{Server, passfile},
 };
 use super::{Backups, work::Job};
@@ -103,13 +103,9 @@ pub(super) async fn other(
             let dumped = copy::dump(backups, job, database, &file).await;
             (file, dumped)
         }
-        SourceConfig::Postgres { url, password } => {
+        SourceConfig::Postgres { url, password, .. } => {
             let file = staging.join(format!("{name}.dump"));
-            let password = match password {
-                None => None,
-                Some(source) => Some(source.read().with_context(about)?.expose().to_owned()),
-            };
-            let server = Server::of_url(url, password).with_context(about)?;
+            let server = Server::of_source(url, password.as_ref()).with_context(about)?;
             let dumped = postgres::dump(backups, job, &server, &file).await;
             (file, dumped)
         }

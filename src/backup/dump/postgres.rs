@@ -155,6 +155,11 @@ fn fit(client: u32, server: u32) -> (bool, u32) {
     (client < server, client.abs_diff(server))
 }
 
+/// The major version in what a server says of its version.
+pub(in crate::backup) fn major_of(version: &str) -> Option<u32> {
+    version.split_whitespace().next().and_then(major)
+}
+
 fn major(text: &str) -> Option<u32> {
     text.split('.').next()?.parse().ok()
 }
@@ -187,7 +192,7 @@ pub(super) async fn dump(
     let dumped = job
         .step("dump", 0, move |hand| {
             let client = programs.version(hand)?;
-            if let Some(server) = version.split_whitespace().next().and_then(major)
+            if let Some(server) = major_of(&version)
                 && client < server
             {
                 bail!(

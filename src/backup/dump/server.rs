@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{backup::work::new_file, store::Elsewhere};
+use crate::{backup::work::new_file, config::SecretSource, store::Elsewhere};
 
 /// A PostgreSQL database: how it is reached, with the password apart.
 #[derive(Clone)]
@@ -54,6 +54,21 @@ impl Server {
             // A parameter goes before what stands before the host, for the driver and for PostgreSQL's programs.
             password: password.or(parameter).or(own),
         })
+    }
+
+    /// As the configuration has a source.
+    ///
+    /// # Errors
+    /// As [`Self::of_url`], and where its password cannot be read.
+    pub(in crate::backup) fn of_source(
+        url: &str,
+        password: Option<&SecretSource>,
+    ) -> anyhow::Result<Self> {
+        let password = match password {
+            None => None,
+            Some(source) => Some(source.read()?.expose().to_owned()),
+        };
+        Self::of_url(url, password)
     }
 
     /// Without a password.

@@ -9,6 +9,7 @@ mod browsing;
 mod configuration;
 mod copies;
 mod disaster;
+mod drill_places;
 mod drills;
 mod dumps;
 pub(crate) mod engine;
