@@ -73,3 +73,49 @@ pub(super) fn forget_cached(path: &Path) -> io::Result<()> {
     let file = fs::File::open(path)?;
     Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSliceMut;
+
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    use super::*;
+
+    /// Whether the system holds the beginning of a file; none where it does not tell.
+    fn is_cached(path: &Path) -> Option<bool> {
+        let file = fs::File::open(path).unwrap();
+        let mut byte = [0];
+        let into = &mut [IoSliceMut::new(&mut byte)];
+        match preadv2(&file, into, 0, ReadWriteFlags::NOWAIT) {
+            Ok(_) => Some(true),
+            Err(Errno::AGAIN) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_first_read_of_a_pack_comes_from_the_disk_and_the_next_need_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, [7; 100_000]).unwrap();
+            fs::File::open(&path).unwrap().sync_all().unwrap();
+            path
+        };
+        let (control, pack) = (written("control"), written("pack"));
+        fadvise(fs::File::open(&control).unwrap(), 0, None, Advice::DontNeed).unwrap();
+        if is_cached(&pack) != Some(true) || is_cached(&control) != Some(false) {
+            // As in memory alone, where nothing can be forgotten.
+            return;
+        }
+        let reads = Reads::that_tell(&CancellationToken::new(), |_| {});
+        let id = Id::default();
+        reads.begin(&id, || pack.clone());
+        assert_eq!(is_cached(&pack), Some(false));
+        fs::read(&pack).unwrap();
+        reads.add(&id, 0, 1);
+        reads.begin(&id, || pack.clone());
+        assert_eq!(is_cached(&pack), Some(true));
+    }
+}

@@ -12,6 +12,9 @@ use watchbell_client::pb;
 use super::{faulty::Faulty, likeness::source, vault::Vault};
 use crate::support::{Database, Site, on_both};
 
+/// What an entry's path ends with, what is said of it, and how a restore is told it.
+type Change = (&'static str, &'static str, fn(&mut Entry));
+
 on_both!(a_restore_that_brings_something_back_otherwise_fails_the_drill);
 
 async fn a_restore_that_brings_something_back_otherwise_fails_the_drill(database: Database) {
@@ -30,7 +33,7 @@ async fn a_restore_that_brings_something_back_otherwise_fails_the_drill(database
     vault.back_up("www").await;
     let point = vault.newest().await.name;
     let drill = async || vault.verify(&point, pb::VerificationLevel::Drill).await;
-    let change: [(&str, &str, fn(&mut Entry)); 3] = [
+    let changes: [Change; 3] = [
         ("/link", "without target index.html", |entry| {
             entry.kind = EntryKind::Link(b"/etc/passwd".to_vec());
         }),
@@ -40,7 +43,7 @@ async fn a_restore_that_brings_something_back_otherwise_fails_the_drill(database
         ("/empty", "without time", |entry| entry.mtime = 0),
     ];
 
-    for (path, says, change) in change {
+    for (path, says, change) in changes {
         faults.alters(path, change);
         let run = drill().await;
         assert_eq!(run.state(), pb::RunState::Failed, "{run:?}");

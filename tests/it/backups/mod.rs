@@ -31,6 +31,7 @@ mod neighbours;
 mod passwords;
 mod placing;
 mod policies;
+mod reading_back;
 pub(crate) mod restic;
 mod restores;
 mod running;

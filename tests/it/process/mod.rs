@@ -49,4 +49,5 @@ mod readers;
 mod restoring;
 mod settings;
 mod stop;
+mod unsynced;
 mod zones;
