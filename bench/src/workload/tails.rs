@@ -28,7 +28,7 @@ const GOAL: f64 = 3.0;
 
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let toml = format!(
-        "bench_kinds = true\nmax_running = {}\n[log]\nfilter = \"warn\"\n[tasks.silent]\nkind = \"bench-sleep\"\n\
+        "bench_kinds = true\nshutdown_grace = \"0s\"\nmax_running = {}\n[log]\nfilter = \"warn\"\n[tasks.silent]\nkind = \"bench-sleep\"\n\
          parameters = {{ sleep_for = \"1h\" }}\noverlap = \"allow\"\n",
         RUNS + 10
     );
