@@ -11,6 +11,7 @@ mod house;
 mod loops;
 mod readiness;
 mod restore;
+mod restore_contents;
 mod restore_disks;
 mod restore_paths;
 mod restore_settle;

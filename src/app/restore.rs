@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use super::{
     Ports,
     candidates::{objection, of_cluster},
+    restore_contents::put_in_place,
     restore_disks::{COPY, Disks, put_database},
     restore_paths::tell_missing,
     restore_settle::settle,
@@ -170,7 +171,7 @@ pub async fn restore(
             };
         }
     }
-    put_in_place(data, &staging, &mut account)?;
+    account.remarks.extend(put_in_place(data, &staging)?);
     keep_password(config, &offline, &mut account);
     let read = (&chosen, manifest.cluster.as_str(), &point);
     settle(config, ports, &offline, &found, read, &mut account)
@@ -357,36 +358,4 @@ fn own_dump<'a>(
         ),
         (other, _) => bail!("a database of kind {other} cannot be restored by this version"),
     }
-}
-
-/// Contents go where the server has them; what the configuration named besides stays apart.
-fn put_in_place(data: &Path, staging: &Path, account: &mut Account) -> anyhow::Result<()> {
-    let content = staging.join("content");
-    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|there| there.is_dir());
-    if is_directory(&content) {
-        let place = data.join("contents");
-        fs::rename(&content, &place)
-            .with_context(|| format!("could not put {} in place", place.display()))?;
-    }
-    let configuration = staging.join("configuration");
-    if is_directory(&configuration) {
-        let place = data.join("configuration");
-        fs::rename(&configuration, &place)
-            .with_context(|| format!("could not put {} in place", place.display()))?;
-        account.remarks.push(format!(
-            "the configuration file of then is {}: look through it, and start with it by --config",
-            place.join("watchbell.toml").display()
-        ));
-    }
-    drop(fs::remove_dir_all(staging.join("database")));
-    let sources = staging.join("sources");
-    if is_directory(&sources) {
-        account.remarks.push(format!(
-            "further sources were restored into {}",
-            sources.display()
-        ));
-    } else {
-        drop(fs::remove_dir_all(staging));
-    }
-    Ok(())
 }

@@ -37,6 +37,7 @@ mod read_back;
 mod read_found;
 mod readiness;
 mod removal;
+mod removing;
 mod report;
 pub mod repository;
 mod restore_files;

@@ -4,10 +4,10 @@
 mod beneath;
 mod compare;
 mod files;
+mod lacks;
 mod look;
 mod lost;
 mod marks;
-mod removing;
 mod sparse;
 mod tally;
 
@@ -21,17 +21,16 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, linkat, symlinkat};
 
 pub use self::tally::{Restored, Tally};
+pub(super) use self::{
+    beneath::Beneath,
+    compare::{Compared, compare},
+    look::{Looked, look},
+};
 use self::{
     beneath::parts,
     files::{Files, Task, is_of_one},
     look::SAME,
     lost::{Lost, pass},
-};
-pub(super) use self::{
-    beneath::{Beneath, DIRECTORY},
-    compare::{Compared, compare},
-    look::{Looked, look},
-    removing::remove_in,
 };
 use super::{
     configuration,

@@ -4,6 +4,7 @@
 
 use std::{
     ffi::OsStr,
+    io,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -20,7 +21,8 @@ use rustix::{
 
 use super::{
     occupied::{OF_A_DISK, is_mount},
-    restore_files::{Beneath, DIRECTORY, remove_in},
+    removing::{DIRECTORY, remove_in},
+    restore_files::Beneath,
     restore_put::{Identity, Placing, Spot, identity},
     work::{Lasting, make_directory, remove_beside},
 };
@@ -133,7 +135,7 @@ impl Drop for Unfinished {
 /// that it is. None where something else is there. Blocks.
 ///
 /// # Errors
-/// Where the disk fails, or a link is on the way from its root.
+/// Where the disk fails, a link is on the way from its root, or part of it is in place and the rest is gone.
 pub(super) fn finish_placing(
     roots: &[PathBuf],
     directory: &Path,
@@ -145,15 +147,22 @@ pub(super) fn finish_placing(
     let name = unfinished_name(directory, run);
     let to = final_name(directory);
     let spot = match placing.is_in_it() {
-        true => match openat(&above, to.as_str(), DIRECTORY, Mode::empty()) {
-            Ok(within) => Spot::new(within, name, None),
-            Err(_) => return Ok(None),
+        true => match open_there(&above, directory)? {
+            Some(within) => Spot::new(within, name, None),
+            None => return Ok(None),
         },
         false => Spot::new(above, name, Some(to.clone())),
     };
     // Before anything more is done there: what fails from now on is told.
     rustix::fs::syncfs(&*spot.within).with_context(about)?;
     if !put(&spot, placing, directory)? {
+        // It is no empty place for another attempt, and what is put there now would not be known any more.
+        if let Some(names) = in_it_already(&spot, placing) {
+            bail!(Lasting(format!(
+                "an attempt before has put {names} into {}, and the rest is not there any more: remove them, and restore anew",
+                directory.display()
+            )));
+        }
         return Ok(None);
     }
     let above = parent(roots, directory, false)?;
@@ -164,14 +173,25 @@ pub(super) fn finish_placing(
 
 fn put(spot: &Spot, placing: &Placing, directory: &Path) -> anyhow::Result<bool> {
     let put = spot.put(placing).with_context(|| {
+        let what = match in_it_already(spot, placing) {
+            Some(names) => format!("in part alone, {names} lie there"),
+            None => "a restore never writes over anything".to_owned(),
+        };
         format!(
-            "what was restored could not become {}: a restore never writes over anything",
+            "what was restored could not become {}: {what}",
             directory.display()
         )
     })?;
     let about = || format!("could not finish {}", directory.display());
     rustix::fs::fsync(&*spot.within).with_context(about)?;
     Ok(put)
+}
+
+/// What was moved into a directory that is there, by name.
+fn in_it_already(spot: &Spot, placing: &Placing) -> Option<String> {
+    let names = placing.names_in(spot.within.as_fd());
+    let names = names.ok().filter(|_| placing.is_in_it())?;
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// What the directory's path leads to.
@@ -224,13 +244,64 @@ fn inherit_nothing(directory: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// Where what a run has left of a restore may lie: in what its directory lies in, and in that itself where it is a disk.
-pub(super) fn places_of_left(roots: &[PathBuf], directory: &Path) -> Vec<OwnedFd> {
-    // What it would lie in is gone, or no root of the configuration any more.
-    let Ok(above) = parent(roots, directory, false) else {
-        return Vec::new();
+/// Nowhere, where what it would lie in is gone.
+///
+/// # Errors
+/// Where it may lie there, and that cannot be looked at.
+pub(super) fn places_of_left(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Vec<OwnedFd>> {
+    let Some(above) = parent_there(roots, directory)? else {
+        return Ok(Vec::new());
     };
-    let within = openat(&above, final_name(directory), DIRECTORY, Mode::empty());
-    [Some(above), within.ok()].into_iter().flatten().collect()
+    let within = open_there(&above, directory)?;
+    Ok([Some(above), within].into_iter().flatten().collect())
+}
+
+/// Names of what lies in place of what a restore was to put there. Blocks.
+///
+/// # Errors
+/// As [`places_of_left`].
+pub(super) fn names_in_place(
+    roots: &[PathBuf],
+    directory: &Path,
+    placing: &Placing,
+) -> anyhow::Result<Vec<String>> {
+    let Some(above) = parent_there(roots, directory)? else {
+        return Ok(Vec::new());
+    };
+    let within = match placing.is_in_it() {
+        true => open_there(&above, directory)?,
+        false => Some(above),
+    };
+    let names = within.map(|within| placing.names_in(within.as_fd()));
+    Ok(names.transpose()?.unwrap_or_default())
+}
+
+fn parent_there(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Option<OwnedFd>> {
+    let is_gone = |error: &anyhow::Error| {
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+        error.is::<Lasting>() || causes.any(is_not_there)
+    };
+    match parent(roots, directory, false) {
+        Err(error) if is_gone(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn open_there(above: &OwnedFd, directory: &Path) -> anyhow::Result<Option<OwnedFd>> {
+    match openat(above, final_name(directory), DIRECTORY, Mode::empty()) {
+        Ok(opened) => Ok(Some(opened)),
+        // Nothing is put into what a link leads to.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("could not open {}", directory.display())),
+    }
+}
+
+/// Whether an error says that there is nothing of that name.
+pub(super) fn is_not_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Under which names a run may have left it.
@@ -244,14 +315,16 @@ fn aside(name: &str) -> String {
     format!("{name}.gone")
 }
 
+/// The restore root that a directory lies below.
+pub(super) fn root_of<'a>(roots: &'a [PathBuf], directory: &Path) -> Option<&'a PathBuf> {
+    let below = |root: &&PathBuf| directory.starts_with(root) && directory != root.as_path();
+    let below = roots.iter().filter(below);
+    below.max_by_key(|root| root.as_os_str().len())
+}
+
 /// What a directory is to lie in: opened from its root on, through no link.
 fn parent(roots: &[PathBuf], directory: &Path, make: bool) -> anyhow::Result<OwnedFd> {
-    let below = |root: &&PathBuf| directory.starts_with(root) && directory != root.as_path();
-    let Some(root) = roots
-        .iter()
-        .filter(below)
-        .max_by_key(|root| root.as_os_str().len())
-    else {
+    let Some(root) = root_of(roots, directory) else {
         bail!(Lasting(format!(
             "{} lies below none of the restore roots of the configuration",
             directory.display()

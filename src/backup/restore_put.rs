@@ -16,7 +16,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::restore_files::DIRECTORY;
+use super::removing::DIRECTORY;
 
 /// Marks that tell a file from every other of its disk, one that was given its number anew among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,25 @@ impl Placing {
     /// Whether entries are moved into a directory that is there.
     pub(super) fn is_in_it(&self) -> bool {
         self.in_it
+    }
+
+    /// Number of entries that are put in place.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Names of those that are in place in the directory that they are put into.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn names_in(&self, within: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (name, wanted) in &self.entries {
+            if of_name(within, name)? == Some(*wanted) {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
     }
 }
 

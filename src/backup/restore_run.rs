@@ -105,7 +105,7 @@ impl Backups {
                 outcome.left_out
             ));
         }
-        shortfalls.extend(outcome.shortfalls.iter().cloned());
+        shortfalls.extend(outcome.shortfalls());
         let lacking = manifest
             .errors
             .iter()
@@ -133,7 +133,7 @@ impl Backups {
     }
 
     /// What an attempt before had restored and was putting in place when its process was killed: it is put there, and
-    /// every file of it compared. None where that is not so, or another has taken it away.
+    /// all of it compared. None where that is not so, or another has taken it away.
     async fn found_in_place(
         &self,
         job: &Job,
@@ -158,13 +158,15 @@ impl Backups {
         let compared = job
             .step("compare", outcome.bytes, move |hand| {
                 let stored = manifest_of(&*of, &point, &beside)?;
+                let reader = of.open(&snapshot_id(&point.snapshot))?;
                 let wanted = Wanted::Beginning(&paths);
-                let compared = compare(&beneath, &stored, wanted, hand)?;
+                let compared = compare(&beneath, &*reader, &stored, wanted, hand)?;
                 Ok((stored.manifest, compared))
             })
             .await;
         let (manifest, compared) = self.noting_damage(job, wish, compared).await?;
-        for line in compared.differing.lines.iter().take(LOGGED) {
+        let lines = compared.differing.lines.iter();
+        for line in lines.chain(&compared.unset.lines).take(LOGGED) {
             job.log(line);
         }
         Ok(Some((manifest, outcome.looked_at(&compared))))

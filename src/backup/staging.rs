@@ -9,7 +9,10 @@ use std::{
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use super::work::{blocking, make_folder, remove_beside, remove_tree};
+use super::{
+    removing::remove_tree,
+    work::{blocking, make_folder, remove_beside},
+};
 use crate::domain::RunId;
 
 /// Ends the name of a directory of a run that holds a password for as long as a program needs it.

@@ -286,35 +286,6 @@ pub(super) fn new_file(path: &Path) -> io::Result<File> {
     options.write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Removes a folder with all that is in it, also where it came back with permissions that keep its owner from that.
-/// That it is not there is no error. Blocks.
-///
-/// # Errors
-/// Where something of it stays.
-pub(super) fn remove_tree(folder: &Path) -> io::Result<()> {
-    let gone = |removed: io::Result<()>| match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    };
-    match gone(std::fs::remove_dir_all(folder)) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        removed => return removed,
-    }
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(&next, mode)?;
-        for entry in std::fs::read_dir(&next)? {
-            let entry = entry?;
-            // A link is none of these.
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    gone(std::fs::remove_dir_all(folder))
-}
-
 /// Removes something beside everything else, where nobody waits for it. `shown` is what it is called where that fails.
 pub(super) fn remove_beside(
     shown: String,

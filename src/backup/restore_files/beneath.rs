@@ -11,18 +11,12 @@ use rustix::{
     io::Errno,
 };
 
-use crate::domain::backup::manifest::SnapshotPath;
+use crate::{backup::removing::DIRECTORY, domain::backup::manifest::SnapshotPath};
 
 /// Bytes of a path that the kernel takes at once; longer ones are walked part by part.
 const PATH_BYTES: usize = 4000;
 /// How often a look is begun anew that something was moved in.
 const LOOKS: u32 = 16;
-
-/// Flags that open a directory itself, and nothing that a link leads to.
-pub(in crate::backup) const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// A directory that is open.
 #[derive(Debug)]

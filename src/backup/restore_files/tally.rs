@@ -48,7 +48,7 @@ pub struct Restored {
 pub(in crate::backup) type Unset = HashMap<SnapshotPath, Vec<String>>;
 
 impl Tally {
-    pub(super) fn add(&mut self, line: impl Into<String>) {
+    pub(in crate::backup) fn add(&mut self, line: impl Into<String>) {
         self.count += 1;
         if self.lines.len() < KEPT {
             self.lines.push(line.into());
@@ -84,6 +84,15 @@ impl Tally {
         self.count == 0
     }
 
+    /// What is counted here came back, but for an owner or the like; in one line.
+    pub(in crate::backup) fn unset(&self) -> Option<String> {
+        self.said("came back, but not all that they were")
+    }
+
+    fn said(&self, what: &str) -> Option<String> {
+        (!self.is_empty()).then(|| format!("{} {what}: {}", self.count, self.named()))
+    }
+
     /// The first few, and how many more there are.
     pub(in crate::backup) fn named(&self) -> String {
         let named: Vec<&str> = self.lines.iter().take(NAMED).map(String::as_str).collect();
@@ -103,16 +112,15 @@ impl Restored {
 
     /// What is not as it was, in one line; none where all is.
     pub fn shortfall(&self) -> Option<String> {
-        let kinds = [
-            (&self.damaged, "did not come back whole"),
-            (&self.refused, "could not be made here"),
-            (&self.unset, "came back, but not all that they were"),
-        ];
-        let said: Vec<String> = kinds
-            .into_iter()
-            .filter(|(tally, _)| !tally.is_empty())
-            .map(|(tally, what)| format!("{} {what}: {}", tally.count, tally.named()))
-            .collect();
+        let said: Vec<String> = self.lost().into_iter().chain(self.unset.unset()).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// What did not come back, in one line.
+    pub(in crate::backup) fn lost(&self) -> Option<String> {
+        let damaged = self.damaged.said("did not come back whole");
+        let refused = self.refused.said("could not be made here");
+        let said: Vec<String> = damaged.into_iter().chain(refused).collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
 

@@ -22,6 +22,8 @@ use crate::{
     domain::backup::table::{hex, in_order_of_a_walk},
 };
 
+mod compared;
+
 /// A snapshot that is made up.
 #[derive(Default)]
 struct Fake {

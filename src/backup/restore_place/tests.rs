@@ -154,6 +154,29 @@ fn what_a_kill_has_interrupted_is_put_in_place_once() {
     }
 }
 
+/// Nobody must take it for a place where nothing is yet, nor forget which of it is the restore's.
+#[test]
+fn a_part_whose_rest_is_gone_is_named() {
+    let ground = Ground::new();
+    fs::create_dir_all(ground.at("disk/lost+found")).unwrap();
+    let unfinished = ground.filled("disk");
+    let placing = unfinished.sync().unwrap();
+    let in_place = || names_in_place(&ground.roots(), &ground.at("disk"), &placing).unwrap();
+    assert_eq!(in_place(), [""; 0]);
+    let spot = &unfinished.spot;
+    renameat(&unfinished.staged, "content", &*spot.within, "content").unwrap();
+    drop(unfinished);
+    assert_eq!(in_place(), ["content"]);
+    let told = finish_placing(&ground.roots(), &ground.at("disk"), ground.run, &placing);
+    let told = told.map(drop).unwrap_err();
+    assert!(told.is::<Lasting>(), "{told:#}");
+    assert!(told.to_string().contains("content"), "{told:#}");
+    // Of the same name, and another's.
+    fs::rename(ground.at("disk/content"), ground.at("aside")).unwrap();
+    fs::create_dir(ground.at("disk/content")).unwrap();
+    assert_eq!(in_place(), [""; 0]);
+}
+
 #[test]
 fn what_another_has_put_there_is_not_taken_for_what_was_restored() {
     for directory in ["new", "disk"] {

@@ -11,6 +11,8 @@ use crate::{
 
 /// Plans there may be at once.
 const PLANS_MAX: usize = 1000;
+/// Keys of plans that were noted for runs.
+pub(super) const OF_RUNS: &str = "run:%";
 /// One that is under way is noted for a week.
 const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
 
@@ -35,14 +37,23 @@ impl Store {
 }
 
 impl Store {
-    /// Plans that were noted for runs, by `run:{uuid}`; also of runs that have ended. At most 1,000.
-    pub async fn restore_plans_of_runs<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
+    /// Plans that were noted for runs, by `run:{uuid}`, and whether each has ended at `now`; also of runs that have
+    /// ended. At most 1,000.
+    pub async fn restore_plans_of_runs<T: DeserializeOwned>(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(String, bool, T)>> {
         let select = self
-            .sql("SELECT token_hash, body FROM restore_plans WHERE token_hash LIKE 'run:%'")
+            .sql("SELECT token_hash, expires_at, body FROM restore_plans WHERE token_hash LIKE ")
+            .bind(OF_RUNS)
             .done();
         let rows: Vec<Noted> = self.all(select).await?;
+        let good = convert::micros(now)..=longest(now);
         rows.into_iter()
-            .map(|row| Ok((row.token_hash, convert::read(&row.body)?)))
+            .map(|row| {
+                let is_over = !good.contains(&row.expires_at);
+                Ok((row.token_hash, is_over, convert::read(&row.body)?))
+            })
             .collect()
     }
 }
@@ -51,11 +62,12 @@ impl Store {
 #[derive(Debug, sea_orm::FromQueryResult)]
 struct Noted {
     token_hash: String,
+    expires_at: i64,
     body: String,
 }
 
 impl Tx {
-    /// Keeps a plan, and forgets those that are over.
+    /// Keeps a plan, and forgets those that are over; those of runs stay until what they have left was looked for.
     ///
     /// # Errors
     /// [`Error::Exhausted`] where there are 1,000.
@@ -66,10 +78,12 @@ impl Tx {
         plan: &impl Serialize,
     ) -> Result<()> {
         let delete = self
-            .sql("DELETE FROM restore_plans WHERE expires_at < ")
+            .sql("DELETE FROM restore_plans WHERE (expires_at < ")
             .bind(convert::micros(self.now()))
             .push(" OR expires_at > ")
             .bind(longest(self.now()))
+            .push(") AND token_hash NOT LIKE ")
+            .bind(OF_RUNS)
             .done();
         self.run(delete).await?;
         let insert = self
@@ -105,6 +119,16 @@ impl Tx {
             .bind(token_hash)
             .done();
         self.run(update).await?;
+        Ok(())
+    }
+
+    /// Forgets a plan that was noted for a run.
+    pub async fn restore_plan_forget(&mut self, key: &str) -> Result<()> {
+        let delete = self
+            .sql("DELETE FROM restore_plans WHERE token_hash = ")
+            .bind(key)
+            .done();
+        self.run(delete).await?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::plans::OF_RUNS;
 use crate::{
     domain::Run,
     error::Result,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// What holds only while the servers live that wrote it.
-const LIVING: [&str; 3] = ["repository_leases", "restore_plans", "replicas"];
+const LIVING: [&str; 2] = ["repository_leases", "replicas"];
 
 impl Store {
     /// Runs that have not ended, oldest first.
@@ -36,6 +37,12 @@ impl Tx {
             let delete = self.sql("DELETE FROM ").push(table).done();
             self.run(delete).await?;
         }
+        // What restores have left, decrypted, may lie on this very disk.
+        let delete = self
+            .sql("DELETE FROM restore_plans WHERE token_hash NOT LIKE ")
+            .bind(OF_RUNS)
+            .done();
+        self.run(delete).await?;
         Ok(())
     }
 }

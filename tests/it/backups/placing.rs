@@ -1,6 +1,10 @@
 //! Restores put in place: in a disk that is there, and once, whatever ends the process in between.
 
-use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+};
 
 use watchbell_client::pb;
 
@@ -22,6 +26,8 @@ on_both!(
     a_repository_is_made_on_a_new_disk,
     what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next,
     what_was_changed_in_place_is_told_by_the_next_attempt,
+    a_part_that_lies_in_place_is_told_until_it_is_gone,
+    what_was_left_is_looked_for_until_it_is_gone,
     what_another_instance_is_at_stays,
 );
 
@@ -212,18 +218,94 @@ async fn what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next(da
 }
 
 async fn what_was_changed_in_place_is_told_by_the_next_attempt(database: Database) {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 2] = [
+        ("are not what was restored any more", |content| {
+            fs::remove_dir_all(content).unwrap();
+        }),
+        ("1 came back, but not all that they were", |content| {
+            fs::set_permissions(content, fs::Permissions::from_mode(0o711)).unwrap();
+        }),
+    ];
     let (site, server) = backed_up(database).await;
-    let plan = Vault::of(&server, &site).plan("new").await.unwrap();
+    for (number, (told, change)) in changes.into_iter().enumerate() {
+        let to = format!("new-{number}");
+        let plan = Vault::of(&server, &site).plan(&to).await.unwrap();
+        let run = broken_off(&site, &server, &plan.token).await;
+        change(&site.data().join("restores").join(&to).join("content"));
+        server.advance(3600);
+        let run = server.ended(&run).await;
+        assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
+        assert!(run.message.contains(told), "{run:?}");
+    }
+    server.stop().await;
+}
+
+async fn a_part_that_lies_in_place_is_told_until_it_is_gone(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    let disk = site.data().join("restores/disk");
+    fs::create_dir_all(disk.join("lost+found")).unwrap();
+    let plan = vault.plan("disk").await.unwrap();
     let run = broken_off(&site, &server, &plan.token).await;
-    let content = site.data().join("restores/new/content");
-    fs::remove_dir_all(&content).unwrap();
-    server.advance(3600);
-    let run = server.ended(&run).await;
+    let cancel = pb::CancelRunRequest {
+        name: run.clone(),
+        ..pb::CancelRunRequest::default()
+    };
+    server.client.runs().cancel_run(cancel).await.unwrap();
+    let ended = server.ended(&run).await;
+    assert_eq!(ended.state(), pb::RunState::Cancelled, "{ended:?}");
+    let sweep = async || {
+        let run = server.trigger("backup-cleanup").await;
+        let run = server.ended(&run.name).await;
+        let log = vault.log(&run.name).await;
+        (run, log)
+    };
+    let (_, log) = sweep().await;
+    assert!(log.contains("all that a restore was to put into"), "{log}");
+
+    // As if its process had been killed between the one and the others.
+    fs::remove_dir_all(disk.join("content")).unwrap();
+    let part = "part of what a restore was to put into";
+    let (run, log) = sweep().await;
     assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
-    assert!(
-        run.message.contains("are not what was restored any more"),
-        "{run:?}"
-    );
+    assert!(run.message.contains(part), "{run:?}");
+    assert!(log.contains(part), "{log}");
+
+    for name in names_in(&disk) {
+        fs::remove_dir_all(disk.join(name)).unwrap();
+    }
+    let (run, log) = sweep().await;
+    assert!(!run.message.contains(part), "{run:?}");
+    assert!(!log.contains("a restore was to put into"), "{log}");
+    server.stop().await;
+}
+
+/// It is decrypted: that its plan is over is no reason to forget of it.
+async fn what_was_left_is_looked_for_until_it_is_gone(database: Database) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    let plan = vault.plan("some").await.unwrap();
+    let run = vault.execute(&plan.token).await;
+    let id = run.name.rsplit('/').next().unwrap();
+    let left = site.data().join(format!("restores/.some.{id}.unfinished"));
+    fs::create_dir(&left).unwrap();
+    let lock = fs::File::open(&left).unwrap();
+    lock.lock().unwrap();
+    server.advance(8 * 24 * 3600);
+    // Each plan that is kept makes room.
+    vault.plan("another").await.unwrap();
+    drop(lock);
+    let sweep = async || {
+        let run = server.trigger("backup-cleanup").await;
+        server.ended(&run.name).await
+    };
+    sweep().await;
+    assert!(!left.exists());
+    // It is nobody's from then on.
+    fs::create_dir(&left).unwrap();
+    sweep().await;
+    assert!(left.exists());
     server.stop().await;
 }
 

@@ -1,25 +1,49 @@
-//! Removes a directory by way of the one that it lies in, which is open: wherever that was moved to, and whether or not
-//! `/proc` is mounted here.
+//! Removes directories with all that is in them: by way of the one that each lies in, which is open, wherever that was
+//! moved to, and whether or not `/proc` is mounted here.
 
 use std::{
-    ffi::CString,
+    ffi::{CString, OsStr},
+    fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, chmodat, fchmod, openat, statat, unlinkat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, statat, unlinkat},
     io::Errno,
 };
 
-use super::beneath::DIRECTORY;
+/// Flags that open a directory itself, and nothing that a link leads to.
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// As [`remove_in`], by its path, which is followed up to what it lies in. Blocks.
+///
+/// # Errors
+/// Why something of it stays.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match File::open(Path::new(".").join(above)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        above => remove_in(&above?.into(), name),
+    }
+}
 
 /// Removes what is called so in a directory, with all that is in it, also where it came back with permissions that keep
 /// its owner from that. No link is followed; that nothing is there is no error. What can go goes. Blocks.
 ///
 /// # Errors
 /// Why something of it stays.
-pub(in crate::backup) fn remove_in(above: &OwnedFd, name: &str) -> io::Result<()> {
+pub(super) fn remove_in(above: &OwnedFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    let name = name.as_ref().as_bytes();
     let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(remove(above.as_fd(), &name)?)
 }
@@ -99,11 +123,17 @@ mod tests {
             fs::set_permissions(tree.join(locked), fs::Permissions::from_mode(0o0)).unwrap();
         }
         fs::write(folder.path().join("beside"), "stays").unwrap();
-        let above: OwnedFd = fs::File::open(folder.path()).unwrap().into();
+        let above: OwnedFd = File::open(folder.path()).unwrap().into();
 
         remove_in(&above, "tree").unwrap();
         remove_in(&above, "tree").unwrap();
 
+        assert!(!tree.exists());
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::set_permissions(tree.join("a"), fs::Permissions::from_mode(0o0)).unwrap();
+        for gone in [&tree, &tree, &folder.path().join("nowhere/tree")] {
+            remove_tree(gone).unwrap();
+        }
         assert!(!tree.exists());
         assert!(folder.path().join("beside").exists());
         assert!(outside.path().join("theirs").exists());
