@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Backups, described::point_of, full::dumps_of, manifests::manifest_in, pairs,
-    repository::Repository, verdicts::is_bad, work::Job,
+    Backups,
+    described::point_of,
+    full::dumps_of,
+    manifests::manifest_in,
+    pairs,
+    repository::Repository,
+    verdicts::is_bad,
+    work::{Job, blocking},
 };
 use crate::{
     domain::backup::{point::RestorePoint, policy::Policy},
@@ -12,6 +18,26 @@ use crate::{
 };
 
 impl Backups {
+    /// Forgets what this attempt has stored, which failed: also where whoever has stored it died before it could say so.
+    pub(super) async fn forget_attempt(&self, job: &Job, repository: &Arc<dyn Repository>) {
+        let of = repository.clone();
+        let (run, attempt) = (job.run().to_string(), job.attempt().to_string());
+        let listed = blocking("look", move || of.snapshots()).await;
+        let snapshots = match listed.and_then(|listed| Ok(listed?)) {
+            Ok(snapshots) => snapshots,
+            Err(error) => {
+                return job.log(format!(
+                    "what this attempt may have stored does not count; a cleanup forgets it: {error:#}"
+                ));
+            }
+        };
+        let stored = pairs::of_attempt(&snapshots, &run, &attempt);
+        let stored: Vec<&str> = stored.iter().map(|one| one.id.0.as_str()).collect();
+        if !stored.is_empty() {
+            self.forget_failed(job, repository, &stored).await;
+        }
+    }
+
     /// A point that an earlier attempt of this run had stored in full, where the process ended before it was written
     /// down: it is read back like any other.
     pub(super) async fn left_by_earlier_attempt(

@@ -106,12 +106,16 @@ impl Backups {
         }
         let archived = self
             .archive(job, policy, repository, &prepared, before)
-            .await?;
-        let data = archived.snapshot.0.clone();
-        let described = self.describe(job, policy, prepared, archived, repository, staging);
-        let described = described.await;
+            .await;
+        let described = match archived {
+            Ok(archived) => {
+                self.describe(job, policy, prepared, archived, repository, staging)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
         if described.as_ref().is_err_and(|error| !is_stopped(error)) {
-            self.forget_failed(job, repository, &[&data]).await;
+            self.forget_attempt(job, repository).await;
         }
         described
     }

@@ -66,6 +66,23 @@ impl<'a> Data<'a> {
     }
 }
 
+/// What an attempt of a run has stored: its data, and manifests of that.
+pub(super) fn of_attempt<'a>(
+    snapshots: &'a [Snapshot],
+    run: &str,
+    attempt: &str,
+) -> Vec<&'a Snapshot> {
+    let is_data = |one: &Snapshot| {
+        !is_manifest(one) && one.word("run") == Some(run) && one.word("attempt") == Some(attempt)
+    };
+    let data = Data::among(snapshots);
+    let is_of = |one: &Snapshot| match is_manifest(one) {
+        true => data.described(one).any(is_data),
+        false => is_data(one),
+    };
+    snapshots.iter().filter(|one| is_of(one)).collect()
+}
+
 pub(super) fn is_manifest(snapshot: &Snapshot) -> bool {
     snapshot.tags.iter().any(|tag| tag == MANIFEST_TAG)
 }

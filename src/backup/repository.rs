@@ -311,8 +311,8 @@ pub trait Repository: std::fmt::Debug + Send + Sync {
     /// Where it is, for messages: never a secret.
     fn place(&self) -> String;
 
-    /// Makes a snapshot; it is there when this returns, and not before. After an error or a cancel there is none, and
-    /// what was stored of it is used by the next.
+    /// Makes a snapshot; it is there when this returns, and not before. After an error or a cancel there is none, unless
+    /// whoever has stored it ended before it could say so; what was stored of it is used by the next.
     ///
     /// # Errors
     /// Whatever is not about a single file.

@@ -88,7 +88,7 @@ pub(in crate::backup) fn compare(
                 taken += 1;
                 None
             }
-            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special => return Ok(()),
+            EntryKind::Directory | EntryKind::Link(_) | EntryKind::Special(_) => return Ok(()),
         };
         look.at(&entry, record.as_ref()).map_err(|error| {
             broken = Some(error);
@@ -138,7 +138,7 @@ impl Look<'_> {
             (EntryKind::File, Some(record)) => self.at_file(entry, record, owned),
             (EntryKind::Directory, _) => self.at_directory(entry, owned),
             (EntryKind::Link(target), _) => self.at_link(entry, target, owned),
-            (EntryKind::File | EntryKind::Special, _) => return Ok(()),
+            (EntryKind::File | EntryKind::Special(_), _) => return Ok(()),
         };
         match looked {
             Ok(lacks) if lacks.is_empty() => {}

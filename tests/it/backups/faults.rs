@@ -15,6 +15,7 @@ on_both!(
     nothing_is_pruned_while_a_backup_holds_the_repository,
     nothing_is_removed_while_it_is_restored,
     an_attempt_that_fails_leaves_no_snapshot_and_the_next_one_succeeds,
+    what_was_stored_and_not_told_of_is_forgotten,
     a_backup_that_is_cancelled_ends_and_leaves_a_sound_repository,
     the_wrong_password_and_what_is_no_repository_are_told_apart,
     a_repository_that_is_gone_is_not_begun_anew,
@@ -145,6 +146,40 @@ async fn an_attempt_that_fails_leaves_no_snapshot_and_the_next_one_succeeds(data
     assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
     assert_eq!(vault.points().await.len(), 1);
     server.stop().await;
+}
+
+/// Whoever archives may die between its snapshot and the word that it is there.
+async fn what_was_stored_and_not_told_of_is_forgotten(database: Database) {
+    let (site, server, faults) = with_faults(database).await;
+    let vault = Vault::of(&server, &site);
+    for manifest in [false, true] {
+        if manifest {
+            let passed = Arc::new(Gate::default());
+            passed.open();
+            faults.will("archived", Fault::Wait(passed));
+        }
+        faults.will("archived", Fault::Fail("it was killed"));
+        let before = snapshots_in(&vault);
+        let run = vault.begin("daily-full").await.unwrap();
+        let waiting = vault.settled(&run.name).await;
+        assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
+        assert!(waiting.message.contains("it was killed"), "{waiting:?}");
+        assert_eq!(snapshots_in(&vault), before, "manifest: {manifest}");
+
+        server.advance(61);
+        let run = server.ended(&run.name).await;
+        assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+        let log = vault.log(&run.name).await;
+        assert!(!log.contains("an earlier attempt of this run"), "{log}");
+    }
+    assert_eq!(vault.points().await.len(), 2);
+    server.stop().await;
+}
+
+/// How many there are.
+fn snapshots_in(vault: &Vault<'_>) -> usize {
+    let folder = vault.repository().join("snapshots");
+    std::fs::read_dir(folder).into_iter().flatten().count()
 }
 
 async fn a_backup_that_is_cancelled_ends_and_leaves_a_sound_repository(database: Database) {

@@ -154,7 +154,10 @@ impl Repository for Around {
 
     fn archive(&self, job: &Job, hand: &Hand) -> Result<Archived> {
         self.script.meet("archive", &hand.cancel)?;
-        self.real.archive(job, hand)
+        let archived = self.real.archive(job, hand)?;
+        // It is there, and whoever has done it cannot say so.
+        self.script.meet("archived", &hand.cancel)?;
+        Ok(archived)
     }
 
     fn snapshots(&self) -> Result<Vec<Snapshot>> {

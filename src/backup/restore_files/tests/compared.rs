@@ -16,7 +16,8 @@ fn some() -> Fake {
     let shared = Some((7, 42));
     fake.file("/a/one", b"same", |entry| entry.shared = shared);
     fake.file("/a/two", b"same", |entry| entry.shared = shared);
-    fake.add("/a/socket", EntryKind::Special, |_| {});
+    let socket = EntryKind::Special(Special::Socket);
+    fake.add("/a/socket", socket, |_| {});
     fake
 }
 
