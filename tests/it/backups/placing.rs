@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use watchbell::{clock::Clock as _, store::Store};
 use watchbell_client::pb;
 
 use super::{
@@ -28,6 +29,7 @@ on_both!(
     what_was_changed_in_place_is_told_by_the_next_attempt,
     a_part_that_lies_in_place_is_told_until_it_is_gone,
     what_was_left_is_looked_for_until_it_is_gone,
+    a_database_that_was_restored_knows_where_restores_may_have_left_something,
     what_another_instance_is_at_stays,
 );
 
@@ -307,6 +309,28 @@ async fn what_was_left_is_looked_for_until_it_is_gone(database: Database) {
     sweep().await;
     assert!(left.exists());
     server.stop().await;
+}
+
+/// It may lie on the disk that the database comes back to.
+async fn a_database_that_was_restored_knows_where_restores_may_have_left_something(
+    database: Database,
+) {
+    let (site, server) = backed_up(database).await;
+    let vault = Vault::of(&server, &site);
+    let plan = vault.plan("some").await.unwrap();
+    let run = vault.execute(&plan.token).await;
+    server.stop().await;
+    let clock = std::sync::Arc::new(site.clock.clone());
+    let store = Store::open_existing(&site.location(), clock).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    tx.forget_original().await.unwrap();
+    tx.commit().await.unwrap();
+    let noted = store.restore_plans_of_runs(site.clock.now()).await.unwrap();
+    let noted: Vec<(String, bool, serde_json::Value)> = noted;
+    let id = run.name.rsplit('/').next().unwrap();
+    let keys: Vec<&str> = noted.iter().map(|(key, ..)| key.as_str()).collect();
+    assert_eq!(keys, [format!("run:{id}")]);
+    store.close().await;
 }
 
 /// Of an instance that shares the disk and not the database, the lock alone tells that it is at it.
