@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use watchbell::backup::repository::{Archived, Hand, Job, Progress};
+use watchbell::backup::repository::{Archived, Hand, Progress};
 
 use super::stage::{Stage, never, noise, recorded};
 
@@ -39,14 +39,6 @@ fn is_whole(bytes: &[u8], what: &str) {
 
 /// Archives, and calls `disturb` each time when the file that is being read is read in part.
 fn archive_disturbed(stage: &Stage, disturb: impl Fn(u64) + Send + Sync + 'static) -> Archived {
-    archive_job_disturbed(stage, &stage.job(), disturb)
-}
-
-fn archive_job_disturbed(
-    stage: &Stage,
-    job: &Job,
-    disturb: impl Fn(u64) + Send + Sync + 'static,
-) -> Archived {
     let (calls, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let hand = Hand {
         cancel: never(),
@@ -58,7 +50,7 @@ fn archive_job_disturbed(
         }),
     };
     stage.rest();
-    stage.repository.archive(job, &hand).unwrap()
+    stage.repository.archive(&stage.job(), &hand).unwrap()
 }
 
 fn paths_of(archived: &Archived) -> Vec<String> {
@@ -285,14 +277,6 @@ pub(super) fn archive_with_a_move(
     stage: &Stage,
     move_it: impl Fn(&Path) + Send + Sync + 'static,
 ) -> Archived {
-    archive_job_with_a_move(stage, &stage.job(), move_it)
-}
-
-pub(super) fn archive_job_with_a_move(
-    stage: &Stage,
-    job: &Job,
-    move_it: impl Fn(&Path) + Send + Sync + 'static,
-) -> Archived {
     stage.write("a/before", "content");
     stage.write("b/large", large());
     for number in 0..3000 {
@@ -300,7 +284,7 @@ pub(super) fn archive_job_with_a_move(
     }
     stage.write("z/behind", "content");
     let source = stage.source();
-    archive_job_disturbed(stage, job, move |call| {
+    archive_disturbed(stage, move |call| {
         if call == 1 {
             move_it(&source);
         }

@@ -2,13 +2,7 @@
 
 use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt as _};
 
-use watchbell::backup::repository::{Archived, Job};
-
-use super::{
-    changing::{archive_job_with_a_move, archive_with_a_move},
-    nobody::as_nobody,
-    stage::Stage,
-};
+use super::{changing::archive_with_a_move, nobody::as_nobody, stage::Stage};
 
 #[test]
 fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
@@ -58,35 +52,4 @@ fn what_was_shut_before_and_lies_in_what_was_changed_is_named_once() {
     });
     let named = archived.errors.iter().map(|error| error.path.to_string());
     assert_eq!(named.collect::<Vec<_>>(), ["/files/a/shut"]);
-}
-
-/// Archives what somebody moves into a directory whose names can be listed, and nothing more, for who archives.
-fn archive_with_a_move_behind_names(stage: &Stage, job: &Job) -> Archived {
-    as_nobody(stage.path(), || {
-        stage.write("z/moved", "of old");
-        stage.write("a/names/stays", "content");
-        archive_job_with_a_move(stage, job, |source| {
-            let names = source.join("a/names");
-            fs::rename(source.join("z/moved"), names.join("moved")).unwrap();
-            fs::set_permissions(names, Permissions::from_mode(0o444)).unwrap();
-        })
-    })
-}
-
-#[test]
-fn what_is_moved_and_cannot_be_looked_at_is_named_where_it_is_wanted() {
-    let stage = Stage::here();
-    let archived = archive_with_a_move_behind_names(&stage, &stage.job());
-    let [told] = &archived.errors[..] else {
-        panic!("{:?}", archived.errors);
-    };
-    assert_eq!(told.path.to_string(), "/files/a/names/moved");
-    assert!(told.message.contains("could not be looked at"), "{told:?}");
-
-    // As what another has mounted for himself alone: who leaves it out hears nothing of it.
-    let stage = Stage::here();
-    let mut job = stage.job();
-    job.sources[0].exclude = vec!["moved".to_owned()];
-    let archived = archive_with_a_move_behind_names(&stage, &job);
-    assert_eq!(archived.errors, []);
 }
