@@ -178,8 +178,7 @@ pub(super) fn remove(path: &Path) {
     forget(path);
 }
 
-/// Has this process take it for another's.
-pub(super) fn forget(path: &Path) {
+fn forget(path: &Path) {
     if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         lock(&HELD).remove(name);
     }
@@ -238,6 +237,18 @@ fn ids_in(folder: &Path) -> io::Result<Vec<Id>> {
         ids.extend(Id::parse_some(&name.to_string_lossy(), FileType::Snapshot));
     }
     Ok(ids)
+}
+
+/// A lock of another process of this host, which lives.
+#[cfg(test)]
+pub(super) fn write_by_another(place: &Path, key: &MasterKey, right: Right) -> Result<PathBuf> {
+    let origin = Origin {
+        pid: std::os::unix::process::parent_id(),
+        ..Here::look().origin
+    };
+    let path = write_by(place, key, right, origin, wall_now())?;
+    forget(&path);
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -314,11 +325,8 @@ mod tests {
         let left = stage.left(gone, 1);
         stage.rustic.clear_the_way(Right::Exclusive).unwrap();
         assert!(!left.exists());
-        let alive = Origin {
-            pid: std::os::unix::process::parent_id(),
-            ..Here::look().origin
-        };
-        let left = stage.left(alive, 1);
+        let (place, key) = (&stage.rustic.place, &stage.rustic.key);
+        let left = write_by_another(place, key, Right::Shared).unwrap();
         let refused = stage.rustic.clear_the_way(Right::Exclusive);
         assert!(refused.is_err() && left.exists(), "{refused:?}");
     }

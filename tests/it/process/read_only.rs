@@ -1,6 +1,6 @@
 //! A second location on a disk that is read-only: it is read, by every look, and nothing is said to have come there.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{harness::Place, mount::ReadOnly, server::Server};
 
@@ -73,5 +73,27 @@ fn an_archive_that_is_read_only_is_read_and_takes_nothing() {
     drop(held);
     assert_eq!(back_up(&server, "monthly-archive"), 0);
     assert_ne!(newest(&server, "monthly-archive"), archived);
+
+    // That it is damaged is known, though nothing can be written beside it there.
+    lose_largest(&disk.join("repository/data"));
+    let Some(_held) = ReadOnly::make(&disk) else {
+        return;
+    };
+    let run = verified_by_schedule(&server);
+    assert_eq!(run["state"], "RUN_STATE_FAILED", "{run}");
+    let listed = server.json(&["backup", "list", "--policy", "monthly-archive"]);
+    let points = listed["restorePoints"].as_array().unwrap();
+    let mut damaged = points
+        .iter()
+        .filter(|point| point["damageTime"].is_string());
+    assert!(damaged.next().is_some(), "{listed}");
     server.stop();
+}
+
+fn lose_largest(data: &Path) {
+    let shelves = fs::read_dir(data).unwrap();
+    let packs = shelves.flat_map(|shelf| fs::read_dir(shelf.unwrap().path()).unwrap());
+    let packs = packs.map(|pack| pack.unwrap());
+    let largest = packs.max_by_key(|pack| pack.metadata().unwrap().len());
+    fs::remove_file(largest.unwrap().path()).unwrap();
 }

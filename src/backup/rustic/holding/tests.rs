@@ -102,8 +102,7 @@ fn a_lock_gives_way_to_one_that_came_at_the_same_time() {
         let holding = Arc::new(rustic.take(ours, None).unwrap());
         assert!(holding.trouble().is_none());
         // Another process's, which has found none when it looked, as we have.
-        let others = locks::write(&rustic.place, &rustic.key, theirs).unwrap();
-        locks::forget(&others);
+        let others = locks::write_by_another(&rustic.place, &rustic.key, theirs).unwrap();
 
         holding.shared.look_again();
 
@@ -133,8 +132,7 @@ fn a_lock_gives_way_to_one_that_came_at_the_same_time() {
     // Where both only add, neither gives way.
     let (_folder, rustic) = stage(QUICK);
     let holding = rustic.take(Right::Shared, None).unwrap();
-    let others = locks::write(&rustic.place, &rustic.key, Right::Shared).unwrap();
-    locks::forget(&others);
+    locks::write_by_another(&rustic.place, &rustic.key, Right::Shared).unwrap();
     holding.shared.look_again();
     holding.settle(&CancellationToken::new()).unwrap();
 }
