@@ -169,10 +169,10 @@ async fn the_password_of_an_archive_is_rotated_beside_the_server(database: Datab
     // The server goes on, in both.
     server.advance(60);
     vault.document("SOP-2", b"what is in the second").await;
-    for policy in ["daily-full", "monthly-archive"] {
-        let run = vault.back_up(policy).await;
-        assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
-    }
+    vault.back_up("daily-full").await;
+    vault.drill().await;
+    let run = vault.back_up("monthly-archive").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
     let archived = vault.newest_of(pb::BackupKind::Archive).await;
     let read = vault
         .verify(&archived.name, pb::VerificationLevel::Read)
