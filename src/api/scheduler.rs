@@ -336,3 +336,27 @@ fn differs(a: &pb::Status, b: &pb::Status) -> bool {
     };
     still(a) != still(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::task::Asking;
+
+    #[test]
+    fn an_answer_that_is_kept_for_who_asked_is_the_message() {
+        let asking = Asking {
+            principal: "ann".to_owned(),
+            method: "ResumeAll".to_owned(),
+            request_id: "1".to_owned(),
+            fingerprint: String::new(),
+        };
+        for task_count in [0, 1, 127, 128, 100_000, i64::MAX] {
+            let answer = pb::ResumeAllResponse { task_count }.encode_to_vec();
+            assert_eq!(
+                asking.answer(task_count.unsigned_abs()),
+                answer,
+                "{task_count}"
+            );
+        }
+    }
+}

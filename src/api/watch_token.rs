@@ -93,10 +93,10 @@ impl Tokens {
             });
         }
         // A server of an earlier version gave tokens that say nothing of it.
-        if let (Some(own), Some(of)) = (self.of.as_deref(), of)
-            && own != of
-        {
-            return Err(page::replaced("the watch"));
+        match (self.of.as_deref(), of) {
+            (Some(own), Some(of)) if own != of => return Err(page::replaced("the watch")),
+            (None, Some(_)) => return Err(wrong("it is damaged; begin without one")),
+            _ => {}
         }
         let place = match *place {
             "s" => Some(Place::Snapshot),
@@ -144,6 +144,7 @@ mod tests {
             ),
             "{error}"
         );
+        assert!(matches!(unbound.read(&token), Err(Error::Invalid { .. })));
         // Of an earlier version.
         let old = unbound.make(Place::Snapshot);
         assert_eq!(one.read(&old).unwrap(), Some(Place::Snapshot));

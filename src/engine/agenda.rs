@@ -141,16 +141,14 @@ impl Engine {
         };
         let found = self.searches().take(&key, self.clock().passed());
         // Begun before everything was paused, or resumed: it would say so of its tasks on each page to come.
-        let found = match found {
-            Some(search) if search.all_paused != self.is_all_paused().await? => None,
-            found => found,
-        };
+        let all_paused = self.store().global_pause().await?.is_some();
+        let found = found.filter(|search| search.all_paused == all_paused);
         // Where this process knows nothing of what was looked at, it is all looked at now: else two servers that are asked
         // in turn might never come to an end.
         let is_lost = found.is_none() && 0 < looked;
         let mut search = match found {
             Some(search) => search,
-            None => self.search(&key).await?,
+            None => self.search(&key, all_paused),
         };
         let most_of = |search: &Search| match is_lost {
             true => usize::MAX,
@@ -165,7 +163,7 @@ impl Engine {
             if is_known && search.is_exhausted() && entries.is_empty() && key.place != search.place
             {
                 // What it knows ends here: the others are looked for anew.
-                search = self.search(&key).await?;
+                search = self.search(&key, all_paused);
                 most = most_of(&search);
                 continue;
             }
@@ -194,30 +192,26 @@ impl Engine {
         Ok(AgendaPage { entries, next })
     }
 
-    async fn is_all_paused(&self) -> Result<bool> {
-        Ok(self.store().global_pause().await?.is_some())
-    }
-
-    async fn search(&self, key: &Key) -> Result<Search> {
+    fn search(&self, key: &Key, all_paused: bool) -> Search {
         let stream = |paused| Stream {
             paused,
             place: None,
             is_over: false,
         };
-        Ok(Search {
+        Search {
             begun: self.clock().passed(),
             after: key.after,
             until: key.until,
             place: key.place.clone(),
             limit: key.limit,
             read: 0,
-            all_paused: self.is_all_paused().await?,
+            all_paused,
             streams: [false, true].map(stream),
             candidates: HashMap::new(),
             taken: HashSet::new(),
             heap: BinaryHeap::new(),
             worst: None,
-        })
+        }
     }
 
     /// Reads until it is known what fires next; says whether that is so once `most` tasks were read.

@@ -16,7 +16,6 @@ use crate::{
         task::{Asking, Course, Ending, Pause},
     },
     error::{Error, Reason, Result},
-    pb,
     store::{Remember, StoredReply, Tx},
 };
 
@@ -215,7 +214,7 @@ impl Engine {
 async fn keep(tx: &mut Tx, asking: &Asking, count: u64) -> Result<()> {
     let reply = StoredReply {
         fingerprint: asking.fingerprint.clone(),
-        response: pb::resumed(count),
+        response: asking.answer(count),
     };
     let key = (
         asking.principal.as_str(),

@@ -231,6 +231,20 @@ async fn call(server: &Server, method: &str, field: &[u8]) -> Result<(), Status>
                 .await
                 .map(drop)
         }
+        "CreateDocument" => {
+            let base = pb::CreateDocumentRequest {
+                actor: "ann".to_owned(),
+                document: Some(pb::Document {
+                    number: "SOP-1".to_owned(),
+                    title: "title".to_owned(),
+                    ..Default::default()
+                }),
+                validate_only: true,
+                ..Default::default()
+            };
+            let request = decoded(base, field);
+            client.documents().create_document(request).await.map(drop)
+        }
         other => panic!("{other} takes instants: say here how it is called"),
     }
 }

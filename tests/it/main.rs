@@ -66,3 +66,4 @@ mod told_before;
 mod unset;
 mod weighing;
 mod wrong_fields;
+mod wrong_policies;

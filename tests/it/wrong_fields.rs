@@ -13,7 +13,7 @@ on_both!(
 );
 
 /// A task that is wrong where only its specification can say so.
-fn wrong_task() -> pb::Task {
+pub(crate) fn wrong_task() -> pb::Task {
     let mut task = instant().cron("61 * * * *");
     let schedule = task.schedule.as_mut().unwrap();
     schedule.time_zone = "Europe/Pariss".to_owned();
@@ -92,24 +92,23 @@ async fn all_wrong_fields_are_named_at_once(database: Database) {
     server.stop().await;
 }
 
-fn long() -> String {
+pub(crate) fn long() -> String {
     "x".repeat(2000)
 }
 
-fn check<T: std::fmt::Debug>(answer: Result<T, Status>, wrong: &[&str]) {
+pub(crate) fn check<T: std::fmt::Debug>(answer: Result<T, Status>, wrong: &[&str]) {
     let (code, _, status) = refused(answer);
     assert_eq!(code, Code::InvalidArgument, "{wrong:?}: {status:?}");
     assert_eq!(violations(&status), wrong, "{status:?}");
 }
 
 async fn every_call_that_changes_something_names_all_that_is_wrong(database: Database) {
-    let site = Site::new(database).with_repository();
+    let site = Site::new(database);
     let server = site.start().await;
     server.create("task", instant().cron("0 * * * *")).await;
     of_tasks(&server).await;
     of_runs_and_the_scheduler(&server).await;
     of_documents(&server).await;
-    of_backups(&server).await;
     server.stop().await;
 }
 
@@ -295,115 +294,4 @@ async fn of_documents(server: &Server) {
         "header.file_name",
     ];
     check(upload.await, &wrong);
-}
-
-async fn of_backups(server: &Server) {
-    let mut backups = server.client.backups();
-    let schedule = wrong_task().schedule;
-    let policy = pb::BackupPolicy {
-        kind: pb::BackupKind::Full.into(),
-        schedule,
-        priority: Some(10),
-        sources: vec!["nowhere".to_owned()],
-        retention: Some(pb::RetentionPolicy {
-            keep_daily: 1_000_000,
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let of_its_own = [
-        "policy.priority",
-        "policy.sources",
-        "policy.retention.keep_daily",
-        "policy.schedule.time_zone",
-        "policy.schedule.cron",
-        "policy.schedule.spread",
-    ];
-    let create = |policy_id: &str, policy: &pb::BackupPolicy| pb::CreateBackupPolicyRequest {
-        policy_id: policy_id.to_owned(),
-        policy: Some(policy.clone()),
-        ..Default::default()
-    };
-    let made = backups.create_backup_policy(create("noon", &policy)).await;
-    check(made, &of_its_own);
-    let mut unread = policy.clone();
-    unread.kind = 0;
-    unread.retention = Some(pb::RetentionPolicy {
-        keep_daily: -1,
-        keep_last: -1,
-        ..Default::default()
-    });
-    let made = backups.create_backup_policy(create("No Id", &unread)).await;
-    let wrong = [
-        "policy_id",
-        "policy.kind",
-        "policy.retention.keep_last",
-        "policy.retention.keep_daily",
-    ];
-    check(made, &wrong);
-    let mut changed = policy;
-    changed.name = "backupPolicies/daily-full".to_owned();
-    let update = pb::UpdateBackupPolicyRequest {
-        policy: Some(changed),
-        ..Default::default()
-    };
-    check(backups.update_backup_policy(update).await, &of_its_own);
-    let run = pb::RunBackupRequest {
-        name: "noon".to_owned(),
-        reason: long(),
-        ..Default::default()
-    };
-    check(backups.run_backup(run).await, &["name", "reason"]);
-    let pin = pb::PinRestorePointRequest {
-        name: "latest".to_owned(),
-        pinned: true,
-        ..Default::default()
-    };
-    check(backups.pin_restore_point(pin).await, &["name", "reason"]);
-    let remove = pb::RemoveRestorePointRequest {
-        name: "latest".to_owned(),
-        ..Default::default()
-    };
-    check(
-        backups.remove_restore_point(remove).await,
-        &["name", "reason"],
-    );
-    let accept = pb::AcceptRestorePointRequest {
-        name: "latest".to_owned(),
-        ..Default::default()
-    };
-    check(
-        backups.accept_restore_point(accept).await,
-        &["name", "reason"],
-    );
-    let verify = pb::VerifyRestorePointRequest {
-        name: "latest".to_owned(),
-        level: 77,
-        reason: long(),
-        ..Default::default()
-    };
-    let wrong = ["name", "level", "reason"];
-    check(backups.verify_restore_point(verify).await, &wrong);
-    let plan = pb::PlanRetentionRequest {
-        policy: "noon".to_owned(),
-        retention: Some(pb::RetentionPolicy {
-            keep_last: -1,
-            ..Default::default()
-        }),
-    };
-    let wrong = ["policy", "retention.keep_last"];
-    check(backups.plan_retention(plan).await, &wrong);
-    let plan = pb::PlanRestoreRequest {
-        restore_point: "latest".to_owned(),
-        directory: "../a".to_owned(),
-        paths: vec!["a".to_owned()],
-        ..Default::default()
-    };
-    let wrong = ["restore_point", "directory", "paths"];
-    check(backups.plan_restore(plan).await, &wrong);
-    let execute = pb::ExecuteRestoreRequest {
-        reason: long(),
-        ..Default::default()
-    };
-    check(backups.execute_restore(execute).await, &["token", "reason"]);
 }

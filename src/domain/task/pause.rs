@@ -46,6 +46,25 @@ pub struct Asking {
     pub fingerprint: String,
 }
 
+impl Asking {
+    /// The answer, as it is kept: a message whose first field is how many tasks had slots in the pause. Whoever ends it is
+    /// told nothing of messages, and may be another server than the one that was asked.
+    pub fn answer(&self, count: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut rest = count;
+        if 0 < rest {
+            // Field 1, a number in groups of seven bits.
+            bytes.push(8);
+            while 0x7f < rest {
+                bytes.push((rest & 0x7f) as u8 | 0x80);
+                rest >>= 7;
+            }
+            bytes.push(rest as u8);
+        }
+        bytes
+    }
+}
+
 /// Requests that an end remembers.
 const ASKED_AT_MOST: usize = 100;
 
