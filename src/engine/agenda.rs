@@ -140,7 +140,7 @@ impl Engine {
             place: place.cloned(),
         };
         let found = self.searches().take(&key, self.clock().passed());
-        // Begun before everything was paused, or resumed: it would say so of its tasks on each page to come.
+        // Begun before all was paused, or resumed, it would tell the contrary.
         let all_paused = self.store().global_pause().await?.is_some();
         let found = found.filter(|search| search.all_paused == all_paused);
         // Where this process knows nothing of what was looked at, it is all looked at now: else two servers that are asked
@@ -251,9 +251,8 @@ impl Engine {
         let stream = &mut search.streams[index];
         stream.is_over = read.len() < at_once;
         search.read += read.len();
-        let last = read
-            .last()
-            .map(|last| (last.next_due_at, last.name.clone()));
+        let last = read.last();
+        let last = last.map(|last| (last.next_due_at, last.name.clone()));
         stream.place = last.or(stream.place.take());
         let of: Vec<_> = read
             .iter()
