@@ -162,6 +162,7 @@ async fn a_source_whose_role_may_make_no_database_is_warned_of_until_one_is_give
     let server = site.start().await;
     let drill = drilled(&Vault::of(&server, &site)).await;
     assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+    assert!(drill.message.contains("crm: 3 rows, as in"), "{drill:?}");
     until("the problem to end", async || {
         let problems = server.status().await.problems;
         let mut there = problems.iter();
