@@ -98,7 +98,7 @@ pub(in crate::backup) fn look(
                 },
                 EntryKind::Directory | EntryKind::Link(_) if wanted.has(&entry.path, others) => {
                     others += 1;
-                    look.at(&entry).map(drop)
+                    look.at(&entry, None).map(drop)
                 }
                 _ => Ok(()),
             }
@@ -121,7 +121,14 @@ pub(in crate::backup) fn look(
 
 impl Look<'_> {
     fn at_file(&mut self, entry: &Entry, record: &FileRecord) -> anyhow::Result<()> {
-        let Some(stat) = self.at(entry)? else {
+        // All names of a file have what was told of the first.
+        let shared = entry.shared.map(|(device, inode)| {
+            let key: Shared = (device, inode, record.sha256.clone());
+            key
+        });
+        let first = shared.and_then(|key| self.firsts.get(&key));
+        let first = first.map(|(first, _)| first.clone());
+        let Some(stat) = self.at(entry, first.as_ref())? else {
             return Ok(());
         };
         match differs(self.beneath, record, self.hand) {
@@ -137,7 +144,7 @@ impl Look<'_> {
     }
 
     /// Compares what can be without reading a file; says what lies there where it is of the kind that it was.
-    fn at(&mut self, entry: &Entry) -> anyhow::Result<Option<Stat>> {
+    fn at(&mut self, entry: &Entry, first: Option<&SnapshotPath>) -> anyhow::Result<Option<Stat>> {
         let path = &entry.path;
         let about = || format!("could not look at what was restored of {path}");
         let found = found(self.beneath, entry).with_context(about)?;
@@ -161,8 +168,10 @@ impl Look<'_> {
         let owned = is_owned(&self.own, path);
         let mut all = marks::differs(&stat, entry, owned);
         all.extend(differing);
-        let told = self.told.get(path).map_or(&[][..], Vec::as_slice);
-        let all = marks::untold(all, told);
+        for path in first.into_iter().chain([path]) {
+            let told = self.told.get(path).map_or(&[][..], Vec::as_slice);
+            all = marks::untold(all, told);
+        }
         if !all.is_empty() {
             let line = format!("{path}: it came back without {}", all.join(", "));
             self.looked.differing.add(line);

@@ -9,14 +9,24 @@ use rustix::{
 use watchbell_client::pb;
 
 use super::{vault::Vault, verifying::largest};
-use crate::{
-    contents::desk::bytes,
-    support::{Database, Site, on_both, tell},
-};
+use crate::support::{Database, Site, on_both, tell};
 
 on_both!(what_is_read_back_comes_from_the_disk);
 
 const PAGE: usize = 4096;
+
+/// Bytes that no program makes fewer of.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let words = std::iter::repeat_with(next).take(count.div_ceil(8));
+    words.flatten().take(count).collect()
+}
 
 /// Number of pages of a file that the system holds, and of all; none where it does not tell.
 fn cached(path: &Path) -> Option<(usize, usize)> {
@@ -56,7 +66,7 @@ async fn what_is_read_back_comes_from_the_disk(database: Database) {
     }
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
-    vault.document("SOP-1", &bytes(8_000_000, 7)).await;
+    vault.document("SOP-1", &noise(8_000_000)).await;
 
     let run = vault.back_up("daily-full").await;
 

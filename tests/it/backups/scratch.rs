@@ -138,7 +138,7 @@ async fn a_drill_leaves_the_extensions_that_were_there_before(database: Database
     ] {
         let left = format!(
             "CREATE TABLE {table}; COMMENT ON TABLE watchbell_drill IS '{note}'; \
-             CREATE EXTENSION hstore; CREATE TABLE some (name citext, all_of_it hstore)"
+             CREATE EXTENSION hstore; CREATE TABLE left_of_it (name citext, all_of_it hstore)"
         );
         do_all(&inside, &left).await;
         let drill = vault.drill().await;
