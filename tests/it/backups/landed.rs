@@ -218,7 +218,7 @@ async fn an_archive_without_verdicts_is_restored_and_gone_on_with(database: Data
     let from = own.join("repository").display().to_string();
     let password = own.join("password").display().to_string();
     let from = ["--from-repo", &from, "--from-password-file", &password];
-    restic.must(&[&["init"], &from[..]].concat());
+    restic.must(&[&["init", "--copy-chunker-params"], &from[..]].concat());
     restic.must(&[&["copy"], &from[..]].concat());
     let ids = |place: &Path| {
         let names = fs::read_dir(place.join("snapshots")).unwrap();
