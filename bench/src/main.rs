@@ -150,9 +150,9 @@ mod tests {
 
     /// What only a real server can tell, of workloads that are at work on it: that each runs to its end.
     #[test]
-    #[ignore = "starts real servers, for minutes: WATCHBELL_BENCH says which, as `--workloads tails --databases sqlite`"]
+    #[ignore = "starts real servers, for minutes: WATCHBELL_TEST_BENCH says which, as `--workloads tails --databases sqlite`"]
     fn what_is_asked_for_runs_small() {
-        let asked = std::env::var("WATCHBELL_BENCH").unwrap_or_default();
+        let asked = std::env::var("WATCHBELL_TEST_BENCH").unwrap_or_default();
         let tests = std::env::current_exe().unwrap();
         let server = tests.with_file_name("../watchbell").canonicalize().unwrap();
         let folder = tempfile::tempdir().unwrap();
