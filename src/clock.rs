@@ -177,14 +177,21 @@ impl Clock for AnchoredClock {
         )
     }
 
-    /// As the kernel says, whoever sets it; where that may not be asked, as systemd-timesyncd does.
     fn is_synchronised(&self) -> Option<bool> {
-        kernel::is_synchronised().or_else(|| {
-            let folder = Path::new(TIMESYNC);
-            folder
-                .is_dir()
-                .then(|| folder.join("synchronized").exists())
-        })
+        let folder = Path::new(TIMESYNC);
+        let by_timesyncd = folder
+            .is_dir()
+            .then(|| folder.join("synchronized").exists());
+        either(kernel::is_synchronised(), by_timesyncd)
+    }
+}
+
+/// What two say of it, of whom one that calls it right is enough: the kernel calls no clock so that is kept by
+/// systemd-timesyncd beside a hardware clock in local time, and systemd-timesyncd none that another keeps.
+fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one || other),
+        _ => one.or(other),
     }
 }
 
@@ -298,6 +305,21 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_right_where_anyone_says_so() {
+        let (right, unset) = (Some(true), Some(false));
+        for (kernel, timesyncd, both) in [
+            (right, unset, right),
+            (unset, right, right),
+            (unset, unset, unset),
+            (None, unset, unset),
+            (unset, None, unset),
+            (None, None, None),
+        ] {
+            assert_eq!(either(kernel, timesyncd), both, "{kernel:?} {timesyncd:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_sleeper_wakes_when_the_clock_reaches_its_deadline() {

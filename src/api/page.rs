@@ -78,11 +78,12 @@ pub(super) fn key(scope: &str, token: &str) -> Result<Option<String>> {
     Ok(Some(after.to_owned()))
 }
 
-/// A token for going on after `key` in a list of what belongs to these things, which was found by a name.
-pub(super) fn token_of<T: ToString>(scope: &str, things: &[T], key: &str) -> String {
-    match things {
-        [] => token(scope, key),
-        things => token(scope, &format!("{key}#{}", digest(things))),
+/// A token for going on after `key` in a list of what belongs to these things, which was found by a name. It says so
+/// where `is_told`: a server of an earlier version refuses one that does.
+pub(super) fn token_of<T: ToString>(scope: &str, things: &[T], is_told: bool, key: &str) -> String {
+    match is_told && !things.is_empty() {
+        true => token(scope, &format!("{key}#{}", digest(things))),
+        false => token(scope, key),
     }
 }
 
@@ -164,5 +165,21 @@ mod tests {
         for wrong in ["x", "zz", "31", "ä", &token[1..], &shouted, &signed] {
             assert!(key(&here, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_says_what_it_is_of_where_all_read_that() {
+        let here = scope(&["ListRuns", "tasks/task"]);
+        let (told, untold) = (
+            token_of(&here, &[1], true, "7"),
+            token_of(&here, &[1], false, "7"),
+        );
+        assert_eq!(untold, token(&here, "7"), "as a server of before makes it");
+        for token in [&told, &untold] {
+            assert_eq!(key_of(&here, &[1], token).unwrap().as_deref(), Some("7"));
+        }
+        assert!(key_of(&here, &[2], &told).is_err());
+        let none: [i32; 0] = [];
+        assert_eq!(token_of(&here, &none, true, "7"), untold);
     }
 }

@@ -105,7 +105,8 @@ impl RunService for Api {
             _ => next,
         };
         runs.truncate(kept);
-        let token = next.map(|id| page::token_of(&scope, &filter.tasks, &id.to_string()));
+        let is_told = self.engine.store().binds_tokens();
+        let token = next.map(|id| page::token_of(&scope, &filter.tasks, is_told, &id.to_string()));
         Ok(Response::new(pb::ListRunsResponse {
             runs,
             next_page_token: token.unwrap_or_default(),

@@ -142,13 +142,14 @@ impl Api {
             .slots(task.id, &outcomes, &wanted)
             .await?;
         let subject = task.resource_name();
+        let is_told = self.engine.store().binds_tokens();
         Ok(Response::new(pb::ListSlotsResponse {
             slots: items
                 .iter()
                 .map(|row| convert::slot(&subject, row))
                 .collect(),
             next_page_token: next
-                .map(|at| page::token_of(&scope, &[task.id], &at.to_string()))
+                .map(|at| page::token_of(&scope, &[task.id], is_told, &at.to_string()))
                 .unwrap_or_default(),
         }))
     }

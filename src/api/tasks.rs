@@ -349,7 +349,7 @@ fn backfill_order(body: &pb::BackfillTaskRequest, now: Timestamp) -> Result<Back
         required("start_time", body.start_time.as_ref()),
         required("end_time", body.end_time.as_ref()),
     ));
-    let bounded = |(start, end)| bounds::backfill(start, end, now).map(|()| (start, end));
+    let bounded = |(start, end)| bounds::backfill(start, end, now).map(|start| (start, end));
     let ((start, end), parameters, max_count, reason) = all((
         span.and_then(bounded),
         values::from_struct("parameters", body.parameters.clone().unwrap_or_default()),

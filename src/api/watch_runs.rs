@@ -80,7 +80,7 @@ impl Api {
         }
         let mut tokens = Tokens::of(self, &["WatchRuns", &request.task, &request.run]);
         if let Some(task) = filter.task {
-            tokens = tokens.bound(task);
+            tokens = tokens.bound(task, self.engine.store().binds_tokens());
         }
         let start = self
             .watch_start(&tokens, &request.resume_token, request.skip_snapshot)

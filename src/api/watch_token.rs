@@ -27,11 +27,16 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// The same, for a filter by the name of a thing that has this id.
-    pub(super) fn bound(self, id: impl ToString) -> Self {
+    /// The same, for a filter by the name of a thing that has this id. What is made says so where `is_told`: a server of
+    /// an earlier version refuses a token that does.
+    pub(super) fn bound(self, id: impl ToString, is_told: bool) -> Self {
         let of = short(&id.to_string());
+        let head = match is_told {
+            true => format!("{}{of}.", self.head),
+            false => self.head,
+        };
         Self {
-            head: format!("{}{of}.", self.head),
+            head,
             of: Some(of),
             ..self
         }
@@ -130,7 +135,10 @@ mod tests {
     #[test]
     fn a_token_is_of_the_thing_that_had_the_name() {
         let unbound = Tokens::new("cluster", "epoch", &["WatchRuns", "tasks/task", ""]);
-        let (one, other) = (unbound.clone().bound(1), unbound.clone().bound(2));
+        let (one, other) = (
+            unbound.clone().bound(1, true),
+            unbound.clone().bound(2, true),
+        );
         let token = one.make(Place::After(7));
         assert_eq!(one.read(&token).unwrap(), Some(Place::After(7)));
         let error = other.read(&token).unwrap_err();
@@ -148,6 +156,13 @@ mod tests {
         // Of an earlier version.
         let old = unbound.make(Place::Snapshot);
         assert_eq!(one.read(&old).unwrap(), Some(Place::Snapshot));
+        // Beside one: it reads what is made, and what was made is read here.
+        let beside = unbound.clone().bound(1, false);
+        let told = beside.make(Place::After(7));
+        assert_eq!(unbound.read(&told).unwrap(), Some(Place::After(7)));
+        assert_eq!(beside.read(&token).unwrap(), Some(Place::After(7)));
+        let error = beside.read(&other.make(Place::After(7))).unwrap_err();
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
         for damaged in [
             format!("{token}.1"),
             token.replace(".7", ".07"),

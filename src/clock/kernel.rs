@@ -1,5 +1,5 @@
-//! What the kernel says of its own clock, by `adjtimex`, which whoever sets that clock tells: chrony, ntpd and
-//! systemd-timesyncd alike.
+//! What the kernel says of its own clock, by `adjtimex`, as whoever sets that clock tells it: ntpd; chrony with `rtcsync`,
+//! which packages of it have set; systemd-timesyncd where the hardware clock is in UTC.
 //!
 //! No library of the tree has this call without `unsafe`, so that it stands here, and nowhere else.
 

@@ -4,10 +4,11 @@
 //! every task until then. The rule: the clock runs along a line, on which as much time passes as for the machine. What
 //! leaves it forward is held for [`HOLD_FOR`], or until someone says to go on, or until the clock is back.
 //!
-//! At a start, one that nothing has set is held as well, until something sets it: where that may still come, and where it
-//! may be wrong. A host whose clock is kept by what is around it, as that of a virtual machine or of a container, may call it
-//! so for ever, and is told of alone once it has run for [`SETTLES`]. What was believed since the machine was started, and
-//! has kept to its line, is believed; and where nothing was ever noted, nothing can be closed by it that was not made by it.
+//! At a start, one that nothing has set is held as well, until something sets it: while that may still come, and where it
+//! is ahead of what is known, which may be wrong however long the machine has run. A host whose clock is kept by what is
+//! around it, as that of a virtual machine or of a container, may call it so for ever: there it is held once in each start of
+//! the machine. What was believed since then, and has kept to its line, is believed; and where nothing was ever noted,
+//! nothing can be closed by it that was not made by it.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const JUMP: SignedDuration = SignedDuration::from_secs(60);
 /// The same at a start, where nobody knows how long the machine was down.
 const JUMP_AT_START: SignedDuration = SignedDuration::from_hours(24);
 
-/// After so long, what sets the clock of a machine has set it, or nothing does.
+/// After so long, what sets the clock of a machine has set it, or nothing is going to move it.
 const SETTLES: Duration = Duration::from_secs(10 * 60);
 
 /// What the clocks say at one moment.
@@ -102,7 +103,7 @@ impl ClockGuard {
     pub fn begin(reading: Reading, boot: &str, noted: Option<&ClockNote>, elsewhere: bool) -> Self {
         let mut guard = Self::trusting(reading);
         let mut doubt = None;
-        let mut may_be_set = false;
+        let mut may_be_wrong = false;
         if let Some(note) = noted {
             let same_boot = note.boot == boot && note.since_boot <= reading.since_boot;
             let passed = match same_boot {
@@ -111,8 +112,8 @@ impl ClockGuard {
             };
             guard.at = after(note.at, passed);
             guard.slack = if same_boot { JUMP } else { JUMP_AT_START };
-            may_be_set = !same_boot && reading.since_boot < SETTLES;
             let ahead = guard.ahead(reading);
+            may_be_wrong = !same_boot && (reading.since_boot < SETTLES || JUMP < ahead);
             if guard.slack < ahead {
                 doubt = Some(match same_boot {
                     true => Doubt::Jumped(ahead),
@@ -120,7 +121,7 @@ impl ClockGuard {
                 });
             }
         }
-        if doubt.is_none() && may_be_set && reading.is_unset() {
+        if doubt.is_none() && may_be_wrong && reading.is_unset() {
             doubt = Some(Doubt::Unsynchronised);
         }
         if doubt.is_none() && elsewhere {
@@ -355,8 +356,16 @@ mod tests {
         };
         let before = Some(note(-HOUR, "before", 9000));
         assert!(is_held(599, Some(false), before.clone()));
-        assert!(!is_held(600, Some(false), before.clone()), "it stays so");
+        assert!(is_held(86_400, Some(false), before.clone()), "it is ahead");
         assert!(!is_held(5, None, before), "the host does not tell");
+        let just_before = Some(note(-60, "before", 9000));
+        assert!(
+            is_held(599, Some(false), just_before.clone()),
+            "it may move"
+        );
+        assert!(!is_held(600, Some(false), just_before), "it stays so");
+        let after = Some(note(HOUR, "before", 9000));
+        assert!(!is_held(600, Some(false), after), "all of it was closed");
         let believed = Some(note(-10, "now", 290));
         assert!(!is_held(300, Some(false), believed), "by the server before");
         let jumped = Some(note(-HOUR, "now", 290));

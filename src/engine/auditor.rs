@@ -300,10 +300,16 @@ impl Auditor {
     async fn write(&self, changes: &[Change], now: Timestamp) -> Result<()> {
         let mut tx = self.engine.store().begin().await?;
         let marks: Vec<_> = changes.iter().filter_map(|change| change.upto).collect();
-        tx.audited(&marks).await?;
         let is_told = |change: &&Change| !change.over.is_empty() || !change.findings.is_empty();
         let told: Vec<&Change> = changes.iter().filter(is_told).collect();
         let ids: Vec<TaskId> = told.iter().map(|change| change.task).collect();
+        if !ids.is_empty() {
+            // None is deleted between the look and what is told of it. All in the one order, before any is written.
+            let marked = marks.iter().map(|(task, _)| *task);
+            let touched: Vec<TaskId> = ids.iter().copied().chain(marked).collect();
+            tx.tasks_lock(&touched).await?;
+        }
+        tx.audited(&marks).await?;
         // Of one that was deleted since it was read nothing is told: another may have its name by now.
         let there = tx.tasks_there(&ids).await?;
         for change in told.iter().filter(|change| there.contains(&change.task)) {

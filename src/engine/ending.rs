@@ -64,6 +64,10 @@ impl Engine {
         };
         // Of few tasks the first portion is the last, and all of it is one write.
         let ended = self.end_portion(&mut tx, &pause).await?;
+        if let (Some(count), Some(asking)) = (ended, &asking) {
+            // The pause itself remembers so many who have asked, and no more.
+            keep(&mut tx, asking, count).await?;
+        }
         tx.ring_schedule();
         tx.commit().await?;
         drop(turn);

@@ -142,11 +142,11 @@ impl Engine {
         let task = tx.task_locked(name).await?;
         refuse_pause(&task, pause, None)?;
         let now = tx.now();
-        bounds::backfill(order.start, order.end, now)?;
+        let start = bounds::backfill(order.start, order.end, now)?;
         let schedule = self.schedule_of(&task)?;
         let max = usize::try_from(order.max_count).unwrap_or(usize::MAX);
         let slots: Vec<Timestamp> = schedule
-            .slots(just_before(order.start), just_before(order.end))
+            .slots(just_before(start), just_before(order.end))
             .take(max.saturating_add(1))
             .collect();
         if max < slots.len() {

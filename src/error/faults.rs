@@ -2,6 +2,9 @@
 
 use super::{Error, Result};
 
+/// Faults of one request that are told: there may be as many wrong items in it as fit into a message.
+const TOLD_AT_MOST: usize = 50;
+
 /// A field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -11,7 +14,8 @@ pub struct Wrong {
     pub reason: String,
 }
 
-/// Collects what is wrong with the fields of one request, so that who corrects it sends it twice and not ten times.
+/// Collects what is wrong with the fields of one request, the first fifty faults of it, so that who corrects it sends it
+/// twice and not ten times.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Wrong>);
 
@@ -23,11 +27,18 @@ impl Faults {
     pub fn take<T>(&mut self, checked: Result<T>) -> Result<Option<T>> {
         match checked {
             Ok(value) => return Ok(Some(value)),
-            Err(Error::Invalid { field, reason }) => self.0.push(Wrong { field, reason }),
-            Err(Error::Several(wrong)) => self.0.extend(wrong),
+            Err(Error::Invalid { field, reason }) => self.note(Wrong { field, reason }),
+            Err(Error::Several(wrong)) => wrong.into_iter().for_each(|wrong| self.note(wrong)),
             Err(other) => return Err(other),
         }
         Ok(None)
+    }
+
+    /// What is wrong with a whole may be told by each who looks at it.
+    fn note(&mut self, wrong: Wrong) {
+        if self.0.len() < TOLD_AT_MOST && !self.0.contains(&wrong) {
+            self.0.push(wrong);
+        }
     }
 
     /// Whether no field has proven wrong.
@@ -49,13 +60,6 @@ impl Faults {
     /// # Errors
     /// [`Error::Invalid`] for one wrong field, [`Error::Several`] for more.
     pub fn done(mut self) -> Result<()> {
-        // What is wrong with a whole may be told by each who looks at it.
-        let mut told = Vec::with_capacity(self.0.len());
-        self.0.retain(|wrong| {
-            let new = !told.contains(wrong);
-            told.push(wrong.clone());
-            new
-        });
         if 1 < self.0.len() {
             return Err(Error::Several(self.0));
         }
@@ -160,6 +164,17 @@ mod tests {
         Faults::default()
             .take(Err::<(), _>(Error::internal("else")))
             .unwrap_err();
+    }
+
+    #[test]
+    fn of_very_many_wrong_items_the_first_are_told() {
+        let wrong =
+            (0..100_000).map(|item| Err::<(), _>(Error::invalid(format!("a[{item}]"), "no")));
+        let Err(Error::Several(told)) = each(wrong) else {
+            panic!("all of them are wrong")
+        };
+        assert_eq!(told.len(), TOLD_AT_MOST);
+        assert_eq!(told.last().unwrap().field, "a[49]");
     }
 
     #[test]

@@ -287,7 +287,7 @@ fn select_marks(sql: Sql, which: &Marked<'_>, behind: Option<TaskId>, limit: usi
 }
 
 impl Tx {
-    /// Which of these tasks are there still.
+    /// Which of these tasks are there still. Until this write is over, where they are locked.
     pub async fn tasks_there(&mut self, ids: &[TaskId]) -> Result<BTreeSet<TaskId>> {
         if ids.is_empty() {
             return Ok(BTreeSet::new());

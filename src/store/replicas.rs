@@ -8,8 +8,9 @@ use sea_orm::{EntityTrait as _, QueryOrder as _, QuerySelect as _};
 use super::{Id, Store, Tx, convert, convert::micros, entity::replica};
 use crate::{domain::ReplicaId, error::Result};
 
-/// What a server of this version reads of the log: runs in few bytes. Those of before say nothing, which is 0.
-const READS: i16 = 1;
+/// What a server of this version reads: 1 is runs of the log in few bytes; 2 is tokens, too, that name the thing they are
+/// of. Those of before say nothing, which is 0.
+const READS: i16 = 2;
 /// A server of which nothing was heard for longer does not live: it gives a sign every five seconds.
 const LIVES: SignedDuration = SignedDuration::from_secs(60);
 
@@ -70,6 +71,12 @@ impl Store {
     /// Whether events of runs are told in few bytes: once every server that gave a sign of life of late reads them.
     pub(super) fn tells_compactly(&self) -> bool {
         self.inner.tells_compactly.load(Ordering::Relaxed)
+    }
+
+    /// Whether tokens that are handed out may name the thing they are of: once every such server reads those. Before, a
+    /// follower whom the next server refuses would end.
+    pub fn binds_tokens(&self) -> bool {
+        self.tells_compactly()
     }
 }
 

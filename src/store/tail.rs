@@ -79,7 +79,7 @@ impl Tail {
     }
 
     /// The last event that may concern who attends: any that was read, and of those that were passed by any but those of
-    /// runs of other tasks; 0 where there is none since this process began.
+    /// runs of other tasks that this server knows; 0 where there is none since this process began.
     pub fn last_of_attended(&self) -> i64 {
         self.of_attended.load(Ordering::Relaxed)
     }

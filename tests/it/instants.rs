@@ -322,21 +322,25 @@ async fn what_an_instant_can_mean_depends_on_where_it_stands(database: Database)
     let at = |text: &str| Some(stamp(text.parse().unwrap()));
     let mut tasks = server.client.tasks();
     let mut refusals = Vec::new();
+    let backfill = |start, end| pb::BackfillTaskRequest {
+        name: "tasks/task".to_owned(),
+        start_time: at(start),
+        end_time: at(end),
+        validate_only: true,
+        ..Default::default()
+    };
     for (start, end) in [
-        ("0001-01-01T00:00:00Z", "2026-03-02T12:00:00Z"),
-        ("1969-12-31T23:59:59Z", "2026-03-02T12:00:00Z"),
         ("2026-03-02T12:00:00Z", "2026-03-02T14:00:00Z"),
         ("2026-03-02T12:00:00Z", "2026-03-02T11:00:00Z"),
     ] {
-        let backfill = pb::BackfillTaskRequest {
-            name: "tasks/task".to_owned(),
-            start_time: at(start),
-            end_time: at(end),
-            validate_only: true,
-            ..Default::default()
-        };
-        let (_, _, status) = refused(tasks.backfill_task(backfill).await);
+        let (_, _, status) = refused(tasks.backfill_task(backfill(start, end)).await);
         refusals.push((violations(&status).concat(), status));
+    }
+    // All there ever was begins with the first slot.
+    for start in ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+        let all = backfill(start, "1970-01-01T02:00:00Z");
+        let answer = tasks.backfill_task(all).await.unwrap().into_inner();
+        assert_eq!(answer.run_count, 2, "{start}");
     }
     for until in ["2026-03-02T12:00:00Z", "2036-04-01T00:00:00Z"] {
         let pause = pb::PauseTaskRequest {
@@ -353,26 +357,37 @@ async fn what_an_instant_can_mean_depends_on_where_it_stands(database: Database)
         until_time: at("2026-03-02T11:00:00Z"),
         ..Default::default()
     };
-    let (_, _, status) = refused(tasks.preview_schedule(preview).await);
+    let (_, _, status) = refused(tasks.preview_schedule(preview.clone()).await);
     refusals.push((violations(&status).concat(), status));
+    let empty = pb::PreviewScheduleRequest {
+        until_time: preview.after_time,
+        ..preview
+    };
+    let answer = tasks.preview_schedule(empty).await.unwrap().into_inner();
+    assert!(answer.fires.is_empty(), "{answer:?}");
     let list = pb::ListRunsRequest {
         queued_since_time: at("2026-03-02T12:00:00Z"),
         queued_before_time: at("2026-03-02T11:00:00Z"),
         ..Default::default()
     };
-    let (_, _, status) = refused(server.client.runs().list_runs(list).await);
+    let mut runs = server.client.runs();
+    let (_, _, status) = refused(runs.list_runs(list.clone()).await);
     refusals.push((violations(&status).concat(), status));
+    let empty = pb::ListRunsRequest {
+        queued_before_time: list.queued_since_time,
+        ..list
+    };
+    let answer = runs.list_runs(empty).await.unwrap().into_inner();
+    assert!(answer.runs.is_empty(), "{answer:?}");
     let told = [
-        ("start_time", "1970-01-01T00:00:00Z"),
-        ("start_time", "1970-01-01T00:00:00Z"),
         ("end_time", "2026-03-02T13:00:00Z"),
         ("end_time", "2026-03-02T12:00:00Z"),
         ("until_time", "2026-03-02T13:00:00Z"),
         ("until_time", "2036-03-09T13:00:00Z"),
-        ("until_time", "after after_time, 2026-03-02T12:00:00Z"),
+        ("until_time", "from after_time on, 2026-03-02T12:00:00Z"),
         (
             "queued_before_time",
-            "after queued_since_time, 2026-03-02T12:00:00Z",
+            "from queued_since_time on, 2026-03-02T12:00:00Z",
         ),
     ];
     assert_eq!(refusals.len(), told.len());

@@ -43,8 +43,19 @@ async fn a_start_with_a_clock_that_nothing_has_set_is_held_until_something_does(
     // Believed since the machine was started, it is not doubted again at each start of the server.
     site.clock.synchronise(Some(false));
     decides_at_once(&site).await;
-    // Nor for ever by a host that never calls it set.
+    // By a host that never calls it set, once in each start of the machine, however long ago that was.
     started_anew(&mut site, hours(3));
+    let server = site.start().await;
+    server.problem("clock.held").await;
+    server.advance(290);
+    assert!(server.status().await.clock_hold.is_some());
+    server.advance(15);
+    is_over(&server, "clock.held").await;
+    let now = server.now();
+    server
+        .decided("task", now - SignedDuration::from_secs(60))
+        .await;
+    server.stop().await;
     decides_at_once(&site).await;
 }
 

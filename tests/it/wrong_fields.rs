@@ -164,11 +164,11 @@ async fn of_tasks(server: &Server) {
     let backfill = pb::BackfillTaskRequest {
         name: "task".to_owned(),
         start_time: Some(prost_types::Timestamp {
-            seconds: -1,
+            seconds: i64::MIN,
             nanos: 0,
         }),
         end_time: Some(prost_types::Timestamp {
-            seconds: 1 << 34,
+            seconds: i64::MAX,
             nanos: 0,
         }),
         max_count: -1,
