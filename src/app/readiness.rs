@@ -53,6 +53,10 @@ impl Probe for TasksReady {
         TASKS_EVERY
     }
 
+    fn may_hang(&self) -> bool {
+        true
+    }
+
     fn look(&self) -> BoxFuture<'_, Result<Look>> {
         Box::pin(async {
             let found = self.0.unrunnable().await?;
@@ -86,6 +90,10 @@ impl Probe for BackupsReady {
         let kind = event.kind.as_str();
         let of_backups = |task: &str| OF_BACKUPS.iter().any(|begin| task.starts_with(begin));
         event.task().is_some_and(of_backups) && kind.starts_with("run.") && kind != "run.progressed"
+    }
+
+    fn may_hang(&self) -> bool {
+        true
     }
 
     fn look(&self) -> BoxFuture<'_, Result<Look>> {

@@ -47,6 +47,11 @@ pub trait Probe: Debug + Send + Sync {
         &[]
     }
 
+    /// Whether it looks at what may hang: disks, users and secrets of this host. Readers wait for it for a moment alone.
+    fn may_hang(&self) -> bool {
+        false
+    }
+
     /// How long it rests at the least between two looks that events ask for, by real time.
     fn rest(&self) -> Duration {
         Duration::from_millis(250)

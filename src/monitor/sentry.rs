@@ -129,17 +129,21 @@ impl Sentry {
         Some(*self.done.borrow() + 1)
     }
 
-    /// Waits until so many looks are done.
-    pub(super) async fn wait(&self, looks: u64) {
-        let mut done = self.done.subscribe();
-        // The sender lives as long as this does.
-        let _ = done.wait_for(|done| looks <= *done).await;
+    /// Waits until each of these has looked so often.
+    pub(super) async fn wait_for(asked: &[(&Self, u64)]) {
+        for (sentry, looks) in asked {
+            let mut done = sentry.done.subscribe();
+            // The sender lives as long as this does.
+            let _ = done.wait_for(|done| looks <= done).await;
+        }
     }
 
-    /// A reader has waited for so many looks, and there are fewer: none waits again before there is one.
-    pub(super) fn waited(&self, looks: u64) {
-        if *self.done.borrow() < looks {
-            self.state().in_vain = true;
+    /// A reader has waited until each has looked so often: for those that have not none waits again before they have.
+    pub(super) fn waited_in_vain(asked: &[(&Self, u64)]) {
+        for (sentry, looks) in asked {
+            if *sentry.done.borrow() < *looks {
+                sentry.state().in_vain = true;
+            }
         }
     }
 

@@ -35,6 +35,8 @@ const FRESH_FOR: Duration = Duration::from_millis(250);
 const FRESH_AT_LEAST_FOR: Duration = Duration::from_millis(20);
 /// How long a reader waits for probes to look that have something to see.
 const LOOKS_WITHIN: Duration = Duration::from_secs(1);
+/// The same of those that look at what may hang: no call waits longer than a tenth of a second for a disk.
+const HOST_WITHIN: Duration = Duration::from_millis(75);
 /// How long it waits for figures of rooms whose disks may not answer.
 const FIGURES_WITHIN: Duration = Duration::from_secs(1);
 
@@ -229,18 +231,24 @@ impl Monitor {
         if asked.is_empty() && !begins {
             return;
         }
+        let (host, others): (Vec<_>, Vec<_>) = asked
+            .into_iter()
+            .partition(|(sentry, _)| sentry.probe.may_hang());
         let all = async {
             if begins {
                 inner.pulse.begins().await;
             }
-            for (sentry, looks) in &asked {
-                sentry.wait(*looks).await;
-            }
+            Sentry::wait_for(&others).await;
         };
-        if tokio::time::timeout(LOOKS_WITHIN, all).await.is_err() {
-            for (sentry, looks) in &asked {
-                sentry.waited(*looks);
-            }
+        let (of_host, all) = tokio::join!(
+            tokio::time::timeout(HOST_WITHIN, Sentry::wait_for(&host)),
+            tokio::time::timeout(LOOKS_WITHIN, all)
+        );
+        if of_host.is_err() {
+            Sentry::waited_in_vain(&host);
+        }
+        if all.is_err() {
+            Sentry::waited_in_vain(&others);
             inner.reader.in_vain.store(true, Ordering::Relaxed);
         }
     }

@@ -306,7 +306,7 @@ fn a_resolver_a_secret_a_repository_and_a_disk_that_hang_cost_their_own_runs_alo
         )
     });
     let backup = server.json(&["backup", "run", "daily-full"]);
-    let backup = backup["run"]["name"].as_str().unwrap().to_owned();
+    let backup = backup["name"].as_str().unwrap().to_owned();
     runtime.block_on(async { assert_quick(others(&client).await) });
     let good = server.waited(&server.trigger("good"));
     assert_eq!(good["state"], "RUN_STATE_SUCCEEDED", "{good}");
