@@ -344,7 +344,11 @@ impl Backups {
         let mut swept = vec![staged.await];
         swept.push(self.sweep_scratch(job).await);
         swept.push(self.sweep_given(job).await);
-        swept.push(self.sweep_restores(job).await);
+        // Backups need not wait for what lies on disks that may hang.
+        let mut tx = job.begin().await?;
+        tx.repository_release(job.run()).await?;
+        tx.commit().await?;
+        swept.push(self.sweep_restores(job, None).await);
         let mut count = 0;
         for swept in swept {
             match swept {

@@ -36,20 +36,29 @@ const ASKED: usize = 100;
 /// Runs that are remembered to have done so.
 const REMEMBERED: usize = 100;
 
-/// Runs that have looked at older points already, the newest last: another attempt need not do it again. After a restart it
-/// is done once more.
+/// What runs have looked for in older points already, the newest run last: another attempt need not look for the same again.
+/// After a restart it is done once more.
 #[derive(Debug, Default)]
-pub(super) struct Looked(Mutex<VecDeque<RunId>>);
+pub(super) struct Looked(Mutex<VecDeque<(RunId, HashSet<SnapshotPath>)>>);
 
 impl Looked {
-    fn has(&self, run: RunId) -> bool {
+    /// Those of these that the run has not looked for, as many as one look asks for.
+    fn rest_of(&self, run: RunId, damaged: &[FileError]) -> Vec<FileError> {
         let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.contains(&run)
+        let known = runs.iter().find(|(of, _)| *of == run);
+        let is_new =
+            |error: &&FileError| known.is_none_or(|(_, names)| !names.contains(&error.path));
+        damaged.iter().filter(is_new).take(ASKED).cloned().collect()
     }
 
-    fn note(&self, run: RunId) {
+    fn note(&self, run: RunId, damaged: Vec<FileError>) {
+        let names = damaged.into_iter().map(|error| error.path);
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.push_back(run);
+        if let Some((_, known)) = runs.iter_mut().find(|(of, _)| *of == run) {
+            known.extend(names);
+            return;
+        }
+        runs.push_back((run, names.collect()));
         if REMEMBERED < runs.len() {
             runs.pop_front();
         }
@@ -98,8 +107,8 @@ impl Backups {
         Ok((!said.is_empty()).then(|| said.join("; ")))
     }
 
-    /// Looks at older points for what does not come back of a new one that failed by it: once in a run, whichever attempt
-    /// has met it.
+    /// Looks at older points for what does not come back of a new one that failed by it: once in a run for each, whichever
+    /// attempt has met it.
     pub(super) async fn look_at_others_once(
         &self,
         job: &Job,
@@ -108,11 +117,12 @@ impl Backups {
         damaged: &[FileError],
     ) -> anyhow::Result<()> {
         let looked = &self.inner.looked;
-        if looked.has(job.run()) {
+        let damaged = looked.rest_of(job.run(), damaged);
+        if damaged.is_empty() {
             return Ok(());
         }
-        self.look_at_others(job, new, repository, damaged).await?;
-        looked.note(job.run());
+        self.look_at_others(job, new, repository, &damaged).await?;
+        looked.note(job.run(), damaged);
         Ok(())
     }
 
@@ -203,5 +213,34 @@ impl Backups {
             .await?;
         point.found_lacking(&names);
         Ok(point)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damaged(names: &[&str]) -> Vec<FileError> {
+        let error = |name: &&str| FileError {
+            path: SnapshotPath(name.as_bytes().to_vec()),
+            message: "it does not come back".to_owned(),
+        };
+        names.iter().map(error).collect()
+    }
+
+    #[test]
+    fn another_attempt_looks_for_what_the_one_before_has_not() {
+        let looked = Looked::default();
+        let (run, other) = (RunId::new(), RunId::new());
+        let both = damaged(&["/one", "/two"]);
+        let first = looked.rest_of(run, &both[..1]);
+        assert_eq!(first, both[..1]);
+        looked.note(run, first);
+        assert!(looked.rest_of(run, &both[..1]).is_empty());
+        let second = looked.rest_of(run, &both);
+        assert_eq!(second, both[1..]);
+        looked.note(run, second);
+        assert!(looked.rest_of(run, &both).is_empty());
+        assert_eq!(looked.rest_of(other, &both), both);
     }
 }

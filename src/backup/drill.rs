@@ -236,7 +236,12 @@ impl Backups {
         };
         let now = self.clock().now();
         let drilled = finding == Finding::Passed;
-        let mark = |point: &mut RestorePoint| point.found_by_drill(drilled, now);
+        let mark = |point: &mut RestorePoint| {
+            // What could not be tried takes no drill back that was done before.
+            if finding != Finding::NotPossible {
+                point.found_by_drill(drilled, now);
+            }
+        };
         self.witness(job, Some(point.id), &watch, &found, mark)
             .await?;
         if drilled {

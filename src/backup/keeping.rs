@@ -10,7 +10,7 @@ use crate::{
         backup::{
             Finding, Level, PolicyId, PolicyKind,
             loss::Loss,
-            point::{Pin, RestorePoint},
+            point::{Evidence, Pin, RestorePoint},
             policy::Policy,
             retention::{self, Freeze, Plan, PointFacts, Retention},
         },
@@ -26,9 +26,6 @@ const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 400);
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 /// How old the newest good point may be where nothing is scheduled.
 const UNSCHEDULED: SignedDuration = SignedDuration::from_hours(48);
-
-/// How long ago a policy that is not scheduled made a point at most, where it is still in use.
-const UNSCHEDULED_GOES_ON: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 /// What becomes of the points of a policy.
 #[derive(Clone, Debug)]
@@ -179,59 +176,60 @@ impl Backups {
     }
 
     /// The last drill of a policy that has failed, or that of a full backup which its copies are made of: they may be all
-    /// that is left of that. What ends it is told.
+    /// that is left of that. What could not be tried ends nothing. What ends it is told.
     async fn failed_drill(
         &self,
         policy: &Policy,
         points: &[RestorePoint],
     ) -> Result<Option<String>> {
-        let mut of = vec![(policy.id.to_string(), String::new())];
+        let mut of = vec![policy.clone()];
         if policy.kind != PolicyKind::Full {
-            for full in self.store().policies().await? {
-                if full.kind == PolicyKind::Full
-                    && holds_any(points, &full.sources)
-                    && self.goes_on(&full).await?
-                {
-                    let whose = format!(" of {}", full.resource_name());
-                    of.push((full.id.to_string(), whose));
-                }
-            }
+            // One that is held for now, or lacks something for now, has not come back either.
+            let others = self.store().policies().await?.into_iter();
+            of.extend(others.filter(|other| other.kind == PolicyKind::Full && other.enabled));
         }
-        for (id, whose) in &of {
+        for drilled in &of {
             for level in [Level::Drill, Level::Database] {
-                let last = self.store().evidence_newest(level, Some(id)).await?;
-                if let Some(last) = last.filter(|last| last.finding == Finding::Failed) {
-                    let or = match whose.is_empty() {
-                        true => "",
-                        false => ", or the policy is disabled",
-                    };
-                    return Ok(Some(format!(
-                        "the last drill failed{whose}, at {}: {}; this ends once one passes (`bellctl backup verify`){or}",
-                        last.at, last.message
-                    )));
+                let id = drilled.id.as_str();
+                let last = self.store().evidence_judged(level, id).await?;
+                let Some(last) = last.filter(|last| last.finding == Finding::Failed) else {
+                    continue;
+                };
+                let (whose, or) = match drilled.id == policy.id {
+                    true => (String::new(), ""),
+                    false => (
+                        format!(" of {}", drilled.resource_name()),
+                        ", or the policy is disabled",
+                    ),
+                };
+                if drilled.id != policy.id
+                    && !holds_any(points, &self.sources_of(&last, drilled).await?)
+                {
+                    continue;
                 }
+                return Ok(Some(format!(
+                    "the last drill failed{whose}, at {}: {}; this ends once one passes (`bellctl backup verify`){or}",
+                    last.at, last.message
+                )));
             }
         }
         Ok(None)
     }
 
-    /// Whether a policy makes points from time to time, so that one is there again to be drilled.
-    async fn goes_on(&self, policy: &Policy) -> Result<bool> {
-        if self.standing(policy.clone()).state != PolicyState::Active {
-            return Ok(false);
-        }
-        let held = match self.store().task(&policy.task()?).await {
-            Err(Error::NotFound { .. }) => return Ok(false),
-            task => task?.pause.is_some_and(|pause| pause.until.is_none()),
+    /// Sources of the point that evidence is of; those of its policy today, where the point does not tell.
+    async fn sources_of(&self, evidence: &Evidence, policy: &Policy) -> Result<Vec<String>> {
+        let point = match evidence.point {
+            Some(id) => match self.store().point(id).await {
+                Err(Error::NotFound { .. }) => None,
+                point => Some(point?),
+            },
+            None => None,
         };
-        if held || policy.is_scheduled() {
-            return Ok(!held);
-        }
-        let newest = self.store().points_newest_of(policy.id.as_str(), 1).await?;
-        let now = self.clock().now();
-        let is_recent =
-            |point: &RestorePoint| now.duration_since(point.created_at) <= UNSCHEDULED_GOES_ON;
-        Ok(newest.first().is_some_and(is_recent))
+        let sources = point.map_or_else(Vec::new, |point| point.sources);
+        Ok(match sources.is_empty() {
+            true => policy.sources.clone(),
+            false => sources.into_iter().map(|source| source.name).collect(),
+        })
     }
 
     async fn full_policies(&self) -> Result<Vec<String>> {

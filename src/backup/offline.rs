@@ -186,7 +186,8 @@ pub async fn load(
             cancel: CancellationToken::new(),
             progress: Arc::new(|_| {}),
         };
-        let loaded = scratch::pg_restore(&programs, &target, &from, &beside, &hand);
+        let from = (from.as_path(), scratch::Loading::ToStay);
+        let loaded = scratch::pg_restore(&programs, &target, from, &beside, &hand);
         drop(fs::remove_dir_all(&beside));
         loaded
     })

@@ -31,7 +31,7 @@ impl Backups {
         repository: &Arc<dyn Repository>,
         place: Place,
     ) -> anyhow::Result<Told> {
-        let is_damage_known = self.is_damage_known_at(place).await?;
+        let mut is_damage_known = self.is_damage_known_at(place).await?;
         let mut rows = self.points_in(place).await?;
         rows.retain(|row| row.verified_at.is_none() && row.damage.is_none());
         let mut told = Told::default();
@@ -54,6 +54,8 @@ impl Backups {
                 (false, false) => self.read_manifest_and_dumps(job, repository, row).await?,
             };
             told.is_amiss |= look.finding != Finding::Passed;
+            // What is damaged may be in the next one as well, where a look at little would not come across it.
+            is_damage_known |= look.finding == Finding::Failed;
             told.said.push(look.message);
         }
         Ok(told)

@@ -1,5 +1,4 @@
-//! The port: what a repository of snapshots must be able to do. Everything in it blocks, and is called on
-//! threads of its own.
+//! The port: what a repository of snapshots must be able to do. All of it blocks, and is called on threads of its own.
 
 use std::{collections::BTreeSet, io::Write, path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::marker::word_of;
+use crate::config::OwnFolder;
 use crate::domain::backup::{
     manifest::{FileError, FileRecord, SnapshotPath},
     table::Table,
@@ -134,8 +134,7 @@ pub struct Source {
     pub from: PathBuf,
     /// In the snapshot, absolute: `/database/watchbell.db`, `/contents`, `/sources/intranet/srv/www`.
     pub to: SnapshotPath,
-    /// Patterns as in a `.gitignore` that lies in `from`; empty: everything. A directory that no include can reach is
-    /// not entered.
+    /// Patterns as in a `.gitignore` that lies in `from`; empty: everything. What no include can reach is not entered.
     pub include: Vec<String>,
     /// Patterns as in a `.gitignore` that lies in `from`; over `include`.
     pub exclude: Vec<String>,
@@ -143,6 +142,8 @@ pub struct Source {
     pub all_or_nothing: bool,
     /// Whether devices, sockets and fifos are told of; they are never read, and nothing is missing where they are.
     pub name_special: bool,
+    /// Folders that are not entered, under whatever name they are met: what backups make lies in them.
+    pub own: Vec<OwnFolder>,
 }
 
 impl Source {
@@ -155,6 +156,7 @@ impl Source {
             exclude: Vec::new(),
             all_or_nothing: true,
             name_special: true,
+            own: Vec::new(),
         }
     }
 }
@@ -379,8 +381,7 @@ pub trait SnapshotReader: Send + Sync {
     /// One entry by its path; none where there is none.
     fn entry(&self, path: &SnapshotPath) -> Result<Option<Entry>>;
 
-    /// What is in a directory, by name: at most `most`, of which the first comes after `after`; none where there is no
-    /// such directory.
+    /// What is in a directory, by name: at most `most`, the first of them after `after`; none where there is none.
     fn children(
         &self,
         path: &SnapshotPath,

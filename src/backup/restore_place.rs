@@ -4,7 +4,6 @@
 
 use std::{
     ffi::OsStr,
-    io,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -51,10 +50,10 @@ impl Unfinished {
         let about = || format!("could not begin {}", directory.display());
         let above = parent(roots, directory, true)?;
         let spot = spot(above, directory, run)?;
-        let name = spot.name.as_str();
-        remove_in(&spot.within, name).with_context(about)?;
-        mkdirat(&*spot.within, name, Mode::RWXU).with_context(about)?;
-        let staged = openat(&*spot.within, name, DIRECTORY, Mode::empty()).with_context(about)?;
+        let name = spot.name.clone();
+        remove_in(&spot.within, &name).with_context(about)?;
+        mkdirat(&*spot.within, &name, Mode::RWXU).with_context(about)?;
+        let staged = openat(&*spot.within, &name, DIRECTORY, Mode::empty()).with_context(about)?;
         let unfinished = Self {
             spot,
             staged,
@@ -62,9 +61,33 @@ impl Unfinished {
             directory: directory.to_owned(),
         };
         // Where the file system knows of no locks, the database alone says who is at it.
-        let _ = flock(&unfinished.staged, FlockOperation::NonBlockingLockExclusive);
+        let lock = |how| flock(&unfinished.staged, how);
+        if lock(FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            // Of a sweep that looks whether somebody is at it: it ends at once, or has taken it for what was left.
+            let _ = lock(FlockOperation::LockExclusive);
+        }
+        if !unfinished.spot.leads_to(&unfinished.staged) {
+            bail!(
+                "could not begin {}: a cleanup has removed {name} for what an earlier attempt had left",
+                directory.display()
+            );
+        }
         inherit_nothing(&unfinished.staged).with_context(about)?;
         Ok(unfinished)
+    }
+
+    /// Marks of the directory that it is to be made in, which is made where it is not there. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(super) fn holder(
+        roots: &[PathBuf],
+        directory: &Path,
+        run: RunId,
+    ) -> anyhow::Result<Identity> {
+        let above = parent(roots, directory, true)?;
+        let spot = spot(above, directory, run)?;
+        Ok(identity(spot.within.as_fd())?)
     }
 
     /// Opens it. Blocks.
@@ -147,9 +170,14 @@ pub(super) fn finish_placing(
     let name = unfinished_name(directory, run);
     let to = final_name(directory);
     let spot = match placing.is_in_it() {
-        true => match open_there(&above, directory)? {
-            Some(within) => Spot::new(within, name, None),
-            None => return Ok(None),
+        true => match openat(&above, to.as_str(), DIRECTORY, Mode::empty()) {
+            Ok(within) => Spot::new(within, name, None),
+            // Nothing is put into what a link leads to.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("could not open {}", directory.display()));
+            }
         },
         false => Spot::new(above, name, Some(to.clone())),
     };
@@ -243,67 +271,6 @@ fn inherit_nothing(directory: &OwnedFd) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// Where what a run has left of a restore may lie: in what its directory lies in, and in that itself where it is a disk.
-/// Nowhere, where what it would lie in is gone.
-///
-/// # Errors
-/// Where it may lie there, and that cannot be looked at.
-pub(super) fn places_of_left(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Vec<OwnedFd>> {
-    let Some(above) = parent_there(roots, directory)? else {
-        return Ok(Vec::new());
-    };
-    let within = open_there(&above, directory)?;
-    Ok([Some(above), within].into_iter().flatten().collect())
-}
-
-/// Names of what lies in place of what a restore was to put there. Blocks.
-///
-/// # Errors
-/// As [`places_of_left`].
-pub(super) fn names_in_place(
-    roots: &[PathBuf],
-    directory: &Path,
-    placing: &Placing,
-) -> anyhow::Result<Vec<String>> {
-    let Some(above) = parent_there(roots, directory)? else {
-        return Ok(Vec::new());
-    };
-    let within = match placing.is_in_it() {
-        true => open_there(&above, directory)?,
-        false => Some(above),
-    };
-    let names = within.map(|within| placing.names_in(within.as_fd()));
-    Ok(names.transpose()?.unwrap_or_default())
-}
-
-fn parent_there(roots: &[PathBuf], directory: &Path) -> anyhow::Result<Option<OwnedFd>> {
-    let is_gone = |error: &anyhow::Error| {
-        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
-        error.is::<Lasting>() || causes.any(is_not_there)
-    };
-    match parent(roots, directory, false) {
-        Err(error) if is_gone(&error) => Ok(None),
-        opened => opened.map(Some),
-    }
-}
-
-fn open_there(above: &OwnedFd, directory: &Path) -> anyhow::Result<Option<OwnedFd>> {
-    match openat(above, final_name(directory), DIRECTORY, Mode::empty()) {
-        Ok(opened) => Ok(Some(opened)),
-        // Nothing is put into what a link leads to.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("could not open {}", directory.display())),
-    }
-}
-
-/// Whether an error says that there is nothing of that name.
-pub(super) fn is_not_there(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 /// Under which names a run may have left it.
 pub(super) fn names_of_left(directory: &Path, run: RunId) -> [String; 2] {
     let name = unfinished_name(directory, run);
@@ -322,8 +289,11 @@ pub(super) fn root_of<'a>(roots: &'a [PathBuf], directory: &Path) -> Option<&'a 
     below.max_by_key(|root| root.as_os_str().len())
 }
 
-/// What a directory is to lie in: opened from its root on, through no link.
-fn parent(roots: &[PathBuf], directory: &Path, make: bool) -> anyhow::Result<OwnedFd> {
+/// What a directory is to lie in: opened from its root on, through no link. Blocks.
+///
+/// # Errors
+/// Where it lies below no root, a link is on the way, and what the disk says.
+pub(super) fn parent(roots: &[PathBuf], directory: &Path, make: bool) -> anyhow::Result<OwnedFd> {
     let Some(root) = root_of(roots, directory) else {
         bail!(Lasting(format!(
             "{} lies below none of the restore roots of the configuration",

@@ -19,6 +19,7 @@ use super::{
     places::{Place, free_at},
     read_back::hash_of,
     restore_outcome::Placed,
+    restore_put::Identity,
     scratch_names,
     work::{asked, blocking},
 };
@@ -62,6 +63,9 @@ pub(super) struct RestorePlan {
     /// What an attempt has restored in full, and has begun to put in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placing: Option<Placed>,
+    /// Directories that attempts have made it in under its other name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_in: Vec<Identity>,
 }
 
 /// A plan as it is told.
@@ -145,6 +149,7 @@ impl Backups {
                 new_database: wish.new_database,
                 principal: who.principal.clone(),
                 placing: None,
+                held_in: Vec::new(),
             };
             let mut tx = self.store().begin().await?;
             tx.restore_plan_keep(&hash_of(token.as_bytes()), planned.expires_at, &plan)

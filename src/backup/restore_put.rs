@@ -9,8 +9,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Dir, Mode, RenameFlags, StatxFlags, fstat, openat, renameat, renameat_with,
-        statat, statx, unlinkat,
+        AtFlags, Dir, FileType, Mode, RenameFlags, StatxFlags, chmodat, fstat, openat, renameat,
+        renameat_with, statat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -209,8 +209,34 @@ fn told(known: &rustix::fs::Statx) -> Identity {
     }
 }
 
-/// Moves an entry where nothing is yet.
+/// Moves an entry where nothing is yet, also a directory that its owner may not write in: who is not root may not change
+/// what such a one lies in.
 fn move_to(above: BorrowedFd<'_>, name: &str, into: BorrowedFd<'_>, to: &str) -> Result<(), Errno> {
+    let denied = match rename_to(above, name, into, to) {
+        Err(Errno::ACCESS) => Errno::ACCESS,
+        moved => return moved,
+    };
+    let stat = statat(above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    if !is_directory || mode.contains(Mode::WUSR) {
+        return Err(denied);
+    }
+    chmodat(above, name, mode | Mode::WUSR, AtFlags::empty())?;
+    let moved = rename_to(above, name, into, to);
+    let (above, name) = match moved {
+        Ok(()) => (into, to),
+        Err(_) => (above, name),
+    };
+    moved.and(chmodat(above, name, mode, AtFlags::empty()))
+}
+
+fn rename_to(
+    above: BorrowedFd<'_>,
+    name: &str,
+    into: BorrowedFd<'_>,
+    to: &str,
+) -> Result<(), Errno> {
     match renameat_with(above, name, into, to, RenameFlags::NOREPLACE) {
         // The file system, or the kernel, knows only the other kind.
         Err(Errno::INVAL | Errno::NOSYS) => match statat(into, to, AtFlags::SYMLINK_NOFOLLOW) {

@@ -59,7 +59,9 @@ impl Backups {
                 "the repository can be opened; nothing was restored",
             ));
         }
-        self.sweep_restores(job).await?;
+        // Of those into the same directory alone: another's disk may hang.
+        let into = plan.directory.as_path();
+        self.sweep_restores(job, Some(into)).await?;
         let mut wish = Wish {
             plan,
             point,
@@ -118,6 +120,9 @@ impl Backups {
             ));
         }
         let mut tx = job.begin().await?;
+        // With what tells of it: history may be pruned before it is asked.
+        wish.plan.settle();
+        tx.restore_plan_note(&key_of(job), &wish.plan).await?;
         tx.repository_release(job.run()).await?;
         tx.commit().await?;
         let made = match shortfalls.is_empty() {
@@ -139,7 +144,10 @@ impl Backups {
         job: &Job,
         wish: &Wish,
     ) -> anyhow::Result<Option<(Manifest, Outcome)>> {
-        let Some(Placed { placing, outcome }) = wish.plan.placing.clone() else {
+        let Some(Placed {
+            placing, outcome, ..
+        }) = wish.plan.placing.clone()
+        else {
             return Ok(None);
         };
         let (roots, to) = self.where_to(wish);
@@ -166,7 +174,8 @@ impl Backups {
             .await;
         let (manifest, compared) = self.noting_damage(job, wish, compared).await?;
         let lines = compared.differing.lines.iter();
-        for line in lines.chain(&compared.unset.lines).take(LOGGED) {
+        let lines = lines.chain(&compared.unset.lines);
+        for line in lines.chain(&compared.unseen.lines).take(LOGGED) {
             job.log(line);
         }
         Ok(Some((manifest, outcome.looked_at(&compared))))
@@ -178,12 +187,21 @@ impl Backups {
         job: &Job,
         wish: &mut Wish,
     ) -> anyhow::Result<(Manifest, Outcome)> {
-        if wish.plan.placing.take().is_some() {
-            // What it speaks of is removed next, and a number of it may become another's.
-            self.note_plan(job, &wish.plan).await?;
-        }
         let (roots, to) = self.where_to(wish);
         let run = job.run();
+        let (of, at) = (roots.clone(), to.clone());
+        let held_in = blocking("restore", move || Unfinished::holder(&of, &at, run));
+        let held_in = held_in.await??;
+        let plan = &mut wish.plan;
+        // What it speaks of is removed next, and a number of it may become another's.
+        let had_placing = plan.placing.take().is_some();
+        let is_known = plan.held_in.contains(&held_in);
+        if !is_known {
+            plan.held_in.push(held_in);
+        }
+        if had_placing || !is_known {
+            self.note_plan(job, &wish.plan).await?;
+        }
         let begun = blocking("restore", move || {
             let unfinished = Unfinished::make(&roots, &to, run)?;
             let into = unfinished.open()?;
@@ -229,6 +247,8 @@ impl Backups {
         wish.plan.placing = Some(Placed {
             placing: placing.clone(),
             outcome: outcome.clone(),
+            settled: false,
+            told_since: None,
         });
         // Holds only while the attempt does: one that was given up puts nothing in place.
         self.note_plan(job, &wish.plan).await?;

@@ -40,6 +40,25 @@ impl Scratch {
     }
 }
 
+/// What a dump is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// To be used: all that is in it.
+    ToStay,
+    /// To be counted, and dropped again: without what holds no row, and reaches beyond the database, or is somebody else's
+    /// to say.
+    ToCount,
+}
+
+/// What is not loaded where a dump is but counted. A role may own no extension that it comments; tablespaces are of a
+/// cluster; and a database with a subscription cannot be dropped.
+const NOT_COUNTED: [&str; 5] = [
+    "--no-comments",
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--no-security-labels",
+];
 /// What `pg_restore` says of a dump that a newer `pg_dump` has made.
 const TOO_NEW: &str = "unsupported version";
 /// Differences that are named.
@@ -129,7 +148,7 @@ pub(super) async fn restore_and_judge(
     job: &Job,
     target: &Server,
     dump: &DumpRecord,
-    file: &Path,
+    file: (&Path, Loading),
 ) -> anyhow::Result<Scratch> {
     load(backups, job, target, file).await?;
     count_in(target, dump).await
@@ -145,7 +164,12 @@ pub(super) async fn count_in(target: &Server, dump: &DumpRecord) -> anyhow::Resu
 }
 
 /// Loads a dump into an empty database.
-async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> anyhow::Result<()> {
+async fn load(
+    backups: &Backups,
+    job: &Job,
+    target: &Server,
+    (file, loading): (&Path, Loading),
+) -> anyhow::Result<()> {
     let settings = backups.settings();
     let programs = Programs::all(
         settings.config.pg_bin.as_deref(),
@@ -159,7 +183,7 @@ async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> any
         .join(format!("{}{PASSWORD}", job.run()));
     job.step("load", 0, move |hand| {
         make_folder(&staging)?;
-        let loaded = pg_restore(&programs, &target, &file, &staging, hand);
+        let loaded = pg_restore(&programs, &target, (&file, loading), &staging, hand);
         drop(std::fs::remove_dir_all(&staging));
         loaded
     })
@@ -171,7 +195,7 @@ async fn load(backups: &Backups, job: &Job, target: &Server, file: &Path) -> any
 pub(super) fn pg_restore(
     programs: &[Programs],
     target: &Server,
-    file: &Path,
+    (file, loading): (&Path, Loading),
     staging: &Path,
     hand: &Hand,
 ) -> anyhow::Result<()> {
@@ -181,6 +205,9 @@ pub(super) fn pg_restore(
         .to_owned();
     for programs in programs {
         let mut order = programs.order("pg_restore", &passfile);
+        if loading == Loading::ToCount {
+            order.args(NOT_COUNTED);
+        }
         order
             .args([
                 "--single-transaction",
@@ -206,7 +233,12 @@ pub(super) fn pg_restore(
 
 fn judge(dump: &DumpRecord, facts: &DumpFacts, orphans: &Orphans) -> Scratch {
     let mut wrong = Vec::new();
-    for (table, rows) in &dump.tables {
+    // What an extension brings is another with each of its versions, and no dump's.
+    let all = dump.tables.iter();
+    let compared: Vec<(&String, &i64)> = all
+        .filter(|(table, _)| !facts.of_extensions.contains(*table))
+        .collect();
+    for &(table, rows) in &compared {
         match facts.tables.get(table) {
             Some(found) if found == rows => {}
             Some(found) => wrong.push(format!("{table} has {found} rows and had {rows}")),
@@ -227,7 +259,7 @@ fn judge(dump: &DumpRecord, facts: &DumpFacts, orphans: &Orphans) -> Scratch {
     }
     if wrong.is_empty() {
         // Of the dump alone: the note of a drill lies beside it, where a database is given.
-        return Scratch::Same(dump.tables.values().sum());
+        return Scratch::Same(compared.iter().map(|(_, rows)| **rows).sum());
     }
     let more = wrong.len().saturating_sub(NAMED);
     wrong.truncate(NAMED);
@@ -283,7 +315,9 @@ async fn load_named(
     // Under another name until it is whole: half of it is nobody's, and a cleanup drops it where this ends before it
     // can.
     let scratch = make_anew(&maker, job, admin).await?;
-    let tried = restore_and_judge(backups, job, &server.with_database(&scratch), dump, file).await;
+    let target = server.with_database(&scratch);
+    let file = (file, Loading::ToStay);
+    let tried = restore_and_judge(backups, job, &target, dump, file).await;
     let rows = match tried.and_then(same) {
         Ok(rows) => {
             let renamed = admin.rename_database(&scratch, name).await;

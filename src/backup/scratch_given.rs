@@ -7,13 +7,14 @@ use anyhow::Context as _;
 
 use super::{
     Backups,
-    scratch::{Scratch, restore_and_judge},
+    scratch::{Loading, Scratch, restore_and_judge},
     scratch_names::Maker,
     scratch_spots::Spot,
     staging::Swept,
     work::{Job, is_stopped},
 };
 use crate::{
+    config::SourceConfig,
     domain::{RunId, backup::manifest::DumpRecord},
     error::Result,
     store::Elsewhere,
@@ -48,7 +49,8 @@ pub(super) async fn try_in_given(
         Err(error) => Ok(refused(&error)),
         Ok(Some(why)) => Ok(refused(&why)),
         Ok(None) => {
-            let tried = restore_and_judge(backups, job, &target, dump, file).await;
+            let tried =
+                restore_and_judge(backups, job, &target, dump, (file, Loading::ToCount)).await;
             // Whatever came of it.
             if let Err(error) = given.empty_given().await {
                 job.log(format!(
@@ -92,9 +94,20 @@ impl Backups {
     pub(super) async fn sweep_given(&self, job: &Job) -> anyhow::Result<Swept> {
         let mut swept = Swept::default();
         let settings = self.settings();
-        let sources = settings.config.sources.keys();
         let mut spots = vec![Spot::own(settings)];
-        spots.extend(sources.map(|name| Spot::of_source(settings, name)));
+        for (name, source) in &settings.config.sources {
+            // What drills are given nothing of is not asked, nor its password.
+            let gives = matches!(
+                source,
+                SourceConfig::Postgres {
+                    drill_database: Some(_),
+                    ..
+                }
+            );
+            if gives {
+                spots.push(Spot::of_source(settings, name).await);
+            }
+        }
         for spot in spots {
             let emptied = match spot {
                 Ok(Some(Spot { given: None, .. }) | None) => continue,

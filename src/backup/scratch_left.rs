@@ -25,7 +25,9 @@ impl Backups {
         let settings = self.settings();
         let sources = self.made_at().await?;
         let mut spots = vec![Spot::own(settings)];
-        spots.extend(sources.iter().map(|name| Spot::of_source(settings, name)));
+        for name in &sources {
+            spots.push(Spot::of_source(settings, name).await);
+        }
         for spot in spots {
             let done = match spot {
                 // It is in the configuration no more.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Backups, Settings, dump::Server, scratch_names::Maker, work::Job};
-use crate::{config::SourceConfig, error::Result, store::Elsewhere};
+use crate::{config::SourceConfig, error::Result, host, store::Elsewhere};
 
 /// Sources on whose servers drills have made databases.
 const MADE_AT_KEY: &str = "backup_scratch_sources";
@@ -40,8 +40,8 @@ impl Spot {
     /// The server of a source; none where the configuration has no source of PostgreSQL of that name.
     ///
     /// # Errors
-    /// Where its password cannot be read.
-    pub(super) fn of_source(settings: &Settings, name: &str) -> anyhow::Result<Option<Self>> {
+    /// Where its password cannot be read, such as for a disk that hangs.
+    pub(super) async fn of_source(settings: &Settings, name: &str) -> anyhow::Result<Option<Self>> {
         let Some(SourceConfig::Postgres {
             url,
             password,
@@ -50,8 +50,16 @@ impl Spot {
         else {
             return Ok(None);
         };
+        let server = match password.clone() {
+            None => Server::of_source(url, None)?,
+            Some(secret) => {
+                let question = secret.question(&format!("of source {name}"));
+                let url = url.clone();
+                host::ask(question, move || Server::of_source(&url, Some(&secret))).await??
+            }
+        };
         Ok(Some(Self {
-            server: Server::of_source(url, password.as_ref())?,
+            server,
             given: drill_database.clone(),
             setting: format!("backups.sources.{name}.drill_database"),
             source: Some(name.to_owned()),

@@ -1,6 +1,8 @@
 //! Trying a dump as a drill does: in a scratch database, or in the one that is given; on the server's own PostgreSQL,
 //! or on that of the dump's source.
 
+mod said;
+
 use std::path::Path;
 
 use anyhow::bail;
@@ -8,23 +10,19 @@ use anyhow::bail;
 use super::{
     Backups,
     dump::major_of,
-    scratch::{Scratch, drop_scratch, make_anew, restore_and_judge, try_sqlite},
+    scratch::{Loading, Scratch, drop_scratch, make_anew, restore_and_judge, try_sqlite},
     scratch_given::try_in_given,
     scratch_spots::Spot,
-    work::Job,
+    work::{Job, is_stopped},
 };
 use crate::{
-    domain::backup::manifest::{DumpRecord, SourceRecord},
+    domain::backup::{
+        manifest::{DumpRecord, SourceRecord},
+        policy::OWN_DATABASE,
+    },
     error::Error,
     store::Elsewhere,
 };
-
-/// What PostgreSQL says of an extension that its machine, or its role, does not have; with the word itself.
-const NO_EXTENSION: [&str; 3] = [
-    "is not available",
-    "could not open extension control file",
-    "permission denied to create extension",
-];
 
 /// Restores a dump that lies in a file, and compares it with the manifest.
 pub(super) async fn try_dump(
@@ -54,7 +52,8 @@ async fn try_postgres(
 ) -> anyhow::Result<Scratch> {
     let settings = backups.settings();
     let mut refused = Vec::new();
-    let of_source = Spot::of_source(settings, source).unwrap_or_else(|error| {
+    let of_source = Spot::of_source(settings, source).await;
+    let of_source = of_source.unwrap_or_else(|error| {
         refused.push(format!("{error:#}"));
         None
     });
@@ -69,10 +68,22 @@ async fn try_postgres(
              restore it"
         ));
     }
+    // What another server has dumped may need what that one alone has: the own one can say that it comes back, and not
+    // that it does not.
+    let is_own = source == OWN_DATABASE;
     for spot in own.into_iter().chain(of_source) {
-        match try_at(backups, job, &spot, dump, file).await? {
-            Ok(tried) => return Ok(tried),
-            Err(why) => refused.push(why),
+        let decides = is_own || spot.source.is_some();
+        match try_at(backups, job, &spot, dump, file).await {
+            Ok(Scratch::NotPossible(why)) => refused.push(why),
+            Ok(Scratch::Failed(why)) if !decides => refused.push(format!(
+                "it did not come back as it was {}, which is not its own: {why}",
+                spot.shown()
+            )),
+            Err(error) if !decides && !is_stopped(&error) => refused.push(format!(
+                "it could not be restored {}, which is not its own: {error:#}",
+                spot.shown()
+            )),
+            tried => return tried,
         }
     }
     Ok(Scratch::NotPossible(refused.join("; ")))
@@ -85,12 +96,14 @@ async fn try_at(
     spot: &Spot,
     dump: &DumpRecord,
     file: &Path,
-) -> anyhow::Result<Result<Scratch, String>> {
+) -> anyhow::Result<Scratch> {
     let home = match spot.server.connect().await {
         // Its own is never away for long; a source's says nothing of the dump by that.
         Err(error) if spot.source.is_some() => {
             let shown = spot.shown();
-            return Ok(Err(format!("no scratch database {shown}: {error:#}")));
+            return Ok(Scratch::NotPossible(format!(
+                "no scratch database {shown}: {error:#}"
+            )));
         }
         home => home?,
     };
@@ -105,24 +118,35 @@ async fn try_from(
     (spot, home): (&Spot, &Elsewhere),
     dump: &DumpRecord,
     file: &Path,
-) -> anyhow::Result<Result<Scratch, String>> {
+) -> anyhow::Result<Scratch> {
     let version = home.major_version().await?;
     if let Some(why) = too_old(version, &dump.server_version, spot) {
-        return Ok(Err(why));
+        return Ok(Scratch::NotPossible(why));
     }
     let tried = match &spot.given {
         Some(name) => try_in_given(backups, job, (spot, home, name), dump, file).await,
         None => try_in_made(backups, job, (spot, home), dump, file).await,
     };
-    match tried {
-        Err(error) if lacks_extension(&format!("{error:#}")) => {
-            Ok(Ok(Scratch::NotPossible(format!(
-                "{error:#}: install the extension {}, or name an empty database that has it by {}",
-                spot.shown(),
-                spot.setting
-            ))))
-        }
-        tried => tried.map(Ok),
+    let error = match tried {
+        Err(error) if !is_stopped(&error) => error,
+        tried => return tried,
+    };
+    let text = format!("{error:#}");
+    if said::is_of_extension(&text) {
+        return Ok(Scratch::NotPossible(format!(
+            "{text}: install the extension {}, or name an empty database that has it by {}",
+            spot.shown(),
+            spot.setting
+        )));
+    }
+    match &spot.given {
+        // Such as rows of an extension's table, which stay with that.
+        Some(name) if said::is_there_already(&text) => Ok(Scratch::NotPossible(format!(
+            "{text}: something is in the database {name:?}, which {} names, that its emptying leaves: drop it and make it \
+             anew",
+            spot.setting
+        ))),
+        _ => Err(error),
     }
 }
 
@@ -138,7 +162,8 @@ async fn try_in_made(
     match make_anew(&maker, job, home).await {
         Ok(name) => {
             let target = spot.server.with_database(&name);
-            let tried = restore_and_judge(backups, job, &target, dump, file).await;
+            let tried =
+                restore_and_judge(backups, job, &target, dump, (file, Loading::ToCount)).await;
             // Whatever came of it.
             drop_scratch(job, home, &name).await;
             tried
@@ -166,11 +191,6 @@ fn too_old(server: u32, of: &str, spot: &Spot) -> Option<String> {
         "what PostgreSQL {newer} has dumped is not tried {}, which is {server}: {remedy}",
         spot.shown()
     ))
-}
-
-/// Whether a load has failed for want of an extension where it was tried.
-fn lacks_extension(said: &str) -> bool {
-    said.contains("extension") && NO_EXTENSION.iter().any(|words| said.contains(words))
 }
 
 #[cfg(test)]
@@ -214,21 +234,5 @@ mod tests {
         }
         let why = too_old(15, "16.1", &spot(Some("crm"))).unwrap();
         assert!(why.contains("source crm"), "{why}");
-    }
-
-    #[test]
-    fn an_extension_that_is_not_there_is_no_fault_of_the_dump() {
-        for (said, lacks) in [
-            ("ERROR:  extension \"postgis\" is not available", true),
-            (
-                "could not open extension control file \"/usr/share/x.control\"",
-                true,
-            ),
-            ("permission denied to create extension \"file_fdw\"", true),
-            ("relation \"extension\" already exists", false),
-            ("could not read from input file: end of file", false),
-        ] {
-            assert_eq!(lacks_extension(said), lacks, "{said}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use rustix::fs::CWD;
 
@@ -16,7 +17,7 @@ use super::{
     work::{Job, asked},
 };
 use crate::{
-    config::{OwnPlaces, PathsConfig, SourceConfig},
+    config::{Found, OwnPlaces, PathsConfig, SourceConfig},
     domain::backup::{
         manifest::{FileError, SnapshotPath, SourceRecord},
         policy::{OWN_DATABASE, Policy},
@@ -86,6 +87,7 @@ impl Backups {
         // superset of what the dump refers to.
         let mut names: Vec<&String> = policy.sources.iter().collect();
         names.sort_by_key(|name| name.as_str() != "database");
+        let mut places = None;
         for name in names {
             match name.as_str() {
                 "database" => {
@@ -102,7 +104,7 @@ impl Backups {
                     prepared.add_content(from, is_there);
                 }
                 _ => {
-                    self.prepare_other(job, name, staging, &mut prepared)
+                    self.prepare_other(job, name, staging, &mut prepared, &mut places)
                         .await?
                 }
             }
@@ -125,6 +127,7 @@ impl Backups {
         name: &str,
         staging: &Staging,
         prepared: &mut Prepared,
+        places: &mut Option<OwnPlaces>,
     ) -> anyhow::Result<()> {
         let config = self.settings().config.sources.get(name).with_context(|| {
             format!("source {name:?} is not in the configuration any more, below [backups.sources]")
@@ -132,8 +135,11 @@ impl Backups {
         let root = SnapshotPath::from(format!("/sources/{name}").as_str());
         match config {
             SourceConfig::Paths(config) => {
-                let places = OwnPlaces::of(&self.settings().config);
-                prepared.add_paths(name, root, config, &places).await?;
+                let places = match places {
+                    Some(places) => places,
+                    None => places.insert(self.own_places(job).await),
+                };
+                prepared.add_paths(name, root, config, places).await?;
             }
             database => {
                 let dumped = job
@@ -150,6 +156,25 @@ impl Backups {
         }
         Ok(())
     }
+
+    /// The places of what backups make, as they are now: links and mounts may be others than when the configuration was
+    /// read. Each is asked about by itself, and of one whose disk hangs the name is compared: no source need be on it.
+    async fn own_places(&self, job: &Job) -> OwnPlaces {
+        let mut places = OwnPlaces::of(&self.settings().config);
+        let looks = places.paths().into_iter().map(|path| async move {
+            let found = asked(&path, "looking at", Found::of).await;
+            (path, found)
+        });
+        for (path, found) in join_all(looks).await {
+            match found {
+                Ok(found) => places.learn(&path, &found),
+                Err(error) => job.log(format!(
+                    "{error}: whether a source holds it is looked at by its name alone"
+                )),
+            }
+        }
+        places
+    }
 }
 
 fn kind_of(source: &SourceConfig) -> &'static str {
@@ -157,15 +182,6 @@ fn kind_of(source: &SourceConfig) -> &'static str {
         SourceConfig::Paths(_) => "paths",
         SourceConfig::Sqlite(_) => "sqlite",
         SourceConfig::Postgres { .. } => "postgresql",
-    }
-}
-
-/// Why a path is not read.
-fn unfit(path: &Path, config: &PathsConfig, places: &OwnPlaces) -> Option<String> {
-    // Links and mounts may be others than when the configuration was read.
-    match places.met_on_disk(path, config) {
-        Ok(None) => demand_unmet(path, config),
-        Ok(Some(why)) | Err(why) => Some(format!("{why}: it was not read")),
     }
 }
 
@@ -198,25 +214,31 @@ impl Prepared {
         let mut skipped = false;
         for path in &config.paths {
             let what = format!("source {name:?}: looking at");
-            let (demands, places) = (config.clone(), places.clone());
+            let demands = config.clone();
             let look = move |path: &Path| {
                 let is_there = path.symlink_metadata().is_ok();
-                is_there.then(|| unfit(path, &demands, &places))
+                is_there.then(|| (Found::of(path), demand_unmet(path, &demands)))
             };
             let to = below(&root, path);
-            match asked(path, &what, look).await? {
-                None => anyhow::bail!("source {name:?}: {} is not there", path.display()),
-                Some(Some(message)) => {
+            let Some((found, unmet)) = asked(path, &what, look).await? else {
+                anyhow::bail!("source {name:?}: {} is not there", path.display());
+            };
+            let met = places.met(path, Some(&found), config);
+            let met = met.unwrap_or_else(Some);
+            let met = met.map(|why| format!("{why}: it was not read"));
+            match met.or(unmet) {
+                Some(message) => {
                     skipped = true;
                     self.unmet.push(FileError { path: to, message });
                 }
-                Some(None) => self.sources.push(Source {
+                None => self.sources.push(Source {
                     from: path.clone(),
                     to,
                     include: config.include.clone(),
                     exclude: config.exclude.clone(),
                     all_or_nothing: false,
                     name_special: true,
+                    own: places.folders(),
                 }),
             }
         }
@@ -274,6 +296,7 @@ impl Prepared {
                 exclude: NOT_CONTENT.map(str::to_owned).to_vec(),
                 all_or_nothing: false,
                 name_special: true,
+                own: Vec::new(),
             });
         }
         self.content = true;

@@ -281,7 +281,7 @@ impl Backups {
     /// in a drawer, is said, and shows in the coverage.
     ///
     /// # Errors
-    /// Only that the run was asked to stop.
+    /// That the run was asked to stop.
     async fn read_archive(&self, job: &Job, told: &mut Told) -> anyhow::Result<Option<Found>> {
         let read = match self.has_archive().await? {
             true => self.read_archive_there(job, told).await,
@@ -294,17 +294,7 @@ impl Backups {
         };
         match read {
             Err(error) if is_stopped(&error) => Err(error),
-            Err(error) => Ok(Some(Found {
-                level: Level::Read,
-                finding: match is_damage(&error) {
-                    true => Finding::Failed,
-                    false => Finding::NotPossible,
-                },
-                message: format!("the archive could not be read: {error:#}"),
-                files: 0,
-                bytes: 0,
-                names: Names::default(),
-            })),
+            Err(error) => Ok(Some(unread(&error))),
             read => read,
         }
     }
@@ -321,10 +311,18 @@ impl Backups {
             return Ok(None);
         }
         let found = self.read_next_part(job, &repository, place).await?;
-        told.and(self.read_found(job, &repository, place).await?);
-        told.said
-            .extend(self.look_at_damaged(job, &repository, place).await?);
-        Ok(Some(found))
+        let looked = async {
+            told.and(self.read_found(job, &repository, place).await?);
+            let damaged = self.look_at_damaged(job, &repository, place).await?;
+            told.said.extend(damaged);
+            anyhow::Ok(())
+        };
+        match looked.await {
+            Ok(()) => Ok(Some(found)),
+            Err(error) if is_stopped(&error) => Err(error),
+            // What the part has shown stays so.
+            Err(error) => Ok(Some(found.and(unread(&error)))),
+        }
     }
 
     /// Whether there is a repository in a place, whatever is known of it.
@@ -370,5 +368,33 @@ impl Backups {
         let (names, done) = read_back::or_all(read)?;
         let what = format!("every file of {}", point.resource_name());
         Ok(of_names(job, Level::Read, names, done, &what))
+    }
+}
+
+/// That the archive could not be read, or not to its end.
+fn unread(error: &anyhow::Error) -> Found {
+    Found {
+        level: Level::Read,
+        finding: match is_damage(error) {
+            true => Finding::Failed,
+            false => Finding::NotPossible,
+        },
+        message: format!("the archive could not be read: {error:#}"),
+        files: 0,
+        bytes: 0,
+        names: Names::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_part_has_shown_stays_so_where_the_archive_goes_away() {
+        let away = unread(&anyhow::anyhow!("the disk was unplugged"));
+        let both = Found::broken(Level::Read, "part 1 is damaged".to_owned()).and(away);
+        assert_eq!(both.finding, Finding::Failed);
+        assert!(both.message.ends_with("unplugged"), "{}", both.message);
     }
 }

@@ -31,7 +31,7 @@ pub use self::{
     database_name::is_database_name,
     explain::{explain, without_secrets},
     leftovers::Leftovers,
-    own_places::OwnPlaces,
+    own_places::{Found, OwnFolder, OwnPlaces},
     parameters::{Accepted, Accepts, Given, as_json},
     raw::{CommandConfig, Flags, HealthThresholds, Threshold},
     redact::Masker,

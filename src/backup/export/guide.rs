@@ -26,7 +26,10 @@ pub(super) fn guide(
          tar --zstd -xpf {file} -C restored --numeric-owner --xattrs --xattrs-include='*'\n\
          ```\n\n\
          So do devices: for others, tar says that it cannot make them, unpacks everything else, and ends with 2. Files \
-         with holes are in it as sparse files of GNU tar (format 1.0), which bsdtar knows as well.\n\n",
+         with large holes are in it as sparse files of GNU tar (format 1.0), which bsdtar knows as well. Other programs, \
+         such as the tar of BusyBox, do not: they leave such files out without a word, and make some of odd content in \
+         folders called GNUSparseFile.0 instead. `sha256sum -c SHA256SUMS` names each file that is missing then, and \
+         `find . -name GNUSparseFile.0` such folders: unpack it by GNU tar or bsdtar.\n\n",
         manifest.version, manifest.cluster, manifest.frozen_at
     );
     for source in &manifest.sources {
@@ -95,7 +98,7 @@ pub(super) fn guide(
         let _ = writeln!(
             text,
             "\n## Left out\n\n\
-             {} sockets, which no archive holds: programs make them anew.\n",
+             {} sockets, which programs make anew, or devices whose numbers have no room: no archive holds them.\n",
             left_out.count
         );
         for path in &left_out.named {

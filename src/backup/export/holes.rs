@@ -7,9 +7,13 @@ use std::io::{self, Read, Write};
 const BLOCK: usize = 4096;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 /// Bytes of a file's holes, all together, below which nobody misses the room that they take.
-pub(super) const LEAST: u64 = 64 << 10;
+pub(super) const LEAST: u64 = 1 << 20;
+/// The part of a file that its holes are at least: not every tar knows sparse files, and most files have some zeros.
+const PART: u64 = 4;
 /// Bytes of a file's data that are kept, so that it need not be read once more to be written.
-const KEPT: usize = 8 << 20;
+pub(super) const KEPT: usize = 8 << 20;
+/// Bytes of holes that are in that much data at least where it is looked for more.
+const SOME: u64 = 64 << 10;
 /// Stretches of data that a map tells apart; in a file of more, small holes are data.
 const STRETCHES: usize = 16 << 10;
 // Holes are taken for data only where the data is read again.
@@ -46,7 +50,7 @@ impl Map {
 
     /// Whether its holes are worth a map.
     pub(super) fn is_sparse(&self) -> bool {
-        LEAST <= self.size - self.data()
+        are_worth_it(self.size - self.data(), self.size)
     }
 
     /// As it stands before the data. A hole at the end is told by a stretch of nothing behind it.
@@ -87,21 +91,40 @@ impl Map {
     }
 }
 
-/// Looks for holes in what is written to it, and keeps the data while it is little.
+/// Whether so many bytes of holes are, in a file of this size.
+fn are_worth_it(holes: u64, size: u64) -> bool {
+    LEAST <= holes && size.div_ceil(PART) <= holes
+}
+
+/// Looks for holes in what is written to it, and keeps the data while it is little. It takes no more once the data is much
+/// and hardly a hole is in it, or too little is left for holes: most files have none, and are then read whole but once.
 pub(super) struct Looking {
     map: Map,
+    /// As it is expected.
+    size: u64,
+    data: u64,
+    is_in_vain: bool,
     kept: Option<Vec<u8>>,
     /// Of a block that has not come whole.
     begun: Vec<u8>,
 }
 
 impl Looking {
-    pub(super) fn new() -> Self {
+    /// Of a file of this size.
+    pub(super) fn new(size: u64) -> Self {
         Self {
             map: Map::default(),
+            size,
+            data: 0,
+            is_in_vain: false,
             kept: Some(Vec::new()),
             begun: Vec::new(),
         }
+    }
+
+    /// Whether it took no more.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.is_in_vain
     }
 
     /// The map, and the data where all of it was kept.
@@ -118,6 +141,7 @@ impl Looking {
             return;
         }
         let length = block.len() as u64;
+        self.data += length;
         match self.map.stretches.last_mut() {
             Some(last) if last.end() == at => last.length += length,
             _ => {
@@ -131,11 +155,18 @@ impl Looking {
             Some(kept) if kept.len() + block.len() <= KEPT => kept.extend_from_slice(block),
             kept => *kept = None,
         }
+        let has_some = SOME <= self.map.size - self.data;
+        let left = self.size.saturating_sub(self.data);
+        let is_too_much = !has_some || !are_worth_it(left, self.size);
+        self.is_in_vain |= self.kept.is_none() && is_too_much;
     }
 }
 
 impl Write for Looking {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_in_vain {
+            return Err(io::Error::other("it is looked through for holes in vain"));
+        }
         let mut left = bytes;
         if !self.begun.is_empty() {
             let count = left.len().min(BLOCK - self.begun.len());

@@ -54,7 +54,7 @@ impl LeftOut {
             others => format!(" and {others} more"),
         };
         Some(format!(
-            "{first}{others}: a socket cannot be in an archive; it is left out"
+            "{first}{others}: left out, as no archive holds sockets, and devices whose numbers have no room in it"
         ))
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(left.shown(), None);
         left.named.push("/a".into());
         left.count = 1;
-        assert!(left.shown().unwrap().starts_with("/a: a socket"));
+        assert!(left.shown().unwrap().starts_with("/a: left out"));
         left.count = 101;
         assert!(left.shown().unwrap().starts_with("/a and 100 more: "));
     }

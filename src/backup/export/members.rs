@@ -167,27 +167,33 @@ impl<'a, W: io::Write> Members<'a, W> {
             record,
         };
         let path = Path::new(OsStr::from_bytes(name));
-        let may_have_holes = self.may_have_holes(entry, record, name);
-        let (map, kept) = match may_have_holes {
+        let before = self.done;
+        let looked = match self.may_have_holes(entry, record, name) {
             true => content.look(&mut self.done)?,
-            false => Default::default(),
+            false => None,
         };
-        if map.is_sparse() {
-            return self.append_sparse(&content, name, &map, kept);
+        let is_again = looked.as_ref().is_some_and(|(_, kept)| kept.is_none());
+        if is_again {
+            self.done = before;
+        }
+        if let Some((map, kept)) = looked {
+            if map.is_sparse() {
+                return self.append_sparse(&content, name, &map, kept);
+            }
+            if let Some(kept) = kept {
+                let mut header = self.header_of(entry, record.size)?;
+                let all = Filled::new(map, kept.as_slice());
+                return Ok(self.tar.append_data(&mut header, path, all)?);
+            }
         }
         let mut header = self.header_of(entry, record.size)?;
-        if let Some(kept) = kept {
-            let all = Filled::new(map, kept.as_slice());
-            return Ok(self.tar.append_data(&mut header, path, all)?);
-        }
         let mut member = Member {
             header: &mut header,
             name: path,
             head: &[],
             map: None,
         };
-        let done = (!may_have_holes).then_some(&mut self.done);
-        content.append(self.tar, &mut member, done)
+        content.append(self.tar, &mut member, &mut self.done, is_again)
     }
 
     fn append_sparse(
@@ -216,7 +222,7 @@ impl<'a, W: io::Write> Members<'a, W> {
             head: &head,
             map: Some(map),
         };
-        content.append(self.tar, &mut member, None)
+        content.append(self.tar, &mut member, &mut self.done, true)
     }
 
     /// Whether a file is looked at for holes: what the server has made has none, and a line end in a name is not
@@ -266,10 +272,17 @@ impl<'a, W: io::Write> Members<'a, W> {
 
     /// Appends what no header holds: what is given, and what else the entry has.
     fn extend(&mut self, entry: &Entry, mut more: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+        let is_named = !more.is_empty();
         if entry.mtime < 0 || entry.mtime % NANOS != 0 {
             more.push(("mtime".to_owned(), decimal(entry.mtime).into_bytes()));
         }
         if !self.is_own(&entry.path) {
+            let holds_lines =
+                |(name, value): &(String, Vec<u8>)| name.contains('\n') || value.contains(&b'\n');
+            // Not every reader goes by lengths: the first name that is one counts, and it is not to be one in a value.
+            if !is_named && entry.attributes.iter().any(holds_lines) {
+                more.push(("path".to_owned(), member(&entry.path)));
+            }
             for (name, value) in &entry.attributes {
                 // As tar writes names that hold what ends them.
                 let name = name.replace('%', "%25").replace('=', "%3D");

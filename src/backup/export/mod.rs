@@ -9,6 +9,7 @@ mod holes;
 mod left_out;
 mod members;
 mod read;
+mod records;
 mod sparse;
 mod wanted;
 mod write;

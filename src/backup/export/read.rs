@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     GUIDE, MANIFEST, SUMS,
     holes::Filled,
+    records,
     sparse::{Sparse, read_map},
     sum_line,
     wanted::Wanted,
@@ -120,7 +121,7 @@ fn unpack(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Verified> {
         let sparse = Sparse::of(&mut entry).context(DAMAGED)?;
         let name = match &sparse {
             Some(sparse) => without_dot(&sparse.name).to_vec(),
-            None => name_of(&entry),
+            None => name_of(&mut entry).context(DAMAGED)?,
         };
         match entry.header().entry_type() {
             EntryType::Regular => {}
@@ -189,7 +190,7 @@ fn described_by(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Store
         }
         let mut entry = entry.context(DAMAGED)?;
         let is_file = entry.header().entry_type() == EntryType::Regular;
-        if is_file && name_of(&entry) == MANIFEST.as_bytes() {
+        if is_file && name_of(&mut entry).context(DAMAGED)? == MANIFEST.as_bytes() {
             let size = entry.size();
             return manifest_from(&mut entry, size, path.parent())
                 .context("its manifest cannot be read");
@@ -198,8 +199,8 @@ fn described_by(path: &Path, cancel: &CancellationToken) -> anyhow::Result<Store
     bail!("{MANIFEST} is not in it")
 }
 
-fn name_of(entry: &tar::Entry<'_, impl Read>) -> Vec<u8> {
-    without_dot(&entry.path_bytes()).to_vec()
+fn name_of(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<u8>> {
+    Ok(without_dot(&records::name_of(entry)?).to_vec())
 }
 
 /// As it is where a whole directory was packed by the name of a point.

@@ -9,7 +9,10 @@ use std::{
 
 use tar::Header;
 
-use super::holes::{Map, RECORD, Stretch};
+use super::{
+    holes::{Map, RECORD, Stretch},
+    records::whole,
+};
 
 const MAJOR: &str = "GNU.sparse.major";
 const MINOR: &str = "GNU.sparse.minor";
@@ -40,10 +43,8 @@ impl Sparse {
             return Ok(None);
         };
         let (mut version, mut name, mut size) = ([None, None], None, None);
-        // One that holds a line end is not understood; none of these does.
-        for one in extensions.flatten() {
+        for one in whole(extensions) {
             let value = one.value_bytes();
-            // The first counts: what follows may be of the file.
             match one.key() {
                 Ok(MAJOR) => drop(version[0].get_or_insert(value)),
                 Ok(MINOR) => drop(version[1].get_or_insert(value)),
@@ -92,9 +93,12 @@ pub(super) fn sparse_header(plain: &Header) -> io::Result<Header> {
     header.set_entry_type(plain.entry_type());
     header.set_size(plain.size()?);
     header.set_mode(plain.mode()?);
-    header.set_uid(plain.uid()?);
-    header.set_gid(plain.gid()?);
     header.set_mtime(plain.mtime()?);
+    // Whose it is nobody may know.
+    if let (Ok(uid), Ok(gid)) = (plain.uid(), plain.gid()) {
+        header.set_uid(uid);
+        header.set_gid(gid);
+    }
     Ok(header)
 }
 
@@ -171,7 +175,7 @@ impl<R: Read> Numbers<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::write::header, *};
 
     fn read(text: &str, data: u64, size: u64) -> Option<Map> {
         let mut head = text.as_bytes().to_vec();
@@ -228,10 +232,9 @@ mod tests {
         for name in [b"files/a".to_vec(), [b'x'; 300].to_vec(), b"".to_vec()] {
             let sparse = Sparse { name, size: 1 };
             let stand_in = sparse.stand_in();
-            sparse_header(&Header::new_gnu())
-                .unwrap()
-                .set_path(stand_in)
-                .unwrap();
+            // One without an owner.
+            let mut header = sparse_header(&header(1, 0)).unwrap();
+            header.set_path(stand_in).unwrap();
         }
     }
 }

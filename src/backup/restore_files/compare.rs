@@ -38,6 +38,10 @@ pub(in crate::backup) struct Compared {
     pub(in crate::backup) links: u64,
     /// What is not there, is something else, or could not be looked at.
     pub(in crate::backup) differing: Tally,
+    /// What the server's user may not look at, such as for the permissions that it came back with; and how many of those
+    /// are files.
+    pub(in crate::backup) unseen: Tally,
+    pub(in crate::backup) unseen_files: u64,
     /// What is there, but for its owner, permissions, time, an attribute, or that it is another name of a file.
     pub(in crate::backup) unset: Tally,
 }
@@ -147,6 +151,11 @@ impl Look<'_> {
                 self.compared.unset.add(line);
             }
             Err(Unlike::Other(what)) => self.compared.differing.add(format!("{path} {what}")),
+            Err(Unlike::Unread(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let unseen = &mut self.compared.unseen;
+                unseen.add(format!("{path} could not be looked at: {error}"));
+                self.compared.unseen_files += u64::from(entry.kind == EntryKind::File);
+            }
             Err(Unlike::Unread(error)) if is_of_it(&error) => {
                 let line = format!("{path} could not be looked at: {error}");
                 self.compared.differing.add(line);

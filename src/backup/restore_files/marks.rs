@@ -16,6 +16,8 @@ use crate::backup::repository::{Entry, EntryKind};
 const NANOS: i64 = 1_000_000_000;
 /// Set-uid and set-gid.
 const OF_ITS_OWNER: u32 = 0o6000;
+/// Ends what is said of something that was accepted and is otherwise all the same.
+const UNTOLD: &str = ", without an error)";
 /// Seconds that a file system may round a time by, as FAT does.
 const GRAIN: u64 = 2;
 
@@ -62,7 +64,17 @@ pub(super) fn set(file: BorrowedFd<'_>, entry: &Entry, owned: bool) -> Vec<Strin
         Ok(stat) => {
             let mut differing = differs(&stat, entry, owned);
             differing.extend(attributes_differ(file, entry));
-            lacks.extend(untold(differing, &lacks));
+            let mut differing = untold(differing, &lacks);
+            // Without the owner, the right to be it was not asked for.
+            let is_followed = !has_owner
+                && wanted.is_some()
+                && (stat.st_mode ^ entry.mode) & 0o7777 & !OF_ITS_OWNER == 0;
+            for lack in &mut differing {
+                if !(is_followed && lack.starts_with("permissions ")) {
+                    mark_untold(lack);
+                }
+            }
+            lacks.extend(differing);
         }
         Err(error) => lacks.push(format!("could not look at it ({error})")),
     }
@@ -109,7 +121,9 @@ pub(super) fn set_of_link(
         Ok(stat) => {
             let mut differing = differs(&stat, entry, owned);
             differing.extend(attributes_of_link_differ(directory, name, entry));
-            lacks.extend(untold(differing, &lacks));
+            let mut differing = untold(differing, &lacks);
+            differing.iter_mut().for_each(mark_untold);
+            lacks.extend(differing);
         }
         Err(error) => lacks.push(format!("could not look at it ({error})")),
     }
@@ -171,6 +185,19 @@ fn differing(entry: &Entry, has: impl Fn(&str, &[u8]) -> Result<bool, Errno>) ->
         Err(error) => Some(attribute(name, error)),
     });
     said.collect()
+}
+
+/// Says of a lack that no error has told it.
+fn mark_untold(lack: &mut String) {
+    if lack.ends_with(')') {
+        lack.pop();
+        lack.push_str(UNTOLD);
+    }
+}
+
+/// Whether no error has told a lack: whoever restores has the right to it, and it is otherwise.
+pub(super) fn is_untold(lack: &str) -> bool {
+    lack.ends_with(UNTOLD)
 }
 
 /// Those that nothing was said of yet.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::marks;
 use crate::domain::backup::{
     manifest::{FileError, SnapshotPath},
     verdict::Names,
@@ -149,7 +150,8 @@ impl Restored {
     }
 }
 
-/// Notes what could not be set of an entry, where there is anything.
+/// Notes what could not be set of an entry, where there is anything. By its path, only what an error has told: the rest
+/// is for a look to find.
 pub(super) fn note_unset(
     (tally, of): (&mut Tally, &mut Unset),
     path: &SnapshotPath,
@@ -160,7 +162,27 @@ pub(super) fn note_unset(
         return;
     }
     tally.add(format!("{path}: {}", lacks.join(", ")));
+    let told = lacks.into_iter().filter(|lack| !marks::is_untold(lack));
     if kept {
-        of.entry(path.clone()).or_default().extend(lacks);
+        of.entry(path.clone()).or_default().extend(told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_error_has_told_is_no_excuse() {
+        let (mut tally, mut of) = (Tally::default(), Unset::new());
+        let path = SnapshotPath::from("/a");
+        let lacks = [
+            "owner 1:2 (Operation not permitted (os error 1))",
+            "permissions 644 (they are 666, without an error)",
+        ];
+        let lacks = lacks.map(str::to_owned).to_vec();
+        note_unset((&mut tally, &mut of), &path, lacks.clone(), true);
+        assert_eq!(tally.lines, [format!("/a: {}", lacks.join(", "))]);
+        assert_eq!(of[&path], lacks[..1]);
     }
 }

@@ -1,11 +1,12 @@
 //! Restores put in place: beside their directory, in a disk, after a kill in between, and where `/proc` is not.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
 use super::*;
+use crate::backup::restore_left::Places;
 
 struct Ground {
     folder: tempfile::TempDir,
@@ -154,6 +155,51 @@ fn what_a_kill_has_interrupted_is_put_in_place_once() {
     }
 }
 
+/// Does something as somebody who is not root, and to whom the folder belongs.
+fn as_nobody(ground: &Ground, work: impl FnOnce() + Send) {
+    if !rustix::process::geteuid().is_root() {
+        return work();
+    }
+    let nobody = 65534;
+    std::os::unix::fs::chown(ground.folder.path(), Some(nobody), Some(nobody)).unwrap();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // It is this thread's alone.
+            nix::unistd::setfsgid(nix::unistd::Gid::from_raw(nobody));
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(nobody));
+            work();
+        });
+        worker.join().unwrap();
+    });
+}
+
+/// Whoever is not root may not move one that he may not write in.
+#[test]
+fn a_directory_that_is_not_writable_comes_to_lie_on_a_disk() {
+    let ground = Ground::new();
+    let run = || {
+        fs::create_dir_all(ground.at("disk/lost+found")).unwrap();
+        let unfinished = ground.filled("disk");
+        let staged = ground.at("disk").join(&unfinished.spot.name);
+        let mode = |path: PathBuf, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(staged.join("content"), 0o555);
+        mode(staged.join("sources"), 0o511);
+        let placing = unfinished.sync().unwrap();
+        unfinished.place(&placing).unwrap();
+    };
+    as_nobody(&ground, run);
+    ground.is_whole("disk");
+    for (name, mode) in [("content", 0o555), ("sources", 0o511)] {
+        let there = ground.at("disk").join(name);
+        let set = fs::metadata(&there).unwrap().permissions().mode();
+        assert_eq!(set & 0o7777, mode, "{name}");
+        // It is to go with its folder.
+        fs::set_permissions(there, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
 /// Nobody must take it for a place where nothing is yet, nor forget which of it is the restore's.
 #[test]
 fn a_part_whose_rest_is_gone_is_named() {
@@ -161,7 +207,10 @@ fn a_part_whose_rest_is_gone_is_named() {
     fs::create_dir_all(ground.at("disk/lost+found")).unwrap();
     let unfinished = ground.filled("disk");
     let placing = unfinished.sync().unwrap();
-    let in_place = || names_in_place(&ground.roots(), &ground.at("disk"), &placing).unwrap();
+    let in_place = || {
+        let places = Places::of(&ground.roots(), &ground.at("disk")).unwrap();
+        places.names(&placing).unwrap()
+    };
     assert_eq!(in_place(), [""; 0]);
     let spot = &unfinished.spot;
     renameat(&unfinished.staged, "content", &*spot.within, "content").unwrap();

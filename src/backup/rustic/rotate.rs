@@ -85,9 +85,10 @@ impl Rustic {
         let left = left_over(place, &[old_key, *renewed.key_id()])?;
         switch()?;
         let old_key = old_key.filter(|old| Some(*old) != *renewed.key_id());
+        // Each before the one by which it is known, should this be killed in between.
         remove(
             &renewed,
-            old_key.into_iter().chain(left.iter().copied()),
+            left.iter().rev().copied().chain(old_key),
             &operation,
         )?;
         Rotated::of(place, left.len())
@@ -109,7 +110,7 @@ impl Rustic {
         let _entered = rustic.enter(Right::Exclusive, &operation)?;
         newer.expect_none(place, &[*opened.key_id()])?;
         let left = left_over(place, &[*opened.key_id()])?;
-        remove(&opened, left.iter().copied(), &operation)?;
+        remove(&opened, left.iter().rev().copied(), &operation)?;
         Rotated::of(place, left.len())
     }
 }

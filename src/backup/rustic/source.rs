@@ -44,8 +44,14 @@ struct Root {
     stat: Stat,
     /// Of a directory.
     opened: Option<OwnedFd>,
-    /// Device and inode of the repository, which no backup holds, however a walk comes there.
-    own: Option<(u64, u64)>,
+    /// Device and inode of what no backup holds, however a walk comes there: the repository, and what else backups make.
+    own: Vec<Own>,
+}
+
+/// A folder that is not entered, and what is said of it.
+struct Own {
+    identity: (u64, u64),
+    what: String,
 }
 
 impl Sources {
@@ -80,7 +86,7 @@ impl Sources {
 
 impl Root {
     /// A link here is the configuration's own, and followed; those in the source never are.
-    fn open(source: &Source, own: Option<(u64, u64)>) -> Result<Self> {
+    fn open(source: &Source, repository: Option<(u64, u64)>) -> Result<Self> {
         if names(&source.to).next().is_none()
             || !source.to.as_bytes().starts_with(b"/")
             || names(&source.to).any(|name| name == b"." || name == b"..")
@@ -119,7 +125,7 @@ impl Root {
             globs: Arc::new(globs),
             stat,
             opened,
-            own,
+            own: own(source, repository),
         })
     }
 
@@ -131,10 +137,11 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(above, name, flags, Mode::empty());
         let opened = opened.map_err(|error| format!("could not open it: {error}"))?;
-        let is_own = |stat: Stat| self.own == Some((stat.st_dev, stat.st_ino));
-        match fstat(&opened).is_ok_and(is_own) {
-            true => Err("this backup is stored in it: it was not entered".to_owned()),
-            false => Ok(opened),
+        let is = fstat(&opened).map(|stat| (stat.st_dev, stat.st_ino));
+        let own = self.own.iter().find(|own| is == Ok(own.identity));
+        match own {
+            Some(own) => Err(format!("{}: it was not entered", own.what)),
+            None => Ok(opened),
         }
     }
 }
@@ -153,6 +160,22 @@ impl ReadSource for Sources {
             Arc::clone(&self.ledger),
         )
     }
+}
+
+/// What a source is not to hold; the repository by what it is for this backup, as it may be another of the places too.
+fn own(source: &Source, repository: Option<(u64, u64)>) -> Vec<Own> {
+    let repository = repository.map(|identity| Own {
+        identity,
+        what: "this backup is stored in it".to_owned(),
+    });
+    let others = source.own.iter().map(|folder| Own {
+        identity: (folder.device, folder.inode),
+        what: format!(
+            "it is backups.{}, in which lies what backups make",
+            folder.setting
+        ),
+    });
+    repository.into_iter().chain(others).collect()
 }
 
 /// The names that a path of a snapshot is made of.

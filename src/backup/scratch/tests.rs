@@ -34,3 +34,31 @@ async fn a_database_with_fewer_rows_is_not_what_was_dumped() {
             .is_err()
     );
 }
+
+#[test]
+fn what_an_extension_brings_is_not_compared() {
+    let tables = |rows: [(&str, i64); 2]| {
+        let named = rows.map(|(table, rows)| (table.to_owned(), rows));
+        BTreeMap::from(named)
+    };
+    let dump = DumpRecord {
+        path: "/sources/gis.dump".into(),
+        size: 0,
+        sha256: String::new(),
+        server_version: String::new(),
+        tables: tables([("bells", 3), ("spatial_ref_sys", 8500)]),
+        schema: String::new(),
+        references: 0,
+        referenced_bytes: 0,
+    };
+    let mut facts = DumpFacts {
+        tables: tables([("bells", 3), ("spatial_ref_sys", 8534)]),
+        ..DumpFacts::default()
+    };
+    let judged = judge(&dump, &facts, &Orphans::default());
+    assert!(matches!(judged, Scratch::Failed(_)), "{judged:?}");
+    facts.tables.remove("spatial_ref_sys");
+    facts.of_extensions.insert("spatial_ref_sys".to_owned());
+    let judged = judge(&dump, &facts, &Orphans::default());
+    assert_eq!(judged, Scratch::Same(3));
+}

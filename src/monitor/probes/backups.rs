@@ -221,11 +221,11 @@ impl BackupsProbe {
         }
         for policy in policies.filter(|policy| policy.kind == PolicyKind::Full) {
             for level in [Level::Drill, Level::Database] {
-                let last = store
-                    .evidence_newest(level, Some(policy.id.as_str()))
-                    .await?;
-                told.untried(&policy.resource_name(), last.as_ref());
-                told.failed(&policy.resource_name(), last);
+                let (id, subject) = (policy.id.as_str(), policy.resource_name());
+                let newest = store.evidence_newest(level, Some(id)).await?;
+                told.untried(&subject, newest.as_ref());
+                // What could not be tried takes nothing back that has failed before.
+                told.failed(&subject, store.evidence_judged(level, id).await?);
             }
         }
         for point in store.points_damaged(DAMAGED_SHOWN).await? {

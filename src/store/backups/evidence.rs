@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Body;
 use crate::{
     domain::backup::{
-        Level, PolicyKind,
+        Finding, Level, PolicyKind,
         point::{Evidence, RestorePoint},
     },
     error::Result,
@@ -16,6 +16,8 @@ use crate::{
 
 /// Readings of parts among which the newest of one repository is looked for.
 const PARTS_LOOKED_AT: i64 = 100;
+/// Evidence that is read at once, where one that says something is looked for.
+const READ_AT_ONCE: i64 = 50;
 
 #[derive(FromQueryResult)]
 struct ReadRow {
@@ -59,6 +61,36 @@ impl Store {
         level: Level,
         policy: Option<&str>,
     ) -> Result<Option<Evidence>> {
+        let newest = self.evidence_from(level, policy, (0, 1)).await?;
+        Ok(newest.into_iter().next())
+    }
+
+    /// The newest evidence of a level, of points of one policy, that has passed or failed: what could not be tried has
+    /// found nothing, and takes nothing back.
+    pub async fn evidence_judged(&self, level: Level, policy: &str) -> Result<Option<Evidence>> {
+        let mut from = 0;
+        loop {
+            let some = self
+                .evidence_from(level, Some(policy), (from, READ_AT_ONCE))
+                .await?;
+            let was_last = some.len() < usize::try_from(READ_AT_ONCE).unwrap_or(usize::MAX);
+            let judged = some
+                .into_iter()
+                .find(|one| one.finding != Finding::NotPossible);
+            if judged.is_some() || was_last {
+                return Ok(judged);
+            }
+            from += READ_AT_ONCE;
+        }
+    }
+
+    /// Evidence of a level, newest first: so many, after so many.
+    async fn evidence_from(
+        &self,
+        level: Level,
+        policy: Option<&str>,
+        (after, limit): (i64, i64),
+    ) -> Result<Vec<Evidence>> {
         let mut select = self
             .sql("SELECT body FROM backup_evidence AS found WHERE level = ")
             .bind(level.as_str());
@@ -71,9 +103,14 @@ impl Store {
                 .push(")");
         }
         let select = self.believed_first(select.push(" ORDER BY "), "at");
-        let select = select.push(", at DESC, id DESC LIMIT 1").done();
-        let row: Option<Body> = self.one(select).await?;
-        row.map(|row| convert::read(&row.body)).transpose()
+        let select = select
+            .push(", at DESC, id DESC LIMIT ")
+            .bind(limit)
+            .push(" OFFSET ")
+            .bind(after)
+            .done();
+        let rows: Vec<Body> = self.all(select).await?;
+        rows.iter().map(|row| convert::read(&row.body)).collect()
     }
 
     /// The newest evidence of the reading of a part of a repository, which is of no single point.
@@ -230,6 +267,54 @@ mod tests {
         assert_eq!(damaged(PolicyKind::Full).await, [1]);
         assert_eq!(damaged(PolicyKind::Archive).await, [3, 2]);
         assert!(damaged(PolicyKind::Export).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_tried_takes_no_finding_back() {
+        let (_dir, store) = empty_store().await;
+        let mut tx = store.begin().await.unwrap();
+        let at = "2001-03-01T00:00:00Z";
+        let point = serde_json::json!({
+            "id": Uuid::from_u128(1), "policy": "crm", "kind": PolicyKind::Full, "state": PointState::Complete,
+            "frozen_at": at, "created_at": at, "files": 0, "source_bytes": 0, "added_bytes": 0, "dump_bytes": 0,
+        });
+        tx.point_put(&serde_json::from_value(point).unwrap())
+            .await
+            .unwrap();
+        let first: Timestamp = at.parse().unwrap();
+        // More of them than are read at once.
+        let nights = READ_AT_ONCE + 5;
+        for night in 0..=nights {
+            let finding = match night {
+                0 => Finding::Failed,
+                _ => Finding::NotPossible,
+            };
+            let evidence = Evidence {
+                id: Uuid::now_v7(),
+                level: Level::Database,
+                finding,
+                point: Some(Uuid::from_u128(1)),
+                place: None,
+                run: String::new(),
+                at: first + SignedDuration::from_hours(24 * night),
+                took_ms: 0,
+                files: 0,
+                bytes: 0,
+                message: format!("night {night}"),
+            };
+            tx.evidence_insert(&evidence).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        let newest = store.evidence_newest(Level::Database, Some("crm")).await;
+        let said = format!("night {nights}");
+        assert_eq!(newest.unwrap().unwrap().message, said);
+        let judged = store.evidence_judged(Level::Database, "crm").await.unwrap();
+        assert_eq!(judged.unwrap().message, "night 0");
+        for (level, policy) in [(Level::Database, "other"), (Level::Drill, "crm")] {
+            let judged = store.evidence_judged(level, policy).await.unwrap();
+            assert_eq!(judged, None);
+        }
     }
 
     #[tokio::test]

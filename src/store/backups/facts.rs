@@ -1,6 +1,6 @@
 //! What is in a database: rows of each table, its schema, and what documents refer to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,9 @@ pub struct DumpFacts {
     pub server_version: String,
     /// Rows by table.
     pub tables: BTreeMap<String, i64>,
+    /// Tables that extensions have brought, which are not counted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub of_extensions: BTreeSet<String>,
     /// The newest migration, where it is a database of this server.
     pub schema: String,
     /// What documents refer to, and its size.
@@ -31,6 +34,7 @@ pub struct Orphans {
 struct Table {
     label: String,
     quoted: String,
+    of_extension: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -49,12 +53,14 @@ struct Reference {
     size: Option<i64>,
 }
 
-/// Tables of people, by what they are called, and how statements name them.
-const SQLITE_TABLES: &str = "SELECT name AS label, '\"' || replace(name, '\"', '\"\"') || '\"' AS quoted \
+/// Tables of people, by what they are called, how statements name them, and whether an extension has brought them.
+const SQLITE_TABLES: &str = "SELECT name AS label, '\"' || replace(name, '\"', '\"\"') || '\"' AS quoted, 0 AS of_extension \
                              FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1";
 const POSTGRES_TABLES: &str = "SELECT CASE n.nspname WHEN 'public' THEN c.relname::text \
                                ELSE n.nspname || '.' || c.relname END AS label, \
-                               quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted \
+                               quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted, \
+                               (SELECT count(*) FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
+                               AND d.objid = c.oid AND d.deptype = 'e') AS of_extension \
                                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                                WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' \
                                AND NOT starts_with(n.nspname::text, 'pg_') ORDER BY 1";
@@ -78,6 +84,10 @@ impl DumpFacts {
             SQLITE_TABLES
         };
         for table in all::<Table>(db, tables).await? {
+            if 0 < table.of_extension {
+                facts.of_extensions.insert(table.label);
+                continue;
+            }
             let count = format!("SELECT count(*) AS count FROM {}", table.quoted);
             let count: Option<Count> = one(db, &count).await?;
             facts

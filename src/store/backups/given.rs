@@ -17,6 +17,10 @@ const OF_PEOPLE: &str =
 const OWN_TYPE: &str = "(t.typtype IN ('e', 'd', 'r') \
                         OR EXISTS (SELECT 1 FROM pg_class k WHERE k.oid = t.typrelid AND k.relkind = 'c'))";
 
+/// That an extension has brought what is called `x`.
+const BROUGHT: &str =
+    "EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = x.oid AND d.deptype = 'e')";
+
 /// What is in a database of PostgreSQL that no extension has brought, the first by its name; but for the note.
 const FIRST: &str = "SELECT min(label) AS text FROM ( \
     SELECT format('%I.%I', n.nspname, c.relname) AS label FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -29,11 +33,28 @@ const FIRST: &str = "SELECT min(label) AS text FROM ( \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') \
     UNION ALL SELECT format('schema %I', n.nspname) FROM pg_namespace n WHERE n.nspname <> 'public' AND PEOPLE \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
+    UNION ALL SELECT format('collation %I.%I', n.nspname, x.collname) FROM pg_collation x JOIN pg_namespace n \
+      ON n.oid = x.collnamespace WHERE PEOPLE AND NOT BROUGHT \
+    UNION ALL SELECT format('text search configuration %I.%I', n.nspname, x.cfgname) FROM pg_ts_config x \
+      JOIN pg_namespace n ON n.oid = x.cfgnamespace WHERE PEOPLE AND NOT BROUGHT \
+    UNION ALL SELECT format('text search dictionary %I.%I', n.nspname, x.dictname) FROM pg_ts_dict x \
+      JOIN pg_namespace n ON n.oid = x.dictnamespace WHERE PEOPLE AND NOT BROUGHT \
+    UNION ALL SELECT format('operator %s', x.oid::regoperator) FROM pg_operator x JOIN pg_namespace n \
+      ON n.oid = x.oprnamespace WHERE PEOPLE AND NOT BROUGHT \
+    UNION ALL SELECT format('server %I', x.srvname) FROM pg_foreign_server x WHERE NOT BROUGHT \
+    UNION ALL SELECT format('event trigger %I', x.evtname) FROM pg_event_trigger x WHERE NOT BROUGHT \
+    UNION ALL SELECT format('publication %I', x.pubname) FROM pg_publication x \
     UNION ALL SELECT format('large object %s', oid) FROM pg_largeobject_metadata) AS found";
 
 /// Removal of all of that, and of the note last: in one transaction. Extensions stay that were there before; where an
 /// older version's note does not say which, all do. Sequences come after the tables that some belong to.
 const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
+    FOR one IN SELECT x.evtname FROM pg_event_trigger x WHERE NOT BROUGHT AND pg_has_role(x.evtowner, 'USAGE') \
+      LOOP EXECUTE format('DROP EVENT TRIGGER IF EXISTS %I CASCADE', one.evtname); END LOOP; \
+    FOR one IN SELECT x.pubname FROM pg_publication x WHERE pg_has_role(x.pubowner, 'USAGE') \
+      LOOP EXECUTE format('DROP PUBLICATION IF EXISTS %I CASCADE', one.pubname); END LOOP; \
+    FOR one IN SELECT x.srvname FROM pg_foreign_server x WHERE NOT BROUGHT AND pg_has_role(x.srvowner, 'USAGE') \
+      LOOP EXECUTE format('DROP SERVER IF EXISTS %I CASCADE', one.srvname); END LOOP; \
     IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('public.watchbell_drill') AND attname = 'extension') THEN \
       FOR one IN EXECUTE 'SELECT extname FROM pg_extension JOIN pg_roles r ON r.oid = extowner \
         WHERE r.rolname = current_user AND extname NOT IN (SELECT extension FROM public.watchbell_drill)' \
@@ -53,6 +74,16 @@ const EMPTY: &str = "DO $$ DECLARE one record; BEGIN \
       AND OWN_TYPE \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') \
       LOOP EXECUTE format('DROP TYPE IF EXISTS public.%I CASCADE', one.typname); END LOOP; \
+    FOR one IN SELECT x.collname AS name, 'COLLATION' AS kind FROM pg_collation x \
+        WHERE x.collnamespace = 'public'::regnamespace AND NOT BROUGHT \
+      UNION ALL SELECT x.cfgname, 'TEXT SEARCH CONFIGURATION' FROM pg_ts_config x \
+        WHERE x.cfgnamespace = 'public'::regnamespace AND NOT BROUGHT \
+      UNION ALL SELECT x.dictname, 'TEXT SEARCH DICTIONARY' FROM pg_ts_dict x \
+        WHERE x.dictnamespace = 'public'::regnamespace AND NOT BROUGHT \
+      LOOP EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', one.kind, one.name); END LOOP; \
+    FOR one IN SELECT x.oid FROM pg_operator x WHERE x.oprnamespace = 'public'::regnamespace AND NOT BROUGHT \
+      LOOP IF EXISTS (SELECT 1 FROM pg_operator WHERE oid = one.oid) THEN \
+        EXECUTE format('DROP OPERATOR %s CASCADE', one.oid::regoperator); END IF; END LOOP; \
     FOR one IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace \
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') \
       LOOP IF EXISTS (SELECT 1 FROM pg_proc WHERE oid = one.oid) THEN \
@@ -127,5 +158,6 @@ impl Elsewhere {
 
 fn whole(statement: &str) -> String {
     let statement = statement.replace("PEOPLE", OF_PEOPLE);
+    let statement = statement.replace("BROUGHT", BROUGHT);
     statement.replace("OWN_TYPE", OWN_TYPE)
 }

@@ -38,7 +38,7 @@ impl Store {
 
 impl Store {
     /// Plans that were noted for runs, by `run:{uuid}`, and whether each has ended at `now`; also of runs that have
-    /// ended. At most 1,000.
+    /// ended.
     pub async fn restore_plans_of_runs<T: DeserializeOwned>(
         &self,
         now: Timestamp,
@@ -70,7 +70,7 @@ impl Tx {
     /// Keeps a plan, and forgets those that are over; those of runs stay until what they have left was looked for.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] where there are 1,000.
+    /// [`Error::Exhausted`] where there are 1,000 that no run has taken.
     pub async fn restore_plan_keep(
         &mut self,
         token_hash: &str,
@@ -96,7 +96,11 @@ impl Tx {
             .push(")")
             .done();
         self.run(insert).await?;
-        let count = self.sql("SELECT '' AS body FROM restore_plans").done();
+        // Those of runs go once what they may have left was looked for, and are in nobody's way until then.
+        let count = self
+            .sql("SELECT '' AS body FROM restore_plans WHERE token_hash NOT LIKE ")
+            .bind(OF_RUNS)
+            .done();
         let kept: Vec<Body> = self.all(count).await?;
         if PLANS_MAX < kept.len() {
             return Err(Error::Exhausted(format!(

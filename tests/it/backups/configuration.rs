@@ -158,6 +158,15 @@ fn places_of_backups_in_a_source_and_paths_in_each_other_are_refused() {
             assert!(fine, "{said}");
         }
     }
+    // What lies beside exports and dumps is none of them; all that lies in a repository is a part of it.
+    let below = real.join("photos");
+    for (setting, is_fine) in [("exports", true), ("staging", true), ("repository", false)] {
+        let (fine, said) = check(&format!(
+            "[backups]\n{setting} = {real:?}\n[backups.sources.a]\npaths = [{below:?}]\n"
+        ));
+        assert_eq!(fine, is_fine, "{setting}: {said}");
+        assert!(fine || said.contains("lies in"), "{said}");
+    }
     // What the data directory holds by itself.
     fs::create_dir(folder.path().join("data")).unwrap();
     symlink(folder.path().join("data"), folder.path().join("also")).unwrap();

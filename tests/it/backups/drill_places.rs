@@ -5,13 +5,15 @@ use watchbell::clock::Clock as _;
 use watchbell_client::pb;
 
 use super::vault::Vault;
-use crate::support::{Database, Server, Site, on_both, until};
+use crate::support::{Database, Server, Site, on_both, on_postgresql, until};
 
 on_both!(
     a_source_of_postgresql_is_really_restored_whatever_the_server_is_on,
     a_source_whose_role_may_make_no_database_is_warned_of_until_one_is_given,
     what_a_killed_drill_has_left_beside_a_source_goes_once_it_is_old,
 );
+
+on_postgresql!(what_the_servers_own_postgresql_does_not_take_fails_no_source_of_another);
 
 const TABLE: &str =
     "CREATE TABLE bells (id int PRIMARY KEY); INSERT INTO bells VALUES (1), (2), (3)";
@@ -232,5 +234,80 @@ async fn what_a_killed_drill_has_left_beside_a_source_goes_once_it_is_old(databa
         false => vec![name(&new)],
     };
     assert_eq!(left, expected, "{cleanup:?}");
+    server.stop().await;
+}
+
+/// A database of an encoding, on the server of another one.
+async fn encoded(like: &Database, encoding: &str) -> Database {
+    let Database::Postgresql { server, .. } = like else {
+        panic!("it is not on PostgreSQL");
+    };
+    let name = format!("watchbell_{}", uuid::Uuid::now_v7().simple());
+    let make = format!(
+        "CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    );
+    run(&connect(like).await, &make).await;
+    Database::Postgresql {
+        server: server.clone(),
+        name,
+    }
+}
+
+/// Why nothing of the source's policy is removed.
+async fn frozen(server: &Server) -> String {
+    let request = pb::PlanRetentionRequest {
+        policy: "backupPolicies/crm".to_owned(),
+        ..pb::PlanRetentionRequest::default()
+    };
+    let plan = server.client.backups().plan_retention(request).await;
+    plan.unwrap().into_inner().frozen_message
+}
+
+/// Only the source's own server says that it fails; and what could not be tried takes that not back.
+async fn what_the_servers_own_postgresql_does_not_take_fails_no_source_of_another(
+    database: Database,
+) {
+    let source = encoded(&database, "UTF8").await;
+    let latin = encoded(&database, "LATIN1").await;
+    let bell = "CREATE TABLE bells (name text); INSERT INTO bells VALUES ('鐘')";
+    run(&connect(&source).await, bell).await;
+    let (url, given) = (source.url(), name_of(&latin));
+    let own = format!("[backups]\ndrill_database = {given:?}\n");
+    let own = format!("{own}{}", configured(&url, ""));
+    let mut site = Site::configured(database, &own).with_repository();
+    let server = site.start().await;
+    let drill = drilled(&Vault::of(&server, &site)).await;
+    assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+    let said = "crm: 1 rows, as in the manifest";
+    assert!(drill.message.contains(said), "{drill:?}");
+    assert_eq!(frozen(&server).await, "");
+    server.stop().await;
+
+    let given_by = |name: &str| configured(&url, &format!("drill_database = {name:?}\n"));
+    site.configure(&given_by(&given));
+    let server = site.start().await;
+    let drill = drilled(&Vault::of(&server, &site)).await;
+    assert_eq!(drill.state(), pb::RunState::Failed, "{drill:?}");
+    server.problem("backup.verification_failed").await;
+    let why = frozen(&server).await;
+    assert!(why.contains("the last drill failed"), "{why}");
+    server.stop().await;
+
+    site.configure(&given_by(&name_of(&source)));
+    let server = site.start().await;
+    let drill = drilled(&Vault::of(&server, &site)).await;
+    assert_eq!(drill.outcome(), pb::RunOutcome::Partial, "{drill:?}");
+    server.problem("backup.not_drilled").await;
+    server.problem("backup.verification_failed").await;
+    let why = frozen(&server).await;
+    assert!(why.contains("the last drill failed"), "{why}");
+    server.stop().await;
+
+    site.configure(&own);
+    let server = site.start().await;
+    let drill = drilled(&Vault::of(&server, &site)).await;
+    assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+    assert_eq!(frozen(&server).await, "");
+    server.problem_is_over("backup.verification_failed").await;
     server.stop().await;
 }

@@ -13,6 +13,7 @@ use nix::{
     sys::stat::{Mode, SFlag, makedev, mknod},
     unistd::mkfifo,
 };
+use rustix::fs::{XattrFlags, lsetxattr};
 use watchbell::backup::export::{Verified, verify};
 use watchbell_client::pb;
 
@@ -23,11 +24,12 @@ use super::{
 };
 use crate::{
     contents::desk::bytes,
-    support::{Database, Site, on_both},
+    support::{Database, Site, on_both, skip},
 };
 
 on_both!(
     files_come_out_of_an_export_with_their_holes,
+    attributes_that_look_like_records_are_none,
     fifos_and_devices_are_in_an_export_and_sockets_are_told,
 );
 
@@ -41,7 +43,7 @@ fn make(path: &Path, size: u64, data: Data<'_>) {
     let file = File::create(path).unwrap();
     file.set_len(size).unwrap();
     for (number, (at, length)) in data.iter().enumerate() {
-        file.write_all_at(&bytes(*length, 1 + number as u8), *at)
+        file.write_all_at(&bytes(*length, 1 + (number % 200) as u8), *at)
             .unwrap();
     }
 }
@@ -59,7 +61,9 @@ async fn exported(database: Database, folder: &Path) -> (Site, PathBuf, String, 
     let point = vault.newest_of(pb::BackupKind::Export).await;
     let file = site.data().join("backups/exports").join(&point.file);
     let log = vault.log(&point.run).await;
-    let (_, evidence) = vault.point(&point.name).await;
+    // It is of the point that the export was made of.
+    let full = vault.newest_of(pb::BackupKind::Full).await;
+    let (_, evidence) = vault.point(&full.name).await;
     let said = evidence.iter().map(|one| one.message.as_str());
     let said = said.collect::<Vec<_>>().join("\n");
     server.stop().await;
@@ -97,7 +101,7 @@ async fn files_come_out_of_an_export_with_their_holes(database: Database) {
     let at = |name: &str| folder.path().join(name);
     let many: Vec<_> = (0..300).map(|number| (number * 65_536, 4096)).collect();
     let long = "x".repeat(200);
-    let large = [(0, 12 << 20), (20 * MEGABYTE + 4096, 5000)];
+    let large = [(MEGABYTE, 12 << 20), (20 * MEGABYTE + 4096, 5000)];
     let sparse: [(&str, u64, Data<'_>); 7] = [
         ("begins", 8 * MEGABYTE, &[(8_380_416, 8192)]),
         ("ends", 4 * MEGABYTE, &[(0, 10_000)]),
@@ -105,7 +109,7 @@ async fn files_come_out_of_an_export_with_their_holes(database: Database) {
         ("many", 300 * 65_536, &many),
         // More than is kept of a file, so that it is read twice.
         ("large", 40 * MEGABYTE, &large),
-        (&long, MEGABYTE, &[(123_456, 1)]),
+        (&long, 2 * MEGABYTE, &[(123_456, 1)]),
         ("odd", MEGABYTE + 77, &[(MEGABYTE, 77)]),
     ];
     for (name, size, data) in sparse {
@@ -134,6 +138,8 @@ async fn files_come_out_of_an_export_with_their_holes(database: Database) {
     }
     let inode = |name: &str| back_at.join(name).metadata().unwrap().ino();
     assert_eq!(inode("many"), inode("many again"));
+    let guide = fs::read_to_string(back.path().join("RESTORE.md")).unwrap();
+    assert!(guide.contains("GNUSparseFile.0"), "{guide}");
     // What takes no room takes none in the archive.
     let whole = zstd::decode_all(File::open(&export).unwrap()).unwrap();
     assert!(whole.len() < 18 << 20, "{}", whole.len());
@@ -162,6 +168,34 @@ async fn files_come_out_of_an_export_with_their_holes(database: Database) {
         damaged[0].contains("/begins has the SHA-256"),
         "{damaged:?}"
     );
+}
+
+/// Whoever owns a file writes its attributes as he likes.
+async fn attributes_that_look_like_records_are_none(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let value = b"\n22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n21 GNU.sparse.name=x\n\
+                  25 GNU.sparse.realsize=1\n13 path=abcd\n";
+    let long = "x".repeat(200);
+    let mut is_set = true;
+    for name in ["plain", "sparse", &long] {
+        let at = folder.path().join(name);
+        let size = if name == "sparse" { 4 * MEGABYTE } else { 10 };
+        make(&at, size, &[(0, 10)]);
+        is_set &= lsetxattr(&at, "user.note", value, XattrFlags::empty()).is_ok();
+    }
+    if !is_set {
+        return skip("attributes in an export", "the disk has none");
+    }
+
+    let (_site, export, _, _) = exported(database, folder.path()).await;
+
+    assert_eq!(verify(&export).unwrap().findings, [""; 0]);
+    let back = unpacked(&export);
+    let back_at = restored_at(&back.path().join("files"), "all", folder.path());
+    for name in ["plain", "sparse", &long] {
+        let (is, was) = (back_at.join(name), folder.path().join(name));
+        assert!(fs::read(&is).unwrap() == fs::read(&was).unwrap(), "{name}");
+    }
 }
 
 async fn fifos_and_devices_are_in_an_export_and_sockets_are_told(database: Database) {
@@ -203,7 +237,9 @@ async fn fifos_and_devices_are_in_an_export_and_sockets_are_told(database: Datab
         assert!(left_out.contains(&named), "{left_out}");
     }
     for said in [&log, &evidence] {
-        let told = said.matches("and 1 more: a socket cannot be").count();
+        let told = said
+            .matches("and 1 more: left out, as no archive holds sockets")
+            .count();
         assert_eq!(told, 1, "{said}");
     }
 }

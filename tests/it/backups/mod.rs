@@ -20,6 +20,7 @@ mod gone;
 mod keeping;
 mod landed;
 mod latest;
+mod left;
 pub(crate) mod likeness;
 mod loading;
 mod losses;

@@ -27,13 +27,12 @@ on_both!(
     a_repository_is_made_on_a_new_disk,
     what_is_in_place_when_an_attempt_breaks_off_is_looked_at_by_the_next,
     what_was_changed_in_place_is_told_by_the_next_attempt,
-    a_part_that_lies_in_place_is_told_until_it_is_gone,
     what_was_left_is_looked_for_until_it_is_gone,
     a_database_that_was_restored_knows_where_restores_may_have_left_something,
     what_another_instance_is_at_stays,
 );
 
-async fn backed_up(database: Database) -> (Site, Server) {
+pub(super) async fn backed_up(database: Database) -> (Site, Server) {
     let site = Site::new(database).with_repository();
     let server = site.start().await;
     let vault = Vault::of(&server, &site);
@@ -56,7 +55,7 @@ fn files_in(folder: &Path) -> usize {
     count
 }
 
-fn names_in(folder: &Path) -> Vec<String> {
+pub(super) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.collect()
@@ -240,46 +239,6 @@ async fn what_was_changed_in_place_is_told_by_the_next_attempt(database: Databas
         assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
         assert!(run.message.contains(told), "{run:?}");
     }
-    server.stop().await;
-}
-
-async fn a_part_that_lies_in_place_is_told_until_it_is_gone(database: Database) {
-    let (site, server) = backed_up(database).await;
-    let vault = Vault::of(&server, &site);
-    let disk = site.data().join("restores/disk");
-    fs::create_dir_all(disk.join("lost+found")).unwrap();
-    let plan = vault.plan("disk").await.unwrap();
-    let run = broken_off(&site, &server, &plan.token).await;
-    let cancel = pb::CancelRunRequest {
-        name: run.clone(),
-        ..pb::CancelRunRequest::default()
-    };
-    server.client.runs().cancel_run(cancel).await.unwrap();
-    let ended = server.ended(&run).await;
-    assert_eq!(ended.state(), pb::RunState::Cancelled, "{ended:?}");
-    let sweep = async || {
-        let run = server.trigger("backup-cleanup").await;
-        let run = server.ended(&run.name).await;
-        let log = vault.log(&run.name).await;
-        (run, log)
-    };
-    let (_, log) = sweep().await;
-    assert!(log.contains("all that a restore was to put into"), "{log}");
-
-    // As if its process had been killed between the one and the others.
-    fs::remove_dir_all(disk.join("content")).unwrap();
-    let part = "part of what a restore was to put into";
-    let (run, log) = sweep().await;
-    assert_eq!(run.outcome(), pb::RunOutcome::Partial, "{run:?}");
-    assert!(run.message.contains(part), "{run:?}");
-    assert!(log.contains(part), "{log}");
-
-    for name in names_in(&disk) {
-        fs::remove_dir_all(disk.join(name)).unwrap();
-    }
-    let (run, log) = sweep().await;
-    assert!(!run.message.contains(part), "{run:?}");
-    assert!(!log.contains("a restore was to put into"), "{log}");
     server.stop().await;
 }
 

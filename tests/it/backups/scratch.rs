@@ -11,6 +11,7 @@ on_postgresql!(
     what_a_killed_drill_has_left_goes_and_nothing_of_anybody_else,
     a_drill_empties_the_database_that_is_given_to_it,
     a_drill_leaves_the_extensions_that_were_there_before,
+    a_drill_says_nothing_of_extensions_that_are_another_roles,
     a_new_database_that_an_attempt_has_made_is_found_by_the_next,
 );
 
@@ -148,6 +149,53 @@ async fn a_drill_leaves_the_extensions_that_were_there_before(database: Database
     server.stop().await;
 }
 
+/// Somebody with the right to it has put the extension there that the source's role may not make.
+async fn a_drill_says_nothing_of_extensions_that_are_another_roles(database: Database) {
+    let (source, given) = (database.empty().await, database.empty().await);
+    let root = std::path::Path::new("/");
+    let (admin, inside) = (source.connect(root).await, given.connect(root).await);
+    let available = "SELECT name::text FROM pg_available_extensions WHERE name = 'citext'";
+    if texts(&admin, available).await.is_empty() {
+        return skip(
+            "extensions of another role",
+            "PostgreSQL's contrib is not installed",
+        );
+    }
+    let role = format!("plain_{}", uuid::Uuid::now_v7().simple());
+    let make = format!(
+        "CREATE ROLE {role} LOGIN; CREATE EXTENSION citext; CREATE TABLE bells (name citext); \
+         INSERT INTO bells VALUES ('one'), ('two'); GRANT SELECT ON bells TO {role}"
+    );
+    do_all(&admin, &make).await;
+    let give = format!("CREATE EXTENSION citext; GRANT ALL ON SCHEMA public TO {role}");
+    do_all(&inside, &give).await;
+    let (url, name) = (source.url(), home(&inside).await);
+    let (before, after) = url.split_once('@').unwrap();
+    let scheme = before.split_once("://").unwrap().0;
+    let toml = format!(
+        "[backups.sources.crm]\npostgres = \"{scheme}://{role}@{after}\"\ndrill_database = {name:?}\n"
+    );
+    let site = Site::configured(database, &toml).with_repository();
+    let server = site.start().await;
+    let vault = Vault::of(&server, &site);
+    vault.create_full("crm", &["crm"]).await;
+    let run = vault.back_up("crm").await;
+    assert_eq!(run.outcome(), pb::RunOutcome::Worked, "{run:?}");
+
+    // And again, with what the first may have left.
+    for _ in 0..2 {
+        let drill = vault.drill().await;
+        assert_eq!(drill.outcome(), pb::RunOutcome::Worked, "{drill:?}");
+        let said = "crm: 2 rows, as in the manifest";
+        assert!(drill.message.contains(said), "{drill:?}");
+    }
+    server.stop().await;
+    for database in [&admin, &inside] {
+        do_all(database, &format!("DROP OWNED BY {role}")).await;
+    }
+    do_all(&admin, &format!("DROP ROLE {role}")).await;
+}
+
 async fn a_drill_empties_the_database_that_is_given_to_it(database: Database) {
     let given = database.empty().await;
     let url = given.url();
@@ -195,7 +243,10 @@ async fn a_drill_empties_the_database_that_is_given_to_it(database: Database) {
              CREATE TABLE documents (id bigserial); CREATE VIEW seen AS SELECT id FROM documents; \
              CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE DOMAIN short AS text; \
              CREATE TYPE pair AS (a int, b int); CREATE TYPE span AS RANGE (subtype = int4); CREATE SEQUENCE free; \
-             CREATE MATERIALIZED VIEW kept AS SELECT 1 AS one; SELECT lo_create(4711)"
+             CREATE MATERIALIZED VIEW kept AS SELECT 1 AS one; SELECT lo_create(4711); CREATE PUBLICATION told; \
+             CREATE COLLATION plain FROM \"C\"; CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); \
+             CREATE TEXT SEARCH DICTIONARY book (TEMPLATE = simple); \
+             CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int4, RIGHTARG = int4)"
         )
     };
     do_all(&inside, &full(&note(&cluster, &run, &home))).await;

@@ -3,7 +3,7 @@
 use super::*;
 
 fn looked(content: &[u8], piece: usize) -> (Map, Option<Vec<u8>>) {
-    let mut looking = Looking::new();
+    let mut looking = Looking::new(content.len() as u64);
     for bytes in content.chunks(piece) {
         looking.write_all(bytes).unwrap();
     }
@@ -50,7 +50,6 @@ fn a_file_is_the_same_with_its_holes_taken_out_and_put_in_again() {
             let kept = kept.unwrap();
             assert_eq!(map.size, SIZE as u64);
             assert_eq!(map.data(), kept.len() as u64);
-            assert!(map.is_sparse(), "{places:?}");
             assert_eq!(picked(&map, &content, piece), kept, "{places:?} by {piece}");
             assert!(filled(map, &kept) == content, "{places:?} by {piece}");
         }
@@ -68,9 +67,31 @@ fn a_file_is_the_same_with_its_holes_taken_out_and_put_in_again() {
 fn a_few_zeros_and_nothing_at_all_are_no_holes() {
     assert!(!looked(&[], 1).0.is_sparse());
     assert!(!looked(&vec![7; 1 << 20], 1000).0.is_sparse());
-    let most = LEAST as usize - BLOCK;
-    assert!(!looked(&content(most + BLOCK, &[3]), 1000).0.is_sparse());
-    assert!(looked(&content(most + 2 * BLOCK, &[3]), 1000).0.is_sparse());
+    let least = LEAST as usize;
+    let is_sparse = |size: usize, data: usize| {
+        let content = [vec![7_u8; data], vec![0; size - data]].concat();
+        looked(&content, 1 << 20).0.is_sparse()
+    };
+    assert!(!is_sparse(least, BLOCK));
+    assert!(is_sparse(least + BLOCK, BLOCK));
+    // A quarter of it, too.
+    assert!(is_sparse(4 * least, 3 * least));
+    assert!(!is_sparse(4 * least + BLOCK, 3 * least + BLOCK));
+}
+
+#[test]
+fn what_holds_much_and_no_holes_is_not_looked_through() {
+    let piece = vec![7; 1 << 20];
+    let taken = |first: &[u8]| {
+        let mut looking = Looking::new(100 << 20);
+        looking.write_all(first).unwrap();
+        let taken = (0..99).take_while(|_| looking.write_all(&piece).is_ok());
+        let taken = taken.count();
+        (taken, looking.is_in_vain())
+    };
+    assert_eq!(taken(&piece), (8, true));
+    // A hole comes first: until there is no room for enough of them.
+    assert_eq!(taken(&vec![0; 1 << 20]), (76, true));
 }
 
 #[test]
@@ -85,7 +106,6 @@ fn of_very_many_holes_the_small_ones_are_data() {
     let (map, kept) = looked(&content, 1 << 20);
     assert_eq!(kept, None, "it is too much");
     assert!(map.stretches.len() <= STRETCHES, "{}", map.stretches.len());
-    assert!(map.is_sparse());
     let large = map.stretches.windows(2).any(|two| {
         let hole = two[1].at - two[0].end();
         50 * BLOCK as u64 <= hole

@@ -181,7 +181,7 @@ fn what_is_there_and_not_all_that_it_was_is_named() {
 }
 
 #[test]
-fn what_may_not_be_read_is_one_that_differs() {
+fn what_may_not_be_read_is_not_looked_at_and_not_lost() {
     let (fake, place) = (some(), Place::new());
     let compared = as_nobody(&place, || {
         place.restore(&fake, &[]);
@@ -190,9 +190,10 @@ fn what_may_not_be_read_is_one_that_differs() {
         fs::set_permissions(place.at("a/empty"), mode(0)).unwrap();
         looked_at(&place, &fake)
     });
-    assert_eq!(compared.differing.count, 2, "{compared:?}");
-    let (differing, unset) = (&compared.differing.lines, compared.unset.lines.join("\n"));
-    for (line, path) in differing.iter().zip(["/a/one", "/a/two"]) {
+    let counts = (compared.differing.count, compared.unseen.count);
+    assert_eq!((counts, compared.unseen_files), ((0, 2), 2), "{compared:?}");
+    let (unseen, unset) = (&compared.unseen.lines, compared.unset.lines.join("\n"));
+    for (line, path) in unseen.iter().zip(["/a/one", "/a/two"]) {
         assert!(
             line.starts_with(path) && line.contains("could not be looked at"),
             "{line}"

@@ -60,7 +60,9 @@ pub(super) struct Call {
     worker: Worker,
     guarded: Vec<Guarded>,
     told_lost: Vec<bool>,
+    /// Since it is waited for its end.
     stopping: Option<Stopwatch>,
+    told_stop: bool,
     records: Option<Arc<dyn Records>>,
     /// Given up once it is over.
     kept: Vec<Box<dyn Any + Send>>,
@@ -176,6 +178,7 @@ impl Call {
             told_lost: vec![false; guarded.len()],
             guarded,
             stopping: None,
+            told_stop: false,
             records: None,
             kept: Vec::new(),
         })
@@ -280,7 +283,9 @@ impl Call {
 
     /// Tells of a stop, and of a lock that is lost.
     fn watch(&mut self) -> Result<()> {
-        if self.stopping.is_none() && self.is_cancelled() {
+        if !self.told_stop && self.is_cancelled() {
+            self.told_stop = true;
+            // From when it is told, however long a line before it has waited.
             self.stopping = Some(Stopwatch::start());
             self.tell(&Told::Stop)?;
         }
@@ -358,42 +363,4 @@ impl Call {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio_util::sync::CancellationToken;
-
-    use super::{super::wire::Summary, *};
-    use crate::backup::repository::SnapshotId;
-
-    #[test]
-    fn a_snapshot_that_nobody_has_granted_is_none() {
-        let operation = Operation::new(Path::new("/repository"), &CancellationToken::new());
-        let archived = || {
-            Answer::Archived(Summary {
-                snapshot: SnapshotId("0".repeat(64)),
-                files: 0,
-                errors: 0,
-                new_files: 0,
-                changed_files: 0,
-                unchanged_files: 0,
-                added_bytes: 0,
-                others: 0,
-                special: 0,
-                special_count: 0,
-            })
-        };
-        assert!(expect_granted(archived(), &operation).is_err());
-        assert!(expect_granted(Answer::Copied(Vec::new()), &operation).is_ok());
-        operation.commit().unwrap();
-        assert!(expect_granted(archived(), &operation).is_ok());
-    }
-
-    #[test]
-    fn an_end_is_told_in_words() {
-        let told = |raw| in_words(ExitStatus::from_raw(raw));
-        assert_eq!(told(9), "was killed (signal 9): perhaps out of memory");
-        assert_eq!(told(6), "gave up (signal 6): perhaps out of memory");
-        assert_eq!(told(11), "was ended by signal 11");
-        assert_eq!(told(3 << 8), "ended with code 3 before it had answered");
-        assert_eq!(told(0), "ended with code 0 before it had answered");
-    }
-}
+mod tests;

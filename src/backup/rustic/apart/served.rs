@@ -201,6 +201,7 @@ fn source(root: Root) -> Source {
         exclude: root.exclude,
         all_or_nothing: root.all_or_nothing,
         name_special: root.name_special,
+        own: root.own,
     }
 }
 

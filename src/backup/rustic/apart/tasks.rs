@@ -115,6 +115,7 @@ fn root(source: &Source) -> Root {
         exclude: source.exclude.clone(),
         all_or_nothing: source.all_or_nothing,
         name_special: source.name_special,
+        own: source.own.clone(),
     }
 }
 

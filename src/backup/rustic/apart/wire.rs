@@ -17,6 +17,7 @@ use crate::{
     backup::repository::{
         Checked, Lacking, Progress, Pruned, ReadData, RepositoryError, SnapshotId,
     },
+    config::OwnFolder,
     domain::backup::manifest::{FileError, FileRecord, SnapshotPath},
     process::Word,
 };
@@ -74,6 +75,7 @@ pub(super) struct Root {
     pub(super) exclude: Vec<String>,
     pub(super) all_or_nothing: bool,
     pub(super) name_special: bool,
+    pub(super) own: Vec<OwnFolder>,
 }
 
 /// What the working process says.

@@ -60,6 +60,8 @@ struct Kept {
     /// Why some cannot be read: each file that is in one asks for it.
     damaged: HashMap<TreeId, String>,
     weight: usize,
+    /// The weight of the largest.
+    largest: usize,
     uses: u64,
 }
 
@@ -151,12 +153,6 @@ impl Kept {
         Some(Ok(Arc::clone(directory)))
     }
 
-    /// The weight of the largest of those that are kept and this one.
-    fn largest(&self, directory: &Directory) -> usize {
-        let kept = self.directories.values().map(|(kept, _)| kept.weight);
-        kept.fold(directory.weight, usize::max)
-    }
-
     fn put_damaged(&mut self, tree: TreeId, what: &str) {
         if self.damaged.len() < DAMAGED_AT_MOST {
             self.damaged.insert(tree, what.to_owned());
@@ -166,19 +162,30 @@ impl Kept {
     /// The one that was not used for longest goes first. The largest is not counted: whoever asks for what is in it comes
     /// by those above it each time, and neither is to make room for the other.
     fn put(&mut self, tree: TreeId, directory: &Arc<Directory>) {
-        while WEIGHT_AT_MOST < self.weight + directory.weight - self.largest(directory) {
+        while WEIGHT_AT_MOST < self.weight + directory.weight - self.largest.max(directory.weight) {
             let oldest = self.directories.iter().min_by_key(|(_, (_, used))| *used);
             let Some(oldest) = oldest.map(|(tree, _)| *tree) else {
                 break;
             };
             if let Some((gone, _)) = self.directories.remove(&oldest) {
                 self.weight -= gone.weight;
+                self.look_for_largest(gone.weight);
             }
         }
         self.uses += 1;
         let kept = (Arc::clone(directory), self.uses);
         if self.directories.insert(tree, kept).is_none() {
             self.weight += directory.weight;
+            self.largest = self.largest.max(directory.weight);
+        }
+    }
+
+    /// Looks for it anew, where the one that is gone was it and no other is as large: there may be very many.
+    fn look_for_largest(&mut self, gone: usize) {
+        let mut kept = self.directories.values().map(|(kept, _)| kept.weight);
+        if gone == self.largest && kept.all(|weight| weight != gone) {
+            let kept = self.directories.values().map(|(kept, _)| kept.weight);
+            self.largest = kept.max().unwrap_or_default();
         }
     }
 }
@@ -341,5 +348,9 @@ mod tests {
         }
         assert!(kept.get(&tree(5)).is_none() && kept.get(&tree(6)).is_some());
         assert!(kept.weight <= 3 * WEIGHT_AT_MOST);
+        put(&mut kept, 7, WEIGHT_AT_MOST);
+        put(&mut kept, 8, WEIGHT_AT_MOST);
+        let largest = kept.directories.values().map(|(kept, _)| kept.weight).max();
+        assert_eq!(Some(kept.largest), largest);
     }
 }

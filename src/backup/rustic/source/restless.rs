@@ -2,7 +2,7 @@
 //! later, is in neither list: it is read with those that are read once more, or named where that cannot be.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     ffi::OsStr,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
@@ -39,10 +39,14 @@ pub(in super::super) struct Gone {
     pub(super) directories: Vec<Listed>,
 }
 
+type Identity = (u64, u64);
+
 /// A directory, as it was when it was listed.
 pub(super) struct Listed {
     /// Below where its source begins.
     relative: PathBuf,
+    /// Its device and inode: another may lie there by now.
+    identity: Identity,
     /// None where it could have changed without a trace, or names came and went while it was listed.
     state: Option<u64>,
     /// From before that.
@@ -54,12 +58,14 @@ pub(super) struct Listed {
 impl Listed {
     pub(super) fn new(
         relative: &Path,
+        opened: &Stat,
         state: Option<&Stat>,
         at: Timestamp,
         can_be_merged: bool,
     ) -> Self {
         Self {
             relative: relative.to_owned(),
+            identity: identity_of(opened),
             state: state.map(state_of),
             at,
             can_be_merged,
@@ -140,7 +146,7 @@ impl Look<'_> {
                 return;
             }
         };
-        let mut known: Option<HashSet<&Path>> = None;
+        let mut known: Option<HashMap<&Path, Identity>> = None;
         for listed in &gone.directories {
             if self.ledger.is_to_stop() {
                 return;
@@ -153,11 +159,20 @@ impl Look<'_> {
                 Ok(stat) if listed.state == Some(state_of(&stat)) => continue,
                 // What was in it was read, or is named.
                 Err(error) if is_gone(error) => continue,
+                // What lies there instead is named, or looked into, by the look into what it lies in.
+                Ok(stat) if listed.identity != identity_of(&stat) => {
+                    if listed.relative.as_os_str().is_empty() {
+                        self.name(&gone.place.to);
+                    }
+                    continue;
+                }
                 _ => {}
             }
             let known = known.get_or_insert_with(|| {
                 let listed = gone.directories.iter();
-                listed.map(|listed| listed.relative.as_path()).collect()
+                listed
+                    .map(|listed| (listed.relative.as_path(), listed.identity))
+                    .collect()
             });
             if let Err(error) = self.look_into(gone, &top, listed, known)
                 && !is_gone(error)
@@ -174,15 +189,18 @@ impl Look<'_> {
         gone: &Gone,
         top: &OwnedFd,
         listed: &Listed,
-        known: &HashSet<&Path>,
+        known: &HashMap<&Path, Identity>,
     ) -> Result<(), Errno> {
         let directory = open_beneath(top, &listed.relative)?;
         let tells_moves = grain_of(&directory) < COARSE;
         for (name, is_directory) in list_all(&directory)? {
             let relative = listed.relative.join(&name);
-            // Looked at for itself.
-            if is_directory == Some(true) && known.contains(&*relative) {
-                continue;
+            // Looked at for itself, where it is the same.
+            if let Some(identity) = known.get(&*relative) {
+                match statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) if *identity != identity_of(&stat) => {}
+                    _ => continue,
+                }
             }
             let Some(stat) = self.stat(gone, &directory, &name, is_directory, &relative) else {
                 continue;
@@ -202,12 +220,10 @@ impl Look<'_> {
                     };
                     self.came.insert(path, came);
                 }
-                FileType::Directory if !known.contains(&*relative) => {
-                    match before(listed.at - BEHIND) {
-                        true => self.name(&path),
-                        false => self.new_one(gone, top, relative, listed.at),
-                    }
-                }
+                FileType::Directory => match before(listed.at - BEHIND) {
+                    true => self.name(&path),
+                    false => self.new_one(gone, top, relative, listed.at),
+                },
                 FileType::Symlink
                     if tells_moves
                         && changed.is_some_and(|at| listed.at - BEHIND < at)
@@ -348,6 +364,10 @@ fn open_beneath(top: &OwnedFd, relative: &Path) -> Result<OwnedFd, Errno> {
         directory = openat(&directory, name, flags, Mode::empty())?;
     }
     Ok(directory)
+}
+
+fn identity_of(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
 }
 
 fn state_of(stat: &Stat) -> u64 {

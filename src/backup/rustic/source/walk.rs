@@ -137,8 +137,8 @@ impl Walk {
         // One that changed a moment ago could change once more and look the same.
         let grain = self.grain(&stat, Some(&directory), Path::new(""));
         let state = state.filter(|state| !seen::is_fresh(state, grain, at));
-        self.listed
-            .push(Listed::new(&relative, state.as_ref(), at, can_be_merged));
+        let seen = Listed::new(&relative, &stat, state.as_ref(), at, can_be_merged);
+        self.listed.push(seen);
         self.stack.push(Frame {
             directory: Arc::new(directory),
             can_be_merged,

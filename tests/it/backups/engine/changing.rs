@@ -329,6 +329,21 @@ fn what_is_moved_and_cannot_be_added_is_named() {
 }
 
 #[test]
+fn a_directory_that_takes_the_place_of_one_that_was_listed_is_named() {
+    let stage = Stage::new();
+    stage.write("a/current/old", "of old");
+    stage.write("z/next/file", "of old too");
+    stage.write("z/next/below/file", "of old too");
+    let archived = archive_with_a_move(&stage, |source| {
+        fs::remove_dir_all(source.join("a/current")).unwrap();
+        fs::rename(source.join("z/next"), source.join("a/current")).unwrap();
+    });
+    let named = archived.errors.iter().map(|error| error.path.to_string());
+    assert_eq!(named.collect::<Vec<_>>(), ["/files/a/current"]);
+    assert!(!paths_of(&archived).iter().any(|path| path.contains("next")));
+}
+
+#[test]
 fn a_source_at_rest_is_looked_at_again_and_nothing_comes_of_it() {
     let stage = Stage::new();
     stage.write("a/file", "content");

@@ -204,6 +204,7 @@ pub(super) fn source(from: impl Into<PathBuf>, to: &str) -> Source {
         exclude: Vec::new(),
         all_or_nothing: false,
         name_special: true,
+        own: Vec::new(),
     }
 }
 

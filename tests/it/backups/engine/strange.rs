@@ -3,13 +3,18 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    os::unix::{ffi::OsStrExt as _, fs::symlink, net::UnixListener},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, symlink},
+        net::UnixListener,
+    },
     path::Path,
 };
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use watchbell::{
     backup::repository::{EntryKind, Job},
+    config::OwnFolder,
     domain::backup::manifest::SnapshotPath,
 };
 
@@ -123,11 +128,40 @@ fn the_repository_is_never_entered_however_a_walk_comes_there() {
         .iter()
         .map(|file| file.path.to_string())
         .collect();
-    assert_eq!(names, ["/all/source/file"]);
+    // The lock lies beside it.
+    assert_eq!(names, ["/all/repository.lock", "/all/source/file"]);
 
     let mut without = source(stage.path(), "/all");
     without.exclude = vec!["/repository/".to_owned()];
     let archived = stage.archive_with(job(vec![without])).unwrap();
+    assert_eq!(archived.errors, []);
+    stage.is_sound();
+}
+
+#[test]
+fn what_backups_make_is_not_entered_by_another_name_either() {
+    let stage = Stage::new();
+    stage.write("kept/file", "content");
+    stage.write("shown/elsewhere/watchbell.tar.zst", "an export");
+    let place = stage.source().join("shown/elsewhere");
+    let is = place.metadata().unwrap();
+    let mut all = source(stage.source(), "/files");
+    all.own = vec![OwnFolder {
+        setting: "exports".to_owned(),
+        device: is.dev(),
+        inode: is.ino(),
+    }];
+    let archived = stage.archive_with(job(vec![all.clone()])).unwrap();
+    let [missing] = &archived.errors[..] else {
+        panic!("{:?}", archived.errors);
+    };
+    assert_eq!(missing.path.to_string(), "/files/shown/elsewhere");
+    let said = &missing.message;
+    assert!(said.contains("backups.exports"), "{said}");
+    assert_eq!(archived.files.len(), 1);
+
+    all.exclude = vec!["/shown/elsewhere/".to_owned()];
+    let archived = stage.archive_with(job(vec![all])).unwrap();
     assert_eq!(archived.errors, []);
     stage.is_sound();
 }
