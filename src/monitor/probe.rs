@@ -41,8 +41,8 @@ pub trait Probe: Debug + Send + Sync {
         false
     }
 
-    /// How names of tasks begin whose runs may touch it, where it looks for a server: events that touch nothing are not
-    /// read on each server. Those of other things than runs always are told of.
+    /// How names of tasks begin whose runs may touch it, where it looks for a server: what nobody follows is not read on
+    /// each server, and no other event touches one that does.
     fn attends_runs_of(&self) -> &'static [&'static str] {
         &[]
     }

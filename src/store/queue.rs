@@ -65,7 +65,7 @@ pub(super) const LIVE_TASKS: &str = "WITH RECURSIVE live(id) AS (SELECT (SELECT 
      WHERE live.id IS NOT NULL) ";
 
 /// The ten priorities, the most urgent first.
-pub(super) const PRIORITIES: &str = "(SELECT 9 AS priority UNION ALL SELECT 8 UNION ALL SELECT 7 UNION ALL SELECT 6 \
+const PRIORITIES: &str = "(SELECT 9 AS priority UNION ALL SELECT 8 UNION ALL SELECT 7 UNION ALL SELECT 6 \
      UNION ALL SELECT 5 UNION ALL SELECT 4 UNION ALL SELECT 3 UNION ALL SELECT 2 UNION ALL SELECT 1 \
      UNION ALL SELECT 0) p";
 
@@ -80,7 +80,7 @@ impl Tx {
 /// When the first run was due that may be claimed, as a subquery; none was before `floor`. What is due longest is the first
 /// of one of the priorities, in which the index has them in order: so PostgreSQL reads it from there on, and not the dead
 /// rows before, which it keeps as long as anybody holds an older snapshot.
-pub(super) fn first_due(select: Sql, floor: i64) -> Sql {
+fn first_due(select: Sql, floor: i64) -> Sql {
     select
         .push(
             "(SELECT min(of_each.due_at) FROM (SELECT (SELECT r.due_at FROM runs r WHERE r.state = 'queued' \
@@ -92,13 +92,19 @@ pub(super) fn first_due(select: Sql, floor: i64) -> Sql {
         .push(") of_each)")
 }
 
-/// The same where any will do: that there is one is all that is asked. SQLite keeps no dead rows in its indexes.
+/// When one was due that may be claimed, whichever: that there is one is all that is asked. Those below the floor PostgreSQL
+/// tells by the index alone, and reads no dead row of them.
 pub(super) fn any_due(select: Sql, floor: i64) -> Sql {
+    let select = select
+        .push("(SELECT r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL");
+    above(select, floor).push(" LIMIT 1)")
+}
+
+/// That a run is not below the floor. SQLite keeps no dead rows in its indexes.
+pub(super) fn above(select: Sql, floor: i64) -> Sql {
     match select.is_postgres() {
-        true => first_due(select, floor),
-        false => select.push(
-            "(SELECT r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL LIMIT 1)",
-        ),
+        true => select.push(" AND r.due_at > ").bind(floor),
+        false => select,
     }
 }
 
@@ -130,8 +136,9 @@ impl Store {
             return Ok(QueueOutlook::default());
         };
         if self.inner.backend == DbBackend::Postgres {
-            if let Some(look) = looks.0 {
-                floors.queue.set(look, row.ready_at, now);
+            // Of those that there are this is not the first: the floor stays until there is none.
+            if let Some(look) = looks.0.filter(|_| row.ready_at.is_none()) {
+                floors.queue.set(look, None, now);
             }
             if let Some(look) = looks.1 {
                 floors.leases.set(look, row.lease_at, now);

@@ -8,7 +8,7 @@ use super::{
     Id, Tx, convert,
     convert::micros,
     entity::run,
-    queue::PRIORITIES,
+    queue::above,
     rows::{CHUNK, Type, column},
 };
 use crate::{
@@ -46,19 +46,9 @@ impl Tx {
         let floor = self.store.inner.floors.queue.at();
         // Chosen once, and apart: a subquery under the UPDATE may be run again after each row.
         let mut claim = self
-            .sql("WITH ready AS MATERIALIZED (")
-            // Priority by priority, and no further than until there are enough: nothing is locked that is not taken.
-            .postgres("SELECT q.id, q.priority, q.due_at FROM ")
-            .postgres(PRIORITIES)
-            .postgres(" CROSS JOIN LATERAL (")
-            .push("SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL AND ");
-        if claim.is_postgres() {
-            claim = claim
-                .push("r.priority = p.priority AND r.due_at > ")
-                .bind(floor)
-                .push(" AND ");
-        }
-        claim = claim
+            .sql("WITH ready AS MATERIALIZED (SELECT r.id, r.priority, r.due_at FROM runs r WHERE r.state = 'queued' AND r.claim_at IS NOT NULL");
+        claim = above(claim, floor)
+            .push(" AND ")
             .push(MAY_START)
             .bind(now)
             .push(") AND r.kind")
@@ -74,17 +64,11 @@ impl Tx {
                 .one_of(Type::Uuid, avoid.iter().map(|id| id.0));
         }
         claim = claim
-            .push(" ORDER BY ")
-            .sqlite("r.priority DESC, ")
-            .push("r.due_at, r.id LIMIT ")
-            .bind(limit);
-        if claim.is_postgres() {
+            .push(" ORDER BY r.priority DESC, r.due_at, r.id LIMIT ")
+            .bind(limit)
             // Whoever holds one is about to end it, or rings once it is free: never wait for a row.
-            claim = claim
-                .push(" FOR UPDATE OF r SKIP LOCKED) q LIMIT ")
-                .bind(limit);
-        }
-        claim = claim.push(")");
+            .postgres(" FOR UPDATE OF r SKIP LOCKED")
+            .push(")");
         claim = if heads.is_empty() {
             claim.push(", chosen AS MATERIALIZED (SELECT id FROM ready)")
         } else {

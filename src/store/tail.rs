@@ -78,8 +78,8 @@ impl Tail {
         self.of_tasks.load(Ordering::Relaxed)
     }
 
-    /// The last event that may concern who attends: any that was read, and of those that were passed by any but those of
-    /// runs of other tasks that this server knows; 0 where there is none since this process began.
+    /// The last event that may concern who attends: any that was read, and of those that were passed by those of runs of
+    /// tasks that are attended, and of kinds that this server does not know; 0 where there is none since this process began.
     pub fn last_of_attended(&self) -> i64 {
         self.of_attended.load(Ordering::Relaxed)
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     contents::desk::bytes,
-    support::{Database, Server, Site, on_both, repository::PASSWORD},
+    support::{Database, Server, Site, on_both, repository::PASSWORD, until},
 };
 
 on_both!(
@@ -257,6 +257,13 @@ async fn what_was_left_is_looked_for_until_it_is_gone(database: Database) {
     // Each plan that is kept makes room.
     vault.plan("another").await.unwrap();
     drop(lock);
+    until("the cleanups that were due to be over", async || {
+        server.advance(600);
+        let is_over = |run: &pb::Run| run.finish_time.is_some();
+        let runs = server.runs_of("backup-cleanup").await;
+        runs.iter().all(is_over).then_some(())
+    })
+    .await;
     let sweep = async || {
         let run = server.trigger("backup-cleanup").await;
         server.ended(&run.name).await

@@ -82,7 +82,10 @@ fn an_archive_that_is_read_only_is_read_and_takes_nothing() {
     let run = verified_by_schedule(&server);
     assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
 
+    // Where the disk can be written again, a server that comes up goes on there.
+    server.stop();
     drop(held);
+    let server = place.serve();
     back_up(&server, "monthly-archive");
     assert_ne!(newest(&server, "monthly-archive"), archived);
 
