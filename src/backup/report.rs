@@ -35,8 +35,9 @@ use crate::{
 /// How long figures hold while events come, and while none do.
 const FRESH_AT_LEAST_FOR: Duration = Duration::from_secs(1);
 const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
-/// How long a look at free space is waited for.
-const FREE_WITHIN: Duration = Duration::from_millis(250);
+/// How long looks at free space are waited for: with those of probes less than a tenth of a second, which is what a call may
+/// wait for a disk that hangs.
+const FREE_WITHIN: Duration = Duration::from_millis(60);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The newest points of a policy that are looked at.
 const LOOKED_AT: i64 = 30;
@@ -221,9 +222,11 @@ impl Backups {
             let free = tokio::time::timeout(FREE_WITHIN, free_bytes(path)).await;
             free.ok()?.ok()?
         };
+        let (repository, exports) =
+            tokio::join!(free_at(&places.repository), free_at(&places.exports));
         let free = Free {
-            repository: free_at(&places.repository).await,
-            exports: free_at(&places.exports).await,
+            repository,
+            exports,
         };
         let counts = store.points_count().await?;
         let never = self.never_backed_up(&standings, newest.as_ref()).await?;

@@ -35,8 +35,8 @@ const FRESH_FOR: Duration = Duration::from_millis(250);
 const FRESH_AT_LEAST_FOR: Duration = Duration::from_millis(20);
 /// How long a reader waits for probes to look that have something to see.
 const LOOKS_WITHIN: Duration = Duration::from_secs(1);
-/// The same of those that look at what may hang: no call waits longer than a tenth of a second for a disk.
-const HOST_WITHIN: Duration = Duration::from_millis(75);
+/// The same of those that look at what may hang: with what else is asked of a disk less than a tenth of a second.
+const HOST_WITHIN: Duration = Duration::from_millis(30);
 /// How long it waits for figures of rooms whose disks may not answer.
 const FIGURES_WITHIN: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,10 @@
 //! A second location on a disk that is read-only: it is read, by every look, and nothing is said to have come there.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use super::{
     harness::{Place, becomes},
@@ -11,6 +15,7 @@ use super::{
 /// What a second location cannot be locked by.
 const SAID_ONCE: &str = "cannot be written, so that it is read without a lock";
 
+#[track_caller]
 fn back_up(server: &Server<'_>, policy: &str) {
     let ended = server.bellctl(&["backup", "run", policy, "--wait"]);
     assert_eq!(ended.code(), 0, "{ended:?}");
@@ -34,6 +39,7 @@ fn an_archive_that_is_read_only_is_read_and_takes_nothing() {
     let disk = place.path("disk");
     fs::create_dir(&disk).unwrap();
     let password = place.write("password", "of the vault\n");
+    fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
     place.configure(&format!(
         "[backups.archive]\nrepository = {:?}\npassword = {{ file = {:?} }}\n",
         disk.join("repository").display(),
