@@ -49,7 +49,7 @@ impl Texts {
     /// Reads what a request for a new document says, and who sends it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] or [`Error::Several`], naming the fields.
+    /// [`Error::Invalid`](crate::error::Error::Invalid) or [`Error::Several`](crate::error::Error::Several), naming the fields.
     pub fn read(
         actor: &str,
         title: &str,
