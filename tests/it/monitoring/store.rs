@@ -1,7 +1,5 @@
 //! Problems of the database itself: shown at once, and written with their true onset once it is back.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
@@ -212,59 +210,5 @@ async fn a_log_that_someone_reads_for_long_is_told_and_begins_anew_afterwards() 
         (!is_told).then_some(())
     })
     .await;
-    server.stop().await;
-}
-
-/// Reads from the database without a break: each read begins before the one before it has ended.
-async fn read_on(site: &Site, turns: &AtomicUsize) {
-    let begin = "BEGIN; SELECT count(*) FROM tasks";
-    let mut reads = site.database.connect(site.data()).await;
-    let mut next = site.database.connect(site.data()).await;
-    reads.execute_unprepared(begin).await.unwrap();
-    loop {
-        next.execute_unprepared(begin).await.unwrap();
-        reads.execute_unprepared("COMMIT").await.unwrap();
-        std::mem::swap(&mut reads, &mut next);
-        turns.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_is_read_without_a_break_begins_anew_all_the_same() {
-    let site = Site::new(Database::sqlite());
-    let server = site.start().await;
-    server.create("task", instant()).await;
-    let turns = AtomicUsize::default();
-    let writes = async {
-        let fate = site.database.connect(site.data()).await;
-        let log = site.data().join("watchbell.db-wal");
-        let length = || std::fs::metadata(&log).unwrap().len();
-        let (mut most, mut before) = (0, 0);
-        for turn in 0..2 {
-            let write = format!(
-                "INSERT INTO cluster (key, value) VALUES ('long-{turn}', hex(randomblob(20000000))); \
-                 DELETE FROM cluster WHERE key = 'long-{turn}'"
-            );
-            fate.execute_unprepared(&write).await.unwrap();
-            most = most.max(length());
-            assert!(32 << 20 < length(), "that is a long log");
-            until("the log to begin anew", async || {
-                server.advance(11);
-                (length() < 32 << 20).then_some(())
-            })
-            .await;
-            assert!(before < turns.load(Ordering::Relaxed), "it was read");
-            before = turns.load(Ordering::Relaxed);
-        }
-        assert!(most < 100 << 20, "{most} bytes: it has gone on and on");
-    };
-    let reader = || read_on(&site, &turns);
-    tokio::select! {
-        () = writes => {}
-        _ = futures_util::future::join(reader(), reader()) => unreachable!(),
-    }
-    let problems = server.status().await.problems;
-    let is_told = |problem: &pb::Problem| problem.r#type == "database.log_long";
-    assert!(!problems.iter().any(is_told), "{problems:?}");
     server.stop().await;
 }
