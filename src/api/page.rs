@@ -1,5 +1,7 @@
 //! Pages: sizes, and tokens that are bound to the list they come from.
 
+use std::str::FromStr;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Reason, Result};
@@ -8,6 +10,8 @@ const SIZE_DEFAULT: u64 = 50;
 pub(super) const SIZE_MAX: u64 = 1000;
 /// A page's answer stays below this.
 const BYTES_MAX: usize = 1 << 20;
+/// Of the digest of what identifies a list; each is written in two digits.
+const SCOPE_BYTES: usize = 6;
 
 /// The size that was asked for; a larger one than allowed is cut (AIP-158).
 pub(super) fn size(asked: i32, default: u64) -> Result<u64> {
@@ -34,7 +38,7 @@ pub(super) fn scope(parts: &[&str]) -> String {
     }
     hash.finalize()
         .iter()
-        .take(6)
+        .take(SCOPE_BYTES)
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
@@ -92,20 +96,34 @@ pub(super) fn token_of<T: ToString>(scope: &str, things: &[T], is_told: bool, ke
 /// # Errors
 /// [`Error::Invalid`] where it is no token of this list; [`Error::Conflict`] `REPLACED` where the name stands for others by
 /// now.
-pub(super) fn key_of<T: ToString>(
+pub(super) fn key_of<K: FromStr, T: ToString>(
     scope: &str,
     things: &[T],
     token: &str,
-) -> Result<Option<String>> {
+) -> Result<Option<K>> {
     let Some(found) = key(scope, token)? else {
         return Ok(None);
     };
-    match found.split_once('#') {
-        Some((key, of)) if of == digest(things) => Ok(Some(key.to_owned())),
-        Some(_) => Err(replaced("the list")),
-        // A server of an earlier version gave tokens that say nothing of it.
-        None => Ok(Some(found)),
+    // A server of an earlier version gave tokens that say nothing of it.
+    let (key, of) = match found.split_once('#') {
+        Some((key, of)) => (key, Some(of)),
+        None => (found.as_str(), None),
+    };
+    let key = read(key)?;
+    match of {
+        // A list of nothing that is named gives none that says so, and what no server makes was damaged on its way.
+        Some(of) if things.is_empty() || !is_digest(of) => Err(damaged()),
+        Some(of) if of != digest(things) => Err(replaced("the list")),
+        _ => Ok(Some(key)),
     }
+}
+
+/// Whether that is how [`scope`] writes one.
+fn is_digest(text: &str) -> bool {
+    text.len() == 2 * SCOPE_BYTES
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn digest<T: ToString>(things: &[T]) -> String {
@@ -115,7 +133,7 @@ fn digest<T: ToString>(things: &[T]) -> String {
 }
 
 /// A key in parts.
-pub(super) fn read<T: std::str::FromStr>(key: &str) -> Result<T> {
+pub(super) fn read<T: FromStr>(key: &str) -> Result<T> {
     key.parse().map_err(|_| damaged())
 }
 
@@ -176,10 +194,26 @@ mod tests {
         );
         assert_eq!(untold, token(&here, "7"), "as a server of before makes it");
         for token in [&told, &untold] {
-            assert_eq!(key_of(&here, &[1], token).unwrap().as_deref(), Some("7"));
+            assert_eq!(key_of(&here, &[1], token).unwrap(), Some(7));
         }
-        assert!(key_of(&here, &[2], &told).is_err());
+        let is_replaced = |things: &[i32], key: &str| {
+            let read = key_of::<i32, _>(&here, things, &token(&here, key));
+            matches!(read.unwrap_err(), Error::Conflict { .. })
+        };
+        let of = digest(&[1]);
+        assert!(is_replaced(&[2], &format!("7#{of}")));
         let none: [i32; 0] = [];
+        for (things, damaged) in [
+            (&none[..], format!("7#{of}")),
+            (&[1], format!("x#{of}")),
+            (&[2], format!("#{of}")),
+            (&[2], format!("7#{}", of.to_uppercase() + "A")),
+            (&[2], "7#".to_owned()),
+            (&[2], format!("7#{of}0")),
+            (&[2], format!("7#{of}#")),
+        ] {
+            assert!(!is_replaced(things, &damaged), "{damaged}");
+        }
         assert_eq!(token_of(&here, &none, true, "7"), untold);
     }
 }

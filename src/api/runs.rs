@@ -88,10 +88,7 @@ impl RunService for Api {
             ),
         ]);
         let filter = self.run_filter(&request).await?;
-        let after = match page::key_of(&scope, &filter.tasks, &request.page_token)? {
-            Some(key) => Some(page::read(&key)?),
-            None => None,
-        };
+        let after = page::key_of(&scope, &filter.tasks, &request.page_token)?;
         let wanted = Page { size, after };
         let PageOf { items, next } = self.engine.store().runs(&filter, &wanted).await?;
         let encode = |run: &Run| match request.full {

@@ -133,8 +133,7 @@ impl Api {
         // Read before the task is looked for: one that is wrong is so whatever there is.
         page::key(&scope, &request.page_token)?;
         let task = self.engine.store().task(&name).await?;
-        let key = page::key_of(&scope, &[task.id], &request.page_token)?;
-        let after: Option<Timestamp> = key.map(|key| page::read(&key)).transpose()?;
+        let after: Option<Timestamp> = page::key_of(&scope, &[task.id], &request.page_token)?;
         let wanted = Page { size, after };
         let PageOf { items, next } = self
             .engine
