@@ -5,6 +5,7 @@
 //! injected: the wall clock on SQLite, the database's clock on PostgreSQL. [`ManualClock`] stands
 //! still until a test moves it.
 
+mod between;
 mod kernel;
 
 use std::{
@@ -17,6 +18,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+
+pub use between::Between;
 
 /// Where every room gets the time from. Instants are cut to microseconds, which is what the
 /// databases keep.
@@ -33,8 +36,9 @@ pub trait Clock: Debug + Send + Sync {
     /// Completes once so much time has passed from now on.
     fn sleep_for(&self, span: Duration) -> BoxFuture<'static, ()>;
 
-    /// Moves the clock to `now` where it runs by an anchor; nothing where it does not.
-    fn anchor(&self, now: Timestamp);
+    /// Moves the clock to where another was read, by no more than that reading proves, where it runs by an anchor;
+    /// nothing where it does not.
+    fn anchor(&self, read: Between);
 
     /// How much time has passed since the machine was started, its sleep included: what explains a clock that has jumped.
     fn since_boot(&self) -> Duration;
@@ -156,10 +160,18 @@ impl Clock for AnchoredClock {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn anchor(&self, now: Timestamp) {
-        self.anchor.send_replace(Anchor {
-            at: cut(now),
-            since: Instant::now(),
+    fn anchor(&self, read: Between) {
+        self.anchor.send_if_modified(|anchor| {
+            let now = self::read(*anchor);
+            let nearest = read.nearest(now);
+            let moves = nearest != now;
+            if moves {
+                *anchor = Anchor {
+                    at: cut(nearest),
+                    since: Instant::now(),
+                };
+            }
+            moves
         });
     }
 
@@ -287,7 +299,7 @@ impl Clock for ManualClock {
         self.sleep(move |reading| over <= reading.passed)
     }
 
-    fn anchor(&self, _: Timestamp) {}
+    fn anchor(&self, _: Between) {}
 
     fn since_boot(&self) -> Duration {
         self.reading.borrow().since_boot
@@ -339,10 +351,24 @@ mod tests {
         let mut nap = clock.sleep_until(hour);
         assert!(futures_util::poll!(&mut nap).is_pending());
 
-        clock.anchor(hour);
+        clock.anchor(Between::read(hour, Duration::ZERO));
 
         nap.await;
         assert!(hour <= clock.now());
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_took_long_moves_no_clock_that_may_be_right() {
+        let clock = AnchoredClock::at(Timestamp::UNIX_EPOCH);
+        clock.anchor(Between::read(
+            Timestamp::UNIX_EPOCH - SignedDuration::from_secs(1),
+            Duration::from_secs(3_600),
+        ));
+        let now = clock.now();
+        assert!(
+            now < Timestamp::UNIX_EPOCH + SignedDuration::from_mins(20),
+            "half of what it took is a guess: {now}"
+        );
     }
 
     #[tokio::test]

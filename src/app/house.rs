@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    clock::{self, Stopwatch},
+    clock,
     domain::{problem::ProblemKind, retry::later},
     engine::{CLOCK, Engine, rules_in_use},
     error::{Error, Result},
@@ -53,12 +53,9 @@ pub(super) async fn keep_house(
 /// Where the database is away.
 pub(super) async fn tick(engine: &Engine, monitor: &Monitor) -> Result<()> {
     let store = engine.store();
-    let watch = Stopwatch::start();
-    let reading = store.clock_reading().await?;
-    let half = SignedDuration::try_from(watch.elapsed() / 2).unwrap_or_default();
-    let reading = reading.saturating_add(half).unwrap_or(reading);
-    engine.clock().anchor(reading);
-    monitor.tell_clock_offset(clock::wall_now().duration_since(reading));
+    let read = store.clock_reading().await?;
+    engine.clock().anchor(read);
+    monitor.tell_clock_offset(read.off(clock::wall_now()));
     match engine.held_still().await? {
         Some(hold) => monitor.memory().raise(engine.clock_problem(&hold), None),
         None => {

@@ -1,13 +1,14 @@
 //! What there is once in a cluster: its id, its clock, the pause of all, the configuration's hash.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use sea_orm::{DbBackend, FromQueryResult};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{Store, Tx, convert, entity::cluster};
 use crate::{
-    clock,
+    clock::{self, Between, Stopwatch},
     domain::task::Pause,
     error::{Error, Result},
 };
@@ -17,6 +18,9 @@ const EPOCH: &str = "log_epoch";
 /// When a server last opened the database.
 const OPENED: &str = "opened_at";
 pub(super) const PAUSE: &str = "pause";
+/// How long a reading of the clock may take that is good enough, and how many are taken to have such a one.
+const READ_WITHIN: Duration = Duration::from_millis(2);
+const READINGS: usize = 3;
 
 /// The pause of all, where there is one.
 pub type GlobalPause = Option<Pause>;
@@ -77,24 +81,35 @@ impl Store {
         found.ok_or_else(|| Error::internal(format!("the cluster's {key} vanished")))
     }
 
-    /// The database's clock: PostgreSQL's, or on SQLite the host's.
-    pub async fn clock_reading(&self) -> Result<Timestamp> {
+    /// The database's clock: PostgreSQL's, or on SQLite the host's. Where an answer took long, it is asked again, twice at
+    /// the most: the first statement of a connection takes longer than those after it.
+    pub async fn clock_reading(&self) -> Result<Between> {
         if self.inner.backend != DbBackend::Postgres {
-            return Ok(clock::wall_now());
+            return Ok(Between::read(clock::wall_now(), Duration::ZERO));
         }
-        let read =
-            self.sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micros");
-        let row: Option<Micros> = self.one(read.done()).await?;
-        let row = row.ok_or_else(|| Error::internal("PostgreSQL gave no time"))?;
-        convert::instant(row.micros)
+        let mut best: Option<(Between, Stopwatch)> = None;
+        for _ in 0..READINGS {
+            let asked = Stopwatch::start();
+            let read = self
+                .sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micros");
+            let row: Option<Micros> = self.one(read.done()).await?;
+            let row = row.ok_or_else(|| Error::internal("PostgreSQL gave no time"))?;
+            let read = Between::read(convert::instant(row.micros)?, asked.elapsed());
+            if best.is_none_or(|(best, _)| read.width() < best.width()) {
+                best = Some((read, Stopwatch::start()));
+            }
+            if read.width() <= READ_WITHIN {
+                break;
+            }
+        }
+        let (best, since) = best.ok_or_else(|| Error::internal("nobody asked for the time"))?;
+        Ok(best.after(since.elapsed()))
     }
 
-    /// Sets the clock by the database's. Half the way there and back is taken off.
+    /// Sets the clock by the database's.
     pub async fn anchor_clock(&self) -> Result<()> {
-        let watch = clock::Stopwatch::start();
-        let reading = self.clock_reading().await?;
-        let half = jiff::SignedDuration::try_from(watch.elapsed() / 2).unwrap_or_default();
-        self.inner.clock.anchor(reading + half);
+        let read = self.clock_reading().await?;
+        self.inner.clock.anchor(read);
         Ok(())
     }
 }

@@ -144,7 +144,7 @@ async fn measure(env: &Env, context: &RunContext) -> Vec<Measure> {
     let offset = store
         .clock_reading()
         .await
-        .map(|reading| clock::wall_now().duration_since(reading));
+        .map(|read| read.off(clock::wall_now()));
     let more = |kind, subject, unit, value, threshold| Measure {
         kind,
         subject,

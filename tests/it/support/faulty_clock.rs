@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use watchbell::clock::{Clock, ManualClock};
+use watchbell::clock::{Between, Clock, ManualClock};
 
 /// A manual clock with a fault; cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ impl Clock for FaultyClock {
         self.clock.sleep_for(span)
     }
 
-    fn anchor(&self, now: Timestamp) {
-        self.clock.anchor(now);
+    fn anchor(&self, read: Between) {
+        self.clock.anchor(read);
     }
 
     fn since_boot(&self) -> Duration {
