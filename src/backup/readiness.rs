@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use nix::unistd::{AccessFlags, access};
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +134,8 @@ impl Readiness {
         let question = Question::of_file(&path, what).within(LOOKS_WITHIN);
         let looked = host::ask(question, move || {
             lower_priority();
-            let password = source.read()?;
+            let about = || format!("the password of the {} repository", place.as_str());
+            let password = source.read().with_context(about)?;
             check_writable(&path)?;
             let Some(repository) = mark(&path.join("config")) else {
                 if 0 < known {

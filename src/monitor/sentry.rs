@@ -141,8 +141,10 @@ impl Sentry {
     /// A reader has waited until each has looked so often: for those that have not none waits again before they have.
     pub(super) fn waited_in_vain(asked: &[(&Self, u64)]) {
         for (sentry, looks) in asked {
+            // Looks are counted below the same lock: one that ends meanwhile is seen, or takes this back.
+            let mut state = sentry.state();
             if *sentry.done.borrow() < *looks {
-                sentry.state().in_vain = true;
+                state.in_vain = true;
             }
         }
     }
@@ -199,7 +201,6 @@ impl Sentry {
         state.looked_at = Some(mark.looked_at);
         state.sign = passed;
         state.in_vain = false;
-        drop(state);
         // A reader may wait for the first.
         self.done.send_modify(|done| *done += 1);
     }
@@ -346,8 +347,8 @@ impl Sentry {
             state.in_vain = false;
             state.rested = Some(Stopwatch::start());
             state.took = watch.elapsed();
+            self.done.send_modify(|done| *done += 1);
         }
-        self.done.send_modify(|done| *done += 1);
         Ok(())
     }
 
