@@ -28,10 +28,7 @@ pub(super) fn policy(field: &str, name: &str) -> Result<PolicyId> {
 
 /// `{policy}` alone.
 pub(super) fn policy_id(field: &str, id: &str) -> Result<PolicyId> {
-    id.parse().map_err(|error| match error {
-        Error::Invalid { reason, .. } => Error::invalid(field, reason),
-        other => other,
-    })
+    id.parse().map_err(|error: Error| error.of_field(field))
 }
 
 /// `restorePoints/{uuid}` or `restorePoints/latest`.

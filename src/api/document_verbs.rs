@@ -259,14 +259,10 @@ fn day_beside(field: &str, given: &str, text: Result<String>) -> Result<Date> {
 }
 
 fn new_document(document: &pb::Document) -> Result<NewDocument> {
-    let below = |field: &str, error: Error| match error {
-        Error::Invalid { reason, .. } => Error::invalid(format!("document.{field}"), reason),
-        other => other,
-    };
     let number: Result<Number> = document
         .number
         .parse()
-        .map_err(|error| below("number", error));
+        .map_err(|error: Error| error.of_field("document.number"));
     let name = match document.name.is_empty() {
         true => Ok(()),
         false => {
@@ -282,9 +278,11 @@ fn new_document(document: &pb::Document) -> Result<NewDocument> {
         "" => Ok(None),
         name => Named::resource("document.supersedes", name).map(Some),
     };
-    let depends_on = document.depends_on.iter();
-    let depends_on =
-        each(depends_on.map(|number| number.parse().map_err(|error| below("depends_on", error))));
+    let depends_on = document.depends_on.iter().map(|number| {
+        let read: Result<Number> = number.parse();
+        read.map_err(|error| error.of_field("document.depends_on"))
+    });
+    let depends_on = each(depends_on);
     let (number, (), version, supersedes, depends_on) =
         all((number, name, version, supersedes, depends_on))?;
     Ok(NewDocument {

@@ -19,10 +19,7 @@ pub(super) fn task(field: &str, name: &str) -> Result<TaskName> {
 
 /// `{task}` alone.
 pub(super) fn task_id(field: &str, id: &str) -> Result<TaskName> {
-    id.parse().map_err(|error| match error {
-        Error::Invalid { reason, .. } => Error::invalid(field, reason),
-        other => other,
-    })
+    id.parse().map_err(|error: Error| error.of_field(field))
 }
 
 /// A run by name; its task is `-` where any will do.

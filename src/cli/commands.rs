@@ -29,9 +29,17 @@ const CONFIGURATION: &str = "configuration file";
 /// How long threads that block may take to end once the server has.
 const LAST_THREADS: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// The configuration as a server is to obey it. All other commands make no backup, and need none of its sources.
+fn load_to_serve(flags: &Flags) -> Result<Config, Failed> {
+    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    let fits = config.expect_no_own_places();
+    fits.map_err(Failed::Configuration)?;
+    Ok(config)
+}
+
 pub(super) fn serve(flags: &Flags) -> Done {
     config::keep_heaps_few();
-    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    let config = load_to_serve(flags)?;
     telemetry::start(&config.log).map_err(Failed::Configuration)?;
     let ports = ports();
     if let Some(file) = &config.file {
@@ -63,13 +71,13 @@ pub(super) fn serve(flags: &Flags) -> Done {
 
 pub(super) fn config(flags: &Flags) -> Done {
     say(&config::explain(flags).map_err(Failed::Configuration)?)?;
-    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    let config = load_to_serve(flags)?;
     app::check(&config, &ports()).map_err(Failed::Configuration)?;
     Ok(())
 }
 
 pub(super) fn check_config(flags: &Flags, strict: bool) -> Done {
-    let config = Config::load(flags).map_err(Failed::Configuration)?;
+    let config = load_to_serve(flags)?;
     let mut misfits = app::misfits(&config, &ports()).map_err(Failed::Configuration)?;
     // Who looks may be another than who serves, as in a CI.
     let file = config.file.as_ref();

@@ -98,7 +98,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
         tasks.insert(parsed, fields.clone());
     }
     let backups = raw.backups.check(&data, &raw.secrets)?;
-    OwnPlaces::of(&backups).refuse_in(&backups)?;
+    OwnPlaces::of(&backups).refuse_by_name(&backups)?;
     Ok(Config {
         database: database(&raw.database, &data)?,
         listen: listen(&raw.listen)?,

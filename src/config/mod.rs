@@ -114,7 +114,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the file, the environment and the flags.
+    /// Reads the file, the environment and the flags. No disk is asked of what they name: a restore neither hangs nor is
+    /// refused where a source lies on a disk that has died.
     ///
     /// # Errors
     /// Which setting is wrong, where it was written, and what was expected.
@@ -126,6 +127,15 @@ impl Config {
             apply_older: flags.apply_older,
             ..check::check(&read)?
         })
+    }
+
+    /// Asks the disks whether a source of backups holds what backups make, or lies in it, through whatever link or mount.
+    /// For who makes backups, or looks whether they fit. Blocks, and waits for two seconds at the most.
+    ///
+    /// # Errors
+    /// Which source, and which of the places.
+    pub fn expect_no_own_places(&self) -> anyhow::Result<()> {
+        OwnPlaces::of(&self.backups).refuse_on_disk(&self.backups)
     }
 }
 

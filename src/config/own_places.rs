@@ -122,18 +122,23 @@ impl OwnPlaces {
         self.0.iter().filter_map(folder).collect()
     }
 
+    /// Compares names alone, and asks no disk.
+    ///
     /// # Errors
     /// Which source holds which place, or lies in it.
-    pub(super) fn refuse_in(&self, config: &BackupsConfig) -> anyhow::Result<()> {
-        let mut by_source = Vec::new();
-        for (name, source) in &config.sources {
-            if let SourceConfig::Paths(source) = source {
-                by_source.push((name, source));
-            }
-        }
-        for (name, source) in &by_source {
+    pub(super) fn refuse_by_name(&self, config: &BackupsConfig) -> anyhow::Result<()> {
+        for (name, source) in of_paths(config) {
             self.refuse(name, source, &HashMap::new())?;
         }
+        Ok(())
+    }
+
+    /// Asks the disks, of each place and each source once. Blocks.
+    ///
+    /// # Errors
+    /// As by name, through whatever link or mount.
+    pub(super) fn refuse_on_disk(&self, config: &BackupsConfig) -> anyhow::Result<()> {
+        let by_source = of_paths(config);
         if by_source.is_empty() {
             return Ok(());
         }
@@ -217,6 +222,17 @@ impl OwnPlaces {
         }
         Ok(None)
     }
+}
+
+/// Sources that are paths, by their names.
+fn of_paths(config: &BackupsConfig) -> Vec<(&String, &PathsConfig)> {
+    let of_paths = config.sources.iter().filter_map(|(name, source)| {
+        let SourceConfig::Paths(source) = source else {
+            return None;
+        };
+        Some((name, source))
+    });
+    of_paths.collect()
 }
 
 /// What disks say of lists of paths. Each list is asked for by itself, and nobody waits for long.

@@ -7,10 +7,7 @@ use super::line::{Line, classify};
 use super::name::Names;
 use super::settings::{Effect, Settings, Zone};
 use super::{CrontabFile, Import, Left, Options, Reason, program, toml};
-use crate::{
-    domain::schedule::{Schedule, ScheduleSpec},
-    error::Error,
-};
+use crate::domain::schedule::{Schedule, ScheduleSpec};
 
 /// The configuration while it grows.
 #[derive(Debug)]
@@ -267,8 +264,14 @@ fn checked<'t>(
     };
     match Schedule::parse(&spec, "", "UTC") {
         Ok(_) => Ok(entry),
-        Err(Error::Invalid { reason, .. }) => Err(reason),
-        Err(other) => Err(other.to_string()),
+        // Without the field's name, which stands in no crontab.
+        Err(error) => match error.wrong().as_slice() {
+            [] => Err(error.to_string()),
+            wrong => {
+                let reasons: Vec<&str> = wrong.iter().map(|wrong| wrong.reason.as_str()).collect();
+                Err(reasons.join("; "))
+            }
+        },
     }
 }
 

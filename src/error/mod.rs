@@ -93,32 +93,46 @@ impl Error {
     /// The same of fields below `path`, where that is where its fields are in the request.
     #[must_use]
     pub fn below(self, path: &str) -> Self {
-        let below = |field: String| format!("{path}.{field}");
+        self.named(|field| format!("{path}.{field}"))
+    }
+
+    /// The same of this one field, where that is where all of it stands in the request.
+    #[must_use]
+    pub fn of_field(self, field: &str) -> Self {
+        self.named(|_| field.to_owned())
+    }
+
+    fn named(self, name: impl Fn(String) -> String) -> Self {
+        let named = |Wrong { field, reason }| Wrong {
+            field: name(field),
+            reason,
+        };
         match self {
             Self::Invalid { field, reason } => Self::Invalid {
-                field: below(field),
+                field: name(field),
                 reason,
             },
-            Self::Several(wrong) => Self::Several(
-                wrong
-                    .into_iter()
-                    .map(|Wrong { field, reason }| Wrong {
-                        field: below(field),
-                        reason,
-                    })
-                    .collect(),
-            ),
+            Self::Several(wrong) => Self::Several(wrong.into_iter().map(named).collect()),
             other => other,
+        }
+    }
+
+    /// Fields that are wrong, be it one or several; none of another kind of error.
+    pub fn wrong(&self) -> Vec<Wrong> {
+        match self {
+            Self::Invalid { field, reason } => vec![Wrong {
+                field: field.clone(),
+                reason: reason.clone(),
+            }],
+            Self::Several(wrong) => wrong.clone(),
+            _ => Vec::new(),
         }
     }
 
     /// Description of which fields are wrong and why, as `field: reason; field: reason`; none of another kind of error.
     pub fn wrong_fields(&self) -> Option<String> {
-        match self {
-            Self::Invalid { field, reason } => Some(format!("{field}: {reason}")),
-            Self::Several(wrong) => Some(faults::sentence(wrong)),
-            _ => None,
-        }
+        let wrong = self.wrong();
+        (!wrong.is_empty()).then(|| faults::sentence(&wrong))
     }
 
     pub fn conflict(reason: Reason, subject: impl ToString, message: impl Into<String>) -> Self {
@@ -168,6 +182,19 @@ pub fn is_there<T>(found: Result<T>) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_wrong_fields_are_taken_like_one() {
+        let wrong = |field| Err::<(), _>(Error::invalid(field, "no"));
+        let two = || all((wrong("a"), wrong("b"))).unwrap_err();
+        assert_eq!(two().wrong().len(), 2);
+        assert_eq!(Error::invalid("a", "no").wrong().len(), 1);
+        assert!(Error::internal("else").wrong_fields().is_none());
+        let told = |error: Error| error.wrong_fields().unwrap();
+        assert_eq!(told(two().below("x")), "x.a: no; x.b: no");
+        assert_eq!(told(two().of_field("x")), "x: no; x: no");
+        assert_eq!(told(Error::invalid("a", "no").of_field("x")), "x: no");
+    }
 
     #[test]
     fn what_nobody_can_say_is_not_taken_for_what_is_not_there() {

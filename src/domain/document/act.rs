@@ -8,7 +8,7 @@ use super::{
     same_person,
     table::{Line, Role, Verb, legal_verbs, line_for},
 };
-use crate::error::{Error, Reason, Result, all};
+use crate::error::{Error, Reason, Result, Wrong, all};
 
 /// Who does what the server does by itself.
 pub const SYSTEM: &str = "system";
@@ -286,19 +286,19 @@ fn allowed<'a>(after: &mut Document, line: &Line, actor: &'a str) -> Result<&'a 
 
 /// What holds of people after it: those who are named differ, and nobody acts in two roles.
 fn separate(after: &Document, actor: &str) -> Result<()> {
-    separated(&after.author, &after.reviewer, &after.approver).map_err(|error| match error {
-        // Nobody was named in this call: it is the actor who may not.
-        Error::Invalid { field, reason } if actor != SYSTEM => {
-            let of = match field.as_str() {
-                "reviewer" => &after.reviewer,
-                _ => &after.approver,
-            };
-            if same_person(of, actor) {
-                return Error::Denied(reason);
-            }
-            Error::Invalid { field, reason }
+    let is_actor = |wrong: &Wrong| {
+        let of = match wrong.field.as_str() {
+            "reviewer" => &after.reviewer,
+            _ => &after.approver,
+        };
+        same_person(of, actor)
+    };
+    separated(&after.author, &after.reviewer, &after.approver).map_err(|error| {
+        match error.wrong().into_iter().find(is_actor) {
+            // Nobody was named in this call: it is the actor who may not.
+            Some(wrong) if actor != SYSTEM => Error::Denied(wrong.reason),
+            _ => error,
         }
-        other => other,
     })
 }
 

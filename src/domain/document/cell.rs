@@ -98,9 +98,9 @@ pub(super) fn depends_on(number: &Number, text: &str) -> Result<Vec<Number>> {
         return Err(Error::invalid("depends_on", what));
     }
     let numbers = given
-        .map(|number| match number.parse() {
-            Err(Error::Invalid { reason, .. }) => Err(Error::invalid("depends_on", reason)),
-            read => read,
+        .map(|number| {
+            let read: Result<Number> = number.parse();
+            read.map_err(|error| error.of_field("depends_on"))
         })
         .collect::<Result<Vec<Number>>>()?;
     depends_soundly(number, &numbers)?;

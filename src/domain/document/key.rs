@@ -91,10 +91,7 @@ impl Named {
     /// # Errors
     /// [`Error::Invalid`] for the field.
     pub fn read(field: &str, text: &str) -> Result<Self> {
-        let about = |error: Error| match error {
-            Error::Invalid { reason, .. } => Error::invalid(field, reason),
-            other => other,
-        };
+        let about = |error: Error| error.of_field(field);
         let (number, version) = match text.split_once('@') {
             Some((number, version)) => (number, Some(version.parse().map_err(about)?)),
             None => (text, None),

@@ -29,7 +29,7 @@ pub enum Told {
 pub struct BadRow {
     pub line: i64,
     pub number: String,
-    /// Empty where it is the row.
+    /// Empty where it is the row, or several columns, which the reason names.
     pub field: String,
     pub reason: String,
 }
@@ -51,20 +51,25 @@ pub struct Summary {
     pub bad: i64,
 }
 
-/// A row whose field is wrong.
+/// A row of which a field is wrong, or several at once.
 ///
 /// # Errors
 /// The error itself where it is not the row's.
 pub(super) fn bad_field(line: i64, number: &str, error: Error) -> Result<BadRow> {
-    match error {
-        Error::Invalid { field, reason } => Ok(BadRow {
-            line,
-            number: number.to_owned(),
-            field,
-            reason,
-        }),
-        other => Err(other),
-    }
+    let Some(all) = error.wrong_fields() else {
+        return Err(error);
+    };
+    let (field, reason) = match error {
+        Error::Invalid { field, reason } => (field, reason),
+        // A row is told once, as it counts once.
+        _ => (String::new(), all),
+    };
+    Ok(BadRow {
+        line,
+        number: number.to_owned(),
+        field,
+        reason,
+    })
 }
 
 /// The number of a row of which nothing is known to be sound.

@@ -1,7 +1,10 @@
 //! A wrong configuration is refused with code 3: the message names what is wrong and what was
 //! expected, and nothing is made.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
 
 use super::harness::Place;
 
@@ -260,6 +263,46 @@ fn wrong_backups_are_refused_by_their_setting() {
         refuses(&configuration, says);
         let said = Place::new(&configuration).refused(&[]);
         assert!(!said.stderr.contains("hunter2"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_source_that_reaches_the_repository_is_refused_where_backups_are_made_and_nowhere_else() {
+    let place = Place::new("");
+    let (files, all, link) = (place.path("files"), place.path("all"), place.path("link"));
+    let vault = all.join("vault");
+    for folder in [&files, &all] {
+        fs::create_dir(folder).unwrap();
+    }
+    symlink(&files, &link).unwrap();
+    place.configure(&format!(
+        "[backups]\nrepository = {vault:?}\n[backups.sources.www]\npaths = [{link:?}]\n"
+    ));
+    let server = place.serve();
+    let made = server.bellctl(&["backup", "run", "daily-full", "--wait"]);
+    made.assert_good();
+    server.stop();
+
+    // By its name it has nothing to do with the repository.
+    fs::remove_file(&link).unwrap();
+    symlink(&all, &link).unwrap();
+    let says = ["backups.sources.www", "which is backups.repository"];
+    place.refused(&[]).assert_failed(3, &says);
+    place.run("config", &[]).assert_failed(3, &says);
+    place.run("config", &["--check"]).assert_failed(3, &says);
+    let password = place.data().join("backups/password");
+    let offline = [
+        "--list",
+        "--repository",
+        vault.to_str().unwrap(),
+        "--password-file",
+        password.to_str().unwrap(),
+    ];
+    let listed = place.run("restore", &offline);
+    listed.assert_good();
+    assert!(listed.stdout.contains("daily-full"), "{listed:?}");
+    for command in ["migrate", "vacuum", "audit-slots"] {
+        place.run(command, &[]).assert_good();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::support::{Database, Site, on_both, refused, violations};
 
 on_both!(
     what_is_wrong_with_a_row_is_told_by_line_and_column_and_the_rest_is_kept,
+    a_row_of_which_two_columns_are_wrong_at_once_is_refused_like_any_other,
     every_status_can_be_brought_in,
     the_register_that_ships_is_good,
     a_header_comes_first_and_once,
@@ -126,6 +127,31 @@ async fn what_is_wrong_with_a_row_is_told_by_line_and_column_and_the_rest_is_kep
         .map(|kept| kept.0)
         .collect();
     assert_eq!(keys, ["SOP-1@1.0", "SOP-2@1.0"]);
+    server.stop().await;
+}
+
+async fn a_row_of_which_two_columns_are_wrong_at_once_is_refused_like_any_other(
+    database: Database,
+) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let rows = lined(vec![
+        row("SOP-1"),
+        version("SOP-2@100000.100001", "DRAFT"),
+        row("SOP-3"),
+    ]);
+
+    let told = import(&server.client, rows).await;
+
+    assert_eq!(told.counts(), (2, 0, 1));
+    assert_eq!(told.fields(), [(3, "")]);
+    for says in [
+        "version_major: 100000 given",
+        "version_minor: 100001 given; expected 0 to 99999",
+    ] {
+        assert!(told.reason(3).contains(says), "{}", told.reason(3));
+    }
+    assert_eq!(told.bad[&3].number, "SOP-2");
     server.stop().await;
 }
 
