@@ -12,8 +12,8 @@ use watchbell_client::pb;
 use crate::fake_documents::Documents;
 
 use self::server::{
-    run_service_server::RunService, scheduler_service_server::SchedulerService,
-    task_service_server::TaskService,
+    backup_service_server::BackupService, run_service_server::RunService,
+    scheduler_service_server::SchedulerService, task_service_server::TaskService,
 };
 
 pub(crate) mod server {
@@ -42,6 +42,8 @@ pub(crate) struct Script {
     /// What GetStatus answers, should it fail.
     pub(crate) status_fails: Option<Status>,
     pub(crate) fires: Vec<pb::Fire>,
+    /// The token with which lists answer that have nothing: there may be more behind it.
+    pub(crate) unseen: String,
     /// What each page of the agenda is.
     pub(crate) agenda: pb::GetAgendaResponse,
     pub(crate) waits: Answers<pb::WaitRunResponse>,
@@ -119,7 +121,7 @@ impl TaskService for Fake {
             next_page_token: if more {
                 (at + 1).to_string()
             } else {
-                String::new()
+                script.unseen.clone()
             },
         }))
     }
@@ -180,8 +182,12 @@ impl RunService for Fake {
     ) -> Result<Response<pb::ListRunsResponse>, Status> {
         let (request, mut script) = self.open(request)?;
         script.listed.push(request);
-        let page = script.pages.pop_front().unwrap_or_default();
-        Ok(Response::new(page))
+        let page = script.pages.pop_front();
+        let empty = || pb::ListRunsResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        };
+        Ok(Response::new(page.unwrap_or_else(empty)))
     }
 
     async fn wait_run(
@@ -236,6 +242,17 @@ impl SchedulerService for Fake {
         Ok(Response::new(script.agenda.clone()))
     }
 
+    async fn list_replicas(
+        &self,
+        request: Request<pb::ListReplicasRequest>,
+    ) -> Result<Response<pb::ListReplicasResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::ListReplicasResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        }))
+    }
+
     async fn watch_status(
         &self,
         request: Request<pb::WatchStatusRequest>,
@@ -243,5 +260,52 @@ impl SchedulerService for Fake {
         let (_, mut script) = self.open(request)?;
         let messages = next(&mut script.statuses)?;
         Ok(Response::new(streamed(messages, script.streams_stay)))
+    }
+}
+
+#[tonic::async_trait]
+impl BackupService for Fake {
+    async fn list_backup_policies(
+        &self,
+        request: Request<pb::ListBackupPoliciesRequest>,
+    ) -> Result<Response<pb::ListBackupPoliciesResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::ListBackupPoliciesResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_backup_sources(
+        &self,
+        request: Request<pb::ListBackupSourcesRequest>,
+    ) -> Result<Response<pb::ListBackupSourcesResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::ListBackupSourcesResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_restore_points(
+        &self,
+        request: Request<pb::ListRestorePointsRequest>,
+    ) -> Result<Response<pb::ListRestorePointsResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::ListRestorePointsResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_backup_evidence(
+        &self,
+        request: Request<pb::ListBackupEvidenceRequest>,
+    ) -> Result<Response<pb::ListBackupEvidenceResponse>, Status> {
+        let (_, script) = self.open(request)?;
+        Ok(Response::new(pb::ListBackupEvidenceResponse {
+            next_page_token: script.unseen.clone(),
+            ..Default::default()
+        }))
     }
 }

@@ -17,8 +17,9 @@ use tonic::transport::{Server, server::TcpIncoming};
 use crate::fake::{
     Fake, Script, TOKEN,
     server::{
-        document_service_server::DocumentServiceServer, run_service_server::RunServiceServer,
-        scheduler_service_server::SchedulerServiceServer, task_service_server::TaskServiceServer,
+        backup_service_server::BackupServiceServer, document_service_server::DocumentServiceServer,
+        run_service_server::RunServiceServer, scheduler_service_server::SchedulerServiceServer,
+        task_service_server::TaskServiceServer,
     },
 };
 
@@ -50,6 +51,7 @@ impl Harness {
             .add_service(DocumentServiceServer::new(fake.clone()))
             .add_service(RunServiceServer::new(fake.clone()))
             .add_service(SchedulerServiceServer::new(fake.clone()))
+            .add_service(BackupServiceServer::new(fake.clone()))
             .serve_with_incoming(TcpIncoming::from(listener));
         tokio::spawn(server);
         let directory = tempfile::tempdir().unwrap();

@@ -63,6 +63,50 @@ async fn nothing_fires_only_where_the_server_has_looked_at_all() {
 }
 
 #[tokio::test]
+async fn a_list_is_empty_only_where_the_server_has_looked_at_all() {
+    let lists: [(&[&str], &str); 8] = [
+        (&["task", "list"], "no tasks"),
+        (&["task", "list", "--all"], "no tasks"),
+        (&["run", "list"], "no runs"),
+        (&["replicas"], "no replicas"),
+        (&["backup", "list"], "no restore points"),
+        (&["backup", "evidence"], "nothing was verified yet"),
+        (&["backup", "policy", "list"], "no backup policies"),
+        (&["backup", "sources"], "no sources"),
+    ];
+    let harness = Harness::start().await;
+    for (args, none) in lists {
+        let done = harness.run(args).await;
+        assert_eq!(done.stdout, format!("{none}\n"), "{args:?}: {done:?}");
+        assert_eq!(done.stderr, "", "{args:?}");
+    }
+    // It hands out the same token again.
+    harness.script().unseen = "again".to_owned();
+    for (args, _) in lists {
+        let done = harness.run(args).await;
+        assert_eq!((done.code, done.stdout.as_str()), (0, ""), "{args:?}");
+        assert!(done.stderr.contains("has not looked at all"), "{done:?}");
+        assert!(!done.stderr.contains("there are more"), "{done:?}");
+        let json = harness.run(&[args, &["-o", "json"]].concat()).await;
+        assert!(json.stdout.contains("\"again\""), "{args:?}: {json:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_fires_is_said_of_a_whole_span_alone() {
+    let harness = Harness::start().await;
+    let spans: [&[&str]; 2] = [&[], &["--until", "+2h"]];
+    // The server's answers have no fire, and always a token of more.
+    for until in spans {
+        let preview = ["schedule", "preview", "--task", "a"];
+        let done = harness.run(&[&preview[..], until].concat()).await;
+        assert_eq!((done.code, done.stdout.as_str()), (0, ""), "{done:?}");
+        assert!(done.stderr.contains("has not looked at all"), "{done:?}");
+        assert!(!done.stderr.contains("--count"), "{done:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_due_while_everything_is_paused() {
     let harness = Harness::start().await;
     let due = Task {

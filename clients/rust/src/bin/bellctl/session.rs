@@ -89,10 +89,15 @@ pub(crate) fn tell_none(
     next_page_token: &str,
 ) -> Result<(), Failure> {
     if !next_page_token.is_empty() {
-        remark("nothing was found so far, and the server has not looked at all: ask again");
+        tell_not_all();
         return Ok(());
     }
     session.output.line(what)
+}
+
+/// Says of an empty list that nobody knows yet whether it is.
+pub(crate) fn tell_not_all() {
+    remark("nothing was found so far, and the server has not looked at all: ask again");
 }
 
 /// All pages, or the first at `token` or behind it that is not empty, and the token of the next.

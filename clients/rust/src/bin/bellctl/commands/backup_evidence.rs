@@ -12,7 +12,7 @@ use crate::{
     label::label_of,
     name::short_run,
     output::Tint,
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
     table::{Field, Table},
     time::{Clock, show_length},
 };
@@ -42,13 +42,13 @@ pub(super) async fn evidence(session: &Session, args: &EvidenceArgs) -> Result<E
         return Ok(Exit::Good);
     }
     if evidence.is_empty() {
-        session.output.line("nothing was verified yet")?;
+        tell_none(session, "nothing was verified yet", &next)?;
     } else {
         session
             .output
             .table(evidence_table(&session.clock, &evidence))?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 

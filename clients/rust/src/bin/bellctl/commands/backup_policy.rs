@@ -20,7 +20,7 @@ use crate::{
     label::label_of,
     name::short,
     output::Tint,
-    session::{LARGEST_PAGE, Session, pages},
+    session::{LARGEST_PAGE, Session, pages, tell_none},
     table::{Field, Table},
     text::plain,
     time::{Length, show_length},
@@ -58,6 +58,10 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
     .await?;
     if session.output.format == Format::Json {
         session.output.json_list("policies", &policies, &next)?;
+        return Ok(Exit::Good);
+    }
+    if policies.is_empty() {
+        tell_none(session, "no backup policies", &next)?;
         return Ok(Exit::Good);
     }
     let all = session.pause_of_all().await?;

@@ -14,7 +14,7 @@ use crate::{
     label::label_of,
     name::short,
     output::Tint,
-    session::{LARGEST_PAGE, Session, pages, tell_more},
+    session::{LARGEST_PAGE, Session, pages, tell_more, tell_none},
     table::{Field, Table},
     text::plain,
     time::{Clock, show_length},
@@ -49,11 +49,11 @@ pub(super) async fn list(session: &Session, args: &ListPointsArgs) -> Result<Exi
         return Ok(Exit::Good);
     }
     if points.is_empty() {
-        session.output.line("no restore points")?;
+        tell_none(session, "no restore points", &next)?;
     } else {
         session.output.table(table(&session.clock, &points))?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 
@@ -213,23 +213,29 @@ fn all_of(clock: &Clock, point: &RestorePoint) -> Table {
 }
 
 pub(super) async fn sources(session: &Session) -> Result<Exit, Failure> {
-    let request = ListBackupSourcesRequest {
-        page_size: LARGEST_PAGE,
-        ..ListBackupSourcesRequest::default()
-    };
-    let response = session
-        .ask(request, async |request| {
-            session.client.backups().list_backup_sources(request).await
-        })
-        .await?;
+    let (sources, next) = pages(true, String::new(), async |page_token| {
+        let request = ListBackupSourcesRequest {
+            page_size: LARGEST_PAGE,
+            page_token,
+        };
+        let response = session
+            .ask(request, async |request| {
+                session.client.backups().list_backup_sources(request).await
+            })
+            .await?;
+        Ok((response.sources, response.next_page_token))
+    })
+    .await?;
     if session.output.format == Format::Json {
-        session
-            .output
-            .json_list("sources", &response.sources, &response.next_page_token)?;
+        session.output.json_list("sources", &sources, &next)?;
+        return Ok(Exit::Good);
+    }
+    if sources.is_empty() {
+        tell_none(session, "no sources", &next)?;
         return Ok(Exit::Good);
     }
     let mut table = Table::new(&["SOURCE", "TYPE", "FROM"]);
-    for source in &response.sources {
+    for source in &sources {
         let from = if source.configured {
             "the configuration"
         } else {

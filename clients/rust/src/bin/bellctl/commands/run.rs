@@ -11,7 +11,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     name::{RunName, TaskName},
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
 };
 
 /// Does one of the commands.
@@ -58,13 +58,13 @@ async fn list(session: &Session, args: &ListRunsArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Good);
     }
     if runs.is_empty() {
-        session.output.line("no runs")?;
+        tell_none(session, "no runs", &next)?;
     } else {
         session
             .output
             .table(run_view::table(&session.clock, &runs))?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 

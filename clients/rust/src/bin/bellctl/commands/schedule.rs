@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     name::TaskName,
     output::remark,
-    session::{LARGEST_PAGE, Session},
+    session::{LARGEST_PAGE, Session, tell_not_all},
     table::Table,
     text::plain,
     time::{exact_length, from_proto},
@@ -64,8 +64,8 @@ async fn preview(session: &Session, args: &PreviewArgs) -> Result<Exit, Failure>
         Ok((response.fires, response.next_page_token))
     })
     .await?;
-    show(session, &fires)?;
-    if more && args.until.is_some() {
+    show(session, &fires, more)?;
+    if more && !fires.is_empty() && args.until.is_some() {
         remark(&format!("only the first {count} are shown: raise --count"));
     }
     Ok(Exit::Good)
@@ -93,9 +93,13 @@ async fn take<T>(
     }
 }
 
-fn show(session: &Session, fires: &[Fire]) -> Result<(), Failure> {
+fn show(session: &Session, fires: &[Fire], more: bool) -> Result<(), Failure> {
     if session.output.format == Format::Json {
         return session.output.json_list("fires", fires, "");
+    }
+    if fires.is_empty() && more {
+        tell_not_all();
+        return Ok(());
     }
     if fires.is_empty() {
         return session.output.line("it does not fire in this span");

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     name::short,
     output::{Tint, remark},
-    session::{LARGEST_PAGE, Session, pages},
+    session::{LARGEST_PAGE, Session, pages, tell_none},
     table::{Field, Table},
 };
 
@@ -65,7 +65,7 @@ fn info_list(session: &Session, info: &GetServerInfoResponse) -> Table {
 
 /// The servers that share the database.
 pub(super) async fn replicas(session: &Session) -> Result<Exit, Failure> {
-    let (replicas, _) = pages(true, String::new(), async |page_token| {
+    let (replicas, next) = pages(true, String::new(), async |page_token| {
         let request = ListReplicasRequest {
             page_size: LARGEST_PAGE,
             page_token,
@@ -79,9 +79,9 @@ pub(super) async fn replicas(session: &Session) -> Result<Exit, Failure> {
     })
     .await?;
     if session.output.format == Format::Json {
-        session.output.json_list("replicas", &replicas, "")?;
+        session.output.json_list("replicas", &replicas, &next)?;
     } else if replicas.is_empty() {
-        session.output.line("no replicas")?;
+        tell_none(session, "no replicas", &next)?;
     } else {
         session.output.table(replicas_table(session, &replicas))?;
     }

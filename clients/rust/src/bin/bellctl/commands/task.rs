@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     name::TaskName,
     output::remark,
-    session::{Session, pages, tell_more},
+    session::{Session, pages, tell_more, tell_none},
     text::plain,
 };
 
@@ -75,14 +75,14 @@ async fn list(session: &Session, args: &ListTasksArgs) -> Result<Exit, Failure> 
         return Ok(Exit::Good);
     }
     if tasks.is_empty() {
-        session.output.line("no tasks")?;
+        tell_none(session, "no tasks", &next)?;
     } else {
         let all = session.pause_of_all().await?;
         warn_of_all(session, all.as_ref())?;
         let table = task_view::table(&session.clock, &tasks, all.as_ref());
         session.output.table(table)?;
+        tell_more(&next);
     }
-    tell_more(&next);
     Ok(Exit::Good)
 }
 
