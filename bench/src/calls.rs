@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use jiff::Timestamp;
+use anyhow::{Context as _, ensure};
+use jiff::{SignedDuration, Timestamp};
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -15,6 +15,10 @@ use watchbell_client::pb::{
     self, document_service_client::DocumentServiceClient, run_service_client::RunServiceClient,
     scheduler_service_client::SchedulerServiceClient, task_service_client::TaskServiceClient,
 };
+
+/// How far this program's clock and that of a server, which is its database's, may be apart. What is asked for by an instant
+/// of this one is asked for by so much of a margin, whichever of them is ahead.
+pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
 
@@ -73,7 +77,7 @@ impl Client {
         SchedulerServiceClient::new(self.channel.clone())
     }
 
-    /// Queues a run; its name.
+    /// Queues a run, and returns it.
     pub(crate) async fn trigger(&self, task: &str) -> anyhow::Result<pb::Run> {
         let request = pb::TriggerTaskRequest {
             name: format!("tasks/{task}"),
@@ -97,11 +101,29 @@ impl Client {
         }
     }
 
-    /// Every run queued since an instant, newest first.
-    pub(crate) async fn runs_since(&self, since: Timestamp) -> anyhow::Result<Vec<pb::Run>> {
+    /// The run once it has ended, which must be with this outcome.
+    pub(crate) async fn ended_with(
+        &self,
+        name: &str,
+        outcome: pb::RunOutcome,
+    ) -> anyhow::Result<pb::Run> {
+        let run = self.ended(name).await?;
+        expect_outcome(&run, outcome)?;
+        Ok(run)
+    }
+
+    /// Every run of a task, or of all where it is empty, that was queued since an instant of this program's clock, newest
+    /// first. Older ones, of up to [`CLOCKS_APART`] before, are among them: by the server's clock the first that is meant may
+    /// be of a moment before. Whoever asks takes their own.
+    pub(crate) async fn runs_since(
+        &self,
+        task: &str,
+        since: Timestamp,
+    ) -> anyhow::Result<Vec<pb::Run>> {
         let mut request = pb::ListRunsRequest {
+            task: task.to_owned(),
             page_size: 1000,
-            queued_since_time: Some(stamp(since)),
+            queued_since_time: Some(stamp(since - CLOCKS_APART)),
             ..Default::default()
         };
         let mut runs = Vec::new();
@@ -128,7 +150,8 @@ impl Client {
             ..Default::default()
         };
         let page = self.runs().list_runs(request).await?.into_inner();
-        Ok(!page.runs.is_empty())
+        // Where very many wait, a page may hold none though there are more.
+        Ok(!page.runs.is_empty() || !page.next_page_token.is_empty())
     }
 
     /// Waits until every run has ended.
@@ -142,6 +165,22 @@ impl Client {
         let idle = tokio::time::timeout(limit, wait).await;
         idle.with_context(|| format!("runs still under way after {limit:?}"))?
     }
+}
+
+/// Fails unless a run did its work with this outcome, and at once: one that was tried again took the time of two.
+pub(crate) fn expect_outcome(run: &pb::Run, outcome: pb::RunOutcome) -> anyhow::Result<()> {
+    ensure!(
+        run.state() == pb::RunState::Succeeded && run.outcome() == outcome && run.attempt == 1,
+        "{} should have come to {}: it is {}, {}, in attempt {}, {} {}",
+        run.name,
+        outcome.as_str_name(),
+        run.state().as_str_name(),
+        run.outcome().as_str_name(),
+        run.attempt,
+        run.reason,
+        run.message
+    );
+    Ok(())
 }
 
 /// When the run's handler was entered, as the handler itself says.

@@ -64,6 +64,20 @@ async fn show(database: &DatabaseConnection, setting: &str) -> anyhow::Result<St
     Ok(row.context("no row")?.try_get_by_index(0)?)
 }
 
+/// Fills a table by a statement that must add so many rows: one that adds none leaves nothing to measure.
+pub(crate) async fn insert(
+    database: &DatabaseConnection,
+    statement: &str,
+    rows: usize,
+) -> anyhow::Result<()> {
+    let added = database.execute_unprepared(statement).await?;
+    let added = added.rows_affected();
+    if added != rows as u64 {
+        bail!("{added} rows were added, not {rows}");
+    }
+    Ok(())
+}
+
 /// A database that nobody else uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {

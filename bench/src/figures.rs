@@ -1,6 +1,7 @@
-//! Numbers of many measurements in few.
+//! Numbers of many measurements in few. Of none they are no number, which no report takes for a figure: 0 would be a very
+//! good one.
 
-/// The value that `percent` of the values do not exceed (nearest rank); 0 of none.
+/// The value that `percent` of the values do not exceed (nearest rank).
 pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -8,26 +9,26 @@ pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
     sorted
         .get(rank.clamp(1, sorted.len().max(1)) - 1)
         .copied()
-        .unwrap_or(0.0)
+        .unwrap_or(f64::NAN)
 }
 
-/// The middle value, or the mean of the two in the middle; 0 of none.
+/// The middle value, or the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
-        0 => 0.0,
+        0 => f64::NAN,
         odd if odd % 2 == 1 => sorted[odd / 2],
         even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
     }
 }
 
 pub(crate) fn least(values: &[f64]) -> f64 {
-    values.iter().copied().reduce(f64::min).unwrap_or(0.0)
+    values.iter().copied().reduce(f64::min).unwrap_or(f64::NAN)
 }
 
 pub(crate) fn most(values: &[f64]) -> f64 {
-    values.iter().copied().reduce(f64::max).unwrap_or(0.0)
+    values.iter().copied().reduce(f64::max).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -41,9 +42,15 @@ mod tests {
         assert_eq!(percentile(&values, 99.0), 99.0);
         assert_eq!(percentile(&values, 100.0), 100.0);
         assert_eq!(percentile(&[7.0], 1.0), 7.0);
-        assert_eq!(percentile(&[], 50.0), 0.0);
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0]), 2.5);
         assert_eq!((least(&values), most(&values)), (1.0, 100.0));
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_number() {
+        for none in [percentile(&[], 50.0), median(&[]), least(&[]), most(&[])] {
+            assert!(none.is_nan(), "{none}");
+        }
     }
 }

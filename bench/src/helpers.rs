@@ -73,8 +73,12 @@ fn watch(server: u32, over: &AtomicBool) -> Vec<f64> {
                 continue;
             }
             *looks += 1;
-            if is_helper(process) && descends(process, server) {
-                peaks.insert(process, machine::peak_mib(process).unwrap_or(0.0));
+            // One that ends at this moment has been seen, and not what it held.
+            if is_helper(process)
+                && descends(process, server)
+                && let Ok(peak) = machine::peak_mib(process)
+            {
+                peaks.insert(process, peak);
             }
         }
         std::thread::sleep(EVERY);

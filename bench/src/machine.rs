@@ -79,12 +79,18 @@ fn mib_in(path: &str, key: &str) -> anyhow::Result<f64> {
 }
 
 /// Processor time that a process has used, in user and system mode.
+///
+/// # Errors
+/// Also where it has ended, and only its parent has not asked yet: one that is gone takes no time.
 pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{process}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
     // The name, in parentheses, may hold blanks.
     let after = text.rsplit_once(") ").context("no name")?.1;
     let fields: Vec<&str> = after.split(' ').collect();
+    if matches!(fields.first(), None | Some(&("Z" | "X"))) {
+        anyhow::bail!("process {process} has ended");
+    }
     let ticks = |index: usize| {
         fields
             .get(index)

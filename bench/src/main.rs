@@ -130,9 +130,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     for workload in workloads {
         for kind in workload.databases(&kinds) {
             eprintln!("── {workload} on {kind}, load average {}", machine::load());
-            workload
-                .measure(&scene, kind, &mut report)
-                .await
+            let measured = workload.measure(&scene, kind, &mut report).await;
+            measured
+                .and_then(|()| report.check())
                 .with_context(|| format!("{workload} on {kind}"))?;
             report.print_newest();
             // What is known is kept, should a later one fail.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::report::{COLUMNS, Row, missed, table, write_array, write_text};
 
@@ -22,7 +22,7 @@ const SECTIONS: [(&str, &str); 3] = [
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What was measured, as --out has it.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "dropped", value_name = "FILE")]
     parts: Vec<PathBuf>,
     /// All figures: bench/results.json, bench/documents.json or bench/backups.json; the table beside it goes along.
     #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
@@ -35,20 +35,37 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn merge(args: &Args) -> anyhow::Result<()> {
+    let into = args.into.display();
     let stem = args.into.file_stem().unwrap_or_default();
     let section = SECTIONS.iter().find(|(of, _)| stem == *of);
-    let (_, heading) = section.context("BENCHMARKS.md has no table of that file")?;
+    let (_, heading) = section.with_context(|| {
+        format!(
+            "{}: there is no table for {into} in it",
+            args.page.display()
+        )
+    })?;
     let mut rows = read(&args.into)?;
     for dropped in &args.dropped {
         let before = rows.len();
         rows.retain(|row| row.workload != *dropped);
         if rows.len() == before {
-            bail!("no row is of the workload {dropped:?}");
+            bail!("{into}: no row is of the workload {dropped:?}");
         }
     }
     for part in &args.parts {
-        put_all(&mut rows, read(part)?);
+        let newer = read(part)?;
+        for old in left(&rows, &newer) {
+            eprintln!(
+                "{into}: as it was: {} on {}: {}, which {} does not have",
+                old.workload,
+                old.database,
+                old.metric,
+                part.display()
+            );
+        }
+        put_all(&mut rows, newer);
     }
+    ensure!(!rows.is_empty(), "{into}: no row would be left");
     // All is made before anything is written.
     let beside = args.into.with_extension("md");
     let pages = [(beside, None), (args.page.clone(), Some(*heading))];
@@ -66,10 +83,26 @@ pub(crate) fn merge(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The figures of a file.
+///
+/// # Errors
+/// Also where there are none: then nothing was measured, or it is another file than was meant.
 fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
     let about = || format!("could not read {}", path.display());
     let text = fs::read_to_string(path).with_context(about)?;
-    serde_json::from_str(&text).with_context(about)
+    let rows: Vec<Row> = serde_json::from_str(&text).with_context(about)?;
+    ensure!(!rows.is_empty(), "{} holds no figures", path.display());
+    Ok(rows)
+}
+
+/// What is known of a workload that was measured anew, on the same database, and was not among it this time.
+fn left<'a>(rows: &'a [Row], newer: &[Row]) -> Vec<&'a Row> {
+    let is_left = |old: &Row| {
+        let of_both = |new: &&Row| old.workload == new.workload && old.database == new.database;
+        let mut anew = newer.iter().filter(of_both).peekable();
+        anew.peek().is_some() && anew.all(|new| new.metric != old.metric)
+    };
+    rows.iter().filter(|old| is_left(old)).collect()
 }
 
 /// Puts rows where those of the same name are, or behind what is most like them.
@@ -139,104 +172,4 @@ fn count(lines: &[&str], are: impl Fn(&str) -> bool) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// This repository.
-    fn root() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-    }
-
-    /// The committed figures, in a place where they can be changed.
-    fn copy(into: &Path) -> Vec<&'static str> {
-        let mut names = vec!["BENCHMARKS.md"];
-        fs::copy(root().join("BENCHMARKS.md"), into.join("BENCHMARKS.md")).unwrap();
-        for name in [
-            "results.json",
-            "results.md",
-            "documents.json",
-            "documents.md",
-            "backups.json",
-            "backups.md",
-        ] {
-            fs::copy(root().join("bench").join(name), into.join(name)).unwrap();
-            names.push(name);
-        }
-        names
-    }
-
-    fn args(folder: &Path, into: &str, part: &str) -> Args {
-        Args {
-            parts: vec![folder.join(part)],
-            into: folder.join(into),
-            page: folder.join("BENCHMARKS.md"),
-            dropped: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn figures_merged_into_themselves_change_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = copy(folder.path());
-        let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        let before: Vec<String> = names.iter().map(|name| text(name)).collect();
-        for (stem, _) in SECTIONS {
-            let file = format!("{stem}.json");
-            merge(&args(folder.path(), &file, &file)).unwrap();
-        }
-        for (name, before) in names.iter().zip(before) {
-            assert!(text(name) == before, "{name} is another now");
-        }
-    }
-
-    #[test]
-    fn what_was_measured_anew_takes_its_place_and_the_rest_keeps_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        copy(folder.path());
-        let all = read(&folder.path().join("results.json")).unwrap();
-        let of_trigger = |row: &&Row| row.workload == "trigger" && row.database == "sqlite";
-        let mut part: Vec<Row> = all.iter().filter(of_trigger).cloned().collect();
-        let known = part.len();
-        assert!(0 < known);
-        let mut other = part[0].clone();
-        other.metric = "of another kind".to_owned();
-        part.push(other);
-        let text = serde_json::to_string(&part)
-            .unwrap()
-            .replace("\"commit\":\"", "\"commit\":\"anew ");
-        // One that is missed from now on.
-        let text = text.replacen("\"met\":true", "\"met\":false", 1);
-        fs::write(folder.path().join("part.json"), text).unwrap();
-        merge(&args(folder.path(), "results.json", "part.json")).unwrap();
-
-        let merged = read(&folder.path().join("results.json")).unwrap();
-        assert_eq!(merged.len(), all.len() + 1);
-        let page = fs::read_to_string(folder.path().join("BENCHMARKS.md")).unwrap();
-        assert_eq!(page.matches("| anew ").count(), known + 1);
-        let lines: Vec<&str> = page.lines().collect();
-        let new = lines
-            .iter()
-            .position(|line| line.contains("of another kind"));
-        let before = lines[new.unwrap() - 1];
-        assert!(before.starts_with("| trigger | sqlite |"), "{before}");
-        let missed_before = all.len() - all.iter().filter(|row| row.is_met()).count();
-        let told = format!("{} targets are missed:", missed_before + 1);
-        assert_eq!(page.matches(&told).count(), 1, "{told}");
-        assert_eq!(page.matches("\n- trigger on sqlite: ").count(), 1);
-    }
-
-    #[test]
-    fn a_workload_that_is_measured_in_another_way_goes() {
-        let folder = tempfile::tempdir().unwrap();
-        copy(folder.path());
-        let mut args = args(folder.path(), "results.json", "results.json");
-        fs::write(folder.path().join("none.json"), "[]").unwrap();
-        args.parts = vec![folder.path().join("none.json")];
-        args.dropped = vec!["trigger".to_owned()];
-        merge(&args).unwrap();
-        let page = fs::read_to_string(&args.page).unwrap();
-        assert!(!page.contains("\n| trigger | sqlite |"));
-        let again = merge(&args).unwrap_err();
-        assert!(again.to_string().contains("no row"), "{again}");
-    }
-}
+mod tests;

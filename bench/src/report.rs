@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::{database::Kind, figures, machine};
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     printed: usize,
     commit: Option<String>,
+    /// What was to be noted, and rests on nothing.
+    empty: Vec<String>,
 }
 
 impl Report {
@@ -60,10 +62,12 @@ impl Report {
             rows: Vec::new(),
             printed: 0,
             commit,
+            empty: Vec::new(),
         }
     }
 
-    /// Notes the values of a figure, one of each repeat.
+    /// Notes the values of a figure, one of each repeat. Where there are none, or one is of nothing, it is no row, and
+    /// [`Report::check`] fails.
     pub(crate) fn add(
         &mut self,
         workload: impl ToString,
@@ -72,6 +76,14 @@ impl Report {
         values: &[f64],
         goal: Goal,
     ) {
+        if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+            self.empty.push(format!(
+                "{} on {}: {metric}: {values:?} {unit}",
+                workload.to_string(),
+                database.to_string()
+            ));
+            return;
+        }
         let median = figures::median(values);
         let (target, met) = match goal {
             Goal::AtMost(most) => (Some(format!("≤ {}", number(most))), Some(median <= most)),
@@ -101,10 +113,19 @@ impl Report {
         metric: &str,
         values: &[f64],
     ) {
+        let known = self.rows.len();
         self.add(workload, kind, (metric, "count"), values, Goal::AtMost(0.0));
-        if let Some(row) = self.rows.last_mut() {
+        if let Some(row) = self.rows.get_mut(known) {
             row.met = Some(figures::most(values) == 0.0);
         }
+    }
+
+    /// Fails where a figure was to be noted of which nothing was measured.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if !self.empty.is_empty() {
+            bail!("nothing was measured of: {}", self.empty.join("; "));
+        }
+        Ok(())
     }
 
     /// Replaces the file by what is known now, and beside it the same as a table, in Markdown.
@@ -226,4 +247,24 @@ pub(crate) fn number(value: f64) -> String {
 
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_no_row_and_an_error() {
+        let mut report = Report::on(None);
+        report.add("one", "sqlite", ("known", "ms"), &[1.0, 3.0], Goal::None);
+        report.check().unwrap();
+        let nothing = [figures::most(&[])];
+        report.add("one", "sqlite", ("late", "ms"), &nothing, Goal::AtMost(5.0));
+        report.never("one", Kind::Sqlite, "lost", &[]);
+        assert_eq!(report.rows.len(), 1);
+        assert!(report.rows[0].is_met(), "of another figure");
+        let error = report.check().unwrap_err().to_string();
+        assert!(error.contains("one on sqlite: late: [NaN] ms"), "{error}");
+        assert!(error.contains("one on sqlite: lost: [] count"), "{error}");
+    }
 }

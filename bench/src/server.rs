@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -58,18 +58,21 @@ impl Site {
         let parent = program.parent().context("the program has a folder")?;
         let folder = tempfile::Builder::new()
             .prefix("bench-")
-            .tempdir_in(parent)?;
-        fs::write(folder.path().join("watchbell.toml"), toml)?;
-        Ok(Self {
+            .tempdir_in(parent)
+            .with_context(|| format!("could not make a folder in {}", parent.display()))?;
+        let site = Self {
             program: program.to_owned(),
             folder,
             database: Database::create(kind).await?,
-        })
+        };
+        site.configure(toml)?;
+        Ok(site)
     }
 
     /// Has the next start read another configuration.
     pub(crate) fn configure(&self, toml: &str) -> anyhow::Result<()> {
-        Ok(fs::write(self.folder.path().join("watchbell.toml"), toml)?)
+        let file = self.folder.path().join("watchbell.toml");
+        fs::write(&file, toml).with_context(|| format!("could not write {}", file.display()))
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -104,13 +107,16 @@ impl Site {
         }
         server.serving_after = began.elapsed();
         let token = self.data().join("token");
-        server.token = fs::read_to_string(token)?.trim().to_owned();
+        let read = fs::read_to_string(&token);
+        let read = read.with_context(|| format!("could not read {}", token.display()))?;
+        server.token = read.trim().to_owned();
         Ok(server)
     }
 
     /// What `watchbell audit-slots` finds: it must be nothing.
     pub(crate) fn audit(&self) -> anyhow::Result<()> {
-        let done = self.command("audit-slots").output()?;
+        let done = self.command("audit-slots").output();
+        let done = done.with_context(|| format!("could not start {}", self.program.display()))?;
         let said = String::from_utf8_lossy(&done.stdout);
         if !done.status.success() {
             let errors = String::from_utf8_lossy(&done.stderr);
@@ -162,18 +168,35 @@ impl Server {
     }
 
     /// Stops it in order.
+    ///
+    /// # Errors
+    /// Also where it had ended before, or does not end well: what it took until then says nothing.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(ended) = self.child.try_wait()? {
+            bail!(
+                "the server had ended by itself, {ended}; it wrote\n{}",
+                self.log.text()
+            );
+        }
         kill(
             Pid::from_raw(i32::try_from(self.child.id())?),
             Signal::SIGTERM,
         )?;
         let began = Instant::now();
-        while self.child.try_wait()?.is_none() {
+        let ended = loop {
+            if let Some(ended) = self.child.try_wait()? {
+                break ended;
+            }
             if Duration::from_secs(60) < began.elapsed() {
                 bail!("the server does not stop; it wrote\n{}", self.log.text());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        };
+        ensure!(
+            ended.success(),
+            "the server was stopped, and ended by {ended}; it wrote\n{}",
+            self.log.text()
+        );
         Ok(())
     }
 

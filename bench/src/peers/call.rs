@@ -16,7 +16,7 @@ use nix::{
 use serde_json::{Map, Value};
 use tokio::process::Command;
 
-use super::metrics::Figures;
+use super::metrics::{self, Figures};
 use crate::{
     database::{Database, Kind},
     workload::Workload,
@@ -59,7 +59,16 @@ pub(super) async fn measure(
         .stderr(Stdio::piped());
     let done = bounded(run, RUN_LIMIT).await;
     database.remove().await?;
-    figures(&done?)
+    let measured = figures(&done?)?;
+    if measured.n == 0 {
+        bail!("{peer} did nothing");
+    }
+    for metric in metrics::of(workload) {
+        if !measured.values.contains_key(metric.key) {
+            bail!("{peer} said nothing of {}", metric.key);
+        }
+    }
+    Ok(measured)
 }
 
 /// What a call has said as its last word.

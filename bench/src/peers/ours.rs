@@ -47,6 +47,9 @@ pub(super) async fn measure(
         Workload::Footprint => (idle(scene, kind, size).await?, ""),
         _ => anyhow::bail!("{workload} is no workload of the peers"),
     };
+    if let Some((key, value)) = values.iter().find(|(_, value)| !value.is_finite()) {
+        anyhow::bail!("nothing was measured of {key}: {value}");
+    }
     let values = values
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))

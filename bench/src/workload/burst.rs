@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use watchbell_client::pb;
 
@@ -109,10 +109,14 @@ pub(crate) async fn bursts(
     Ok(bursts)
 }
 
-/// The next instant of a task that is due every so many seconds, far enough away to be quiet before it.
+/// The next instant of a task that is due every so many seconds, far enough away to be quiet before it. Not at a full minute,
+/// when the server's own tasks are due and decided, too.
 fn next_due(every: i64) -> Timestamp {
     let soonest = Timestamp::now().as_second() + 4;
-    let due = (soonest / every + 1) * every;
+    let mut due = (soonest / every + 1) * every;
+    if due % 60 == 0 {
+        due += every;
+    }
     Timestamp::from_second(due).unwrap_or(Timestamp::MAX)
 }
 
@@ -121,8 +125,7 @@ async fn one(client: &Client, log: &Log, due_at: Timestamp, count: usize) -> any
     // Nobody asks anything while it lasts.
     tokio::time::sleep(Duration::from_millis(1_500 + count as u64 / 4)).await;
     client.idle(Duration::from_secs(60)).await?;
-    let runs = client.runs_since(due_at).await?;
-    // The server's own tasks are due at some full minutes, too.
+    let runs = client.runs_since("", due_at).await?;
     let of_burst = |run: &&pb::Run| {
         run.task.starts_with("tasks/burst-") && instant(run.nominal_time.as_ref()) == Some(due_at)
     };
@@ -140,6 +143,7 @@ async fn one(client: &Client, log: &Log, due_at: Timestamp, count: usize) -> any
         let queued = instant(run.queue_time.as_ref()).context("a run that was queued")?;
         first_decision = first_decision.min(queued);
     }
+    ensure!(!started.is_empty(), "no task of the burst has run");
     let (first_at, decided_at) = decided(log, due_at, count)?;
     Ok(Burst {
         committing: millis(first_at, decided_at),

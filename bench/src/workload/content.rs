@@ -54,7 +54,7 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
         upload(&client, mib, repeat, &sha256).await?;
         let upload = mib as f64 / began.elapsed().as_secs_f64();
         let began = Instant::now();
-        download(&client, mib).await?;
+        download(&client, mib, &sha256).await?;
         let download = mib as f64 / began.elapsed().as_secs_f64();
         figures.disk.push(disk);
         figures.loopback.push(loopback);
@@ -166,11 +166,16 @@ async fn upload(client: &Client, mib: usize, repeat: usize, sha256: &str) -> any
     });
     let header = tokio_stream::once(message(Message::Header(header)));
     let messages = header.chain(ReceiverStream::new(messages));
-    client.documents().upload_content(messages).await?;
+    let answer = client.documents().upload_content(messages).await?;
+    let stored = answer.into_inner().content.unwrap_or_default();
+    if (stored.sha256.as_str(), stored.size) != (sha256, (mib * CHUNK) as i64) {
+        bail!("another content is stored: {stored:?}");
+    }
     Ok(())
 }
 
-async fn download(client: &Client, mib: usize) -> anyhow::Result<()> {
+/// Downloads it, and sees that it is this one. Whether each byte is right is the server's to see, which hashes what it sends.
+async fn download(client: &Client, mib: usize, sha256: &str) -> anyhow::Result<()> {
     use pb::download_content_response::Message;
     let request = pb::DownloadContentRequest {
         name: "documents/LARGE".to_owned(),
@@ -178,14 +183,16 @@ async fn download(client: &Client, mib: usize) -> anyhow::Result<()> {
     };
     let answer = client.documents().download_content(request).await?;
     let mut messages = answer.into_inner();
-    let mut size = 0;
+    let (mut size, mut of) = (0, String::new());
     while let Some(message) = messages.message().await? {
-        if let Some(Message::Data(data)) = message.message {
-            size += data.len();
+        match message.message {
+            Some(Message::Header(header)) => of = header.sha256,
+            Some(Message::Data(data)) => size += data.len(),
+            None => {}
         }
     }
-    if size != mib * CHUNK {
-        bail!("{size} bytes came");
+    if size != mib * CHUNK || of != sha256 {
+        bail!("{size} bytes of {of} came");
     }
     Ok(())
 }

@@ -7,10 +7,13 @@ use jiff::ToSpan as _;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use watchbell_client::pb;
 
-use super::{Scene, noop_tasks};
+use super::{
+    Scene, noop_tasks,
+    pages::{self, There},
+};
 use crate::{
     calls::Client,
-    database::Kind,
+    database::{self, Kind},
     figures,
     report::{Goal, Report},
     server::Site,
@@ -68,7 +71,8 @@ async fn activate(
             }
             settle(database, kind).await?;
             let run = client.trigger(TASK).await?;
-            let run = client.ended(&run.name).await?;
+            let worked = pb::RunOutcome::Worked;
+            let run = client.ended_with(&run.name, worked).await?;
             let counted = run.counters.get("documents_activated").copied();
             let superseded = run.counters.get("documents_superseded").copied();
             let expected = if superseding { count } else { 0 };
@@ -114,11 +118,11 @@ async fn lists(
     fill(database, kind, &many).await?;
     settle(database, kind).await?;
     let name = format!("documents, {count}");
-    for (what, request) in walks() {
+    for (what, there, request) in walks() {
         let mut p99s = Vec::new();
         for _ in 0..scene.repeats(3) {
-            let walked = walk(client, &request, pages).await?;
-            p99s.push(figures::percentile(&walked, 99.0));
+            let walked = walk(client, &request, pages, there).await;
+            p99s.push(figures::percentile(&walked.context(what)?, 99.0));
         }
         let metric = format!("ListDocuments, {what}, pages of 50, p99");
         report.add(&name, kind, (&metric, "ms"), &p99s, Goal::AtMost(10.0));
@@ -143,67 +147,54 @@ async fn lists(
     Ok(())
 }
 
-/// What is asked for.
-fn walks() -> Vec<(&'static str, pb::ListDocumentsRequest)> {
+/// What is asked for, and whether there is any of it.
+fn walks() -> Vec<(&'static str, There, pb::ListDocumentsRequest)> {
+    use pb::DocumentStatus::{Draft, Effective, Obsolete, UnderReview};
     let all = pb::ListDocumentsRequest {
         page_size: 50,
         ..Default::default()
     };
-    let with = |change: fn(&mut pb::ListDocumentsRequest)| {
+    let with = |change: &dyn Fn(&mut pb::ListDocumentsRequest)| {
         let mut request = all.clone();
         change(&mut request);
         request
     };
+    let in_statuses = |statuses: &[pb::DocumentStatus]| {
+        let statuses = statuses.iter().map(|status| (*status).into());
+        let statuses: Vec<i32> = statuses.collect();
+        with(&|list| list.statuses.clone_from(&statuses))
+    };
+    let of_type = |document_type: &str| with(&|list| list.document_type = document_type.into());
+    let within_a_year = with(&|list| {
+        list.effective_since = "2019-01-01".into();
+        list.effective_before = "2020-01-01".into();
+    });
+    let numbered = with(&|list| list.number = "B01000-0000*".into());
+    let obsolete_by_then = with(&|list| list.obsolescence_before = "2030-01-01".into());
+    let draft_of_type = pb::ListDocumentsRequest {
+        document_type: "SOP".into(),
+        ..in_statuses(&[Draft])
+    };
+    let of_no_type = pb::ListDocumentsRequest {
+        document_type: "None".into(),
+        ..within_a_year.clone()
+    };
+    let is = |what, request| (what, There::Is, request);
+    let none = |what, request| (what, There::IsNone, request);
     vec![
-        ("all", all.clone()),
-        (
-            "effective",
-            with(|list| list.statuses = vec![pb::DocumentStatus::Effective.into()]),
-        ),
-        (
-            "none in this status",
-            with(|list| list.statuses = vec![pb::DocumentStatus::UnderReview.into()]),
-        ),
-        (
-            "draft or obsolete",
-            with(|list| {
-                list.statuses = vec![
-                    pb::DocumentStatus::Draft.into(),
-                    pb::DocumentStatus::Obsolete.into(),
-                ];
-            }),
-        ),
-        (
-            "by the beginning of a number",
-            with(|list| list.number = "B01000-0000*".into()),
-        ),
-        ("of a type", with(|list| list.document_type = "SOP".into())),
-        (
-            "of a type, draft",
-            with(|list| {
-                list.document_type = "SOP".into();
-                list.statuses = vec![pb::DocumentStatus::Draft.into()];
-            }),
-        ),
-        (
-            "effective within a year",
-            with(|list| {
-                list.effective_since = "2019-01-01".into();
-                list.effective_before = "2020-01-01".into();
-            }),
-        ),
-        (
+        is("all", all.clone()),
+        is("effective", in_statuses(&[Effective])),
+        none("none in this status", in_statuses(&[UnderReview])),
+        is("draft or obsolete", in_statuses(&[Draft, Obsolete])),
+        is("by the beginning of a number", numbered),
+        is("of a type", of_type("SOP")),
+        is("of a type, draft", draft_of_type),
+        is("effective within a year", within_a_year),
+        none(
             "effective within a year, of a type that is not there",
-            with(|list| {
-                list.effective_since = "2019-01-01".into();
-                list.effective_before = "2020-01-01".into();
-                list.document_type = "None".into();
-            }),
+            of_no_type,
         ),
-        (
-            "none obsolete by then",
-            with(|list| list.obsolescence_before = "2030-01-01".into()),
-        ),
+        none("none obsolete by then", obsolete_by_then),
     ]
 }
 
@@ -212,17 +203,18 @@ async fn walk(
     client: &Client,
     request: &pb::ListDocumentsRequest,
     pages: usize,
+    there: There,
 ) -> anyhow::Result<Vec<f64>> {
-    let mut request = request.clone();
-    let mut took = Vec::with_capacity(pages);
-    while took.len() < pages {
-        let began = Instant::now();
-        let page = client.documents().list_documents(request.clone()).await?;
-        took.push(began.elapsed().as_secs_f64() * 1000.0);
-        // Where there is no more, again from the beginning.
-        request.page_token = page.into_inner().next_page_token;
-    }
-    Ok(took)
+    let page = async |page_token: String| {
+        let request = pb::ListDocumentsRequest {
+            page_token,
+            ..request.clone()
+        };
+        let page = client.documents().list_documents(request).await?;
+        let page = page.into_inner();
+        anyhow::Ok((page.documents.len(), page.next_page_token))
+    };
+    pages::walk(pages, there, page).await
 }
 
 /// Documents to be made, `B{group}-{n}`.
@@ -279,9 +271,8 @@ async fn fill(database: &DatabaseConnection, kind: Kind, fill: &Fill) -> anyhow:
          CASE WHEN n.n % 3 = 0 THEN 'SOP' ELSE 'Policy' END, {status}, 'ann', 'rex', 'pat', {day}, {supersedes}, \
          '[]', 0, 0, 0, 1 FROM {numbers} n"
     );
-    let made = database.execute_unprepared(&insert).await;
-    made.context("could not make documents")?;
-    Ok(())
+    let made = database::insert(database, &insert, *count).await;
+    made.context("could not make documents")
 }
 
 async fn settle(database: &DatabaseConnection, kind: Kind) -> anyhow::Result<()> {

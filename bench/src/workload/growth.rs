@@ -1,23 +1,29 @@
 //! What grows with the number of tasks: status, lists, agenda and drift, a start, a changed line, memory and the
 //! processor at rest, and what many who watch the status take.
 
-use std::time::{Duration, Instant};
+mod calls;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use watchbell_client::pb;
 
 use super::Scene;
 use crate::{
-    calls::Client,
     database::Kind,
-    figures, machine,
+    machine,
     report::{Goal, Report},
     server::{Server, Site},
 };
 
 const WATCHERS: usize = 500;
-/// Longer than a status holds while nothing happens.
-const BETWEEN_STATUSES: Duration = Duration::from_millis(300);
 
 /// A figure of this number of tasks, and what 100,000 must reach.
 struct Sheet<'a> {
@@ -72,6 +78,7 @@ async fn of_tasks(
         site.configure(&configuration(tasks, repeat + 1))?;
         let other = site.start().await?;
         changed.push(other.serving_after.as_secs_f64() * 1000.0);
+        has_changed(&other, tasks, repeat + 1).await?;
         other.stop().await?;
     }
     sheet.add(("start to SERVING", "ms"), &starts, 1_000.0);
@@ -87,8 +94,8 @@ async fn of_tasks(
     let idle = used(&server, rest).await?;
     sheet.add(("processor, idle", "% of a core"), &[idle], 1.5);
     let client = server.connect().await?;
-    add(&mut sheet, &client).await?;
-    calls(scene, &mut sheet, &client).await?;
+    calls::add(&mut sheet, &client).await?;
+    calls::measure(scene, &mut sheet, &client).await?;
     let resident = machine::resident_mib(server.id())?;
     sheet.add(
         ("resident memory, after all that", "MiB"),
@@ -129,143 +136,29 @@ fn configuration(tasks: usize, change: usize) -> String {
              schedule = {{ cron = \"{minute} {hour} {day} * *\" }}\n"
         ));
     }
-    toml.push_str(&format!("priority = {}\n", change % 9 + 1));
+    toml.push_str(&format!("priority = {}\n", priority(change)));
     toml
 }
 
-/// Some that do what a configured one does, some that are paused, and some that are overridden.
-async fn add(sheet: &mut Sheet<'_>, client: &Client) -> anyhow::Result<()> {
-    let mut tasks = client.tasks();
-    for number in 0..20 {
-        let task = pb::Task {
-            name: format!("tasks/added-{number}"),
-            kind: "bench-noop".to_owned(),
-            ..Default::default()
-        };
-        let request = pb::CreateTaskRequest {
-            task_id: format!("added-{number}"),
-            task: Some(task),
-            ..Default::default()
-        };
-        tasks.create_task(request).await?;
-        let configured = format!("tasks/grown-{:06}", number * sheet.tasks / 20);
-        let request = pb::PauseTaskRequest {
-            name: configured,
-            reason: "to be found".to_owned(),
-            ..Default::default()
-        };
-        tasks.pause_task(request).await?;
-    }
-    Ok(())
+/// What the last has after so many changes: each time another.
+fn priority(change: usize) -> usize {
+    change % 9 + 1
 }
 
-/// Milliseconds of a call, of each of its repeats.
-async fn timed<F: Future<Output = anyhow::Result<()>>>(
-    repeats: usize,
-    between: Duration,
-    call: impl Fn() -> F,
-) -> anyhow::Result<Vec<f64>> {
-    let mut took = Vec::new();
-    for _ in 0..repeats {
-        tokio::time::sleep(between).await;
-        let began = Instant::now();
-        call().await?;
-        took.push(began.elapsed().as_secs_f64() * 1000.0);
-    }
-    Ok(took)
-}
-
-async fn calls(scene: &Scene, sheet: &mut Sheet<'_>, client: &Client) -> anyhow::Result<()> {
-    let repeats = scene.repeats(20);
-    let status = timed(repeats, BETWEEN_STATUSES, || async {
-        client
-            .scheduler()
-            .get_status(pb::GetStatusRequest {})
-            .await?;
-        Ok(())
-    });
-    sheet.add(("GetStatus", "ms"), &status.await?, 8.0);
-
-    let of = |category: &str, kind: &str| pb::ListTasksRequest {
-        page_size: 100,
-        category: category.to_owned(),
-        kind: kind.to_owned(),
-        ..Default::default()
+/// Fails unless a server has taken in the line that was changed.
+async fn has_changed(server: &Server, tasks: usize, change: usize) -> anyhow::Result<()> {
+    let request = pb::GetTaskRequest {
+        name: format!("tasks/grown-{:06}", tasks - 1),
     };
-    let paused = |paused| pb::ListTasksRequest {
-        paused: Some(paused),
-        ..of("", "")
-    };
-    let failing = pb::ListTasksRequest {
-        failing: Some(true),
-        ..of("odd", "bench-noop")
-    };
-    let lists = [
-        of("", ""),
-        of("nothing", ""),
-        of("odd", ""),
-        of("odd", "bench-noop"),
-        of("", "nothing"),
-        paused(true),
-        paused(false),
-        failing,
-    ];
-    let mut worst = Vec::new();
-    for request in lists {
-        let took = timed(repeats, Duration::ZERO, || async {
-            client.tasks().list_tasks(request.clone()).await?;
-            Ok(())
-        });
-        let took = took.await?;
-        if figures::median(&worst) <= figures::median(&took) {
-            worst = took;
-        }
-    }
-    sheet.add(
-        ("ListTasks, the slowest of eight filters", "ms"),
-        &worst,
-        30.0,
+    let client = server.connect().await?;
+    let task = client.tasks().get_task(request).await?.into_inner().task;
+    let task = task.context("a task")?;
+    ensure!(
+        task.priority == Some(i32::try_from(priority(change))?),
+        "{} has priority {:?} after change {change}",
+        task.name,
+        task.priority
     );
-
-    let agenda = timed(repeats, Duration::ZERO, || async {
-        agenda(client, 1).await
-    });
-    sheet.add(("GetAgenda, the first page", "ms"), &agenda.await?, 30.0);
-    let pages = timed(repeats.min(5), Duration::ZERO, || async {
-        self::agenda(client, 10).await
-    });
-    let each: Vec<f64> = pages.await?.iter().map(|took| took / 10.0).collect();
-    sheet.add(("GetAgenda, each of ten pages", "ms"), &each, 30.0);
-
-    let drift = timed(repeats.min(5), Duration::ZERO, || async {
-        let drift = client
-            .scheduler()
-            .get_drift(pb::GetDriftRequest::default())
-            .await?;
-        anyhow::ensure!(!drift.get_ref().items.is_empty(), "there is no drift");
-        Ok(())
-    });
-    sheet.add(("GetDrift", "ms"), &drift.await?, 100.0);
-    Ok(())
-}
-
-/// So many pages of the month to come.
-async fn agenda(client: &Client, pages: usize) -> anyhow::Result<()> {
-    let until = Timestamp::now() + SignedDuration::from_hours(30 * 24);
-    let mut request = pb::GetAgendaRequest {
-        page_size: 100,
-        until_time: Some(prost_types::Timestamp {
-            seconds: until.as_second(),
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
-    for _ in 0..pages {
-        let page = client.scheduler().get_agenda(request.clone()).await?;
-        let page = page.into_inner();
-        anyhow::ensure!(!page.entries.is_empty(), "there is no agenda");
-        request.page_token = page.next_page_token;
-    }
     Ok(())
 }
 
@@ -279,22 +172,33 @@ async fn used(server: &Server, span: Duration) -> anyhow::Result<f64> {
 
 /// What a server uses while many watch its status.
 async fn watched(scene: &Scene, server: &Server) -> anyhow::Result<f64> {
+    let told = Arc::new(AtomicUsize::new(0));
     let mut watchers = tokio::task::JoinSet::new();
     for _ in 0..WATCHERS.div_ceil(100) {
         let client = server.connect().await?;
         for _ in 0..100 {
             let mut scheduler = client.scheduler();
             let stream = scheduler.watch_status(pb::WatchStatusRequest::default());
-            let mut stream = stream.await?.into_inner();
-            watchers.spawn(async move { while let Ok(Some(_)) = stream.message().await {} });
+            let (mut stream, told) = (stream.await?.into_inner(), told.clone());
+            watchers.spawn(async move {
+                let mut is_first = true;
+                while let Ok(Some(_)) = stream.message().await {
+                    told.fetch_add(usize::from(is_first), Ordering::Relaxed);
+                    is_first = false;
+                }
+            });
         }
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let used = used(
-        server,
-        Duration::from_secs(if scene.quick { 3 } else { 30 }),
-    )
-    .await?;
+    let span = Duration::from_secs(if scene.quick { 3 } else { 30 });
+    let used = used(server, span).await?;
+    // Who has ended, or was never told, costs nothing.
+    let told = told.load(Ordering::Relaxed);
+    let ended = std::iter::from_fn(|| watchers.try_join_next()).count();
+    ensure!(
+        told == WATCHERS && ended == 0,
+        "of {WATCHERS} watchers {told} were told the status, and {ended} have ended"
+    );
     watchers.abort_all();
     Ok(used)
 }

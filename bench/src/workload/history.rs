@@ -2,15 +2,19 @@
 
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use watchbell_client::pb;
 
-use super::{Scene, noop_tasks};
+use super::{
+    Scene, noop_tasks,
+    pages::{self, There},
+    trigger::once,
+};
 use crate::{
     calls::{Client, stamp},
-    database::Kind,
+    database::{self, Kind},
     figures,
     report::{Goal, Report},
     server::Site,
@@ -25,8 +29,7 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     let site = Site::new(&scene.program, kind, &noop_tasks("history", TASKS, fields)).await?;
     let server = site.start().await?;
     let client = server.connect().await?;
-    let run = client.trigger("history-00000").await?;
-    client.ended(&run.name).await?;
+    once(&client, "history-00000").await?;
     server.stop().await?;
     let newest = Timestamp::now();
     let database = site.database.connect(&site.data()).await?;
@@ -39,10 +42,12 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     let before = reads(&database, kind).await?;
     let mut asked = 0;
     let name = format!("history, {runs} runs");
-    for (what, size, goal, request) in walks(newest, runs) {
+    for (what, there, size, goal, request) in walks(newest, runs) {
         let mut p99s = Vec::new();
         for _ in 0..scene.repeats(3) {
-            let walked = walk(&client, &request, size, pages.min(20_000 / size)).await?;
+            let pages = (size, pages.min(20_000 / size));
+            let walked = walk(&client, &request, pages, there).await;
+            let walked = walked.context(what)?;
             asked += walked.len();
             p99s.push(figures::percentile(&walked, 99.0));
         }
@@ -59,6 +64,10 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     report.add(&name, kind, (metric, "ms"), &p99s, Goal::AtMost(10.0));
     if kind == Kind::Postgresql {
         let after = reads(&database, kind).await?;
+        ensure!(
+            before.rows < after.rows,
+            "PostgreSQL has counted nothing that was read"
+        );
         let scans = after.scans - before.scans;
         report.never(&name, kind, "scans of the table", &[scans]);
         // Of SQLite, a test of the server asks EXPLAIN QUERY PLAN.
@@ -71,8 +80,11 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     site.remove().await
 }
 
-/// What is asked for, by pages of what size, and what it must reach.
-fn walks(newest: Timestamp, runs: usize) -> Vec<(&'static str, usize, Goal, pb::ListRunsRequest)> {
+/// What is asked for, whether there is any of it, by pages of what size, and what it must reach.
+type Asked = (&'static str, There, usize, Goal, pb::ListRunsRequest);
+
+/// All that is asked for.
+fn walks(newest: Timestamp, runs: usize) -> Vec<Asked> {
     let goal = Goal::AtMost(10.0);
     let all = pb::ListRunsRequest::default();
     let of_task = pb::ListRunsRequest {
@@ -88,69 +100,50 @@ fn walks(newest: Timestamp, runs: usize) -> Vec<(&'static str, usize, Goal, pb::
         queued_before_time: Some(stamp(newest - half)),
         ..in_state(pb::RunState::Failed)
     };
+    let failed_of_task = pb::ListRunsRequest {
+        states: vec![pb::RunState::Failed.into()],
+        ..of_task.clone()
+    };
+    let by_backfill = |request: &pb::ListRunsRequest| pb::ListRunsRequest {
+        triggers: vec![pb::RunTrigger::Backfill.into()],
+        ..request.clone()
+    };
+    let failed = in_state(pb::RunState::Failed);
+    let abandoned = in_state(pb::RunState::Abandoned);
+    let is = |what, request| (what, There::Is, 50, goal, request);
+    let none = |what, request| (what, There::IsNone, 50, goal, request);
     vec![
-        ("all", 50, goal, all.clone()),
-        ("all", 1_000, Goal::None, all.clone()),
-        ("of a task", 50, goal, of_task.clone()),
-        ("failed", 50, goal, in_state(pb::RunState::Failed)),
-        ("failed, of long ago", 50, goal, old),
-        (
-            "none in this state",
-            50,
-            goal,
-            in_state(pb::RunState::Abandoned),
-        ),
-        (
-            "failed, of a task",
-            50,
-            goal,
-            pb::ListRunsRequest {
-                states: vec![pb::RunState::Failed.into()],
-                ..of_task.clone()
-            },
-        ),
+        is("all", all.clone()),
+        ("all", There::Is, 1_000, Goal::None, all.clone()),
+        is("of a task", of_task.clone()),
+        is("failed", failed),
+        is("failed, of long ago", old),
+        none("none in this state", abandoned),
+        is("failed, of a task", failed_of_task),
         // No index knows these: a page looks at so many, and goes on with the next.
-        (
-            "none by this trigger",
-            50,
-            goal,
-            pb::ListRunsRequest {
-                triggers: vec![pb::RunTrigger::Backfill.into()],
-                ..all
-            },
-        ),
-        (
-            "none by this trigger, of a task",
-            50,
-            goal,
-            pb::ListRunsRequest {
-                triggers: vec![pb::RunTrigger::Backfill.into()],
-                ..of_task
-            },
-        ),
+        none("none by this trigger", by_backfill(&all)),
+        none("none by this trigger, of a task", by_backfill(&of_task)),
     ]
 }
 
-/// Milliseconds of each page of a walk from the newest on.
+/// Milliseconds of each page of a walk from the newest on: of such a size, so many.
 async fn walk(
     client: &Client,
     request: &pb::ListRunsRequest,
-    size: usize,
-    pages: usize,
+    (size, pages): (usize, usize),
+    there: There,
 ) -> anyhow::Result<Vec<f64>> {
-    let mut request = pb::ListRunsRequest {
-        page_size: i32::try_from(size)?,
-        ..request.clone()
+    let page_size = i32::try_from(size)?;
+    let page = async |page_token: String| {
+        let request = pb::ListRunsRequest {
+            page_size,
+            page_token,
+            ..request.clone()
+        };
+        let page = client.runs().list_runs(request).await?.into_inner();
+        anyhow::Ok((page.runs.len(), page.next_page_token))
     };
-    let mut took = Vec::with_capacity(pages);
-    while took.len() < pages {
-        let began = Instant::now();
-        let page = client.runs().list_runs(request.clone()).await?.into_inner();
-        took.push(began.elapsed().as_secs_f64() * 1000.0);
-        // Where there is no more, again from the beginning.
-        request.page_token = page.next_page_token;
-    }
-    Ok(took)
+    pages::walk(pages, there, page).await
 }
 
 /// Milliseconds of pages that begin anywhere.
@@ -170,13 +163,17 @@ async fn jumps(
             ..Default::default()
         };
         let began = Instant::now();
-        client.runs().list_runs(request).await?;
+        let page = client.runs().list_runs(request).await?;
         took.push(began.elapsed().as_secs_f64() * 1000.0);
+        ensure!(!page.get_ref().runs.is_empty(), "no run before {before}");
     }
     Ok(took)
 }
 
-/// Copies the one run there is: a run each second into the past, one of a hundred failed.
+/// Holds of one run in a hundred, and of one in a hundred of each task's: every hundredth is of the same task.
+const FAILED: &str = "(n.n + n.n / 100) % 100 = 0";
+
+/// Copies the one run there is: a run each second into the past, of which some have [`FAILED`].
 pub(super) async fn fill(
     database: &DatabaseConnection,
     kind: Kind,
@@ -215,8 +212,8 @@ pub(super) async fn fill(
          attempt, attempts_charged, priority, parameters, policy, dry_run, solo, slot_at, nominal_at, due_at, \
          queued_at, started_at, attempt_started_at, finished_at, catch_up, principal, request_reason, revision, \
          version) SELECT {id}, t.id, t.name, r.kind, 'schedule', \
-         CASE WHEN n.n % 100 = 0 THEN 'failed' ELSE 'succeeded' END, \
-         CASE WHEN n.n % 100 = 0 THEN NULL ELSE r.outcome END, r.reason, r.message, r.counters, \
+         CASE WHEN {FAILED} THEN 'failed' ELSE 'succeeded' END, \
+         CASE WHEN {FAILED} THEN NULL ELSE r.outcome END, r.reason, r.message, r.counters, \
          r.attempt, r.attempts_charged, r.priority, r.parameters, r.policy, r.dry_run, r.solo, {at}, {at}, {at}, \
          {at}, {at}, {at}, {at} + 1000, r.catch_up, r.principal, r.request_reason, r.revision, r.version \
          FROM {numbers} n, (SELECT * FROM runs LIMIT 1) r JOIN tasks t ON t.name = {task}"
@@ -229,7 +226,7 @@ pub(super) async fn fill(
             &format!(", tasks t WHERE t.name = {task}"),
         ),
     };
-    database.execute_unprepared(&insert).await?;
+    database::insert(database, &insert, runs).await?;
     if kind == Kind::Postgresql {
         database.execute_unprepared("VACUUM ANALYZE runs").await?;
     }

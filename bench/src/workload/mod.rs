@@ -3,6 +3,7 @@
 mod auditor;
 mod backups;
 pub(crate) mod burst;
+mod clocks;
 mod content;
 mod documents;
 mod evaluator;
@@ -10,7 +11,9 @@ mod flood;
 pub(crate) mod footprint;
 mod growth;
 mod history;
+mod leases;
 mod ledger;
+mod pages;
 mod pruning;
 mod register;
 mod replicas;

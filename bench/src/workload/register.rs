@@ -54,7 +54,10 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
         }
 
         // By now the ring of events and the caches hold what they ever will.
-        import(&client, "WI", count).await?;
+        let told = import(&client, "WI", count).await?;
+        if told.created_count != count as i64 {
+            bail!("{count} more documents should have been made: {told:?}");
+        }
         more.push(machine::peak_mib(server.id())? - peak);
         server.stop().await?;
         site.remove().await?;

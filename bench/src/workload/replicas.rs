@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+use watchbell_client::pb;
 
 use super::{Scene, noop_tasks, throughput::fill_on};
 use crate::{
@@ -99,11 +100,16 @@ async fn of_a_run(scene: &Scene, kind: Kind, replicas: usize) -> anyhow::Result<
     let by_itself = (between - before) / began.duration_since(idle).as_secs_f64();
     for _ in 0..runs {
         let run = client.trigger("trigger-00000").await?;
-        client.ended(&run.name).await?;
+        let nothing = pb::RunOutcome::NothingToDo;
+        client.ended_with(&run.name, nothing).await?;
     }
     tokio::time::sleep(COUNTED_WITHIN).await;
     let took = began.elapsed().as_secs_f64();
     let of_runs = committed(&database).await? - between - by_itself * took;
+    ensure!(
+        0.0 < of_runs,
+        "PostgreSQL has counted no transactions of {runs} runs"
+    );
 
     database.close().await?;
     for server in servers {

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use watchbell_client::pb;
 
-use super::{Scene, noop_tasks, throughput::backfill, trigger::once};
+use super::{
+    Scene, noop_tasks,
+    throughput::{Slots, backfill, succeeded},
+    trigger::{once, until_entered},
+};
 use crate::{
     calls::Client,
     database::Kind,
@@ -54,19 +58,22 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     let client = server.connect().await?;
     let database = site.database.connect(&site.data()).await?;
     tokio::time::sleep(Duration::from_secs(if scene.quick { 1 } else { 5 })).await;
-    let before = see(scene, &client, &database, 0).await?;
+    // Each time other slots than before, whatever time it is by then.
+    let (began_at, count) = (Timestamp::now(), scene.size(FILL.1, 50));
+    let slots = |time: usize| Slots::before(began_at, (count, time * count));
+    let before = see(scene, &client, &database, slots(0)?).await?;
 
     let holder = site.database.connect(&site.data()).await?;
     holder
         .execute_unprepared("BEGIN ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    holder
-        .execute_unprepared("SELECT count(*) FROM tasks")
-        .await?;
+    let taken = snapshot_of(&holder).await?;
     let held = scene.size(HELD as usize, 5) as u64;
     tokio::time::sleep(Duration::from_secs(held)).await;
-    let beside = see(scene, &client, &database, 1).await?;
+    let beside = see(scene, &client, &database, slots(1)?).await?;
     // It was held to the end, or nothing was measured.
+    let still = snapshot_of(&holder).await?;
+    ensure!(still == taken, "{taken} was held, and {still} at the end");
     holder.execute_unprepared("COMMIT").await?;
     holder.close().await?;
 
@@ -126,35 +133,41 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     site.remove().await
 }
 
+/// Names the session and its snapshot, which stays the same for as long as its transaction is open.
+async fn snapshot_of(holder: &DatabaseConnection) -> anyhow::Result<String> {
+    let select = "SELECT pg_backend_pid()::text || ' ' || txid_current_snapshot()::text";
+    let statement = Statement::from_string(holder.get_database_backend(), select);
+    let row = holder.query_one_raw(statement).await?;
+    Ok(row.context("a row")?.try_get_by_index(0)?)
+}
+
 async fn see(
     scene: &Scene,
     client: &Client,
     database: &DatabaseConnection,
-    time: usize,
+    slots: Slots,
 ) -> anyhow::Result<Seen> {
-    let mut starts = Vec::new();
+    let mut waits = Vec::new();
     for _ in 0..scene.size(TRIGGERS, 30) {
-        starts.push(once(client, "trigger").await?.entered);
+        waits.push(once(client, "trigger").await?);
     }
     let recent = Timestamp::now().as_microsecond() - 5_000_000;
     let of_recent = look(database, &format!(" AND wake_at > {recent}")).await?;
     let of_all = look(database, "").await?;
-    let (tasks, slots) = (FILL.0, scene.size(FILL.1, 50));
-    let began = Instant::now();
-    // Each time other slots than before.
-    let asked = stream::iter(0..tasks).map(|task| backfill(client, task, (slots, time * slots)));
-    let queued: Vec<u64> = asked.buffer_unordered(4).try_collect().await?;
-    let all = tasks * slots;
-    ensure!(
-        queued.iter().sum::<u64>() == all as u64,
-        "{queued:?} were queued"
-    );
+    let tasks = FILL.0;
+    let (asked_at, began) = (Timestamp::now(), Instant::now());
+    let asked = stream::iter(0..tasks).map(|task| backfill(client, task, slots));
+    asked.buffer_unordered(4).try_collect::<()>().await?;
     while is_filling(client).await? {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let took = began.elapsed();
+    let done = succeeded(client, tasks, slots, asked_at).await?;
+    let all = tasks * slots.count();
+    ensure!(done == all, "{done} of {all} runs succeeded");
     Ok(Seen {
-        starts,
-        per_second: all as f64 / began.elapsed().as_secs_f64(),
+        starts: until_entered(Kind::Postgresql, &waits),
+        per_second: done as f64 / took.as_secs_f64(),
         of_all,
         of_recent,
     })
@@ -167,8 +180,10 @@ async fn look(database: &DatabaseConnection, above: &str) -> anyhow::Result<f64>
     for _ in 0..LOOKS {
         let statement = Statement::from_string(database.get_database_backend(), select.as_str());
         let began = Instant::now();
-        database.query_one_raw(statement).await?;
+        let row = database.query_one_raw(statement).await?;
         took.push(began.elapsed().as_secs_f64() * 1000.0);
+        let next: Option<i64> = row.context("a row")?.try_get_by_index(0)?;
+        ensure!(next.is_some(), "no task is next");
     }
     Ok(figures::median(&took))
 }

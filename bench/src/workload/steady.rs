@@ -40,7 +40,7 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
         let from = Timestamp::from_second(Timestamp::now().as_second() + 3)?;
         let upto = from + SignedDuration::from_secs(seconds as i64);
         sleep_until(upto + SignedDuration::from_secs(2)).await;
-        let runs = client.runs_since(from).await?;
+        let runs = client.runs_since("", from).await?;
         let (lateness, seen) = lateness(&runs, from, upto);
         let expected = tasks * seconds;
         let recorded = recorded(&client, tasks, from, upto).await?;
@@ -108,15 +108,25 @@ async fn recorded(
             page_size: 1000,
             ..Default::default()
         };
-        let slots = client.tasks().list_slots(request).await?.into_inner().slots;
-        for slot in slots {
-            let last = instant(slot.last_nominal_time.as_ref());
-            if last.is_some_and(|last| from <= last && last < upto) {
-                count += usize::try_from(slot.count)?;
-            }
-        }
+        let rows = client.tasks().list_slots(request).await?.into_inner().slots;
+        let there: usize = rows.iter().map(|row| within(row, from, upto)).sum();
+        // What is there twice makes up for nothing that is missing.
+        let seconds = usize::try_from(upto.duration_since(from).as_secs())?;
+        count += there.min(seconds);
     }
     Ok(count)
+}
+
+/// How many slots of a row lie in a span, where there is one in each second.
+fn within(row: &pb::Slot, from: Timestamp, upto: Timestamp) -> usize {
+    let first = instant(row.first_nominal_time.as_ref());
+    let last = instant(row.last_nominal_time.as_ref());
+    let (Some(first), Some(last)) = (first, last) else {
+        return 0;
+    };
+    let last = last.min(upto - SignedDuration::from_secs(1));
+    let seconds = last.duration_since(first.max(from)).as_secs() + 1;
+    usize::try_from(seconds.min(row.count)).unwrap_or(0)
 }
 
 fn histogram(lateness: &[f64]) -> String {
@@ -133,4 +143,31 @@ fn histogram(lateness: &[f64]) -> String {
         below = bucket;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::stamp;
+
+    #[test]
+    fn of_a_row_only_what_lies_in_the_span_counts() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let of = |first, last, count| {
+            let row = pb::Slot {
+                first_nominal_time: Some(stamp(at(first))),
+                last_nominal_time: Some(stamp(at(last))),
+                count,
+                ..Default::default()
+            };
+            within(&row, at(100), at(110))
+        };
+        assert_eq!((of(100, 100, 1), of(109, 109, 1)), (1, 1));
+        assert_eq!((of(99, 99, 1), of(110, 110, 1)), (0, 0));
+        assert_eq!(
+            (of(95, 103, 9), of(108, 115, 8), of(50, 200, 151)),
+            (4, 2, 10)
+        );
+        assert_eq!(within(&pb::Slot::default(), at(100), at(110)), 0);
+    }
 }

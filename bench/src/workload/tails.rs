@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, ensure};
 use tokio::task::JoinSet;
 use watchbell_client::pb;
 
 use super::Scene;
 use crate::{
+    calls::Client,
     database::Kind,
     machine,
     report::{Goal, Report},
@@ -41,6 +43,7 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     }
     let settle = Duration::from_secs(if scene.quick { 1 } else { 5 });
     tokio::time::sleep(settle).await;
+    are_running(&client, &runs).await?;
     let alone = used(scene, &server).await?;
 
     let heard: Arc<Vec<AtomicUsize>> = Arc::new((0..FOLLOWERS).map(|_| 0.into()).collect());
@@ -68,8 +71,14 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     let after = counts(&heard);
     // Each is told now and then that it is alive; one that has ended, or hears nothing, costs nothing.
     let deaf = before.iter().zip(&after).filter(|(a, b)| a == b).count();
-    let deaf = if scene.quick { 0 } else { deaf };
     let ended = std::iter::from_fn(|| followers.try_join_next()).count();
+    // A quick look is over before anybody is told.
+    let deaf = if scene.quick { 0 } else { deaf };
+    ensure!(
+        deaf + ended == 0,
+        "of {FOLLOWERS} followers {ended} have ended, and {deaf} hear nothing"
+    );
+    are_running(&client, &runs).await?;
 
     let name = format!("tails, {FOLLOWERS} of {RUNS} silent runs");
     let metric = ("processor, nobody follows", "% of a core");
@@ -79,16 +88,31 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     let resident = machine::resident_mib(server.id())?;
     let metric = ("resident memory, all follow", "MiB");
     report.add(&name, kind, metric, &[resident], Goal::None);
-    let silent = (deaf + ended) as f64;
-    report.never(
-        &name,
-        kind,
-        "followers that ended or heard nothing",
-        &[silent],
-    );
+    let metric = match scene.quick {
+        true => "followers that ended",
+        false => "followers that ended or heard nothing",
+    };
+    report.never(&name, kind, metric, &[(deaf + ended) as f64]);
     followers.abort_all();
     server.stop().await?;
     site.remove().await
+}
+
+/// Fails unless all of these runs are under way: of those that wait or have ended nothing is to be told.
+async fn are_running(client: &Client, runs: &[String]) -> anyhow::Result<()> {
+    for name in runs {
+        let request = pb::GetRunRequest { name: name.clone() };
+        let run = client.runs().get_run(request).await?.into_inner().run;
+        let run = run.context("a run")?;
+        let state = run.state();
+        ensure!(
+            state == pb::RunState::Running,
+            "{name} is {}: {}",
+            state.as_str_name(),
+            run.message
+        );
+    }
+    Ok(())
 }
 
 /// Percent of a core.

@@ -2,10 +2,15 @@
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use watchbell_client::pb;
 
-use super::{Scene, noop_tasks};
+use super::{
+    Scene,
+    clocks::{self, Call},
+    noop_tasks,
+};
 use crate::{
-    calls::{Client, entered_at, millis},
+    calls::{Client, entered_at, instant, millis},
     database::Kind,
     figures,
     report::{Goal, Report},
@@ -47,9 +52,9 @@ pub(crate) async fn waits(
     for _ in 0..repeats {
         let mut waits = Vec::with_capacity(count);
         for _ in 0..count {
-            waits.push(once(&client, "trigger-00000").await?.entered);
+            waits.push(once(&client, "trigger-00000").await?);
         }
-        series.push(waits);
+        series.push(until_entered(kind, &waits));
     }
     server.stop().await?;
     site.audit()?;
@@ -57,23 +62,36 @@ pub(crate) async fn waits(
     Ok(series)
 }
 
-/// What one trigger waited for, in milliseconds from before the call.
+/// What one trigger came to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    /// For the answer, which comes once the run is written.
-    pub(super) answered: f64,
-    pub(super) entered: f64,
+    /// The answer comes once the run is written.
+    pub(super) call: Call,
+    /// By the server's clock.
+    entered: Timestamp,
 }
 
-/// Triggers a task, and waits until the run has ended.
+/// Triggers a task that does nothing, and waits until the run has ended.
 pub(super) async fn once(client: &Client, task: &str) -> anyhow::Result<Wait> {
-    let called_at = Timestamp::now();
+    let called = Timestamp::now();
     let run = client.trigger(task).await?;
-    let answered = millis(called_at, Timestamp::now());
-    let run = client.ended(&run.name).await?;
-    let entered = entered_at(&run).context("a handler that says when it was entered")?;
+    let answered = Timestamp::now();
+    let nothing = pb::RunOutcome::NothingToDo;
+    let run = client.ended_with(&run.name, nothing).await?;
     Ok(Wait {
-        answered,
-        entered: millis(called_at, entered),
+        call: Call {
+            called,
+            answered,
+            written: instant(run.queue_time.as_ref()).context("a run that was queued")?,
+        },
+        entered: entered_at(&run).context("a handler that says when it was entered")?,
     })
+}
+
+/// Milliseconds from each call to its handler's entry, on one server and one after another, by one clock.
+pub(super) fn until_entered(kind: Kind, waits: &[Wait]) -> Vec<f64> {
+    let calls: Vec<Call> = waits.iter().map(|wait| wait.call).collect();
+    let ahead = clocks::ahead(kind, &calls);
+    let until = |(wait, ahead): (&Wait, f64)| millis(wait.call.called, wait.entered) - ahead;
+    waits.iter().zip(ahead).map(until).collect()
 }

@@ -1,17 +1,20 @@
 //! Events to thousands of subscribers: how long one takes to reach them all, and how many a second.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod probe;
 
-use anyhow::{Context as _, bail};
+use std::time::Duration;
+
+use anyhow::Context as _;
 use jiff::Timestamp;
-use watchbell_client::pb::{self, watch_runs_response::Message};
+use watchbell_client::pb;
 
-use super::Scene;
+use self::probe::{Probe, Told};
+use super::{
+    Scene,
+    clocks::{self, Call},
+};
 use crate::{
-    calls::{Client, instant, millis},
+    calls::millis,
     database::Kind,
     figures, machine,
     report::{Goal, Report},
@@ -27,13 +30,6 @@ const RUNS_PER_SECOND: u32 = 167;
 const TOML: &str = "bench_kinds = true\n[log]\nfilter = \"warn\"\n\
     [tasks.noop]\nkind = \"bench-noop\"\noverlap = \"allow\"\n\
     [tasks.blocker]\nkind = \"bench-sleep\"\nparameters = { sleep_for = \"1h\" }\n";
-
-/// An event as the log has it.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    sequence: i64,
-    at: Timestamp,
-}
 
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let sizes = if scene.quick {
@@ -62,17 +58,35 @@ async fn one_event(
     let probe = Probe::start(&client).await?;
     let subscribers = subscribe(&server, count).await?;
     probe.forget().await;
-    let mut reached = Vec::new();
+    let (mut calls, mut last) = (Vec::new(), Vec::new());
     for _ in 0..scene.repeats(20) {
-        let run = client.trigger("noop").await?;
-        reached.push(all_reached(&probe, &subscribers).await?);
-        let request = pb::CancelRunRequest {
-            name: run.name,
-            ..Default::default()
-        };
-        client.runs().cancel_run(request).await?;
-        reached.push(all_reached(&probe, &subscribers).await?);
+        let mut name = String::new();
+        for is_trigger in [true, false] {
+            let called = Timestamp::now();
+            if is_trigger {
+                name = client.trigger("noop").await?.name;
+            } else {
+                let request = pb::CancelRunRequest {
+                    name: name.clone(),
+                    ..Default::default()
+                };
+                client.runs().cancel_run(request).await?;
+            }
+            let answered = Timestamp::now();
+            let (written, received) = all_reached(&probe, &name, &subscribers).await?;
+            calls.push(Call {
+                called,
+                answered,
+                written,
+            });
+            last.push(received);
+        }
     }
+    let ahead = clocks::ahead(kind, &calls);
+    let reached = calls.iter().zip(&last).zip(ahead);
+    let reached: Vec<f64> = reached
+        .map(|((call, last), ahead)| millis(call.written, *last) + ahead)
+        .collect();
     let memory = machine::resident_mib(server.id())?;
     drop(subscribers);
     server.stop().await?;
@@ -95,17 +109,21 @@ async fn one_event(
     Ok(())
 }
 
-/// Waits until everybody has the newest event; milliseconds from its transaction's instant to the last.
-async fn all_reached(probe: &Probe, subscribers: &[Subscriber]) -> anyhow::Result<f64> {
-    let told = probe.newest(Duration::from_secs(10)).await?;
-    let mut last = told.at;
+/// Waits until everybody has the next event of a run: when it was written, by the server's clock, and when the last had it.
+async fn all_reached(
+    probe: &Probe,
+    run: &str,
+    subscribers: &[Subscriber],
+) -> anyhow::Result<(Timestamp, Timestamp)> {
+    let told = probe.next_of(run, Duration::from_secs(10)).await?;
+    let mut last = None;
     for subscriber in subscribers {
         let received = subscriber
             .has(told.sequence, Duration::from_secs(10))
             .await?;
-        last = last.max(received.at);
+        last = last.max(Some(received.at));
     }
-    Ok(millis(told.at, last))
+    Ok((told.at, last.context("a subscriber")?))
 }
 
 async fn sustained(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
@@ -147,8 +165,11 @@ async fn sustained(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Re
     for subscriber in &subscribers {
         subscriber.has(newest, Duration::from_secs(60)).await?;
         let received = subscriber.all();
-        faults += usize::from(!same(&told, &received));
-        lags.extend(lag(&told, &received));
+        // By their order events and receipts belong together, where nothing is missing.
+        match same(&told, &received) {
+            true => lags.extend(lag(&told, &received)),
+            false => faults += 1,
+        }
     }
     most = most.max(machine::resident_mib(server.id())?);
     drop(subscribers);
@@ -224,108 +245,4 @@ async fn subscribe(server: &Server, count: usize) -> anyhow::Result<Vec<Subscrib
         subscribers.push(Subscriber::start(&client).await?);
     }
     Ok(subscribers)
-}
-
-/// A subscriber that reads what events say.
-#[derive(Debug)]
-struct Probe {
-    told: Arc<Mutex<Vec<Told>>>,
-    taken: Mutex<usize>,
-}
-
-impl Probe {
-    async fn start(client: &Client) -> anyhow::Result<Self> {
-        let request = pb::WatchRunsRequest {
-            skip_snapshot: true,
-            ..Default::default()
-        };
-        let mut feed = client.runs().watch_runs(request).await?.into_inner();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let kept = told.clone();
-        tokio::spawn(async move {
-            while let Ok(Some(message)) = feed.message().await {
-                let Some(Message::Event(event)) = message.message else {
-                    continue;
-                };
-                let Some(at) = instant(event.time.as_ref()) else {
-                    continue;
-                };
-                let told = Told {
-                    sequence: event.sequence,
-                    at,
-                };
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(told);
-            }
-        });
-        Ok(Self {
-            told,
-            taken: Mutex::new(0),
-        })
-    }
-
-    /// What came before all subscribers were there is not theirs.
-    async fn forget(&self) {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    fn all(&self) -> Vec<Told> {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// The next event that was not asked for yet.
-    async fn newest(&self, limit: Duration) -> anyhow::Result<Told> {
-        let began = std::time::Instant::now();
-        loop {
-            let told = self.all();
-            let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(next) = told.get(taken) {
-                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = told.len();
-                return Ok(*next);
-            }
-            if limit < began.elapsed() {
-                bail!("no event within {limit:?}");
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// The last event's number, once no more come.
-    async fn settled(&self) -> i64 {
-        let mut known = 0;
-        loop {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let told = self.all();
-            if told.len() == known {
-                return told.last().map_or(0, |told| told.sequence);
-            }
-            known = told.len();
-        }
-    }
-}
-
-impl Subscriber {
-    /// Waits until it has the event of this number.
-    async fn has(&self, sequence: i64, limit: Duration) -> anyhow::Result<Received> {
-        let wait = async {
-            loop {
-                if let Some(received) = self.find(sequence) {
-                    return received;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let found = tokio::time::timeout(limit, wait).await;
-        found.with_context(|| {
-            format!("a subscriber has not received event {sequence} within {limit:?}")
-        })
-    }
 }

@@ -1,10 +1,12 @@
 //! Backups and restores of the server's own database.
 
+use anyhow::ensure;
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::{
     Times,
+    files::count,
     ours::{self, Ours},
 };
 use crate::{
@@ -30,6 +32,12 @@ pub(super) async fn of_database(
     let mut times = Times::new();
     for repeat in 0..scene.repeats(3) {
         let (point, took) = me.back_up("daily-full").await?;
+        // Nothing of a dump is compressed, and what fills the database is at least so large.
+        ensure!(
+            (mib << 19) as i64 <= point.dump_bytes,
+            "the dump of {mib} MiB has {} bytes",
+            point.dump_bytes
+        );
         for phase in ["dump", "archive", "read-back"] {
             let name = match phase {
                 "dump" => "dump",
@@ -39,19 +47,23 @@ pub(super) async fn of_database(
             times
                 .entry(name)
                 .or_default()
-                .push(ours::step(&point, phase));
+                .push(ours::step(&point, phase)?);
         }
         times.entry("whole run").or_default().push(took);
-        let drilled = me
-            .verify(&point.name, pb::VerificationLevel::Unspecified)
-            .await?;
+        let both = pb::VerificationLevel::Unspecified;
+        let (drilled, _) = me.verify(&point.name, both).await?;
         times
             .entry("drill: restored, loaded and counted")
             .or_default()
             .push(drilled);
-        let restored = me
-            .restore(&point.name, &format!("restored-{repeat}"))
-            .await?;
+        let directory = format!("restored-{repeat}");
+        let restored = me.restore(&point.name, &directory).await?;
+        let (_, bytes) = count(&me.data.join("restores").join(&directory))?;
+        ensure!(
+            point.dump_bytes as u64 <= bytes,
+            "{bytes} bytes came back of a dump of {}",
+            point.dump_bytes
+        );
         times
             .entry("restore into a directory")
             .or_default()

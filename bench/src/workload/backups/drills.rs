@@ -7,11 +7,11 @@
 //! - **A PostgreSQL database**: both restore the dump and load it into a new database, the drill into a scratch one that
 //!   it counts and drops, the restore into one that stays, and is dropped here after the time is taken.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb::VerificationLevel;
 
-use super::{databases::fill, ours::Ours};
+use super::{databases::fill, files::count, ours::Ours};
 use crate::{
     database::Kind,
     report::{Goal, Report},
@@ -51,19 +51,35 @@ impl Pairs {
     }
 }
 
-/// Drills and restores a point so many times, who goes first by turns. `loads`: whether restores load a database.
+/// What is drilled and restored.
+struct Subject<'a> {
+    point: &'a str,
+    level: VerificationLevel,
+    /// Whether restores load a database.
+    loads: bool,
+    /// Files and bytes that both have to bring back at least.
+    size: (usize, u64),
+}
+
+/// Drills and restores a point so many times, who goes first by turns.
 async fn by_turns(
     scene: &Scene,
     me: &Ours,
     site: &Site,
-    point: &str,
-    (level, loads): (VerificationLevel, bool),
+    subject: &Subject<'_>,
 ) -> anyhow::Result<Pairs> {
+    let (point, loads) = (subject.point, subject.loads);
     let mut pairs = Pairs::default();
     for repeat in 0..scene.repeats(3) {
         for is_drill in [repeat % 2 == 0, repeat % 2 != 0] {
             if is_drill {
-                pairs.drills.push(me.verify(point, level).await?);
+                let (took, found) = me.verify(point, subject.level).await?;
+                let restored = found
+                    .iter()
+                    .find(|one| one.level() == VerificationLevel::Drill);
+                let size = restored.map(|one| (one.file_count as usize, one.byte_count as u64));
+                expect_size(subject, size.unwrap_or_default()).context("the drill")?;
+                pairs.drills.push(took);
                 continue;
             }
             let directory = format!("restored-{repeat}");
@@ -72,7 +88,10 @@ async fn by_turns(
             pairs
                 .restores
                 .push(me.restore_with(point, &directory, new).await?);
-            std::fs::remove_dir_all(me.data.join("restores").join(directory))?;
+            let directory = me.data.join("restores").join(directory);
+            expect_size(subject, count(&directory)?).context("the restore")?;
+            std::fs::remove_dir_all(&directory)
+                .with_context(|| format!("could not remove {}", directory.display()))?;
             if loads {
                 let database = site.database.connect(&site.data()).await?;
                 let drop = format!("DROP DATABASE {new} WITH (FORCE)");
@@ -84,6 +103,16 @@ async fn by_turns(
     Ok(pairs)
 }
 
+/// Fails where less has come back than is compared.
+fn expect_size(subject: &Subject<'_>, (files, bytes): (usize, u64)) -> anyhow::Result<()> {
+    let (least, least_bytes) = subject.size;
+    ensure!(
+        least <= files && least_bytes <= bytes,
+        "{files} files and {bytes} bytes of {least} and {least_bytes}"
+    );
+    Ok(())
+}
+
 async fn of_files(scene: &Scene, report: &mut Report) -> anyhow::Result<()> {
     let mib = scene.size(MIB, 24);
     let parent = scene.program.parent().context("the program has a folder")?;
@@ -93,7 +122,8 @@ async fn of_files(scene: &Scene, report: &mut Report) -> anyhow::Result<()> {
     let size = mib * (1 << 20) / FILES;
     for number in 0..FILES {
         let content = noise(number as u64 + 1, size);
-        std::fs::write(work.path().join(format!("{number:02}")), content)?;
+        let file = work.path().join(format!("{number:02}"));
+        std::fs::write(&file, content).with_context(|| file.display().to_string())?;
     }
     let toml = format!(
         "[log]\nfilter = \"warn\"\n[backups.sources.files]\npaths = [{:?}]\n",
@@ -103,8 +133,14 @@ async fn of_files(scene: &Scene, report: &mut Report) -> anyhow::Result<()> {
     let me = Ours::start(&site).await?;
     me.policy("bench", "files").await?;
     let (point, _) = me.back_up("bench").await?;
-    let how = (VerificationLevel::Drill, false);
-    let pairs = by_turns(scene, &me, &site, &point.name, how).await?;
+    let subject = Subject {
+        point: &point.name,
+        level: VerificationLevel::Drill,
+        loads: false,
+        // All of them are the sample.
+        size: (FILES, (FILES * size) as u64),
+    };
+    let pairs = by_turns(scene, &me, &site, &subject).await?;
     pairs.add(
         report,
         &format!("drill of {FILES} files, {mib} MiB"),
@@ -120,8 +156,14 @@ async fn of_database(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::
     let me = Ours::start(&site).await?;
     fill(&site, mib).await?;
     let (point, _) = me.back_up("daily-full").await?;
-    let how = (VerificationLevel::Database, kind == Kind::Postgresql);
-    let pairs = by_turns(scene, &me, &site, &point.name, how).await?;
+    let subject = Subject {
+        point: &point.name,
+        level: VerificationLevel::Database,
+        loads: kind == Kind::Postgresql,
+        // Nothing of a dump is compressed, and what fills the database is at least half of that.
+        size: (1, (mib << 19) as u64),
+    };
+    let pairs = by_turns(scene, &me, &site, &subject).await?;
     let name = format!("drill of a database of {mib} MiB");
     pairs.add(report, &name, &kind.to_string());
     me.server.stop().await?;

@@ -1,15 +1,17 @@
 //! The files that are backed up: half of each compresses well, half not at all, as documents do; and among them what a real
 //! tree has besides: links, owners, modes, old times, attributes and holes.
 
+mod compare;
+
 use std::{
     fs::{self, FileTimes, Permissions},
-    os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
+    os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
-use rustix::fs::{XattrFlags, getxattr, setxattr};
+use anyhow::Context as _;
+use rustix::fs::{XattrFlags, setxattr};
 
 /// An attribute that one file in twenty has.
 const ATTRIBUTE: &str = "user.origin";
@@ -91,7 +93,8 @@ impl Files {
         };
         for number in 0..count {
             files.write(number, 0)?;
-            files.dress(number)?;
+            let dressed = files.dress(number);
+            dressed.with_context(|| files.path(number).display().to_string())?;
         }
         Ok(files)
     }
@@ -115,6 +118,11 @@ impl Files {
     /// Writes what has a content of its own; else makes the link, where it is not there.
     fn write(&self, number: usize, version: u64) -> anyhow::Result<()> {
         let path = self.path(number);
+        let written = self.write_to(&path, number, version);
+        written.with_context(|| format!("could not write {}", path.display()))
+    }
+
+    fn write_to(&self, path: &Path, number: usize, version: u64) -> anyhow::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -122,8 +130,8 @@ impl Files {
         if !sort.has_content() {
             if path.symlink_metadata().is_err() {
                 match sort {
-                    Sort::Name => fs::hard_link(self.path(number - 1), &path)?,
-                    _ => symlink(target(number), &path)?,
+                    Sort::Name => fs::hard_link(self.path(number - 1), path)?,
+                    _ => symlink(target(number), path)?,
                 }
             }
             return Ok(());
@@ -188,68 +196,6 @@ impl Files {
         Ok(())
     }
 
-    /// Whether all that a file has besides its content came back, somewhere below a folder: one that leaves it out is no
-    /// quicker. `has_holes`: whether holes are to be holes again.
-    pub(super) fn compare(&self, restored: &Path, has_holes: bool) -> anyhow::Result<()> {
-        let (there, _) = count(restored)?;
-        ensure!(
-            there == self.count,
-            "{there} of {} files came back",
-            self.count
-        );
-        let back = Self {
-            folder: root_of(restored)?,
-            count: self.count,
-            size: self.size,
-        };
-        for number in 0..self.count {
-            let path = back.path(number);
-            self.compare_one(number, &back, has_holes)
-                .with_context(|| path.display().to_string())?;
-        }
-        Ok(())
-    }
-
-    fn compare_one(&self, number: usize, back: &Self, has_holes: bool) -> anyhow::Result<()> {
-        let path = back.path(number);
-        let sort = Sort::of(number);
-        let about = path.symlink_metadata()?;
-        if matches!(sort, Sort::Link | Sort::Dangling) {
-            ensure!(
-                fs::read_link(&path)? == target(number),
-                "it leads elsewhere"
-            );
-            return Ok(());
-        }
-        if sort == Sort::Name {
-            let first = back.path(number - 1).symlink_metadata()?;
-            ensure!(about.ino() == first.ino(), "it is another file");
-            return Ok(());
-        }
-        let was = self.path(number).symlink_metadata()?;
-        ensure!(about.len() == was.len(), "it is of another size");
-        ensure!(about.mode() == was.mode(), "its mode is {:o}", about.mode());
-        ensure!(about.uid() == was.uid(), "it belongs to {}", about.uid());
-        ensure!(about.gid() == was.gid(), "its group is {}", about.gid());
-        ensure!(about.mtime() == was.mtime(), "it is of {}", about.mtime());
-        if has_attribute(number) {
-            let mut value = [0; 64];
-            let length = getxattr(&path, ATTRIBUTE, &mut value[..])?;
-            ensure!(
-                &value[..length] == origin(number).as_bytes(),
-                "its attribute"
-            );
-        }
-        // File systems count in blocks, so that small holes are none.
-        if sort == Sort::Sparse && has_holes && was.blocks() * 512 < was.len() / 4 * 3 {
-            ensure!(
-                about.blocks() * 512 < about.len() / 4 * 3,
-                "its hole is filled"
-            );
-        }
-        Ok(())
-    }
-
     fn path(&self, number: usize) -> PathBuf {
         self.folder
             .join(format!("{:03}", number / 100))
@@ -269,31 +215,15 @@ fn origin(number: usize) -> String {
     format!("scanner {} of the third floor", number % 5)
 }
 
-/// Where the first folder of a set lies, below another.
-fn root_of(folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        if folder.join("000").is_dir() {
-            return Ok(folder);
-        }
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    anyhow::bail!("nothing came back")
-}
-
 /// How many files lie below a folder, and their bytes.
 pub(super) fn count(folder: &Path) -> anyhow::Result<(usize, u64)> {
     let (mut files, mut bytes) = (0, 0);
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let about = entry.metadata()?;
+        let read = || format!("could not read {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(read)? {
+            let entry = entry.with_context(read)?;
+            let about = entry.metadata().with_context(read)?;
             if about.is_dir() {
                 folders.push(entry.path());
             } else {
@@ -303,32 +233,4 @@ pub(super) fn count(folder: &Path) -> anyhow::Result<(usize, u64)> {
         }
     }
     Ok((files, bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_is_compared_with_all_that_it_has() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let files = Files::make(folder.path().join("files"), 200, 4).unwrap();
-        files.compare(&files.folder, true).unwrap();
-        // The same by itself, but for what a copy loses.
-        let copy = Files::make(folder.path().join("back/of/files"), 200, 4).unwrap();
-        let back = folder.path().join("back");
-        files.compare(&back, true).unwrap();
-        let link = copy.path(113);
-        fs::remove_file(&link).unwrap();
-        fs::write(&link, files.content(112, 0)).unwrap();
-        let error = format!("{:#}", files.compare(&back, true).unwrap_err());
-        assert!(error.ends_with("it is another file"), "{error}");
-        fs::remove_file(&link).unwrap();
-        fs::hard_link(copy.path(112), &link).unwrap();
-        let times = FileTimes::new().set_modified(SystemTime::now());
-        let old = fs::File::options().write(true).open(copy.path(31));
-        old.unwrap().set_times(times).unwrap();
-        let error = format!("{:#}", files.compare(&back, true).unwrap_err());
-        assert!(error.contains("it is of "), "{error}");
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use watchbell_client::pb;
 
 use super::ours::Ours;
@@ -169,21 +169,27 @@ async fn of_files(
                 if *step == Step::First {
                     me.policy("bench", "files").await?;
                 }
-                point = me.back_up("bench").await?.0.name;
+                let (made, _) = me.back_up("bench").await?;
+                all_in(files, made.file_count)?;
+                point = made.name;
             }
             Step::Index => me.look_into(&point).await?,
             Step::Plans => {
-                tokio::try_join!(me.plan(&point, "one"), me.plan(&point, "other"))?;
+                let both = tokio::try_join!(me.plan(&point, "one"), me.plan(&point, "other"))?;
+                all_in(files, both.0.file_count.min(both.1.file_count))?;
             }
             Step::Restore => {
                 me.restore(&point, "restored").await?;
             }
             Step::Read => {
-                me.verify(&point, pb::VerificationLevel::Read).await?;
+                let read = pb::VerificationLevel::Read;
+                let (_, found) = me.verify(&point, read).await?;
+                let most = found.iter().map(|one| one.file_count).max();
+                all_in(files, most.unwrap_or(0))?;
             }
         }
         let helper = figures::most(&helpers.peaks()?);
-        anyhow::ensure!(0.0 < helper, "{}: no helper was seen", step.name());
+        ensure!(0.0 < helper, "{}: no helper was seen", step.name());
         let server = machine::peak_mib(process)? - before;
         let name = step.name();
         eprintln!("   {files} files: {name}: server {server:.1} MiB, helper {helper:.1} MiB");
@@ -194,18 +200,25 @@ async fn of_files(
     Ok(peaks)
 }
 
+/// Fails where a step was about fewer files than it is to be.
+fn all_in(files: usize, of: i64) -> anyhow::Result<()> {
+    ensure!(files as i64 <= of, "{of} of {files} files");
+    Ok(())
+}
+
 /// Small files in folders of a hundred.
 fn make(folder: &Path, files: usize, is_alike: bool) -> anyhow::Result<()> {
     for number in 0..files {
         let folder = folder.join(format!("{:05}", number / IN_A_FOLDER));
         if number % IN_A_FOLDER == 0 {
-            fs::create_dir_all(&folder)?;
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
         let content = match is_alike {
             true => "the same in each\n".to_owned(),
             false => format!("file {number}\n"),
         };
-        fs::write(folder.join(format!("document-{number:07}.txt")), content)?;
+        let file = folder.join(format!("document-{number:07}.txt"));
+        fs::write(&file, content).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }

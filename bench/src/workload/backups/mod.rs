@@ -2,10 +2,12 @@
 //! minutes; the dump and restore of a database; and how soon a trigger starts while a backup runs.
 
 mod databases;
+mod disturbed;
 mod drills;
 mod files;
 pub(super) mod memory;
 mod ours;
+mod restores;
 mod rivals;
 mod trees;
 
@@ -16,6 +18,17 @@ use crate::{database::Kind, report::Report};
 
 /// Seconds, by what was done.
 type Times = BTreeMap<&'static str, Vec<f64>>;
+
+/// Seconds of what is done with a set of files, in each repeat.
+#[derive(Debug)]
+struct Taken {
+    /// Of ours: of backups, the archive alone.
+    ours: Times,
+    /// Of the whole runs of backups, with their checks.
+    whole: Times,
+    /// Of each rival.
+    theirs: Vec<Times>,
+}
 
 /// Files and MiB of each set.
 const SETS: [(usize, usize); 2] = [(2_000, 300), (20_000, 1_024)];

@@ -1,11 +1,14 @@
-//! The real server, and what is asked of its backups.
+//! The real server, and what is asked of its backups. Whatever does not come to what it is for is an error, and no figure.
 
 use std::{path::PathBuf, time::Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use watchbell_client::{client::Client, pb};
 
-use crate::server::{Server, Site};
+use crate::{
+    calls::expect_outcome,
+    server::{Server, Site},
+};
 
 /// The real server, and what is asked of its backups.
 pub(super) struct Ours {
@@ -43,67 +46,68 @@ impl Ours {
         Ok(())
     }
 
-    /// Runs the policy; the point, and the seconds of the whole run.
+    /// Runs the policy; the point that it made, and the seconds of the whole run.
     pub(super) async fn back_up(&self, policy: &str) -> anyhow::Result<(pb::RestorePoint, f64)> {
+        let name = format!("backupPolicies/{policy}");
         let request = pb::RunBackupRequest {
-            name: format!("backupPolicies/{policy}"),
+            name: name.clone(),
             ..Default::default()
         };
-        let run = self
-            .client
-            .backups()
-            .run_backup(request)
-            .await?
-            .into_inner()
-            .run;
-        let took = self.ended(run).await?;
+        let mut backups = self.client.backups();
+        let began = Instant::now();
+        let asked = backups.run_backup(request).await?.into_inner();
+        let (run, took) = self.worked(asked.run, began).await?;
         let request = pb::ListRestorePointsRequest {
             page_size: 1,
+            policy: name,
             ..Default::default()
         };
-        let points = self
-            .client
-            .backups()
-            .list_restore_points(request)
-            .await?
-            .into_inner();
-        let newest = points
-            .restore_points
-            .first()
-            .context("a point")?
-            .name
-            .clone();
-        let request = pb::GetRestorePointRequest { name: newest };
-        let point = self
-            .client
-            .backups()
-            .get_restore_point(request)
-            .await?
-            .into_inner();
-        Ok((point.restore_point.context("a point")?, took))
+        let points = backups.list_restore_points(request).await?.into_inner();
+        let newest = points.restore_points.first().context("a point")?;
+        let (point, _) = self.point(&newest.name).await?;
+        expect_whole(&point, &run)?;
+        Ok((point, took))
     }
 
-    /// Seconds of reading every file of a point and comparing its hash.
+    /// Seconds of reading every file of a point and comparing its hash, or of a drill; and what was found by it.
     pub(super) async fn verify(
         &self,
         point: &str,
         level: pb::VerificationLevel,
-    ) -> anyhow::Result<f64> {
+    ) -> anyhow::Result<(f64, Vec<pb::BackupEvidence>)> {
         let request = pb::VerifyRestorePointRequest {
             name: point.to_owned(),
             level: level.into(),
             ..Default::default()
         };
-        let run = self
-            .client
-            .backups()
-            .verify_restore_point(request)
-            .await?
-            .into_inner()
-            .run;
-        self.ended(run).await
+        let mut backups = self.client.backups();
+        let began = Instant::now();
+        let asked = backups.verify_restore_point(request).await?.into_inner();
+        let (run, took) = self.worked(asked.run, began).await?;
+        let (_, mut found) = self.point(point).await?;
+        found.retain(|one| one.run == run.name);
+        let levels = match level {
+            // As the server takes it.
+            pb::VerificationLevel::Unspecified => vec![
+                pb::VerificationLevel::Drill,
+                pb::VerificationLevel::Database,
+            ],
+            level => vec![level],
+        };
+        for level in levels {
+            let passed = found.iter().any(|one| {
+                one.level() == level
+                    && one.result() == pb::VerificationResult::Passed
+                    && 0 < one.file_count
+                    && 0 < one.byte_count
+            });
+            let level = level.as_str_name();
+            ensure!(passed, "{} has not passed {level}: {found:?}", run.name);
+        }
+        Ok((took, found))
     }
 
+    /// Plans a restore of all of a point, against which nothing may stand.
     pub(super) async fn plan(
         &self,
         point: &str,
@@ -126,7 +130,14 @@ impl Ours {
             ..Default::default()
         };
         let mut backups = self.client.backups();
-        Ok(backups.plan_restore(request).await?.into_inner())
+        let plan = backups.plan_restore(request).await?.into_inner();
+        ensure!(
+            plan.conflicts.is_empty() && 0 < plan.file_count,
+            "{} files of {point} would be restored: {:?}",
+            plan.file_count,
+            plan.conflicts
+        );
+        Ok(plan)
     }
 
     /// Seconds of a restore, from the call to its end, without the plan.
@@ -142,19 +153,22 @@ impl Ours {
         new_database: &str,
     ) -> anyhow::Result<f64> {
         let plan = self.plan_with(point, name, new_database).await?;
-        ensure!(plan.conflicts.is_empty(), "{:?}", plan.conflicts);
         let request = pb::ExecuteRestoreRequest {
             token: plan.token,
             ..Default::default()
         };
-        let run = self
-            .client
-            .backups()
-            .execute_restore(request)
-            .await?
-            .into_inner()
-            .run;
-        self.ended(run).await
+        let mut backups = self.client.backups();
+        let began = Instant::now();
+        let asked = backups.execute_restore(request).await?.into_inner();
+        let (run, took) = self.worked(asked.run, began).await?;
+        let restored = run.counters.get("files_restored").copied();
+        ensure!(
+            restored == Some(plan.file_count),
+            "{restored:?} of {} files were restored: {}",
+            plan.file_count,
+            run.message
+        );
+        Ok(took)
     }
 
     /// Lists the uppermost directory of a point.
@@ -169,27 +183,61 @@ impl Ours {
         Ok(())
     }
 
-    async fn ended(&self, run: Option<pb::Run>) -> anyhow::Result<f64> {
+    /// A point, and what was found by those who verified it.
+    async fn point(
+        &self,
+        name: &str,
+    ) -> anyhow::Result<(pb::RestorePoint, Vec<pb::BackupEvidence>)> {
+        let request = pb::GetRestorePointRequest {
+            name: name.to_owned(),
+        };
+        let mut backups = self.client.backups();
+        let answer = backups.get_restore_point(request).await?.into_inner();
+        let point = answer.restore_point.context("a point")?;
+        Ok((point, answer.evidence))
+    }
+
+    /// Waits for the end of a run, which must have done all that it is for; and says how many seconds that is from an instant.
+    async fn worked(&self, run: Option<pb::Run>, since: Instant) -> anyhow::Result<(pb::Run, f64)> {
         let name = run.context("a run")?.name;
-        let began = Instant::now();
         let run = self.client.follow_backup(&name, |_| {}).await?;
-        let took = began.elapsed().as_secs_f64();
-        if run.state() != pb::RunState::Succeeded {
-            bail!("{name}: {}", run.message);
-        }
-        Ok(took)
+        let took = since.elapsed().as_secs_f64();
+        expect_outcome(&run, pb::RunOutcome::Worked)?;
+        Ok((run, took))
     }
 }
 
+/// Fails unless a point was made by this run, lacks nothing and was read back.
+fn expect_whole(point: &pb::RestorePoint, run: &pb::Run) -> anyhow::Result<()> {
+    ensure!(
+        point.run == run.name
+            && point.state() == pb::RestorePointState::Complete
+            && point.missing_count == 0
+            && point.verify_time.is_some()
+            && point.damage_time.is_none(),
+        "{} should have made a whole point: {point:?}",
+        run.name
+    );
+    Ok(())
+}
+
 /// Seconds of the archive itself.
-pub(super) fn archived(point: &pb::RestorePoint) -> f64 {
+pub(super) fn archived(point: &pb::RestorePoint) -> anyhow::Result<f64> {
     step(point, "archive")
 }
 
-/// Seconds of a phase of the run.
-pub(super) fn step(point: &pb::RestorePoint, phase: &str) -> f64 {
+/// Seconds of a phase of the run, which must have had it.
+pub(super) fn step(point: &pb::RestorePoint, phase: &str) -> anyhow::Result<f64> {
     let of = point.phases.iter().filter(|one| one.phase == phase);
-    of.filter_map(|one| one.duration.as_ref())
+    let took: Vec<f64> = of
+        .filter_map(|one| one.duration.as_ref())
         .map(|took| took.seconds as f64 + f64::from(took.nanos) / 1e9)
-        .sum()
+        .collect();
+    ensure!(
+        !took.is_empty(),
+        "{} tells of no step {phase}: {:?}",
+        point.name,
+        point.phases
+    );
+    Ok(took.iter().sum())
 }

@@ -1,14 +1,14 @@
 //! Debian's restic and borg on the same files, in the same minutes, as their users call them.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 /// Another program for backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Rival {
     }
 
     /// Whether a restore leaves holes where there were some: restic does since 0.15, where it is asked to.
-    pub(super) fn knows_holes(self) -> bool {
+    fn knows_holes(self) -> bool {
         let help = match self {
             Self::Restic => ["restore", "--help"],
             Self::Borg => ["extract", "--help"],
@@ -58,7 +58,7 @@ impl Rival {
     }
 
     pub(super) fn repository(self, folder: PathBuf) -> anyhow::Result<Repository> {
-        fs::create_dir_all(&folder)?;
+        make(&folder)?;
         let repository = Repository {
             rival: self,
             folder,
@@ -77,6 +77,15 @@ impl Rival {
 }
 
 impl Repository {
+    pub(super) fn rival(&self) -> Rival {
+        self.rival
+    }
+
+    /// Whether its restores leave holes where there were some.
+    pub(super) fn knows_holes(&self) -> bool {
+        self.knows_holes
+    }
+
     /// Seconds of a backup of `files`.
     pub(super) fn back_up(&mut self, files: &Path) -> anyhow::Result<f64> {
         self.archives += 1;
@@ -103,9 +112,18 @@ impl Repository {
         }
     }
 
+    /// Seconds of a restore of the newest into a new folder, and of a wait until all of its file system is on the disk: to
+    /// that end ours waits before it has succeeded, while a rival has ended once the kernel has it.
+    pub(super) fn restore_synced(&self, into: &Path) -> anyhow::Result<f64> {
+        let took = self.restore(into)?;
+        let began = Instant::now();
+        sync(into)?;
+        Ok(took + began.elapsed().as_secs_f64())
+    }
+
     /// Seconds of a restore of the newest into a new folder.
     pub(super) fn restore(&self, into: &Path) -> anyhow::Result<f64> {
-        fs::create_dir_all(into)?;
+        make(into)?;
         let sparse = self.knows_holes.then_some(OsStr::new("--sparse"));
         match self.rival {
             Rival::Restic => {
@@ -121,14 +139,17 @@ impl Repository {
         }
     }
 
+    /// Seconds of the program with these arguments, which must end with exit code 0: a warning is none.
     fn run<'a>(
         &self,
         within: Option<&Path>,
         args: impl IntoIterator<Item = &'a OsStr>,
     ) -> anyhow::Result<f64> {
+        let args: Vec<OsString> = args.into_iter().map(OsStr::to_os_string).collect();
+        let about = || format!("{} {args:?}", self.rival.name());
         let mut command = Command::new(self.rival.name());
         command
-            .args(args)
+            .args(&args)
             .env("RESTIC_REPOSITORY", self.folder.join("repository"))
             .env("RESTIC_PASSWORD", "bench")
             .env("RESTIC_CACHE_DIR", self.folder.join("cache"))
@@ -140,15 +161,28 @@ impl Repository {
             command.current_dir(within);
         }
         let began = Instant::now();
-        let done = command.output()?;
+        let done = command.output().with_context(about)?;
         let took = began.elapsed().as_secs_f64();
-        if !done.status.success() {
+        if done.status.code() != Some(0) {
             bail!(
-                "{}: {}",
-                self.rival.name(),
+                "{}: {}: {}{}",
+                about(),
+                done.status,
+                String::from_utf8_lossy(&done.stdout),
                 String::from_utf8_lossy(&done.stderr)
             );
         }
         Ok(took)
     }
+}
+
+/// Waits until all that was written to a folder's file system, by whomever, is on the disk.
+pub(super) fn sync(folder: &Path) -> anyhow::Result<()> {
+    let about = || format!("could not sync the file system of {}", folder.display());
+    let opened = fs::File::open(folder).with_context(about)?;
+    rustix::fs::syncfs(opened).with_context(about)
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))
 }

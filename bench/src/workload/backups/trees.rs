@@ -1,24 +1,31 @@
 //! Backups and restores of files, beside restic and borg in the same minutes; and how soon a trigger starts while a backup
 //! runs.
 
-use anyhow::{Context as _, bail};
-use jiff::Timestamp;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
 use watchbell_client::pb;
 
 use super::{
-    Times,
+    Taken, Times,
+    disturbed::disturbed,
     files::{Files, count},
     ours::{Ours, archived},
+    restores::{self, RESTORE, SYNCED},
     rivals::{Repository, Rival},
 };
 use crate::{
-    calls::{entered_at, millis},
     database::Kind,
-    figures, machine,
+    machine,
     report::{Goal, Report},
     server::Site,
     workload::{Scene, noop_tasks},
 };
+
+const READ: &str = "all data read";
+/// What ours may take of restic's.
+const OF_BACKUP: f64 = 1.1;
+const OF_RESTORE: f64 = 1.0;
 
 pub(super) async fn of_files(
     scene: &Scene,
@@ -30,12 +37,15 @@ pub(super) async fn of_files(
     let work = tempfile::Builder::new()
         .prefix("bench-files-")
         .tempdir_in(parent)?;
-    let rivals: Vec<Rival> = [Rival::Restic, Rival::Borg]
-        .into_iter()
-        .filter(|rival| rival.is_here())
-        .collect();
-    let (mut ours, mut whole) = (Times::new(), Times::new());
-    let mut theirs: Vec<Times> = rivals.iter().map(|_| Times::new()).collect();
+    let mut rivals = vec![Rival::Restic, Rival::Borg];
+    for gone in rivals.extract_if(.., |rival| !rival.is_here()) {
+        eprintln!("   {} is not here: no row has it", gone.name());
+    }
+    let mut taken = Taken {
+        ours: Times::new(),
+        whole: Times::new(),
+        theirs: rivals.iter().map(|_| Times::new()).collect(),
+    };
     let (mut peaks, mut waits) = (Vec::new(), Vec::new());
     for repeat in 0..scene.repeats(3) {
         let place = work.path().join(format!("{repeat}"));
@@ -56,172 +66,126 @@ pub(super) async fn of_files(
         for rival in &rivals {
             others.push(rival.repository(place.join(rival.name()))?);
         }
-        let mut point = String::new();
-        for (step, version) in [
-            ("first", 0),
-            ("unchanged", 0),
-            ("1 % changed", repeat as u64 + 1),
-        ] {
-            if 0 < version {
-                files.change(version)?;
-            }
-            // Read once before, so that nobody pays for a cold cache.
-            count(&files.folder)?;
-            let turn = |of: &mut Times, took: f64| of.entry(step).or_default().push(took);
-            // Who goes first changes from repeat to repeat.
-            let me_first = repeat % 2 == 0;
-            if me_first {
-                let (made, took) = me.back_up("bench").await?;
-                turn(&mut ours, archived(&made));
-                turn(&mut whole, took);
-                point = made.name;
-            }
-            for (other, times) in others.iter_mut().zip(&mut theirs) {
-                turn(times, other.back_up(&files.folder)?);
-            }
-            if !me_first {
-                let (made, took) = me.back_up("bench").await?;
-                turn(&mut ours, archived(&made));
-                turn(&mut whole, took);
-                point = made.name;
-            }
-        }
-        let read = me.verify(&point, pb::VerificationLevel::Read).await?;
-        ours.entry("all data read").or_default().push(read);
-        for (other, times) in others.iter().zip(&mut theirs) {
-            times
-                .entry("all data read")
-                .or_default()
-                .push(other.check()?);
-        }
-        // Here, too, who goes first changes from repeat to repeat.
-        let mut turns: Vec<Option<usize>> = (0..others.len()).map(Some).collect();
-        turns.insert(if repeat % 2 == 0 { 0 } else { turns.len() }, None);
-        for turn in turns {
-            let Some(at) = turn else {
-                let name = format!("restored-{repeat}");
-                let took = me.restore(&point, &name).await?;
-                ours.entry("restore").or_default().push(took);
-                let back = me.data.join("restores").join(name);
-                files.compare(&back, true).context("ours")?;
-                continue;
-            };
-            let into = place.join(format!("back-{repeat}"));
-            let took = others[at].restore(&into)?;
-            theirs[at].entry("restore").or_default().push(took);
-            if rivals[at] == Rival::Restic {
-                let has_holes = rivals[at].knows_holes();
-                files.compare(&into, has_holes).context("restic")?;
-            }
-            std::fs::remove_dir_all(&into)?;
-        }
+        work_on(&me, &files, &mut others, (&place, repeat), &mut taken).await?;
         peaks.push(machine::peak_mib(me.server.id())?);
         waits.push(disturbed(&me).await?);
-        drop::<Vec<Repository>>(others);
         me.server.stop().await?;
         site.remove().await?;
-        std::fs::remove_dir_all(&place)?;
+        let removed = std::fs::remove_dir_all(&place);
+        removed.with_context(|| format!("could not remove {}", place.display()))?;
     }
     let name = format!("backup of {number} files and links, {mib} MiB");
-    for (step, times) in &ours {
-        report.add(
-            &name,
-            "files",
-            (&format!("{step}, ours"), "s"),
-            times,
-            Goal::None,
-        );
-        for (rival, theirs) in rivals.iter().zip(&theirs) {
-            let theirs = theirs.get(step).map_or(&[] as &[f64], Vec::as_slice);
-            report.add(
-                &name,
-                "files",
-                (&format!("{step}, {}", rival.name()), "s"),
-                theirs,
-                Goal::None,
-            );
-            if *rival == Rival::Restic && *step != "all data read" {
-                let ratios: Vec<f64> = times
-                    .iter()
-                    .zip(theirs)
-                    .map(|(ours, theirs)| ours / theirs)
-                    .collect();
-                let goal = if *step == "restore" { 1.0 } else { 1.1 };
-                report.add(
-                    &name,
-                    "files",
-                    (&format!("{step}, ours of restic's"), "times"),
-                    &ratios,
-                    Goal::AtMost(goal),
-                );
-            }
-        }
-    }
-    for (step, times) in &whole {
-        report.add(
-            &name,
-            "files",
-            (
-                &format!("{step}, ours with check, manifest and read-back"),
-                "s",
-            ),
-            times,
-            Goal::None,
-        );
-    }
-    report.add(
-        &name,
-        "files",
-        ("peak memory of the server", "MiB"),
-        &peaks,
-        Goal::AtMost(320.0),
-    );
-    report.add(
-        &name,
-        "files",
-        ("trigger → start beside a backup, p99", "ms"),
-        &waits,
-        Goal::AtMost(10.0),
-    );
+    rows(report, &name, &rivals, &taken);
+    let metric = ("peak memory of the server", "MiB");
+    report.add(&name, "files", metric, &peaks, Goal::AtMost(320.0));
+    let metric = ("trigger → start beside a backup, p99", "ms");
+    report.add(&name, "files", metric, &waits, Goal::AtMost(10.0));
     Ok(())
 }
 
-/// Triggers for as long as a first backup runs: the p99 from the call to the handler's entry.
-async fn disturbed(me: &Ours) -> anyhow::Result<f64> {
-    let client = me.server.connect().await?;
-    let request = pb::RunBackupRequest {
-        name: "backupPolicies/more".to_owned(),
-        ..Default::default()
-    };
-    let run = me
-        .client
-        .backups()
-        .run_backup(request)
-        .await?
-        .into_inner()
-        .run;
-    let run = run.context("a run")?.name;
-    let mut waits = Vec::new();
-    loop {
-        let called_at = Timestamp::now();
-        let triggered = client.trigger("trigger-00000").await?;
-        let triggered = client.ended(&triggered.name).await?;
-        let entered = entered_at(&triggered).context("a handler that says when it was entered")?;
-        let get = pb::GetRunRequest { name: run.clone() };
-        let state = client
-            .runs()
-            .get_run(get)
-            .await?
-            .into_inner()
-            .run
-            .context("a run")?;
-        if state.finish_time.is_some() {
-            break;
+/// Backs the files up thrice, reads all of that, and restores it.
+async fn work_on(
+    me: &Ours,
+    files: &Files,
+    others: &mut [Repository],
+    (place, repeat): (&Path, usize),
+    taken: &mut Taken,
+) -> anyhow::Result<()> {
+    let mut point = String::new();
+    for (step, version) in [
+        ("first", 0),
+        ("unchanged", 0),
+        ("1 % changed", repeat as u64 + 1),
+    ] {
+        if 0 < version {
+            files.change(version)?;
         }
-        waits.push(millis(called_at, entered));
+        // Read once before, so that nobody pays for a cold cache.
+        count(&files.folder)?;
+        // Who goes first changes from repeat to repeat.
+        let me_first = repeat % 2 == 0;
+        if me_first {
+            point = back_up(me, files, step, taken).await?;
+        }
+        for (other, times) in others.iter_mut().zip(&mut taken.theirs) {
+            let took = other.back_up(&files.folder)?;
+            times.entry(step).or_default().push(took);
+        }
+        if !me_first {
+            point = back_up(me, files, step, taken).await?;
+        }
     }
-    if waits.len() < 20 {
-        bail!("the backup was over after {} triggers", waits.len());
+    let (read, found) = me.verify(&point, pb::VerificationLevel::Read).await?;
+    let most = found.iter().map(|one| one.file_count).max();
+    expect_files(files, most.unwrap_or(0))?;
+    taken.ours.entry(READ).or_default().push(read);
+    for (other, times) in others.iter().zip(&mut taken.theirs) {
+        times.entry(READ).or_default().push(other.check()?);
     }
-    Ok(figures::percentile(&waits, 99.0))
+    // Here, too, who goes first changes from repeat to repeat.
+    restores::by_turns(me, (point.as_str(), files), others, (place, repeat), taken).await
+}
+
+/// Backs the files up by ours; the point.
+async fn back_up(
+    me: &Ours,
+    files: &Files,
+    step: &'static str,
+    taken: &mut Taken,
+) -> anyhow::Result<String> {
+    let (made, took) = me.back_up("bench").await?;
+    expect_files(files, made.file_count)?;
+    taken.ours.entry(step).or_default().push(archived(&made)?);
+    taken.whole.entry(step).or_default().push(took);
+    Ok(made.name)
+}
+
+/// Fails where so many cannot be all of the files. What is compared after the restore tells of each.
+fn expect_files(files: &Files, of: i64) -> anyhow::Result<()> {
+    // Links are no files; at least nine of ten entries have a content.
+    let least = files.count as i64 / 10 * 9;
+    ensure!(least <= of, "{of} files of {} were met", files.count);
+    Ok(())
+}
+
+/// Notes seconds and ratios. Each ratio is of one repeat.
+fn rows(report: &mut Report, name: &str, rivals: &[Rival], taken: &Taken) {
+    let mut add = |metric: &str, unit, values: &[f64], goal| {
+        report.add(name, "files", (metric, unit), values, goal);
+    };
+    for (step, ours) in &taken.ours {
+        add(&format!("{step}, ours"), "s", ours, Goal::None);
+        for (rival, times) in rivals.iter().zip(&taken.theirs) {
+            let theirs = of(times, step);
+            let whose = rival.name();
+            add(&format!("{step}, {whose}"), "s", theirs, Goal::None);
+            if *rival != Rival::Restic || *step == READ {
+                continue;
+            }
+            let is_restore = *step == RESTORE;
+            let goal = Goal::AtMost(if is_restore { OF_RESTORE } else { OF_BACKUP });
+            let metric = format!("{step}, ours of restic's");
+            add(&metric, "times", &ratios(ours, theirs), goal);
+            if is_restore {
+                let synced = of(times, SYNCED);
+                add("restore, restic, synced", "s", synced, Goal::None);
+                let metric = "restore, ours of restic's, synced";
+                add(metric, "times", &ratios(ours, synced), goal);
+            }
+        }
+    }
+    for (step, whole) in &taken.whole {
+        let metric = format!("{step}, ours with check, manifest and read-back");
+        add(&metric, "s", whole, Goal::None);
+    }
+}
+
+/// What a step took, in each repeat; of none there is nothing, which is an error of the report.
+fn of<'a>(times: &'a Times, step: &str) -> &'a [f64] {
+    times.get(step).map_or(&[] as &[f64], Vec::as_slice)
+}
+
+fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    let both = ours.iter().zip(theirs);
+    both.map(|(ours, theirs)| ours / theirs).collect()
 }
