@@ -353,6 +353,7 @@ async fn statistics_count_what_happened(database: Database) {
     assert_eq!((day.runs, day.successes, day.failures), (3, 2, 1));
     assert_eq!(day.duration_p50, Some(seconds(20)));
     assert_eq!(day.duration_max, Some(seconds(30)));
+    server.without_backups().await;
     site.clock.advance(SignedDuration::from_hours(25));
     let request = pb::GetTaskStatisticsRequest {
         name: "tasks/task".to_owned(),

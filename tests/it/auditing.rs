@@ -21,7 +21,7 @@ async fn a_hole_in_the_ledger_is_a_critical_problem(database: Database) {
     server.create("task", instant().cron("* * * * *")).await;
     for _ in 0..5 {
         server.advance(60);
-        server.decided("task", server.now()).await;
+        server.done("task", server.now()).await;
     }
     let mut task = server.task("task").await;
     assert_eq!(task.consecutive_failures, 0);
@@ -129,11 +129,7 @@ async fn slots_that_are_decided_in_time_are_no_problem(database: Database) {
     server.create("task", instant().cron("* * * * *")).await;
     for _ in 0..3 {
         server.advance(60);
-        server.decided("task", server.now()).await;
-    }
-    // What still ran then would have lost its lease.
-    for run in server.runs_of("task").await {
-        server.ended(&run.name).await;
+        server.done("task", server.now()).await;
     }
     server.advance(31);
     // The round of the auditor has gone by once the next of the rounds rings.

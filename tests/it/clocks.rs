@@ -1,11 +1,12 @@
 //! Clocks that are set while work is under way: spans are those of the time that passes.
 
 use jiff::SignedDuration;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use watchbell_client::pb;
 
 use crate::support::{
     Database, Proxy, Server, Site, Stage, instant, noon, on_both, on_postgresql, scripted, seconds,
-    within,
+    until, within,
 };
 
 on_both!(
@@ -57,6 +58,20 @@ async fn within_an_hour(database: Database, limit: fn(&mut pb::Task, prost_types
     server.stop().await;
 }
 
+/// Waits until the lease of the task's run goes on for two thirds of its length, as that of whoever lives.
+async fn is_renewed(fate: &DatabaseConnection, server: &Server) {
+    let least = server.now() + SignedDuration::from_secs(10);
+    let select = format!(
+        "SELECT 1 FROM runs WHERE task = 'task' AND state = 'running' AND {} <= lease_until",
+        least.as_microsecond()
+    );
+    until("the lease to be renewed", async || {
+        let select = Statement::from_string(fate.get_database_backend(), &select);
+        fate.query_one_raw(select).await.unwrap().map(drop)
+    })
+    .await;
+}
+
 async fn a_clock_that_is_set_forward_takes_no_run_from_who_lives(database: Database) {
     let mut stage = Stage::new();
     let site = Site::new(database);
@@ -67,6 +82,7 @@ async fn a_clock_that_is_set_forward_takes_no_run_from_who_lives(database: Datab
     let run = far.trigger("task").await;
     let entered = stage.enters().await;
     let near = site.start().await;
+    let fate = site.database.connect(site.data()).await;
 
     // The one hears of it a moment later than the other.
     wire.stall();
@@ -74,9 +90,12 @@ async fn a_clock_that_is_set_forward_takes_no_run_from_who_lives(database: Datab
     something_happens(&near).await;
     wire.mend();
     something_happens(&far).await;
+    is_renewed(&fate, &far).await;
     for _ in 0..6 {
         site.clock.advance(SignedDuration::from_secs(5));
         something_happens(&near).await;
+        // Who gets no time to renew it does not live.
+        is_renewed(&fate, &far).await;
     }
 
     let run = near.run(&run.name).await;

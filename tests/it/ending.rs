@@ -54,8 +54,12 @@ async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(databa
     };
     let answer = scheduler.resume_all(again.clone()).await;
     answer.unwrap_err();
-    let pause = server.status().await.pause.expect("it is ending");
-    assert_eq!(pause.ended_count, Some(1000), "two portions");
+    // A status that was being read meanwhile is shown to who asks right after.
+    until("two portions to be shown", async || {
+        let pause = server.status().await.pause.expect("it is ending");
+        (pause.ended_count == Some(1000)).then_some(())
+    })
+    .await;
     // Until it has ended for all, nothing fires.
     server.advance(4 * 60);
     assert_eq!(server.slots_of("t0000").await.len(), 2);
@@ -85,7 +89,7 @@ async fn the_end_of_a_pause_of_everything_goes_on_where_it_was_broken_off(databa
         assert_eq!(ledger, rows, "{name}");
     }
     // However often, and whatever is so by now.
-    self::pause(&server).await;
+    pause(&server).await;
     let answer = server.client.scheduler().resume_all(again).await;
     assert_eq!(answer.unwrap().into_inner().task_count, resumed);
     assert!(server.status().await.pause.is_some());

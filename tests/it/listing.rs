@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Server, Site, Stage, TaskExt as _, at, many, noon, on_both, scripted, stamp,
+    Database, Server, Site, Stage, TaskExt as _, at, many, noon, on_both, scripted, stamp, until,
 };
 
 on_both!(
@@ -25,6 +25,15 @@ async fn few_of_many_are_found_by_pages_that_look_at_so_many_only(database: Data
     let entered = stage.enters().await;
     server.advance(2_500);
     server.decided("task", server.now()).await;
+    until("what ships to have run", async || {
+        let live = pb::ListRunsRequest {
+            states: vec![pb::RunState::Queued.into(), pb::RunState::Running.into()],
+            ..Default::default()
+        };
+        let live = walk(&server, live).await.concat();
+        (live == [held.name.clone()]).then_some(())
+    })
+    .await;
     for batch in 0..3 {
         let at = |second| Some(stamp(noon() + SignedDuration::from_secs(second)));
         let request = pb::BackfillTaskRequest {

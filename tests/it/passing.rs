@@ -13,7 +13,7 @@ use watchbell::{
 };
 
 use crate::{
-    stalling::hold_numbers,
+    stalling::{hold_numbers, number},
     support::{Database, Server, Site, instant, on_postgresql, until},
 };
 
@@ -165,6 +165,9 @@ async fn what_is_passed_by_waits_for_numbers_that_are_held(database: Database) {
     for (end, comes) in [("COMMIT", 1), ("ROLLBACK", 0)] {
         let at = reader.has_come_up().await;
         let fate = hold_numbers(&site, &before).await;
+        let process = number(&fate, "SELECT pg_backend_pid()::bigint").await;
+        let held = "SELECT max(sequence) FROM events WHERE kind = 'run.pondered'";
+        let held = number(&fate, held).await;
         let after = server.trigger("task").await.name;
         server.ended(&after).await;
         let hindrance = until("the gap to be seen", async || {
@@ -172,8 +175,11 @@ async fn what_is_passed_by_waits_for_numbers_that_are_held(database: Database) {
             (!hindrance.holders.is_empty()).then_some(hindrance)
         })
         .await;
-        assert_eq!(hindrance.holders.len(), 1);
-        assert_eq!(reader.store.tail().last(), at, "it stands before the gap");
+        // Beside it there may be whoever writes at that moment, such as that the log had stalled.
+        let holders = hindrance.holders.into_iter().map(i64::from);
+        assert!(holders.collect::<Vec<_>>().contains(&process));
+        let last = reader.store.tail().last();
+        assert!(last < held, "it stands before the gap");
         fate.execute_unprepared(end).await.unwrap();
         let upto = reader.has_come_up().await;
         let told = journal::follow(reader.store.clone(), at);

@@ -287,7 +287,7 @@ async fn what_is_cancelled_in_its_midst_is_not_said_to_be_done(database: Databas
     let fate = site.database.connect(site.data()).await;
     for statement in [
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS \
-         $$BEGIN PERFORM pg_sleep(2); RETURN OLD; END$$",
+         $$BEGIN PERFORM pg_sleep(3); RETURN OLD; END$$",
         "CREATE TRIGGER dawdle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION dawdle()",
     ] {
         fate.execute_unprepared(statement).await.unwrap();

@@ -300,11 +300,11 @@ async fn an_answer_that_stalls_is_a_failure_and_says_how_far_it_came(database: D
     let mut site = Site::new(database);
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nstep 5 of 10".to_owned();
     for (answer, said) in [
-        (answer, "within 1s: 12 bytes of 500 came"),
-        (String::new(), "/hook within 1s"),
+        (answer, "within 2s: 12 bytes of 500 came"),
+        (String::new(), "/hook within 2s"),
     ] {
         let receiver = Receiver::giving([(answer, Then::Stall)]).await;
-        let (run, _) = comes_to(&mut site, &receiver, "timeout = \"1s\"").await;
+        let (run, _) = comes_to(&mut site, &receiver, "timeout = \"2s\"").await;
         let (state, reason) = (run.state(), run.reason.as_str());
         assert_eq!((state, reason), (pb::RunState::Failed, "ANSWER_TIMEOUT"));
         assert!(run.message.contains(said), "{}", run.message);

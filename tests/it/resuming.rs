@@ -55,6 +55,7 @@ async fn work_resumes_by_itself_when_the_database_is_back(database: Database) {
     })
     .await;
     assert_eq!(run.state(), pb::RunState::Succeeded, "its result was kept");
+    server.recovers().await;
     let ledger = server
         .decided("other", noon() + SignedDuration::from_mins(2))
         .await;

@@ -23,8 +23,8 @@ on_postgresql!(
     two_who_claim_at_once_run_no_task_twice,
 );
 
-/// Rounds ring the queue's bell, too, but less often than that.
-const SOON: Duration = Duration::from_secs(4);
+/// Rounds ring the queue's bell, too, but less often than that: each 10 s.
+const SOON: Duration = Duration::from_secs(6);
 /// What servers of older versions hold while they claim.
 const OLDER_CLAIM_LOCK: i64 = 0x5761_7463_6863_6c6d;
 

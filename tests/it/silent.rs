@@ -79,6 +79,7 @@ async fn a_server_goes_on_when_its_connections_never_answer_again(database: Data
     server.problem("database.unreachable").await;
     wire.mend_for_new_connections();
     reached(&server).await;
+    server.recovers().await;
     server.advance(60);
     server.decided("task", server.now()).await;
 

@@ -170,6 +170,20 @@ async fn of_two_that_start_at_once_one_sees_the_other(database: Database) {
     newer.stop().await;
 }
 
+/// Waits until each server has given a sign of life of late: who gets no time for one while the clock goes on is taken for
+/// dead.
+async fn both_live(server: &Server) {
+    until("signs of life", async || {
+        let request = pb::ListReplicasRequest::default();
+        let replicas = server.client.scheduler().list_replicas(request).await;
+        let replicas = replicas.unwrap().into_inner().replicas;
+        let late = server.now().as_second() - 10;
+        let gives = |replica: &pb::Replica| late <= replica.seen_time.unwrap().seconds;
+        replicas.iter().all(gives).then_some(())
+    })
+    .await;
+}
+
 async fn a_server_that_is_not_started_anew_with_the_others_is_told(database: Database) {
     let mut site = Site::configured(database, OLD);
     let forgotten = site.start().await;
@@ -177,7 +191,8 @@ async fn a_server_that_is_not_started_anew_with_the_others_is_told(database: Dat
     let newer = site.start().await;
 
     let problem = until("it to be told", async || {
-        forgotten.advance(20);
+        forgotten.advance(10);
+        both_live(&newer).await;
         let problems = newer.status().await.problems;
         problems.into_iter().find(|problem| problem.r#type == OLDER)
     })

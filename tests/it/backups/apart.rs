@@ -104,6 +104,12 @@ impl Large {
 
     async fn restore(&self, to: &str) -> pb::Run {
         let plan = self.vault().plan(to).await.unwrap();
+        // What has read for the plan is not what restores.
+        let repository = self.vault().repository();
+        until("the plan's process to end", async || {
+            workers(&repository).is_empty().then_some(())
+        })
+        .await;
         let request = pb::ExecuteRestoreRequest {
             token: plan.token,
             ..pb::ExecuteRestoreRequest::default()
@@ -137,7 +143,10 @@ async fn a_backup_whose_process_is_killed_fails_in_words_and_the_next_attempt_su
     assert_eq!(waiting.state(), pb::RunState::RetryWait, "{waiting:?}");
     assert!(waiting.message.contains(WORDS), "{waiting:?}");
     assert!(vault.points().await.is_empty());
-    assert_eq!(large.locks(), 0, "it holds up nobody");
+    until("its lock to be gone: it holds up nobody", async || {
+        (large.locks() == 0).then_some(())
+    })
+    .await;
     vault.leaves_nothing_behind(&large.site).await;
 
     large.server.advance(61);

@@ -107,6 +107,11 @@ async fn what_was_found_damaged_while_an_archive_was_opened_is_not_copied(databa
     vault.back_up("daily-full").await;
     vault.drill().await;
     let point = vault.newest().await;
+    let archive = vaults.path().join("repository");
+    until("the server to have looked whether it opens", async || {
+        faults.has_opened(&archive).then_some(())
+    })
+    .await;
     let gate = Arc::new(Gate::default());
     faults.will("open", Fault::Wait(gate.clone()));
     let run = vault.begin("monthly-archive").await.unwrap();

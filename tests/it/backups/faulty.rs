@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::VecDeque,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
@@ -69,6 +69,7 @@ impl Gate {
 pub(crate) struct Faulty {
     script: Arc<Mutex<VecDeque<(&'static str, Fault)>>>,
     altered: Arc<Mutex<Option<Altered>>>,
+    opened: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// How an entry whose path ends so is told.
@@ -77,6 +78,11 @@ type Altered = (&'static str, fn(&mut Entry));
 impl Faulty {
     pub(crate) fn will(&self, operation: &'static str, fault: Fault) {
         self.script.lock().unwrap().push_back((operation, fault));
+    }
+
+    /// Whether the repository at this place was opened by now. A server looks by itself once whether it can be.
+    pub(crate) fn has_opened(&self, place: &Path) -> bool {
+        self.opened.lock().unwrap().iter().any(|path| path == place)
     }
 
     /// The next walk that meets an entry whose path ends so tells it otherwise; those after it do not.
@@ -126,7 +132,9 @@ impl OpenRepository for Faulty {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Repository>> {
         self.meet("open", cancel)?;
-        Ok(self.around(Directories.open(place, password, helpers, cancel)?))
+        let opened = Directories.open(place, password, helpers, cancel)?;
+        self.opened.lock().unwrap().push(place.to_owned());
+        Ok(self.around(opened))
     }
 
     fn create(

@@ -4,7 +4,6 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
     process::{Command, Output},
 };
 
@@ -12,7 +11,7 @@ use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb;
 
 use super::vault::Vault;
-use crate::support::{Database, Site, on_postgresql, until};
+use crate::support::{Database, Site, on_postgresql, program, until};
 
 on_postgresql!(
     a_load_that_fails_leaves_nothing_and_can_be_repeated,
@@ -28,11 +27,6 @@ shift $n
 head -c $(($(stat -c %s "$last") - 3000)) "$last" > "$0.cut"
 exec $(ls /usr/lib/postgresql/*/bin/pg_restore | tail -1) "$@" "$0.cut"
 "#;
-
-fn program(path: &Path, script: &str) {
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 fn restore(site: &Site, more: &[&str]) -> Output {
     let own = site.data().join("backups");

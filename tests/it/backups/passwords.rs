@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
@@ -25,9 +26,12 @@ on_both!(
     a_password_that_opens_nothing_is_moved_aside_and_the_one_in_force_is_told,
 );
 
+/// A password in a file, whole at once: the server looks whenever it likes, and an empty file or one that others may read
+/// is told, too.
 pub(super) fn secret(path: &Path, password: &str) {
-    fs::write(path, format!("{password}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+    writeln!(file, "{password}").unwrap();
+    file.persist(path).unwrap();
 }
 
 /// By the command, with the configuration of that site's server.
@@ -67,6 +71,14 @@ async fn a_password_that_was_overwritten_is_told_at_once(database: Database) {
     let lost = vault.begin("pre-deployment").await.unwrap();
     let lost = vault.settled(&lost.name).await;
     assert_ne!(lost.state(), pb::RunState::Succeeded, "{lost:?}");
+    // Its next attempt would be due with the other's.
+    if lost.state() == pb::RunState::RetryWait {
+        let cancel = pb::CancelRunRequest {
+            name: lost.name,
+            ..pb::CancelRunRequest::default()
+        };
+        server.client.runs().cancel_run(cancel).await.unwrap();
+    }
 
     secret(&password, PASSWORD);
     server.advance(61);

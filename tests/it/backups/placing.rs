@@ -11,6 +11,7 @@ use watchbell_client::pb;
 
 use super::{
     alone::{restore, said},
+    apart::workers,
     disaster::Saved,
     neighbours::{into, with_password},
     restic::Restic,
@@ -31,8 +32,6 @@ on_both!(
     a_database_that_was_restored_knows_where_restores_may_have_left_something,
     what_another_instance_is_at_stays,
 );
-
-const TRIES: usize = 4;
 
 pub(super) async fn backed_up(database: Database) -> (Site, Server) {
     let site = Site::new(database).with_repository();
@@ -244,6 +243,18 @@ async fn what_was_changed_in_place_is_told_by_the_next_attempt(database: Databas
     server.stop().await;
 }
 
+/// A cleanup, once nothing works on the repository any more: it has to be alone there.
+async fn sweep(server: &Server, vault: &Vault<'_>) {
+    let repository = vault.repository();
+    until("nothing to work on the repository", async || {
+        workers(&repository).is_empty().then_some(())
+    })
+    .await;
+    let run = server.trigger("backup-cleanup").await;
+    let run = server.ended(&run.name).await;
+    assert_eq!(run.state(), pb::RunState::Succeeded, "{run:?}");
+}
+
 /// It is decrypted: that its plan is over is no reason to forget of it.
 async fn what_was_left_is_looked_for_until_it_is_gone(database: Database) {
     let (site, server) = backed_up(database).await;
@@ -255,35 +266,18 @@ async fn what_was_left_is_looked_for_until_it_is_gone(database: Database) {
     fs::create_dir(&left).unwrap();
     let lock = fs::File::open(&left).unwrap();
     lock.lock().unwrap();
+    // No backup of the schedule is to be in the way of a cleanup.
+    server.without_backups().await;
     server.advance(8 * 24 * 3600);
     // Each plan that is kept makes room.
     vault.plan("another").await.unwrap();
-    drop(lock);
-    let sweep = async || {
-        until("the cleanups that were due to be over", async || {
-            server.advance(600);
-            let runs = server.runs_of("backup-cleanup").await;
-            let is_over = |run: &pb::Run| run.finish_time.is_some();
-            runs.iter().all(is_over).then_some(())
-        })
-        .await;
-        let run = server.trigger("backup-cleanup").await.name;
-        until("a cleanup to end", async || {
-            server.advance(600);
-            server.run(&run).await.finish_time.map(drop)
-        })
-        .await;
-    };
-    // A backup of the schedule may be in the way of one.
-    for _ in 0..TRIES {
-        if left.exists() {
-            sweep().await;
-        }
-    }
+    lock.unlock().unwrap();
+    server.with_cleanups().await;
+    sweep(&server, &vault).await;
     assert!(!left.exists());
     // It is nobody's from then on.
     fs::create_dir(&left).unwrap();
-    sweep().await;
+    sweep(&server, &vault).await;
     assert!(left.exists());
     server.stop().await;
 }
@@ -321,14 +315,11 @@ async fn what_another_instance_is_at_stays(database: Database) {
     fs::create_dir(&left).unwrap();
     let lock = fs::File::open(&left).unwrap();
     lock.lock().unwrap();
-    let sweep = async || {
-        let run = server.trigger("backup-cleanup").await;
-        server.ended(&run.name).await
-    };
-    sweep().await;
+    sweep(&server, &vault).await;
     assert!(left.exists());
-    drop(lock);
-    sweep().await;
+    // Whatever has inherited it: a program that is started at this moment may have.
+    lock.unlock().unwrap();
+    sweep(&server, &vault).await;
     assert!(!left.exists());
     server.stop().await;
 }

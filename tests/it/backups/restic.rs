@@ -6,9 +6,16 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
+    time::Duration,
 };
 
-use crate::support::skip;
+use watchbell::clock::Stopwatch;
+
+use crate::support::{PATIENCE, skip};
+
+/// Between two tries in a repository in which someone is at work.
+const LOCKED_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Restic {
@@ -46,13 +53,20 @@ impl Restic {
         command
     }
 
-    /// What it prints; that it works is asserted.
+    /// What it prints; that it works is asserted. A lock of ours goes a moment after what it was for: that is waited for.
     #[track_caller]
     pub(crate) fn must(&self, args: &[&str]) -> String {
-        let done = self.run(args);
-        let complaint = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "restic {args:?}: {complaint}");
-        String::from_utf8_lossy(&done.stdout).into_owned()
+        let watch = Stopwatch::start();
+        loop {
+            let done = self.run(args);
+            let complaint = String::from_utf8_lossy(&done.stderr);
+            if done.status.success() {
+                return String::from_utf8_lossy(&done.stdout).into_owned();
+            }
+            let may_end = complaint.contains("already locked") && watch.elapsed() < PATIENCE;
+            assert!(may_end, "restic {args:?}: {complaint}");
+            thread::sleep(LOCKED_AGAIN);
+        }
     }
 
     /// Reads all there is, and finds nothing wrong.

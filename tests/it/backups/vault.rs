@@ -208,11 +208,16 @@ impl<'a> Vault<'a> {
         answer.into_inner()
     }
 
-    /// Neither staged files nor scratch databases.
+    /// Neither staged files nor scratch databases stay. They are removed beside the run's end, by what gives way to all
+    /// else.
     pub(crate) async fn leaves_nothing_behind(&self, site: &Site) {
         let staging = self.data.join("backups/staging");
-        let left: Vec<_> = std::fs::read_dir(staging).into_iter().flatten().collect();
-        assert!(left.is_empty(), "{left:?}");
+        let what = format!("all that was in {} to be gone", staging.display());
+        until(&what, async || {
+            let mut left = std::fs::read_dir(&staging).into_iter().flatten();
+            left.next().is_none().then_some(())
+        })
+        .await;
         if site.database.is_postgresql() {
             let db = site.database.connect(&self.data).await;
             let mut scheduler = self.server.client.scheduler();
@@ -229,8 +234,11 @@ impl<'a> Vault<'a> {
                     "SELECT datname::text FROM pg_database WHERE datname LIKE 'watchbell\\_drill\\_{cluster}%'"
                 ),
             );
-            let left = db.query_all_raw(select).await.unwrap();
-            assert!(left.is_empty(), "{left:?}");
+            until("all scratch databases to be gone", async || {
+                let left = db.query_all_raw(select.clone()).await.unwrap();
+                left.is_empty().then_some(())
+            })
+            .await;
         }
     }
 

@@ -16,8 +16,8 @@ use super::{
 use crate::support::{Database, on_postgresql};
 
 const HOUR: i64 = 3600;
-/// A clock is looked at every 5 s.
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
+/// A clock is looked at every 5 s, and later where the machine is busy.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
 const LEASE: &str = "15s";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,7 +84,7 @@ impl Look {
         let mut options = sea_orm::ConnectOptions::new(url);
         options
             .max_connections(1)
-            .acquire_timeout(Duration::from_millis(500))
+            .acquire_timeout(Duration::from_secs(2))
             .sqlx_logging(false);
         let Ok(database) = sea_orm::Database::connect(options).await else {
             return false;

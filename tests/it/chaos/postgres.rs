@@ -1,11 +1,13 @@
 //! A PostgreSQL of a story's own, which it may stop, crash and lie to about the time.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -22,6 +24,8 @@ use crate::support::skip;
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(60);
+/// At ports that others may take.
+const TRIES: usize = 10;
 const SETTINGS: &str = "\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -96,9 +100,13 @@ impl Postgres {
         let mut settings = fs::read_to_string(data.join("postgresql.conf")).unwrap();
         settings.push_str(SETTINGS);
         fs::write(data.join("postgresql.conf"), settings).unwrap();
-        postgres.port = free_port();
-        postgres.run().await;
-        Some(postgres)
+        for _ in 0..TRIES {
+            postgres.port = free_port();
+            if postgres.begins().await {
+                return Some(postgres);
+            }
+        }
+        panic!("PostgreSQL ended at each start");
     }
 
     pub(super) fn url(&self) -> String {
@@ -107,6 +115,11 @@ impl Postgres {
 
     /// Starts it, and waits until it takes connections.
     pub(super) async fn run(&mut self) {
+        assert!(self.begins().await, "PostgreSQL ended at its start");
+    }
+
+    /// The same; says whether it goes on, which it does not where its port is another's.
+    async fn begins(&mut self) -> bool {
         let log = fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -121,12 +134,19 @@ impl Postgres {
             .stderr(log);
         let url = self.url();
         let process = self.process.insert(command.spawn().unwrap());
-        soon("PostgreSQL to take connections", START_WITHIN, async || {
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "PostgreSQL ended at its start: {ended:?}");
-            Look::answers(&url).await.then_some(())
-        })
-        .await;
+        let begins = soon("PostgreSQL to take connections", START_WITHIN, async || {
+            // Who answers may be another.
+            if process.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let answers = Look::answers(&url).await;
+            (answers && process.try_wait().unwrap().is_none()).then_some(true)
+        });
+        let (begins, _) = begins.await;
+        if !begins {
+            self.process = None;
+        }
+        begins
     }
 
     /// Stops it, and waits until it is gone.
@@ -222,12 +242,16 @@ fn is_whole(place: &Path) -> bool {
         .all(|program| place.join(program).is_file())
 }
 
-/// A port that nobody listens on now. Where another takes it meanwhile, the start fails and says so.
+/// A port that nobody listens on now, and no other story of this process has had. Where another process takes it
+/// meanwhile, the start fails.
 fn free_port() -> u16 {
+    static HAD: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let start = u16::try_from(std::process::id() % 6000).unwrap();
     let random = u16::try_from(uuid::Uuid::now_v7().as_u128() % 6000).unwrap();
     let first = PORTS.start + start + random;
     let mut ports = (first..PORTS.end).chain(PORTS);
-    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let mut had = HAD.lock().unwrap();
+    let free =
+        ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && had.insert(*port));
     free.expect("a free port")
 }

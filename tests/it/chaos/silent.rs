@@ -17,7 +17,7 @@ use super::{
     arena::Arena,
     form::Form,
     pace::{pass, soon},
-    workload::{Load, trigger},
+    workload::{Load, answered},
 };
 use crate::support::{Database, on_both};
 
@@ -57,7 +57,7 @@ async fn callers_that_say_nothing_keep_nobody_waiting(database: Database) {
         let client = arena.client_of(arena.replicas[0].address);
         let watch = Stopwatch::start();
         let id = uuid::Uuid::from_u128(number + 1).to_string();
-        let answer = trigger(&client, &id).await;
+        let answer = answered(&client, &id).await;
         let took = watch.elapsed().as_secs_f64();
         arena.figures.answered_in_crowd_s.push(took);
         match answer {

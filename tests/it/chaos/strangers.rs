@@ -10,8 +10,9 @@ use crate::support::{Database, on_postgresql};
 
 on_postgresql!(strangers_that_hold_transactions_open_silence_no_watch);
 
-/// What a watcher of a server that is busy may be behind.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
+/// What a watcher of a server that is busy may be behind, on a machine that is busy, too. Those transactions are open for
+/// longer.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 async fn strangers_that_hold_transactions_open_silence_no_watch(database: Database) {
     let form = Form::now();

@@ -17,13 +17,17 @@ use watchbell_client::{
     pb,
 };
 
-use super::{form::Form, pace::pass};
+use super::{
+    form::Form,
+    pace::{pass, soon},
+};
 use crate::support::{TaskExt as _, seconds};
 
 /// The task that callers trigger.
 pub(super) const BY_HAND: &str = "by-hand";
 const EVERY_SECOND: &str = "* * * * * *";
 const CALL_EVERY: Duration = Duration::from_millis(300);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How many tasks of which kind fire every second.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +176,18 @@ impl Caller {
         calling.expect("the last call is answered").unwrap();
         self.answered.load(Ordering::Relaxed)
     }
+}
+
+/// One run that is asked for until there is an answer, which may be a refusal: a busy machine may be late.
+pub(super) async fn answered(client: &Client, request_id: &str) -> Result<(), tonic::Status> {
+    let answer = soon("a run to be answered", ANSWERED_WITHIN, async || {
+        let late = [tonic::Code::DeadlineExceeded, tonic::Code::Cancelled];
+        match trigger(client, request_id).await {
+            Err(status) if late.contains(&status.code()) => None,
+            answer => Some(answer),
+        }
+    });
+    answer.await.0
 }
 
 /// One call, which may fail.

@@ -12,8 +12,8 @@ use crate::{
 
 const LEASE: &str = "15s";
 const HOUR: i32 = 3600;
-/// It is looked at every 10 s.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// It is looked at every 10 s, and later where the machine is busy.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
 on_both!(an_update_of_the_tz_database_loses_and_doubles_no_slot);
 

@@ -1,6 +1,6 @@
 //! Calls at once on one connection.
 
-use futures_util::stream;
+use futures_util::{poll, stream};
 use tokio::task::JoinHandle;
 use tonic::{Code, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 use tonic_prost::ProstCodec;
@@ -64,7 +64,7 @@ async fn more_calls_than_may_be_are_refused_and_streams_and_waits_are_none_of_th
         timeout: None,
     };
     let (request, token, mut waiter) = (wait.clone(), token(&site), runs.clone());
-    let waits = tokio::spawn(async move {
+    let mut waits = Box::pin(async move {
         loop {
             let waited = waiter.wait_run(with_token(&token, request.clone())).await;
             match waited {
@@ -73,6 +73,10 @@ async fn more_calls_than_may_be_are_refused_and_streams_and_waits_are_none_of_th
             }
         }
     });
+    // Sent before what is tried next on the same connection: a watch that got its place for a moment would leave it to
+    // the other wait.
+    assert!(poll!(&mut waits).is_pending());
+    let waits = tokio::spawn(waits);
     let refused = until("no room for another watch", async || {
         let watch = runs.watch_runs(shown(&site, pb::WatchRunsRequest::default()));
         watch.await.err()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tonic::transport::Endpoint;
-use watchbell_client::pb;
+use watchbell_client::{call::unary, pb};
 
 use super::{another, raw::Raw, shown};
 use crate::support::{Database, Server, Site, on_both, until, within};
@@ -22,11 +22,12 @@ fn is_told(problem: &pb::Problem) -> bool {
     problem.r#type == "server.connections"
 }
 
+/// On the server's own client: one that comes as its connection goes was not sent, and is sent again.
 async fn ask(server: &Server) {
-    let info = pb::GetServerInfoRequest {};
-    let mut scheduler = server.client.scheduler();
-    let asked = scheduler.get_server_info(info);
-    within("an answer", asked).await.unwrap();
+    let asked = unary(pb::GetServerInfoRequest {}, async |info| {
+        server.client.scheduler().get_server_info(info).await
+    });
+    asked.await.unwrap();
 }
 
 async fn idle_ones_go_for_those_who_ask_and_it_is_told(database: Database) {
@@ -45,7 +46,15 @@ async fn idle_ones_go_for_those_who_ask_and_it_is_told(database: Database) {
     // The oldest went, and hear of it; then so did the server's own client, which comes back by itself.
     idle[0].is_sent_away().await;
     ask(&server).await;
-    let problem = server.problem("server.connections").await;
+    // Told for as long as it goes on, also where each look takes longer than that.
+    let problem = until("the problem of it", async || {
+        let mut connection = Raw::connect(server.address).await;
+        connection.greet().await;
+        idle.push(connection);
+        let problems = server.status().await.problems;
+        problems.into_iter().find(is_told)
+    })
+    .await;
     assert_eq!(problem.severity(), pb::Severity::Warning);
     assert!(problem.message.contains("16 may be"), "{problem:?}");
     assert!(
@@ -107,17 +116,18 @@ async fn one_with_a_call_under_way_stays_and_who_finds_no_room_hears_so() {
     }
 
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
-    within("a refusal", async {
+    let is_turned_away = async || {
         let Ok(channel) = endpoint.connect().await else {
             return;
         };
         let mut client = pb::scheduler_service_client::SchedulerServiceClient::new(channel);
         let request = shown(&site, pb::GetServerInfoRequest {});
         client.get_server_info(request).await.unwrap_err();
-    })
-    .await;
+    };
 
+    // Told for as long as it goes on, also where each look takes longer than that.
     let problem = until("the problem of it", async || {
+        is_turned_away().await;
         let mut scheduler = clients[0].scheduler();
         let status = scheduler.get_status(pb::GetStatusRequest {});
         let problems = status.await.unwrap().into_inner().status.unwrap().problems;

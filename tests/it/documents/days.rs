@@ -1,12 +1,13 @@
 //! Documents whose day comes: what is moved, what is not and why, and what the status says.
 
+use jiff::SignedDuration;
 use sea_orm::ConnectionTrait as _;
 use watchbell_client::pb::{self, DocumentStatus, RunOutcome, RunState};
 
 use crate::support::office::{
     activate, approve, approved, create, document, draft, history, next_version, status,
 };
-use crate::support::{Database, Site, at, on_both, until};
+use crate::support::{Database, Server, Site, at, noon, on_both, until};
 
 on_both!(
     a_document_becomes_effective_at_the_first_slot_of_its_day,
@@ -15,6 +16,13 @@ on_both!(
     a_dry_run_says_what_would_happen_and_changes_nothing,
     two_versions_due_at_once_leave_the_newer_in_force,
 );
+
+/// Waits until the slots of an evening, up to so many hours after noon, are done with: a slot that comes while the run of
+/// another is under way is skipped.
+async fn evening_is_over(server: &Server, hours: i64) {
+    let last = noon() + SignedDuration::from_hours(hours);
+    server.done("process-document-effective-dates", last).await;
+}
 
 async fn a_document_becomes_effective_at_the_first_slot_of_its_day(database: Database) {
     let site = Site::new(database);
@@ -32,6 +40,7 @@ async fn a_document_becomes_effective_at_the_first_slot_of_its_day(database: Dat
         status(client, "SOP-1@1.1").await,
         DocumentStatus::ApprovedPendingEffective
     );
+    evening_is_over(&server, 11).await;
     server.advance(1801);
 
     let now = until("1.1 to become effective", async || {
@@ -97,6 +106,7 @@ async fn today_is_the_organisations_day(database: Database) {
     assert_eq!(later.status(), DocumentStatus::ApprovedPendingEffective);
     // Midnight there is 11:00 in UTC.
     server.advance(22 * 3600 + 3599);
+    evening_is_over(&server, 22).await;
     assert_eq!(activate(&server).await.outcome(), RunOutcome::NothingToDo);
     server.advance(2);
     until("SOP-2 to become effective", async || {
@@ -125,6 +135,7 @@ async fn one_bad_document_does_not_stop_the_rest(database: Database) {
     let new = "ROW.number = 'SOP-3' AND ROW.status = 'effective'";
     site.refuse("UPDATE", "documents", new).await;
     server.advance(12 * 3600 - 1800);
+    evening_is_over(&server, 11).await;
     server.advance(1700);
 
     server.advance(101);

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use watchbell::{
     clock::Stopwatch,
-    config::{Config, explain},
+    config::{Config, Flags, explain},
 };
 
 use super::file::written;
 
 /// On any machine, however busy.
 const ENOUGH: Duration = Duration::from_secs(10);
+/// What took longer is done again: the processor may have been another's.
+const TRIES: usize = 3;
 /// The first words of every setting's name.
 const SETTINGS: [&str; 16] = [
     "data",
@@ -34,11 +36,22 @@ const SETTINGS: [&str; 16] = [
 /// It is loaded and explained alike; or refused, by the setting's name or its place in the file.
 pub(crate) fn check(bytes: &[u8]) {
     let (_place, flags) = written(bytes);
-    let watch = Stopwatch::start();
-    let (loaded, explained) = (Config::load(&flags), explain(&flags));
+    let is_soon = || {
+        let watch = Stopwatch::start();
+        check_once(&flags);
+        watch.elapsed() < ENOUGH
+    };
+    assert!(
+        (0..TRIES).any(|_| is_soon()),
+        "it takes longer than {ENOUGH:?}"
+    );
+}
+
+fn check_once(flags: &Flags) {
+    let (loaded, explained) = (Config::load(flags), explain(flags));
     match (loaded, explained) {
         (Ok(config), Ok(explained)) => {
-            let again = Config::load(&flags).unwrap();
+            let again = Config::load(flags).unwrap();
             assert_eq!(config.hash, again.hash);
             assert_eq!(config.tasks, again.tasks);
             for line in explained.lines() {
@@ -57,5 +70,4 @@ pub(crate) fn check(bytes: &[u8]) {
         }
         (loaded, explained) => panic!("loaded {loaded:?}, explained {explained:?}"),
     }
-    assert!(watch.elapsed() < ENOUGH, "{:?}", watch.elapsed());
 }

@@ -11,6 +11,8 @@ use watchbell::{
 
 /// On any machine, however busy; it takes a few milliseconds at most.
 const ENOUGH: Duration = Duration::from_secs(5);
+/// What took longer is done again: the processor may have been another's.
+const TRIES: usize = 3;
 const STEPS: usize = 24;
 const ZONES: [&str; 4] = [
     "UTC",
@@ -32,18 +34,24 @@ const FIELDS: [&str; 6] = [
 /// The line is refused, soon and with a word that helps; or it always means the same.
 pub(crate) fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let watch = Stopwatch::start();
+    let is_soon = || {
+        let watch = Stopwatch::start();
+        check_once(&text);
+        watch.elapsed() < ENOUGH
+    };
+    assert!(
+        (0..TRIES).any(|_| is_soon()),
+        "{text:?} takes longer than {ENOUGH:?}"
+    );
+}
+
+fn check_once(text: &str) {
     for zone in ZONES {
-        match parse(&text, zone) {
-            Ok(schedule) => check_slots(&text, zone, &schedule),
-            Err(error) => check_refusal(&text, &error),
+        match parse(text, zone) {
+            Ok(schedule) => check_slots(text, zone, &schedule),
+            Err(error) => check_refusal(text, &error),
         }
     }
-    assert!(
-        watch.elapsed() < ENOUGH,
-        "{text:?} took {:?}",
-        watch.elapsed()
-    );
 }
 
 fn parse(text: &str, zone: &str) -> Result<Schedule, Error> {

@@ -12,6 +12,8 @@ use super::file::written;
 
 /// On any machine, however busy.
 const ENOUGH: Duration = Duration::from_secs(10);
+/// What took longer is done again: the processor may have been another's.
+const TRIES: usize = 3;
 const PATHS: [&str; 3] = [
     "/etc/cron.d/nightly",
     "crontab",
@@ -21,15 +23,26 @@ const PATHS: [&str; 3] = [
 /// It becomes a configuration that loads, in which every line is accounted for.
 pub(crate) fn check(bytes: &[u8]) {
     // As the command reads it.
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let watch = Stopwatch::start();
+    let text = String::from_utf8_lossy(bytes);
+    let is_soon = || {
+        let watch = Stopwatch::start();
+        check_once(&text);
+        watch.elapsed() < ENOUGH
+    };
+    assert!(
+        (0..TRIES).any(|_| is_soon()),
+        "it takes longer than {ENOUGH:?}"
+    );
+}
+
+fn check_once(text: &str) {
     for (form, path) in [Form::System, Form::User, Form::Auto]
         .into_iter()
         .zip(PATHS)
     {
         let file = CrontabFile {
             path: path.to_owned(),
-            text: text.clone(),
+            text: text.to_owned(),
         };
         let options = Options {
             form,
@@ -71,5 +84,4 @@ pub(crate) fn check(bytes: &[u8]) {
             imported.toml.len()
         );
     }
-    assert!(watch.elapsed() < ENOUGH, "{:?}", watch.elapsed());
 }

@@ -55,6 +55,14 @@ impl Log {
         .await
     }
 
+    /// Who looks for the cluster, and how often that one's pulse has beaten.
+    pub(super) async fn lease(&self) -> Option<String> {
+        let query = "SELECT value FROM cluster WHERE key = 'monitor_lease'";
+        let statement = Statement::from_string(self.0.get_database_backend(), query);
+        let row = self.0.query_one_raw(statement).await.unwrap();
+        row.map(|row| row.try_get_by_index(0).unwrap())
+    }
+
     pub(super) async fn run(&self, text: &str) {
         self.0.execute_unprepared(text).await.unwrap();
     }

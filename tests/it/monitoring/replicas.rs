@@ -32,12 +32,25 @@ async fn two(database: Database) -> (Site, [Watchman; 2], [Server; 2]) {
     (site, watchmen, [first, second])
 }
 
+/// Lets so much time pass as who looks for the cluster can follow: where its pulse gets no time to beat, another rightly
+/// takes its place.
+async fn passes(log: &Log, server: &Server, seconds: i64) {
+    for _ in 0..seconds / PULSE {
+        let before = log.lease().await;
+        server.advance(PULSE);
+        until("the pulse of who looks", async || {
+            (log.lease().await != before).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn one_server_looks_for_the_cluster_and_another_takes_over_when_it_dies(database: Database) {
     let (site, [one, other], [first, second]) = two(database).await;
     let log = Log::of(&site).await;
     one.finds(&[trouble("a", "it burns")]);
     let before = one.looks();
-    first.advance(PERIOD);
+    passes(&log, &first, PERIOD).await;
     until("a look", async || (before < one.looks()).then_some(())).await;
     // Whichever is asked.
     second.problem("health.load_per_core").await;
@@ -45,18 +58,19 @@ async fn one_server_looks_for_the_cluster_and_another_takes_over_when_it_dies(da
 
     first.kill().await;
     other.finds(&[trouble("a", "it burns")]);
-    let mut passed = 0;
+    let mut left = 4 * PULSE + 60;
+    // By then it looks; how long it takes on a machine that is busy until it has, is another matter.
     until("the other to look", async || {
         if 0 < other.looks() {
             return Some(());
         }
-        passed += 1;
-        second.advance(1);
+        if 0 < left {
+            left -= 1;
+            second.advance(1);
+        }
         None
     })
     .await;
-    // Each second of the story takes at least 5 ms: what wakes by then, has looked.
-    assert!(passed <= 4 * PULSE + 60, "after {passed} s");
     second.advance(PERIOD);
     assert_eq!(
         log.told("health.load_per_core").await.len(),
@@ -101,14 +115,15 @@ async fn problems_of_a_server_that_is_gone_are_cleared(database: Database) {
 }
 
 async fn a_prober_that_hangs_is_seen_by_every_server(database: Database) {
-    let (_site, [one, other], [first, second]) = two(database).await;
+    let (site, [one, other], [first, second]) = two(database).await;
+    let log = Log::of(&site).await;
     one.hangs();
     let before = one.looks();
-    first.advance(PERIOD);
+    passes(&log, &first, PERIOD).await;
     until("the look", async || (before < one.looks()).then_some(())).await;
     for server in [&first, &second] {
         let problem = until("the probe to be stalled", async || {
-            server.advance(PULSE);
+            passes(&log, server, PULSE).await;
             let problems = server.status().await.problems;
             problems
                 .into_iter()

@@ -54,12 +54,7 @@ async fn a_database_that_was_away_is_entered_later_with_its_true_onset(database:
     assert_eq!(told[1].since, onset);
     let over = told[1].cleared_at.clone().unwrap();
     assert_eq!(over, at(&server.status().await.check_time));
-    let left = server.status().await.problems;
-    assert!(
-        !left
-            .iter()
-            .any(|problem| problem.r#type == "database.unreachable")
-    );
+    server.problem_is_over("database.unreachable").await;
     server.stop().await;
 }
 

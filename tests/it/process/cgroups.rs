@@ -9,7 +9,7 @@ use super::{
     harness::{Place, becomes, eventually},
     server::{Server, lives, process_of},
 };
-use crate::support::skip;
+use crate::support::{program, skip};
 
 const COMMANDS: &str = r#"
 [commands.where]
@@ -102,8 +102,8 @@ fn a_command_has_a_cgroup_of_its_own_and_nothing_of_it_stays() {
         return;
     };
     let place = Place::new("");
-    let script = place.write("script", "#!/no/such/interpreter\n");
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = place.path("script");
+    program(&script, "#!/no/such/interpreter\n");
     let folder = script.parent().unwrap().to_str().unwrap();
     place.configure(&COMMANDS.replace("PLACE", folder));
     let server = delegated.serve(&place);
@@ -120,11 +120,10 @@ fn a_command_has_a_cgroup_of_its_own_and_nothing_of_it_stays() {
     let ended = server.waited(&run);
     assert_eq!(ended["state"], "RUN_STATE_FAILED", "{ended}");
     becomes("it is gone", || delegated.of_commands().is_empty());
-    let run = server.trigger("escapes");
-    let ended = server.waited(&run);
+    let (ended, escaped) = server.ended_with("escapes", "escaped");
     assert_eq!(ended["state"], "RUN_STATE_TIMED_OUT", "{ended}");
     becomes("it is gone", || delegated.of_commands().is_empty());
-    assert!(!lives(process_of(&place, "escaped")));
+    assert!(!lives(escaped));
 
     // The next server removes what one that was killed has left.
     fs::remove_file(place.path("escaped")).unwrap();

@@ -15,7 +15,7 @@ fn a_task_that_is_not_known_lists_those_with_names_like_it() {
         6,
         &["backup-dayly", "not found", "did you mean", "backup-daily"],
     );
-    let runs = server.json(&["run", "list"]);
+    let runs = server.json(&["run", "list", "--task", "backup-daily"]);
     assert_eq!(runs["runs"].as_array().unwrap().len(), 0, "{runs}");
 }
 

@@ -11,8 +11,8 @@ const FAMILY: &str = r#"
 [commands.family]
 argv = ["/bin/sh", "-c", '''
 sh -c 'trap "" TERM; echo $$ > grandchild; while [ -e watchbell.toml ]; do sleep 0.05; done' &
-echo $$ > child
 echo "waiting for it"
+echo $$ > child
 wait''']
 [tasks.family]
 kind = "command"

@@ -5,6 +5,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -25,6 +26,8 @@ argv = ["/bin/sh", "-c", "echo soft $(ulimit -Sn), hard $(ulimit -Hn)"]
 kind = "command"
 parameters = { command = "files" }
 "#;
+/// At the files of a server.
+const LOOKS: usize = 100;
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// The server under these limits of open files.
@@ -44,6 +47,11 @@ fn used(server: &Server<'_>) -> Duration {
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     let ticks = rest.split(' ').skip(11).take(2);
     Duration::from_millis(ticks.map(|ticks| 10 * ticks.parse::<u64>().unwrap()).sum())
+}
+
+/// Whether so many lines are one at once, and no more than one in each minute since.
+fn is_a_line_a_minute(lines: usize, since: &Stopwatch) -> bool {
+    (1..=1 + since.elapsed().as_secs() / 60).contains(&(lines as u64))
 }
 
 #[test]
@@ -72,6 +80,7 @@ fn callers_that_say_nothing_cost_no_call_and_little_else() {
     let server = place.serve_by(limited(&place, "ulimit -n 400"), "data");
     server.logs("connections=200");
     server.logs("raise LimitNOFILE");
+    let since = Stopwatch::start();
     let mut silent = Vec::new();
     for number in 0..354 {
         let mut connection = TcpStream::connect(server.address()).unwrap();
@@ -102,7 +111,7 @@ fn callers_that_say_nothing_cost_no_call_and_little_else() {
     assert!(used * 3 < passed, "{used:?} of the processor in {passed:?}");
     let log = server.log();
     let told = log.matches("idle ones are closed for new ones").count();
-    assert_eq!(told, 1, "a line a minute:\n{log}");
+    assert!(is_a_line_a_minute(told, &since), "{told}:\n{log}");
     let run = server.trigger("files");
     assert_eq!(server.waited(&run)["state"], "RUN_STATE_SUCCEEDED");
     server.stop();
@@ -114,9 +123,9 @@ fn callers_who_come_at_once_stand_in_line() {
     let server = place.serve();
     let address = server.address().parse().unwrap();
     server.signal(Signal::SIGSTOP);
-    // Whoever finds no place in it would hear nothing, and come back after a second.
+    // Whoever finds no place in it would hear nothing, and come back for as long as nobody is let in.
     let callers: Vec<_> = (0..1000)
-        .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(900)).unwrap())
+        .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(30)).unwrap())
         .collect();
     server.signal(Signal::SIGCONT);
     server.bellctl(&["task", "list"]).assert_good();
@@ -145,10 +154,16 @@ fn a_server_that_gets_no_file_waits_for_one_and_says_so() {
     });
     let id = Pid::from_raw(server.id().cast_signed()).unwrap();
     let open = |file: &u64| Path::new(&format!("/proc/{}/fd/{file}", server.id())).is_symlink();
+    // What is open for a moment only would leave room for the caller.
+    let free = (0..LOOKS).filter_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        (0..).find(|file| !open(file))
+    });
     let few = Rlimit {
-        current: (0..).find(|file| !open(file)),
+        current: free.min(),
         maximum: Some(20_000),
     };
+    let since = Stopwatch::start();
     let before = prlimit(Some(id), Resource::Nofile, few).unwrap();
     let watch_of_time = Stopwatch::start();
     let used_before = used(&server);
@@ -183,11 +198,8 @@ fn a_server_that_gets_no_file_waits_for_one_and_says_so() {
         .unwrap();
     assert_ne!(caller.read(&mut [0; 100]).unwrap(), 0);
     let log = server.log();
-    assert_eq!(
-        log.matches("could not take a connection").count(),
-        1,
-        "{log}"
-    );
+    let told = log.matches("could not take a connection").count();
+    assert!(is_a_line_a_minute(told, &since), "{told}:\n{log}");
     becomes("calls to be answered", || {
         server.bellctl(&["task", "list"]).code() == 0
     });

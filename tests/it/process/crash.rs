@@ -1,6 +1,6 @@
 //! A server that is killed: what it was about is moved on at the next start, at once.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 use nix::sys::signal::{Signal, kill};
 
@@ -8,6 +8,7 @@ use super::{
     harness::{Place, becomes, postgresql},
     server::{Server, lives, parent_of, process_of},
 };
+use crate::support::program;
 
 /// Tasks whose first attempt waits for the file `go`; `again` has a second one, and says so.
 pub(super) const WAITING: &str = r#"
@@ -124,8 +125,7 @@ fn a_server_that_is_killed_while_it_backs_up_leaves_nothing_behind() {
          setsid /bin/sh -c 'echo $$ > escaped; {waits}' &\necho $$ > dumps\n{waits}\n"
     );
     for name in ["pg_dump", "pg_restore"] {
-        let program = place.write(&format!("bin/{name}"), &hangs);
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&programs.join(name), &hangs);
     }
     place.configure(&format!("[backups]\npg_bin = {:?}\n", programs.display()));
     let url = database.url();

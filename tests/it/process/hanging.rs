@@ -14,7 +14,7 @@ use watchbell::clock::Stopwatch;
 use watchbell_client::{client::Client, pb};
 
 use super::{
-    harness::{Place, becomes},
+    harness::{Place, becomes, finish},
     server::Server,
 };
 use crate::support::{skip, tell};
@@ -26,10 +26,13 @@ const CALLS: usize = 15;
 /// What a task needs that no directory of names knows.
 const NO_HOST: &str = "nowhere.example";
 const STEADY: &str = "bench_kinds = true\n[tasks.steady]\nkind = \"bench-noop\"\nschedule = { every = \"1s\" }\n\
-                      [tasks.other]\nkind = \"bench-noop\"\n";
+                      [tasks.other]\nkind = \"bench-noop\"\noverlap = \"allow\"\n";
 /// What a call takes at the most, and what most of them do.
 const AT_MOST: Duration = Duration::from_secs(2);
 const MOSTLY: Duration = Duration::from_millis(100);
+/// How often some are made until they are so quick: the machine may be busy with something else. What waits for what hangs
+/// does so each time.
+const TRIES: usize = 10;
 
 /// The library that makes a part of the host hang; none, with a word, where there is no C compiler.
 fn library(place: &Place) -> Option<PathBuf> {
@@ -205,16 +208,23 @@ async fn others(client: &Client) -> Vec<(&'static str, Duration)> {
     took
 }
 
-/// That none of these waited for what hangs.
-#[track_caller]
-fn assert_quick(took: Vec<(&'static str, Duration)>) {
-    let mut spans: Vec<Duration> = took.iter().map(|(_, span)| *span).collect();
-    spans.sort();
-    let (middle, most) = (spans[spans.len() / 2], spans[spans.len() - 1]);
-    tell(&format!(
-        "calls beside what hangs: {middle:?} in the middle, {most:?} at the most"
-    ));
-    assert!(middle < MOSTLY && most < AT_MOST, "{took:?}");
+/// That none of these waits for what hangs.
+async fn others_are_quick(client: &Client) {
+    let mut tries = Vec::new();
+    while tries.len() < TRIES {
+        let took = others(client).await;
+        let mut spans: Vec<Duration> = took.iter().map(|(_, span)| *span).collect();
+        spans.sort();
+        let (middle, most) = (spans[spans.len() / 2], spans[spans.len() - 1]);
+        tell(&format!(
+            "calls beside what hangs: {middle:?} in the middle, {most:?} at the most"
+        ));
+        if middle < MOSTLY && most < AT_MOST {
+            return;
+        }
+        tries.push(took);
+    }
+    panic!("they are never quick: {tries:?}");
 }
 
 fn problems(server: &Server<'_>) -> Vec<Value> {
@@ -238,7 +248,7 @@ fn what_hangs_costs_its_own_runs_alone() {
                 hung.push((task, trigger(&client, task).await));
             }
         }
-        assert_quick(others(&client).await);
+        others_are_quick(&client).await;
     });
     // Those of others start and end, commands too.
     let good = server.waited(&server.trigger("good"));
@@ -266,7 +276,7 @@ fn what_hangs_costs_its_own_runs_alone() {
             .filter(|problem| problem["type"] == "task.unrunnable");
         unrunnable.count() == 3
     });
-    runtime.block_on(async { assert_quick(others(&client).await) });
+    runtime.block_on(others_are_quick(&client));
 
     hung_host.release();
     becomes("the end of those problems", || {
@@ -307,7 +317,7 @@ fn a_resolver_a_secret_a_repository_and_a_disk_that_hang_cost_their_own_runs_alo
     });
     let backup = server.json(&["backup", "run", "daily-full"]);
     let backup = backup["name"].as_str().unwrap().to_owned();
-    runtime.block_on(async { assert_quick(others(&client).await) });
+    runtime.block_on(others_are_quick(&client));
     let good = server.waited(&server.trigger("good"));
     assert_eq!(good["state"], "RUN_STATE_SUCCEEDED", "{good}");
     let name = server.waited(&name);
@@ -323,7 +333,7 @@ fn a_resolver_a_secret_a_repository_and_a_disk_that_hang_cost_their_own_runs_alo
         let run = server.run(&backup);
         run["state"] == "RUN_STATE_RETRY_WAIT" && says(&run, "the repository at")
     });
-    runtime.block_on(async { assert_quick(others(&client).await) });
+    runtime.block_on(others_are_quick(&client));
 
     hung_host.release();
     server.bellctl(&["run", "cancel", &backup]).assert_good();
@@ -334,6 +344,32 @@ fn a_resolver_a_secret_a_repository_and_a_disk_that_hang_cost_their_own_runs_alo
     assert_eq!(check["state"], "RUN_STATE_SUCCEEDED", "{check}");
     assert_ne!(check["outcome"], "RUN_OUTCOME_PARTIAL", "{check}");
     server.stop();
+}
+
+/// A disk that has died must not keep anybody from what is left.
+#[test]
+fn a_source_that_hangs_costs_no_command_that_makes_no_backup() {
+    let place = Place::new("");
+    let source = place.path("dead/www");
+    let configuration = format!("[backups.sources.www]\npaths = [{source:?}]\n");
+    let Some(hung_host) = Hung::new(&place, &configuration) else {
+        return;
+    };
+    let run = |command: &str| {
+        let mut watchbell = place.watchbell(command, &[]);
+        watchbell.envs(hung_host.environment());
+        finish(watchbell)
+    };
+    let unseen = format!("{} has given no answer", source.display());
+    // It is waited for, and told, where backups are made.
+    let shown = run("config");
+    shown.assert_good();
+    assert!(shown.stderr.contains(&unseen), "{shown:?}");
+    for command in ["migrate", "vacuum", "audit-slots"] {
+        let done = run(command);
+        done.assert_good();
+        assert!(!done.stderr.contains(&unseen), "{command}: {done:?}");
+    }
 }
 
 fn says(run: &Value, words: &str) -> bool {

@@ -17,8 +17,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::support::Database;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// A minute of looks, and more where the machine is busy.
-const LOOKS: u32 = 6000;
+/// Two minutes of looks, and more where the machine is busy.
+const LOOKS: u32 = 12_000;
 
 /// A folder of a test's own, with a configuration and what the programs make beside it.
 #[derive(Debug)]

@@ -1,13 +1,12 @@
 //! What a host lacks of the configuration is a problem at once, keeps no server from starting, and is over by itself.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
-
 use serde_json::Value;
 
 use super::{
-    harness::{Place, becomes},
+    harness::{Place, becomes, eventually},
     server::Server,
 };
+use crate::support::program;
 
 /// A task `nightly` that runs the program of this name in the place, and another that needs nothing.
 fn naming(place: &Place, more: &str) -> String {
@@ -29,9 +28,15 @@ fn problem(server: &Server<'_>, kind: &str) -> Option<Value> {
         .cloned()
 }
 
-fn program(place: &Place) {
-    let program = place.write("job", "#!/bin/sh\nexit 0\n");
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+/// The problem once it is there.
+#[track_caller]
+fn found(server: &Server<'_>, kind: &str) -> Value {
+    let found = eventually(|| problem(server, kind));
+    found.unwrap_or_else(|| panic!("no {kind}"))
+}
+
+fn job(place: &Place) {
+    program(&place.path("job"), "#!/bin/sh\nexit 0\n");
 }
 
 #[test]
@@ -39,10 +44,7 @@ fn a_program_that_is_not_there_is_a_problem_and_keeps_nothing_else_from_running(
     let place = Place::new("");
     place.configure(&naming(&place, ""));
     let server = place.serve();
-    becomes("the problem of a missing program", || {
-        problem(&server, "task.unrunnable").is_some()
-    });
-    let found = problem(&server, "task.unrunnable").unwrap();
+    let found = found(&server, "task.unrunnable");
     assert_eq!(found["subject"], "tasks/nightly", "{found}");
     assert_eq!(found["severity"], "SEVERITY_CRITICAL", "{found}");
     let message = found["message"].as_str().unwrap();
@@ -56,7 +58,7 @@ fn a_program_that_is_not_there_is_a_problem_and_keeps_nothing_else_from_running(
     let run = server.waited(&server.trigger("other"));
     assert_eq!(run["state"], "RUN_STATE_SUCCEEDED", "{run}");
 
-    program(&place);
+    job(&place);
     becomes("the problem's end, by itself", || {
         problem(&server, "task.unrunnable").is_none()
     });
@@ -84,7 +86,7 @@ fn each_thing_that_a_command_may_lack_is_told() {
         place.configure(&naming(&place, more));
         match makes {
             "text" => drop(place.write("job", "#!/bin/sh\n")),
-            _ => program(&place),
+            _ => job(&place),
         }
         let server = place.serve();
         becomes(says, || {
@@ -119,8 +121,7 @@ fn a_secret_or_a_backup_password_that_cannot_be_read_is_a_problem_at_once() {
         ("task.unrunnable", "tasks/ping", "secret intranet"),
         ("backup.unready", "backups/primary", "password"),
     ] {
-        becomes(kind, || problem(&server, kind).is_some());
-        let found = problem(&server, kind).unwrap();
+        let found = found(&server, kind);
         assert_eq!(found["subject"], subject, "{found}");
         assert!(found["message"].as_str().unwrap().contains(says), "{found}");
     }

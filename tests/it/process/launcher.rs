@@ -11,7 +11,7 @@ use super::{
     harness::{Place, becomes},
     server::{lives, parent_of, process_of},
 };
-use crate::support::skip;
+use crate::support::{program, skip};
 
 const ESCAPES: &str = r#"
 [commands.escapes]
@@ -37,8 +37,7 @@ parameters = { command = "no-interpreter" }
 fn place() -> Place {
     let place = Place::new("");
     let script = place.path("script");
-    place.write("script", "#!/no/such/interpreter\n");
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program(&script, "#!/no/such/interpreter\n");
     let folder = script.parent().unwrap().to_str().unwrap();
     place.write("watchbell.toml", &ESCAPES.replace("PLACE", folder));
     place
@@ -48,9 +47,7 @@ fn place() -> Place {
 fn a_child_in_a_session_of_its_own_does_not_outlive_a_timeout() {
     let place = place();
     let server = place.serve();
-    let run = server.trigger("escapes");
-    let escaped = process_of(&place, "escaped");
-    let ended = server.waited(&run);
+    let (ended, escaped) = server.ended_with("escapes", "escaped");
     assert_eq!(ended["state"], "RUN_STATE_TIMED_OUT", "{ended}");
     assert!(!lives(escaped));
 }

@@ -62,6 +62,14 @@ fn what_cannot_be_remarked_breaks_nothing() {
     assert!(done.stdout.contains("/bin/true"), "{done:?}");
 }
 
+/// Whether a process does something of its own on this signal.
+fn catches(process: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught & (1 << (signal as u32 - 1)) != 0
+}
+
 #[test]
 fn a_server_that_cannot_write_its_log_serves() {
     let place = Place::new("");
@@ -70,6 +78,9 @@ fn a_server_that_cannot_write_its_log_serves() {
     let mut child = serve.spawn().unwrap();
     becomes("it has made its token", || {
         place.path("data/token").exists()
+    });
+    becomes("it heeds the signal", || {
+        catches(child.id(), Signal::SIGTERM)
     });
     let id = Pid::from_raw(child.id().cast_signed());
     kill(id, Signal::SIGTERM).unwrap();

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::Value;
 
 use super::{
-    harness::{Done, Place, becomes, finish, postgresql},
+    harness::{Done, Place, becomes, eventually, finish, postgresql},
     server::Server,
     zoneinfo::{ZONE, Zoneinfo},
 };
@@ -70,7 +70,7 @@ fn ran(server: &Server<'_>) -> Vec<Value> {
 fn an_update_of_the_tz_database_is_planned_by_while_the_server_runs_and_at_its_start() {
     // Whole seconds, as slots are.
     let now = Timestamp::from_second(watchbell::clock::wall_now().as_second()).unwrap();
-    let noticed = SignedDuration::from_secs(25);
+    let noticed = SignedDuration::from_secs(30);
     let late = now + SignedDuration::from_hours(2);
     let place = Place::new(&tasks(late));
     let zoneinfo = Zoneinfo::new(place.path("zoneinfo"), "2099a", 0);
@@ -87,7 +87,10 @@ fn an_update_of_the_tz_database_is_planned_by_while_the_server_runs_and_at_its_s
     let soon = Timestamp::from_second(watchbell::clock::wall_now().as_second()).unwrap() + noticed;
     let forward = i32::try_from(late.duration_since(soon).as_secs()).unwrap();
     zoneinfo.update("2099b", forward);
-    becomes("the task to be planned anew", || next_due(&server) == soon);
+    // Where the machine is busy, that is seen when it has run.
+    becomes("the task to be planned anew", || {
+        next_due(&server) == soon || !ran(&server).is_empty()
+    });
     becomes("its slot to run", || !ran(&server).is_empty());
     let slots = ran(&server);
     assert_eq!(slots.len(), 1, "{slots:?}");
@@ -153,18 +156,18 @@ fn replicas_with_other_rules_are_told_and_the_newer_ones_are_planned_by() {
             .into_iter()
             .find(|problem| problem["type"] == kind)
     };
-    becomes("the difference to be a problem", || {
-        told("replica.tzdata").is_some()
-    });
-    let problem = told("replica.tzdata").unwrap();
+    let problem = eventually(|| told("replica.tzdata"));
+    let problem = problem.expect("the difference to be a problem");
     assert_eq!(problem["severity"], "SEVERITY_CRITICAL", "{problem}");
     let message = problem["message"].as_str().unwrap();
     for word in ["2099a", "2099b", ZONE] {
         assert!(message.contains(word), "{message}");
     }
     for server in [&one, &other] {
-        let drift = server.json(&["drift"]);
-        assert!(drift.to_string().contains("REPLICA_TZDATA"), "{drift}");
+        becomes("the difference to be drift", || {
+            let drift = server.json(&["drift"]);
+            drift.to_string().contains("REPLICA_TZDATA")
+        });
     }
     becomes("what it leaves alone to be told", || {
         let drift = one.json(&["drift"]);

@@ -232,6 +232,7 @@ async fn a_database_that_goes_away_ends_it_and_the_same_file_goes_on(database: D
         server.client.documents().list_documents(request).await.ok()
     })
     .await;
+    server.recovers().await;
     goes_on(&server, rows).await;
     server.stop().await;
 }

@@ -67,4 +67,13 @@ impl Server {
             self.client.tasks().pause_task(request).await.unwrap();
         }
     }
+
+    /// Cleans up again, which was paused with the rest: what was due meanwhile is not caught up.
+    pub(crate) async fn with_cleanups(&self) {
+        let request = pb::ResumeTaskRequest {
+            name: "tasks/backup-cleanup".to_owned(),
+            ..Default::default()
+        };
+        self.client.tasks().resume_task(request).await.unwrap();
+    }
 }

@@ -15,6 +15,8 @@ use super::stage::{Stage, hand, later, noise};
 
 /// How soon an operation ends.
 const AT_MOST: Duration = Duration::from_millis(250);
+/// How often it is stopped until it has ended so soon once: other tests have the processor, too.
+const TRIES: usize = 5;
 
 /// A hand that asks for a stop once so many bytes are done.
 struct Stopping {
@@ -49,11 +51,18 @@ impl Stopping {
     }
 }
 
+/// That what is begun and stopped ends soon.
 #[track_caller]
-fn assert_soon(mut times: Vec<Duration>) {
-    times.sort_unstable();
-    // Other tests have the processor, too.
-    assert!(times[times.len() / 2] < AT_MOST, "{times:?}");
+fn stops_soon(mut stopped: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    while times.len() < TRIES {
+        let took = stopped();
+        if took < AT_MOST {
+            return;
+        }
+        times.push(took);
+    }
+    panic!("it never ended soon: {times:?}");
 }
 
 #[test]
@@ -62,22 +71,23 @@ fn an_archive_stops_and_what_it_has_stored_is_used_by_the_next() {
     for number in 0..60 {
         stage.write(format!("{number}"), noise(number, 2 << 20));
     }
-    let mut times = Vec::new();
     for bytes in [1, 20 << 20, 50 << 20, 80 << 20, 110 << 20] {
-        let stopping = Stopping::after(bytes);
-        let stopped = stage.repository.archive(&stage.job(), &stopping.hand);
-        times.push(stopping.took());
-        assert!(
-            matches!(stopped, Err(RepositoryError::Cancelled)),
-            "{stopped:?}"
-        );
-        assert_eq!(stage.snapshots(), []);
+        stops_soon(|| {
+            let stopping = Stopping::after(bytes);
+            let stopped = stage.repository.archive(&stage.job(), &stopping.hand);
+            let took = stopping.took();
+            assert!(
+                matches!(stopped, Err(RepositoryError::Cancelled)),
+                "{stopped:?}"
+            );
+            assert_eq!(stage.snapshots(), []);
+            took
+        });
     }
     stage.is_sound();
     let archived = stage.archive();
     assert!(archived.added_bytes < 60 << 20, "most was stored before");
     stage.comes_back(&archived.snapshot);
-    assert_soon(times);
 }
 
 #[test]
@@ -87,23 +97,24 @@ fn an_archive_stops_while_it_reads_hashes() {
         stage.write(format!("{number}"), noise(number, 2 << 20));
     }
     let first = stage.archive();
-    let stopping = Stopping::after(1);
-    let stopped = stage.repository.archive(
-        &Job {
-            parent: Some(watchbell::backup::repository::Parent {
-                snapshot: first.snapshot,
-                files: Arc::new(watchbell::domain::backup::table::Table::default()),
-            }),
-            time: later(1),
-            ..stage.job()
-        },
-        &stopping.hand,
-    );
-    assert!(
-        matches!(stopped, Err(RepositoryError::Cancelled)),
-        "{stopped:?}"
-    );
-    assert_soon(vec![stopping.took()]);
+    let job = Job {
+        parent: Some(watchbell::backup::repository::Parent {
+            snapshot: first.snapshot,
+            files: Arc::new(watchbell::domain::backup::table::Table::default()),
+        }),
+        time: later(1),
+        ..stage.job()
+    };
+    stops_soon(|| {
+        let stopping = Stopping::after(1);
+        let stopped = stage.repository.archive(&job, &stopping.hand);
+        let took = stopping.took();
+        assert!(
+            matches!(stopped, Err(RepositoryError::Cancelled)),
+            "{stopped:?}"
+        );
+        took
+    });
     assert_eq!(stage.snapshots().len(), 1);
     stage.is_sound();
 }
@@ -115,15 +126,17 @@ fn a_check_stops_and_takes_that_for_no_damage() {
         stage.write(format!("{number}"), noise(number, 2 << 20));
     }
     stage.archive();
-    let mut times = Vec::new();
     for bytes in [1, 10 << 20, 30 << 20] {
-        let stopping = Stopping::after(bytes);
-        let stopped = stage.repository.check(ReadData::All, &stopping.hand);
-        times.push(stopping.took());
-        assert!(
-            matches!(stopped, Err(RepositoryError::Cancelled)),
-            "{stopped:?}"
-        );
+        stops_soon(|| {
+            let stopping = Stopping::after(bytes);
+            let stopped = stage.repository.check(ReadData::All, &stopping.hand);
+            let took = stopping.took();
+            assert!(
+                matches!(stopped, Err(RepositoryError::Cancelled)),
+                "{stopped:?}"
+            );
+            took
+        });
     }
     assert_eq!(
         stage
@@ -133,27 +146,31 @@ fn a_check_stops_and_takes_that_for_no_damage() {
             .damage,
         [""; 0]
     );
-    assert_soon(times);
 }
 
 #[test]
 fn a_copy_stops_and_the_other_repository_has_no_snapshot() {
-    let (stage, other) = (Stage::new(), Stage::new());
+    let stage = Stage::new();
     for number in 0..30 {
         stage.write(format!("{number}"), noise(number, 2 << 20));
     }
     let snapshots = [stage.archive().snapshot];
-    let stopping = Stopping::after(20 << 20);
-    let stopped = stage
-        .repository
-        .copy_to(&snapshots, &*other.repository, &stopping.hand);
-    assert!(
-        matches!(stopped, Err(RepositoryError::Cancelled)),
-        "{stopped:?}"
-    );
-    assert_soon(vec![stopping.took()]);
-    assert_eq!(other.snapshots(), []);
-    other.is_sound();
+    stops_soon(|| {
+        // What another has by now is not copied again.
+        let other = Stage::new();
+        let stopping = Stopping::after(20 << 20);
+        let stopped = stage
+            .repository
+            .copy_to(&snapshots, &*other.repository, &stopping.hand);
+        let took = stopping.took();
+        assert!(
+            matches!(stopped, Err(RepositoryError::Cancelled)),
+            "{stopped:?}"
+        );
+        assert_eq!(other.snapshots(), []);
+        other.is_sound();
+        took
+    });
 }
 
 #[test]

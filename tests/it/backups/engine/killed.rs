@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
 };
 
 use watchbell::backup::{
@@ -19,6 +20,8 @@ use super::stage::{PASSWORD, Stage, helpers, job, never, noise, source};
 
 /// Where the process that is killed finds its work.
 const FOLDER: &str = "WATCHBELL_TEST_ARCHIVE";
+/// How far it comes.
+const MOMENT: &str = "WATCHBELL_TEST_ARCHIVE_MOMENT";
 
 /// The process that is killed: this program again, for this test alone. In every other run there is nothing to do.
 #[test]
@@ -30,6 +33,7 @@ fn whoever_is_killed() {
     let folder = Path::new(&folder);
     let place = folder.join("repository");
     let repository = Rustic::open(&place, PASSWORD, &helpers(), &never()).unwrap();
+    let moment: u64 = std::env::var(MOMENT).unwrap().parse().unwrap();
     let told = AtomicU64::new(0);
     let hand = Hand {
         cancel: never(),
@@ -37,6 +41,12 @@ fn whoever_is_killed() {
             let count = told.fetch_add(1, Ordering::Relaxed);
             // Past the captured output, which would come at the end.
             let _ = writeln!(std::io::stderr(), "step {count}");
+            // The rest goes on, and cannot come to an end before the signal is there.
+            if count == moment {
+                loop {
+                    thread::park();
+                }
+            }
         }),
     };
     let job = job(vec![source(folder.join("source"), "/files")]);
@@ -71,6 +81,7 @@ fn kill_at(stage: &Stage, moment: u64) {
             "--nocapture",
         ])
         .env(FOLDER, stage.path())
+        .env(MOMENT, moment.to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

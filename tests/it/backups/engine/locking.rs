@@ -101,6 +101,8 @@ async fn a_lock_of_restics_for_one_alone_keeps_us_out() {
     // There restic waits for ever, once it has its lock.
     let endless = stage.place().join("index").join("ab".repeat(32));
     mkfifo(&endless, Mode::S_IRWXU).unwrap();
+    // Where there is another's lock restic does not wait, and ends.
+    stage.is_left();
     let mut command = restic.command(&["check"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let at_work = AtWork(child.unwrap());

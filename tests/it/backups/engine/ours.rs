@@ -6,13 +6,9 @@ use watchbell::{backup::repository::RepositoryError, clock::wall_now};
 
 use super::{
     nobody::as_nobody,
-    stage::{Stage, hand, noise},
+    stage::{Stage, becomes, hand, noise},
 };
 use crate::backups::restic::Restic;
-
-fn locks(stage: &Stage) -> usize {
-    fs::read_dir(stage.place().join("locks")).unwrap().count()
-}
 
 /// Packs that are there in full.
 fn packs(stage: &Stage) -> usize {
@@ -46,12 +42,12 @@ async fn restic_reads_our_lock_and_keeps_away_until_it_is_gone() {
     }
     // It lives, so that this removes nothing; and two may store at the same time.
     restic.must(&["unlock"]);
-    assert_eq!(locks(&stage), 1);
+    assert_eq!(stage.locks(), 1);
     let source = stage.source().display().to_string();
     restic.must(&["backup", &source]);
 
     drop(claimed);
-    assert_eq!(locks(&stage), 0);
+    stage.is_left();
     restic.must(&["prune"]);
     stage.is_sound();
 }
@@ -61,16 +57,16 @@ fn each_operation_has_its_lock_and_leaves_none() {
     let stage = Stage::new();
     stage.write("file", "content");
     let archived = stage.archive();
-    assert_eq!(locks(&stage), 0);
+    stage.is_left();
     let reader = stage.reader(&archived.snapshot);
-    assert_eq!(locks(&stage), 1);
+    assert_eq!(stage.locks(), 1);
     // They are ours, and keep us from nothing.
     assert_eq!(stage.repository.foreign_locks(wall_now()).unwrap(), []);
     stage.archive();
     drop(reader);
-    assert_eq!(locks(&stage), 0);
+    stage.is_left();
     stage.repository.forget(&[archived.snapshot]).unwrap();
-    assert_eq!(locks(&stage), 0);
+    stage.is_left();
 }
 
 #[test]
@@ -79,6 +75,7 @@ fn a_lock_of_a_process_of_this_host_that_was_killed_holds_up_nobody() {
     let Some(restic) = stage.restic() else { return };
     stage.write("file", "content");
     let archived = stage.archive();
+    stage.is_left();
     let before = packs(&stage);
     let mut killed = restic
         .command(&["backup", "--stdin", "--stdin-filename", "endless"])
@@ -91,9 +88,7 @@ fn a_lock_of_a_process_of_this_host_that_was_killed_holds_up_nobody() {
         while input.write_all(&block).is_ok() {}
     });
     // It stores only once nobody else's lock has made it give way: of two that begin at once, it may be the one.
-    while packs(&stage) <= before {
-        std::thread::yield_now();
-    }
+    becomes("restic to store", || before < packs(&stage));
     let refused = stage
         .repository
         .forget(std::slice::from_ref(&archived.snapshot));
@@ -106,7 +101,8 @@ fn a_lock_of_a_process_of_this_host_that_was_killed_holds_up_nobody() {
     feeding.join().unwrap();
 
     stage.repository.forget(&[archived.snapshot]).unwrap();
-    assert_eq!(locks(&stage), 0, "and it is gone");
+    // The dead one's is gone with ours.
+    stage.is_left();
 }
 
 #[test]

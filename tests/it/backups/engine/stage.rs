@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ use watchbell::{
 
 use crate::{
     backups::restic::{Restic, everything_in},
-    support::{noon, repository},
+    support::{PATIENCE, noon, repository},
 };
 
 pub(super) use crate::support::repository::PASSWORD;
@@ -120,31 +121,31 @@ impl Stage {
         Restic::at(&self.place(), PASSWORD)
     }
 
-    /// Waits for what was told to stop, and still holds its lock.
-    fn is_left(&self) {
-        let since = Stopwatch::start();
+    /// Locks in the repository, ours and others'.
+    pub(super) fn locks(&self) -> usize {
         let locks = self.place().join("locks");
-        while since.elapsed() < Duration::from_secs(5)
-            && fs::read_dir(&locks).is_ok_and(|mut locks| locks.next().is_some())
-        {
-            std::thread::yield_now();
-        }
+        fs::read_dir(locks).into_iter().flatten().count()
+    }
+
+    /// Waits for what was told to stop, and still holds its lock, and for what takes its lock away beside its end.
+    #[track_caller]
+    pub(super) fn is_left(&self) {
+        becomes("no lock to be left", || self.locks() == 0);
     }
 
     /// restic finds nothing wrong in the repository.
     #[track_caller]
     pub(super) fn is_sound(&self) {
+        let Some(restic) = self.restic() else { return };
         self.is_left();
-        if let Some(restic) = self.restic() {
-            restic.finds_it_sound();
-        }
+        restic.finds_it_sound();
     }
 
     /// restic brings back of a snapshot what is in the source now, below `/files`.
     #[track_caller]
     pub(super) fn comes_back(&self, snapshot: &SnapshotId) {
-        self.is_left();
         let Some(restic) = self.restic() else { return };
+        self.is_left();
         restic.finds_it_sound();
         let restored = restic.restore(&snapshot.0);
         let restored = everything_in(&restored.path().join("files"));
@@ -159,9 +160,17 @@ impl Stage {
 
 /// Lets the kernel's clock tick: a file that has changed just before it is archived is not taken for unchanged.
 fn settle() {
+    thread::sleep(Duration::from_millis(15));
+}
+
+/// Waits until something is so that is brought about beside the story. It gives the processor away: what works on
+/// repositories takes it last.
+#[track_caller]
+pub(super) fn becomes(what: &str, mut so: impl FnMut() -> bool) {
     let since = Stopwatch::start();
-    while since.elapsed() < Duration::from_millis(15) {
-        std::thread::yield_now();
+    while !so() {
+        assert!(since.elapsed() < PATIENCE, "not: {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -6,7 +6,7 @@ use super::{changing::archive_with_a_move, nobody::as_nobody, stage::Stage};
 
 #[test]
 fn what_is_moved_to_where_it_is_not_looked_for_is_told() {
-    let stage = Stage::new();
+    let stage = Stage::here();
     stage.write("z/moved", "of old");
     let archived = archive_with_a_move(&stage, |source| {
         let deep = source.join(format!("a{}", "/new".repeat(70)));
