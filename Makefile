@@ -75,7 +75,7 @@ test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_O
 test: build ## Run all tests, on SQLite and on a PostgreSQL of their own
 	$(CARGO) test $(CARGO_FLAGS) --no-run
 	scripts/test-postgres --in-memory -- scripts/test-cronsim -- scripts/test-faketime -- scripts/test-restic -- \
-		scripts/test-within $(TESTS_WITHIN) -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
+		scripts/test-within $(TESTS_WITHIN) -- scripts/test-again -- $(CARGO) test $(CARGO_FLAGS) $(TESTS)
 
 # One after the other, so that each is measured alone: a quarter of an hour.
 chaos: build ## Ill-treat servers at length, and tell what they do; TESTS=killed for one file of it
