@@ -242,6 +242,11 @@ impl Feed {
         self.lock().log.next(bytes)
     }
 
+    /// Whether nothing of the log's beginning is still to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.lock().log.is_written()
+    }
+
     /// Takes all that is not written yet, and the log's end: the attempt is over.
     pub(super) fn all_chunks(&self, of: (RunId, i64)) -> Vec<LogChunk> {
         let all = self.lock().log.all(of);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::{
+    context::Feed,
     run_log::{BYTES_AT_ONCE, bite},
     runner::Runner,
 };
@@ -23,6 +24,16 @@ const LAST_BYTES: usize = 16 << 10;
 const AFTER_ERROR: Duration = Duration::from_millis(250);
 
 impl Runner {
+    /// Takes what an attempt has said and is not written, once nobody else is at writing of it: what stands for lines that
+    /// the database does not take is not seen where others of them get there behind its back.
+    pub(super) async fn take_log(&self, of: (RunId, i64), feed: &Feed) -> Vec<LogChunk> {
+        let _turn = match feed.is_written() {
+            true => None,
+            false => self.log_turn().await,
+        };
+        feed.all_chunks(of)
+    }
+
     /// Writes lines of an attempt but for the last bite, and answers what is to be recorded with its end. While the database
     /// is away it waits, as the end itself would; once the server must end, the rest goes the end's way. Lines that
     /// the database does not take keep no end from being recorded: one that counts them stands in their place.
@@ -61,9 +72,10 @@ impl Runner {
     }
 }
 
-/// What stands in place of lines that could not be written.
+/// What stands in place of lines that could not be written. It has the number of the last of them: some may be in the
+/// table all the same, where the answer to a write was lost, and it comes behind these.
 pub(super) fn lost(chunks: &[LogChunk]) -> Vec<LogChunk> {
-    let Some(first) = chunks.first() else {
+    let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else {
         return Vec::new();
     };
     let lines: i64 = chunks.iter().map(|chunk| chunk.lines).sum();
@@ -74,7 +86,7 @@ pub(super) fn lost(chunks: &[LogChunk]) -> Vec<LogChunk> {
         .read_after(0)
         .ok()
         .and_then(|lines| Some(lines.first()?.at));
-    let mut stands_for = LogChunk::new((first.run, first.attempt), first.line);
+    let mut stands_for = LogChunk::new((first.run, first.attempt), last.after() - 1);
     stands_for.push(at.unwrap_or_default(), Stream::Log, &text);
     vec![stands_for]
 }

@@ -54,6 +54,9 @@ impl Runner {
         let now = self.engine.clock().now();
         let mut more = false;
         let mut page = Page::default();
+        // From before lines are chosen until it is noted that they are written: whoever ends an attempt meanwhile would
+        // write them as well.
+        let mut turn = self.log_turn().await;
         for (run, hosted) in self.hosts.all() {
             let (next, has_more) = hosted.feed.chunks_to_write(TURN_BYTES);
             more |= has_more;
@@ -67,9 +70,12 @@ impl Runner {
             }
             if BYTES_AT_ONCE <= page.bytes {
                 self.write_page(std::mem::take(&mut page)).await?;
+                drop(turn);
+                turn = self.log_turn().await;
             }
         }
         self.write_page(page).await?;
+        drop(turn);
         Ok(more)
     }
 
@@ -110,7 +116,6 @@ impl Runner {
         chunks: &[LogChunk],
         news: &[(RunId, i64, Progress)],
     ) -> Result<()> {
-        let _turn = self.log_turn().await;
         let mut tx = self.engine.store().begin().await?;
         tx.log_insert(chunks).await?;
         tx.runs_progress(news).await?;

@@ -88,7 +88,8 @@ impl Runner {
         };
         if why != Some(Stop::LeaseLost) {
             let of = (run.id, run.attempt);
-            let chunks = self.write_log(of, hosted.feed.all_chunks(of)).await;
+            let chunks = self.take_log(of, &hosted.feed).await;
+            let chunks = self.write_log(of, chunks).await;
             let ended = ended(run, self.engine.replica().id, end);
             self.finisher.record(ended, chunks, left).await;
         }

@@ -110,6 +110,11 @@ impl RunLog {
         !self.is_full() && UNWRITTEN_BYTES < unwritten
     }
 
+    /// Whether nothing of the beginning waits to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.unwritten().next().is_none()
+    }
+
     fn unwritten(&self) -> impl Iterator<Item = &LogChunk> {
         let written = |chunk: &&LogChunk| chunk.after() <= self.written + 1;
         self.chunks.iter().skip_while(written)

@@ -169,3 +169,22 @@ fn pieces_are_counted_and_a_torn_line_says_so() {
         "… more"
     );
 }
+
+#[test]
+fn what_stands_for_lines_meets_none_of_those_that_got_there() {
+    let mut log = RunLog::default();
+    for n in 1..=5000 {
+        log.line(of(), AT, Stream::Log, &format!("line {n}"));
+    }
+    assert!(!log.is_written(), "somebody may be at writing of it");
+    let (there, _) = log.next(1);
+    let chunks = log.all(of());
+    assert!(log.is_written());
+    let stands_for = crate::engine::log_end::lost(&chunks);
+    let [line] = &stands_for[..] else {
+        panic!("{stands_for:?}");
+    };
+    // A chunk that begins at a number that is taken already would not be written.
+    assert!(there.last().unwrap().after() <= line.line);
+    assert_eq!((line.line, line.lines), (5000, 1));
+}
