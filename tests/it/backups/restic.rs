@@ -6,13 +6,12 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
-    thread,
     time::Duration,
 };
 
 use watchbell::clock::Stopwatch;
 
-use crate::support::{PATIENCE, skip};
+use crate::support::{PATIENCE, rest, skip};
 
 /// Between two tries in a repository in which someone is at work.
 const LOCKED_AGAIN: Duration = Duration::from_millis(100);
@@ -65,7 +64,7 @@ impl Restic {
             }
             let may_end = complaint.contains("already locked") && watch.elapsed() < PATIENCE;
             assert!(may_end, "restic {args:?}: {complaint}");
-            thread::sleep(LOCKED_AGAIN);
+            rest(LOCKED_AGAIN);
         }
     }
 

@@ -95,3 +95,16 @@ fn span(text: &[u8], at: Index, length: usize) -> std::ops::Range<usize> {
     let from = at.index(text.len() + 1);
     from..(from + length).min(text.len())
 }
+
+/// Bytes as a page token has them.
+pub(super) fn encoded(text: &[u8]) -> String {
+    text.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What such a token holds.
+pub(super) fn decoded(token: &str) -> Vec<u8> {
+    let pairs = token.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}

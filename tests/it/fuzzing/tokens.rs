@@ -8,7 +8,7 @@ use proptest::{
 use tonic::{Code, Status};
 use watchbell_client::pb;
 
-use super::mutate::{corpus, mutated};
+use super::mutate::{corpus, decoded, encoded, mutated};
 use crate::support::{
     Database, Server, Site, TaskExt as _, instant, noon, office, on_both, refused, stamp,
     violations, within,
@@ -397,15 +397,4 @@ fn made_up(name: &str, words: &'static [&'static str]) -> Vec<Vec<u8>> {
     let strategy = mutated(name, words);
     let mutations = (0..MADE_UP).map(|_| strategy.new_tree(&mut runner).unwrap().current());
     corpus(name).into_iter().chain(mutations).collect()
-}
-
-fn encoded(text: &[u8]) -> String {
-    text.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn decoded(token: &str) -> Vec<u8> {
-    let pairs = token.as_bytes().chunks(2);
-    pairs
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
 }

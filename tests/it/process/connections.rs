@@ -5,7 +5,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::Command,
-    thread,
     time::Duration,
 };
 
@@ -18,6 +17,7 @@ use super::{
     harness::{Place, becomes, eventually},
     server::Server,
 };
+use crate::support::rest;
 
 const FILES: &str = r#"
 [commands.files]
@@ -156,7 +156,7 @@ fn a_server_that_gets_no_file_waits_for_one_and_says_so() {
     let open = |file: &u64| Path::new(&format!("/proc/{}/fd/{file}", server.id())).is_symlink();
     // What is open for a moment only would leave room for the caller.
     let free = (0..LOOKS).filter_map(|_| {
-        thread::sleep(Duration::from_millis(10));
+        rest(Duration::from_millis(10));
         (0..).find(|file| !open(file))
     });
     let few = Rlimit {

@@ -7,7 +7,7 @@ use watchbell::clock::{Stopwatch, wall_now};
 use watchbell_client::{client::Client, pb};
 
 use super::{harness::Place, server::Server};
-use crate::support::{Database, on_both, tell};
+use crate::support::{Database, on_both, rest, tell};
 
 on_both!(a_flood_of_logs_holds_up_no_lease_and_nobody_else);
 
@@ -154,7 +154,7 @@ async fn a_flood_of_logs_holds_up_no_lease_and_nobody_else(database: Database) {
     assert!(peak < KIB_AT_MOST, "{peak} KiB");
     while !floods[floods.len() - 1].was_in_time() {
         assert!(floods.len() < TRIES, "{floods:?}");
-        tokio::time::sleep(BETWEEN_TRIES).await;
+        tokio::task::block_in_place(|| rest(BETWEEN_TRIES));
         floods.push(flood(&client, &fate).await);
     }
 

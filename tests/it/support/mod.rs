@@ -79,6 +79,11 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     .await
 }
 
+/// Lets others have the processor for so long, where a story waits for the kernel or another program, which tell no event.
+pub(crate) fn rest(span: Duration) {
+    std::thread::sleep(span);
+}
+
 /// Makes a test on each database of each story: `on_both!(name, …)` in the story's file.
 macro_rules! on_both {
     ($($story:ident),+ $(,)?) => {$(

@@ -6,25 +6,22 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
 
-use jiff::{SignedDuration, Timestamp};
 use watchbell::{
     backup::repository::{Archived, Hand, Progress},
-    clock::wall_now,
     domain::backup::manifest::FileRecord,
 };
 
-use super::stage::{Stage, never, noise, recorded};
+use super::{
+    held_up::HeldUp,
+    stage::{Stage, never, noise, recorded},
+};
 
-/// A write takes a fraction of that. What lies still for twice as long is taken to be at rest.
-const HELD_UP: SignedDuration = SignedDuration::from_millis(5);
-/// A file's time may be so much behind the clock.
-const TICKS: SignedDuration = SignedDuration::from_millis(20);
 /// Versions whose numbers differ by so much are equally long.
 const OF_ONE_LENGTH: u64 = 40_000;
 
@@ -36,32 +33,6 @@ fn version(number: u64) -> Vec<u8> {
 }
 
 type Write = Box<dyn Fn(&Path, &[u8]) + Send>;
-
-/// Writes in place that were held up: of which file, and from when to when. Who reads meanwhile finds a part of each of two
-/// versions that lies still, which nothing tells from one.
-#[derive(Clone, Debug, Default)]
-struct HeldUp(Arc<Mutex<Vec<(PathBuf, Timestamp, Timestamp)>>>);
-
-impl HeldUp {
-    fn write(&self, path: &Path, content: &[u8]) {
-        let began = wall_now();
-        rewrite(path, content);
-        let ended = wall_now();
-        if HELD_UP <= ended.duration_since(began) {
-            let held_up = (path.to_owned(), began - TICKS, ended);
-            self.0.lock().unwrap().push(held_up);
-        }
-    }
-
-    /// Whether what was read of a file may be what such a write had left until then.
-    fn has_left(&self, path: &Path, file: &FileRecord) -> bool {
-        let changed = Timestamp::from_nanosecond(file.mtime.into()).unwrap();
-        let held_up = self.0.lock().unwrap();
-        held_up
-            .iter()
-            .any(|(of, began, ended)| of == path && (*began..=*ended).contains(&changed))
-    }
-}
 
 #[track_caller]
 fn is_whole(bytes: &[u8], what: &str) {
@@ -97,7 +68,7 @@ fn paths_of(archived: &Archived) -> Vec<String> {
 
 /// Writes over what is there, in one step where that is as long. Content of another length takes two, and a writer that is
 /// held up between them leaves a file that lies still and is no version.
-fn rewrite(path: &Path, content: &[u8]) {
+pub(super) fn rewrite(path: &Path, content: &[u8]) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(content, 0).unwrap();
     if file.metadata().unwrap().len() != content.len() as u64 {

@@ -8,6 +8,7 @@ mod copying;
 mod errors;
 mod full;
 mod globs;
+mod held_up;
 mod killed;
 mod locking;
 mod nobody;

@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -26,7 +25,7 @@ use watchbell::{
 
 use crate::{
     backups::restic::{Restic, everything_in},
-    support::{PATIENCE, noon, repository},
+    support::{PATIENCE, noon, repository, rest},
 };
 
 pub(super) use crate::support::repository::PASSWORD;
@@ -160,7 +159,7 @@ impl Stage {
 
 /// Lets the kernel's clock tick: a file that has changed just before it is archived is not taken for unchanged.
 fn settle() {
-    thread::sleep(Duration::from_millis(15));
+    rest(Duration::from_millis(15));
 }
 
 /// Waits until something is so that is brought about beside the story. It gives the processor away: what works on
@@ -170,7 +169,7 @@ pub(super) fn becomes(what: &str, mut so: impl FnMut() -> bool) {
     let since = Stopwatch::start();
     while !so() {
         assert!(since.elapsed() < PATIENCE, "not: {what}");
-        thread::sleep(Duration::from_millis(5));
+        rest(Duration::from_millis(5));
     }
 }
 
