@@ -16,7 +16,7 @@ use watchbell_client::pb::{
     scheduler_service_client::SchedulerServiceClient, task_service_client::TaskServiceClient,
 };
 
-/// How far this program's clock and that of a server, which is its database's, may be apart. What is asked for by an instant
+/// The most that this program's clock and that of a server, which is its database's, may be apart. What is asked for by an instant
 /// of this one is asked for by so much of a margin, whichever of them is ahead.
 pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 

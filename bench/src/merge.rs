@@ -95,7 +95,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What is known of a workload that was measured anew, on the same database, and was not among it this time.
+/// Rows of a workload that was measured anew on the same database, and that were not among it this time.
 fn left<'a>(rows: &'a [Row], newer: &[Row]) -> Vec<&'a Row> {
     let is_left = |old: &Row| {
         let of_both = |new: &&Row| old.workload == new.workload && old.database == new.database;

@@ -51,7 +51,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     printed: usize,
     commit: Option<String>,
-    /// What was to be noted, and rests on nothing.
+    /// Names of figures that were to be noted, and rest on nothing.
     empty: Vec<String>,
 }
 

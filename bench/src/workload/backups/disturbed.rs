@@ -1,4 +1,4 @@
-//! How soon a trigger starts while a backup runs.
+//! Times from a trigger to its start while a backup runs.
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;

@@ -51,7 +51,7 @@ impl Pairs {
     }
 }
 
-/// What is drilled and restored.
+/// A restore point that is drilled and restored by turns.
 struct Subject<'a> {
     point: &'a str,
     level: VerificationLevel,

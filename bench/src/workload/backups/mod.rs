@@ -22,9 +22,9 @@ type Times = BTreeMap<&'static str, Vec<f64>>;
 /// Seconds of what is done with a set of files, in each repeat.
 #[derive(Debug)]
 struct Taken {
-    /// Of ours: of backups, the archive alone.
+    /// Times of ours: of backups, those of the archive alone.
     ours: Times,
-    /// Of the whole runs of backups, with their checks.
+    /// Times of the whole runs of backups, with their checks.
     whole: Times,
     /// Of each rival.
     theirs: Vec<Times>,

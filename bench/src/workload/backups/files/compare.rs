@@ -86,7 +86,7 @@ impl Files {
     }
 }
 
-/// Where the first folder of a set lies, below another.
+/// The place of a set's first folder, below another.
 fn root_of(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
