@@ -113,7 +113,7 @@ impl RunService for Api {
     async fn get_run(&self, request: Request<pb::GetRunRequest>) -> Reply<pb::GetRunResponse> {
         let name = names::run("name", &request.into_inner().name)?;
         let run = self.run_named(&name).await?;
-        let attempts = self.engine.store().run_attempts(run.id).await?;
+        let attempts = self.engine.store().run_attempts(&run).await?;
         let dropped = self.engine.store().log_dropped_at(run.id).await?;
         Ok(Response::new(pb::GetRunResponse {
             run: Some(pb::Run {
@@ -141,7 +141,7 @@ impl RunService for Api {
             Some(run) => run,
             None => self.run_named(&name).await?,
         };
-        let attempts = self.engine.store().run_attempts(run.id).await?;
+        let attempts = self.engine.store().run_attempts(&run).await?;
         Ok(Response::new(pb::WaitRunResponse {
             done: run.state.is_terminal(),
             run: Some(convert::run(&run, attempts)),

@@ -291,6 +291,13 @@ impl Run {
                 .is_some_and(|outcome| outcome.is_full(&self.policy.counts_as_success))
     }
 
+    /// Whether an attempt before the present one may have ended. None has where the first is under way, or ended with
+    /// success: most runs, of which nothing need be read to know that.
+    pub fn may_have_been_tried_before(&self) -> bool {
+        let went_through = matches!(self.state, RunState::Running | RunState::Succeeded);
+        0 < self.attempt && !(self.attempt == 1 && went_through)
+    }
+
     /// Whether its task's health depends on how it ended.
     pub fn counts(&self) -> bool {
         !self.dry_run && ![reason::SUPERSEDED_BY_SLOT, reason::RESTORED].contains(&&*self.reason)

@@ -70,9 +70,10 @@ impl Recovery {
             let clock = self.engine.clock();
             let every = retry::later(clock.now(), EVERY);
             let replica = self.engine.replica().id;
-            let next = self.engine.store().queue_outlook(replica).await;
-            let next = next.ok().and_then(|outlook| outlook.lease_at);
+            let next = self.engine.store().lease_next(replica).await;
             let wake_at = next
+                .ok()
+                .flatten()
                 .filter(|at| clock.now() < *at)
                 .map_or(every, |at| at.min(every));
             tokio::select! {

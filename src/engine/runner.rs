@@ -164,7 +164,7 @@ impl Runner {
             let drained_until = self.engine.drain_now().map(|drain| drain.until);
             let now = self.engine.clock().now();
             let queued = store.bells().queued_so_far();
-            let outlook = store.queue_outlook(self.engine.replica().id).await?;
+            let outlook = store.queue_outlook().await?;
             let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             if passed(outlook.retry_at) {
                 let mut tx = store.begin().await?;
@@ -184,12 +184,7 @@ impl Runner {
             }
             // What was ready and is not taken may be another's.
             store.bells().queue_seen(queued, outlook.ready);
-            let next = [
-                outlook.retry_at,
-                outlook.deadline_at,
-                outlook.lease_at,
-                drained_until,
-            ];
+            let next = [outlook.retry_at, outlook.deadline_at, drained_until];
             let next = next.into_iter().flatten().filter(|at| now < *at).min();
             let latest = now + LOOK_AGAIN;
             return Ok(next.map_or(latest, |next| next.min(latest)));

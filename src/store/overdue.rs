@@ -93,8 +93,10 @@ impl Store {
         };
         let select = self.sql(LIVE_TASKS.trim_end()).push(", forsaken AS (");
         let select = moves(select, "running", "lease_until").push(" UNION ALL ");
+        // Asked once of each task that has something under way, and before the tasks are joined: PostgreSQL would ask it
+        // all anew for each pair of a task that there is and one of those.
         let mut select = moves(select, "retry_wait", "claim_at")
-            .push(") SELECT t.id, t.name, t.revision, t.usual_ms, w.queued, w.queued_at, w.forsaken, w.forsaken_at, w.in_line, w.line_at, w.head_at FROM (SELECT live.id AS id, (SELECT q.id ")
+            .push("), w AS MATERIALIZED (SELECT live.id AS id, (SELECT q.id ")
             .push(QUEUED)
             .push(") AS queued, (SELECT q.claim_at ")
             .push(QUEUED)
@@ -108,7 +110,12 @@ impl Store {
             .push(&first_in_line("live.id").replacen("q.id", "q.queued_at", 1))
             .push(") AS line_at, (")
             .push(HEAD)
-            .push(") AS head_at FROM live WHERE live.id IS NOT NULL) w JOIN tasks t ON t.id = w.id WHERE (w.queued_at <= ")
+            .push(") AS head_at FROM live WHERE live.id IS NOT NULL");
+        if let Some(behind) = behind {
+            select = select.push(" AND live.id > ").bind(behind.0);
+        }
+        let select = select
+            .push(") SELECT t.id, t.name, t.revision, t.usual_ms, w.queued, w.queued_at, w.forsaken, w.forsaken_at, w.in_line, w.line_at, w.head_at FROM w JOIN tasks t ON t.id = w.id WHERE (w.queued_at <= ")
             .bind(micros(before))
             .push(" OR w.queued_at > ")
             .bind(micros(beyond))
@@ -123,9 +130,6 @@ impl Store {
             .push(")) AND NOT ")
             .push(HEAD_WAITS)
             .push("))");
-        if let Some(behind) = behind {
-            select = select.push(" AND w.id > ").bind(behind.0);
-        }
         select
             .push(" ORDER BY t.id LIMIT ")
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))

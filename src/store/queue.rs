@@ -24,8 +24,6 @@ pub struct QueueOutlook {
     pub retry_at: Option<Timestamp>,
     /// The next start deadline passes.
     pub deadline_at: Option<Timestamp>,
-    /// The next lease of another replica runs out.
-    pub lease_at: Option<Timestamp>,
 }
 
 /// How full the queue is.
@@ -42,6 +40,10 @@ struct Outlook {
     ready_at: Option<i64>,
     retry_at: Option<i64>,
     deadline_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct Lease {
     lease_at: Option<i64>,
 }
 
@@ -115,41 +117,61 @@ impl Store {
         self.inner.floors.leases.lift();
     }
 
-    pub async fn queue_outlook(&self, replica: ReplicaId) -> Result<QueueOutlook> {
+    /// What there is to do in the queue, and when to look again.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn queue_outlook(&self) -> Result<QueueOutlook> {
         let floors = &self.inner.floors;
-        let looks = (floors.queue.look(), floors.leases.look());
+        let look = floors.queue.look();
         let now = self.inner.clock.now();
         let select = any_due(self.sql("SELECT "), floors.queue.at())
             .push(
                 " AS ready_at, (SELECT min(claim_at) FROM runs WHERE state = 'retry_wait') AS retry_at, \
                  (SELECT min(start_deadline_at) FROM runs WHERE state = 'queued' AND started_at IS NULL \
-                 AND start_deadline_at IS NOT NULL) AS deadline_at, \
-                 (SELECT min(lease_until) FROM runs WHERE state = 'running' AND lease_owner <> ",
+                 AND start_deadline_at IS NOT NULL) AS deadline_at",
             )
-            .bind(replica.0)
-            .push(" AND lease_until > ")
-            .bind(floors.leases.at())
-            .push(") AS lease_at")
             .done();
         let row: Option<Outlook> = self.one(select).await?;
         let Some(row) = row else {
             return Ok(QueueOutlook::default());
         };
-        if self.inner.backend == DbBackend::Postgres {
-            // Of those that there are this is not the first: the floor stays until there is none.
-            if let Some(look) = looks.0.filter(|_| row.ready_at.is_none()) {
-                floors.queue.set(look, None, now);
-            }
-            if let Some(look) = looks.1 {
-                floors.leases.set(look, row.lease_at, now);
-            }
+        // Of those that there are this is not the first: the floor stays until there is none.
+        if self.inner.backend == DbBackend::Postgres
+            && let Some(look) = look.filter(|_| row.ready_at.is_none())
+        {
+            floors.queue.set(look, None, now);
         }
         Ok(QueueOutlook {
             ready: row.ready_at.is_some(),
             retry_at: convert::instant_of(row.retry_at)?,
             deadline_at: convert::instant_of(row.deadline_at)?,
-            lease_at: convert::instant_of(row.lease_at)?,
         })
+    }
+
+    /// When the next lease of another replica runs out. Apart from what is asked at each look at the queue: on PostgreSQL
+    /// all that has ended within a lease's time lies before it in the index, for as long as it is not cleaned.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn lease_next(&self, replica: ReplicaId) -> Result<Option<Timestamp>> {
+        let floor = &self.inner.floors.leases;
+        let look = floor.look();
+        let now = self.inner.clock.now();
+        let select = self
+            .sql("SELECT min(lease_until) AS lease_at FROM runs WHERE state = 'running' AND lease_owner <> ")
+            .bind(replica.0)
+            .push(" AND lease_until > ")
+            .bind(floor.at())
+            .done();
+        let row: Option<Lease> = self.one(select).await?;
+        let lease_at = row.and_then(|row| row.lease_at);
+        if self.inner.backend == DbBackend::Postgres
+            && let Some(look) = look
+        {
+            floor.set(look, lease_at, now);
+        }
+        convert::instant_of(lease_at)
     }
 
     pub async fn queue_counts(&self) -> Result<QueueCounts> {

@@ -53,10 +53,16 @@ impl Store {
             .try_into()
     }
 
-    /// Attempts that ended before the present one, oldest first; at most 1,000.
-    pub async fn run_attempts(&self, id: RunId) -> Result<Vec<Attempt>> {
+    /// Attempts of a run that ended before the present one, oldest first; at most 1,000.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    pub async fn run_attempts(&self, run: &Run) -> Result<Vec<Attempt>> {
+        if !run.may_have_been_tried_before() {
+            return Ok(Vec::new());
+        }
         let rows = run_attempt::Entity::find()
-            .filter(run_attempt::Column::RunId.eq(id.0))
+            .filter(run_attempt::Column::RunId.eq(run.id.0))
             .order_by_asc(run_attempt::Column::Attempt)
             .limit(1000)
             .all(&self.inner.read)

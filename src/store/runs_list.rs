@@ -214,7 +214,10 @@ impl Store {
         let select = self
             .sql("SELECT id FROM runs")
             .sqlite(" INDEXED BY runs_live")
-            .push(" WHERE finished_at IS NULL LIMIT 1 OFFSET ")
+            .push(" WHERE finished_at IS NULL")
+            // As that index is ordered: PostgreSQL would read the table from its beginning, and so history.
+            .postgres(" ORDER BY task_id, claim_at, due_at, id")
+            .push(" LIMIT 1 OFFSET ")
             .bind(DEEP)
             .done();
         Ok(self.one::<Id>(select).await?.is_some())

@@ -108,16 +108,29 @@ impl Store {
     }
 }
 
+/// The first runs of these tasks from one on, by their ids. PostgreSQL asks for those of each task apart: for all of them in
+/// the one order it would read what any task has run since.
 fn newest<'a>(sql: Sql, tasks: impl IntoIterator<Item = &'a str>, from: RunId) -> Sql {
-    sql.push(
-        "SELECT id, state, outcome, reason, dry_run, finished_at FROM runs WHERE task_id IN \
-         (SELECT id FROM tasks WHERE deleted_at IS NULL AND name",
-    )
-    .one_of(Type::Text, tasks)
-    .push(") AND id >= ")
-    .bind(from.0)
-    .push(" ORDER BY id LIMIT ")
-    .bind(LOOKED_AT)
+    const TASKS: &str = "(SELECT id FROM tasks WHERE deleted_at IS NULL AND name";
+    let sql = sql.push("SELECT id, state, outcome, reason, dry_run, finished_at FROM ");
+    let sql = match sql.is_postgres() {
+        true => sql
+            .push("(SELECT r.* FROM ")
+            .push(TASKS)
+            .one_of(Type::Text, tasks)
+            .push(") t CROSS JOIN LATERAL (SELECT * FROM runs WHERE task_id = t.id AND id >= ")
+            .bind(from.0)
+            .push(" ORDER BY task_id, id LIMIT ")
+            .bind(LOOKED_AT)
+            .push(") r) of_each"),
+        false => sql
+            .push("runs WHERE task_id IN ")
+            .push(TASKS)
+            .one_of(Type::Text, tasks)
+            .push(") AND id >= ")
+            .bind(from.0),
+    };
+    sql.push(" ORDER BY id LIMIT ").bind(LOOKED_AT)
 }
 
 #[cfg(test)]

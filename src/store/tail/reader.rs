@@ -14,6 +14,9 @@ const GAP_WAIT_MIN: Duration = Duration::from_millis(2);
 const GAP_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Looks at a gap by which most are filled: who holds numbers is asked at this one.
 const LOOKS: u32 = 3;
+/// Between two looks at what nobody here follows: each is a transaction, and with several replicas each run rings in all of
+/// them. After a pause the first is at once.
+const PASS_AFTER: Duration = Duration::from_millis(100);
 /// Between two looks where no bell rang: a bell of another replica can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -85,7 +88,11 @@ impl Store {
         let mut told: Option<Stopwatch> = None;
         while !stop.is_cancelled() {
             if let Some(told) = &told {
-                let rest = self.tail().pace().saturating_sub(told.elapsed());
+                let pace = match self.is_passing() {
+                    true => PASS_AFTER,
+                    false => self.tail().pace(),
+                };
+                let rest = pace.saturating_sub(told.elapsed());
                 if !rest.is_zero() {
                     stop.run_until_cancelled(tokio::time::sleep(rest)).await;
                 }
@@ -121,6 +128,11 @@ impl Store {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
+    }
+
+    /// Whether what is new need not be read here, since nobody follows it: so on PostgreSQL, where others write it, too.
+    fn is_passing(&self) -> bool {
+        self.inner.backend == DbBackend::Postgres && !self.tail().is_attended()
     }
 
     /// Tells the next page of the log.
@@ -177,7 +189,7 @@ impl Store {
         }
         let last = tail.last();
         let settled = gap.as_ref().is_some_and(|gap| gap.holders.is_some());
-        let passes = self.inner.backend == DbBackend::Postgres && !tail.is_attended() && !settled;
+        let passes = self.is_passing() && !settled;
         let page = match passes {
             true => self.pass_page(last).await?,
             false => self.read_page(last, final_upto).await?,

@@ -5,7 +5,8 @@ use watchbell_client::pb;
 
 use super::{has, of, over, slot, still};
 use crate::support::{
-    Database, Server, Site, Stage, TaskExt as _, at, instant, on_both, scripted, seconds, until,
+    Database, Server, Site, Stage, TaskExt as _, at, instant, many, on_both, scripted, seconds,
+    until,
 };
 
 on_both!(
@@ -16,6 +17,7 @@ on_both!(
     of_two_runs_that_are_tried_again_each_is_told,
     a_retry_that_no_server_queues_is_overdue,
     a_run_whose_lease_nobody_renews_or_takes_over_is_overdue,
+    of_very_many_tasks_with_runs_that_wait_it_is_told_in_time,
 );
 
 /// One that is tried up to so often, with waits of up to so long.
@@ -267,4 +269,34 @@ async fn a_run_whose_lease_nobody_renews_or_takes_over_is_overdue(database: Data
     assert_eq!(ended.state(), pb::RunState::Succeeded);
     over(&server, "run.overdue", "tasks/task").await;
     server.stop().await;
+}
+
+/// Of each of so many tasks one run waits. PostgreSQL once asked for what waits of each pair of them.
+async fn of_very_many_tasks_with_runs_that_wait_it_is_told_in_time(database: Database) {
+    const TASKS: usize = 2_500;
+    let mut stage = Stage::new();
+    let tasks = many(TASKS, "{ cron = \"0 * * * *\" }");
+    let site = Site::configured(database, &format!("max_running = 1\n{tasks}"));
+    let server = site.start().await;
+    server.create("hangs", scripted(&stage)).await;
+    server.trigger("hangs").await;
+    let hangs = stage.enters().await;
+
+    server.advance(3600);
+    for task in ["t0000", "t1250", "t2499"] {
+        server.decided(task, server.now()).await;
+    }
+    server.advance(61);
+    until("runs that are overdue to be told", async || {
+        let problems = server.status().await.problems;
+        let is_stalled = |problem: &&pb::Problem| problem.r#type == "monitor.stalled";
+        assert_eq!(problems.iter().find(is_stalled), None);
+        let told = problems
+            .iter()
+            .any(|problem| problem.r#type == "run.overdue");
+        told.then_some(())
+    })
+    .await;
+    hangs.succeeds();
+    server.kill().await;
 }
