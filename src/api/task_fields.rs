@@ -15,9 +15,10 @@ use crate::{
 };
 
 /// Paths that a mask may name, beside those below `schedule`, `catch_up`, `retry` and `history`.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "description",
     "category",
+    "owner",
     "icon",
     "kind",
     "parameters",
@@ -76,6 +77,7 @@ pub(super) fn read(task: &pb::Task) -> Result<(Map<String, Value>, Faults)> {
     for (name, given) in [
         ("description", &task.description),
         ("category", &task.category),
+        ("owner", &task.owner),
         ("icon", &task.icon),
         ("kind", &task.kind),
     ] {

@@ -26,11 +26,23 @@ impl Api {
         let size = page::default_size(request.page_size)?;
         names::without_nul("kind", &request.kind)?;
         names::without_nul("category", &request.category)?;
+        names::without_nul("owner", &request.owner)?;
         let flags = format!("{:?} {:?}", request.paused, request.failing);
-        let scope = page::scope(&["ListTasks", &request.kind, &request.category, &flags]);
+        let mut asked = vec![
+            "ListTasks",
+            request.kind.as_str(),
+            request.category.as_str(),
+            flags.as_str(),
+        ];
+        // Where it is not asked for, a token is that of a version before.
+        if !request.owner.is_empty() {
+            asked.push(request.owner.as_str());
+        }
+        let scope = page::scope(&asked);
         let filter = TaskFilter {
             kind: (!request.kind.is_empty()).then(|| request.kind.clone()),
             category: (!request.category.is_empty()).then(|| request.category.clone()),
+            owner: (!request.owner.is_empty()).then(|| request.owner.clone()),
             paused: request.paused,
             failing: request.failing,
         };

@@ -2,7 +2,6 @@
 
 use std::{
     io::{Read as _, Write as _},
-    path::Path,
     sync::Arc,
 };
 
@@ -15,13 +14,13 @@ use watchbell::{
     backup,
     clock::{AnchoredClock, SharedClock, wall_now},
     config::{self, Config, DatabaseUrl, Flags},
-    crontab::{self, CrontabFile, Options},
+    crontab::Account,
     door::{self, Bounds},
     engine,
     store::Store,
 };
 
-use super::{Failed, Form, ImportCrontab, telemetry};
+use super::{Failed, telemetry};
 
 type Done = Result<(), Failed>;
 
@@ -174,59 +173,22 @@ pub(super) fn audit_slots(flags: &Flags) -> Done {
     })
 }
 
-pub(super) fn import_crontab(import: ImportCrontab) -> Done {
-    if let Some(zone) = import
-        .time_zone
-        .as_deref()
-        .filter(|zone| !crontab::is_time_zone(zone))
-    {
-        let error = anyhow::anyhow!(
-            "--time-zone: there is no zone {zone:?}; expected an IANA name such as Europe/Paris"
-        );
-        return Err(Failed::Configuration(error));
-    }
-    let mut files = Vec::new();
-    for path in import.files {
-        let text = if path == Path::new("-") {
-            let mut text = Vec::new();
-            std::io::stdin()
-                .read_to_end(&mut text)
-                .context("could not read standard input")?;
-            text
-        } else {
-            std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?
-        };
-        files.push(CrontabFile {
-            path: path.to_string_lossy().into_owned(),
-            text: String::from_utf8_lossy(&text).into_owned(),
-        });
-    }
+/// The users of these names that this host knows, with their homes. Blocks, also for long where a
+/// directory of users or a home is away.
+pub(super) fn accounts(names: impl IntoIterator<Item = String>) -> Vec<(String, Account)> {
+    let found = names.into_iter().filter_map(|name| {
+        let user = nix::unistd::User::from_name(&name).ok().flatten()?;
+        let home = user.dir.to_str()?.to_owned();
+        let is_there = user.dir.is_dir();
+        Some((name, Account { home, is_there }))
+    });
+    found.collect()
+}
+
+/// The name of the user who runs this.
+pub(super) fn current_user() -> Option<String> {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
-    let options = Options {
-        form: match import.form {
-            None => crontab::Form::Auto,
-            Some(Form::User) => crontab::Form::User,
-            Some(Form::System) => crontab::Form::System,
-        },
-        time_zone: import.time_zone,
-        current_user: user.ok().flatten().map(|user| user.name),
-    };
-    let done = crontab::import(&files, &options);
-    hand_over(done.toml.as_bytes()).context("could not write the configuration")?;
-    for left in &done.left {
-        remark(&format!(
-            "left out: {}:{}: {}",
-            left.path.escape_debug(),
-            left.line,
-            left.reason
-        ));
-    }
-    remark(&format!(
-        "{} entries carried over, {} lines left out",
-        done.carried,
-        done.left.len()
-    ));
-    Ok(())
+    user.ok().flatten().map(|user| user.name)
 }
 
 pub(super) fn helper(step: &str) -> Done {
@@ -243,7 +205,7 @@ pub(super) fn helper(step: &str) -> Done {
 }
 
 /// Writes data to standard output: all of it, or it is an error, also where the reader has gone.
-fn hand_over(data: &[u8]) -> std::io::Result<()> {
+pub(super) fn hand_over(data: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(data)?;
     stdout.flush()

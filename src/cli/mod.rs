@@ -1,5 +1,7 @@
 //! The command line of the server.
 mod commands;
+mod crontab;
+mod crontab_original;
 mod drain;
 mod recovery;
 mod rotation;
@@ -22,9 +24,11 @@ Examples:
   watchbell drain --at-most 2h && systemctl restart watchbell
   watchbell backup rotate-password --to /root/new-password
   watchbell export verify watchbell-20260302T120000Z.tar.zst
+  watchbell import-crontab --explain /etc/crontab        each line beside what will run, as whom, where, when
   watchbell import-crontab /etc/crontab /etc/cron.d/* > watchbell.toml
+  watchbell import-crontab --out /etc/watchbell/watchbell.toml --disable-original /var/spool/cron/crontabs/*
 
-Exit codes: 0 good, 1 failed (the message says why), 2 wrong usage,
+Exit codes: 0 good, 1 failed (the message says why; import-crontab: nothing was carried over), 2 wrong usage,
 3 the configuration is wrong, 4 the address is taken, 5 audit-slots has findings,
 6 something that was restored or verified is damaged or not all that it was, 124 something still runs after a
 drain, 130 a drain was interrupted.";
@@ -50,8 +54,9 @@ enum Command {
     Vacuum(Common),
     /// Check the ledger: that every slot is accounted for once. Also beside a running server.
     AuditSlots(Common),
-    /// Turn crontabs into a configuration, on standard output.
-    ImportCrontab(ImportCrontab),
+    /// Turn crontabs into a configuration, on standard output. What is not carried over unchanged is told at its line; the
+    /// last lines say what to take out of cron then. Exit code 1 where nothing was carried over.
+    ImportCrontab(crontab::ImportCrontab),
     /// Bring a whole instance back from a repository of backups and its password, into a new data directory or an empty
     /// database. The server then starts paused, as the original may still live.
     Restore(Restore),
@@ -198,27 +203,6 @@ struct Common {
     listen: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-struct ImportCrontab {
-    /// The crontabs; - for standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Whether lines have a user column [default: told from the path and the lines].
-    #[arg(long, value_name = "FORM")]
-    form: Option<Form>,
-    /// The organisation's time zone, for the top of the configuration.
-    #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Form {
-    /// A user's own crontab: five fields and a command.
-    User,
-    /// /etc/crontab and /etc/cron.d: a user before the command.
-    System,
-}
-
 impl Common {
     fn flags(&self) -> Flags {
         Flags {
@@ -269,7 +253,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Migrate(common) => commands::migrate(&common.flags()),
         Command::Vacuum(common) => commands::vacuum(&common.flags()),
         Command::AuditSlots(common) => commands::audit_slots(&common.flags()),
-        Command::ImportCrontab(import) => commands::import_crontab(import),
+        Command::ImportCrontab(import) => crontab::import(&import),
         Command::Restore(restore) => recovery::restore(restore),
         Command::Drain(args) => drain::drain(&args),
         Command::Export(Export::Verify { file }) => recovery::verify_export(&file),

@@ -10,6 +10,8 @@ pub(super) struct Command {
     pub(super) line: String,
     /// Whether `argv` names a shell.
     pub(super) by_shell: bool,
+    /// Whether an unescaped `%` ends it.
+    pub(super) is_cut: bool,
 }
 
 /// Shells for which plain words mean themselves. Not zsh, which always reads a startup file.
@@ -21,7 +23,7 @@ const DEFAULT_SHELL: &str = "/bin/sh";
 /// Resolves `%` and chooses the argv. `has_startup_file` says that the environment makes the shell read
 /// a file of its own first, so that leaving the shell out would change what the command sees.
 pub(super) fn resolve(raw: &str, shell: Option<&str>, has_startup_file: bool) -> Command {
-    let (line, stdin) = split_percent(raw);
+    let (line, stdin, is_cut) = split_percent(raw);
     let shell = shell.unwrap_or(DEFAULT_SHELL);
     let shell_name = shell.rsplit('/').next().unwrap_or(shell);
     let may_skip_shell = POSIX_SHELLS.contains(&shell_name) && !has_startup_file;
@@ -37,12 +39,40 @@ pub(super) fn resolve(raw: &str, shell: Option<&str>, has_startup_file: bool) ->
         stdin,
         line,
         by_shell,
+        is_cut,
+    }
+}
+
+impl Command {
+    /// Whether quotes and brackets are open at its end, so that a shell refuses it.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let (mut quote, mut depth) = (None, 0_usize);
+        let (mut is_escaped, mut before) = (false, ' ');
+        for c in self.line.chars() {
+            match c {
+                _ if is_escaped => is_escaped = false,
+                '\\' if quote != Some('\'') => is_escaped = true,
+                c if quote == Some(c) => quote = None,
+                '\'' | '"' | '`' if quote.is_none() => quote = Some(c),
+                '(' if quote.is_none() || before == '$' && quote == Some('"') => depth += 1,
+                ')' if quote != Some('\'') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            before = c;
+        }
+        quote.is_some() || 0 < depth
+    }
+
+    /// Whether the shell throws away what the program says.
+    pub(super) fn is_muted(&self) -> bool {
+        let packed: String = self.line.split([' ', '\t']).collect();
+        self.by_shell && packed.contains(">/dev/null")
     }
 }
 
 /// Splits at the first unescaped `%`, as Debian 12's cron does when run: before the split `\%` is `%` and
 /// `\\` is `\`, any other backslash stays. (cronie keeps both backslashes.)
-fn split_percent(raw: &str) -> (String, Option<String>) {
+fn split_percent(raw: &str) -> (String, Option<String>, bool) {
     let mut line = String::with_capacity(raw.len());
     let mut escaped = false;
     for (at, c) in raw.char_indices() {
@@ -52,14 +82,14 @@ fn split_percent(raw: &str) -> (String, Option<String>) {
                 line.push(c);
                 escaped = false;
             }
-            '%' => return (line, input(&raw[at + 1..])),
+            '%' => return (line, input(&raw[at + 1..]), true),
             c => {
                 line.push(c);
                 escaped = c == '\\';
             }
         }
     }
-    (line, None)
+    (line, None, false)
 }
 
 /// What follows the first `%`: further ones are line ends, and the last line always gets one.
@@ -209,12 +239,55 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_is_cut_in_the_middle_is_incomplete() {
+        let of = |raw| resolve(raw, None, false);
+        for raw in [
+            "sleep $(( ( RANDOM % 600 ) + 1 ))m",
+            "a $(date +%F)",
+            "a \"%b\"",
+            "a '%b'",
+            "a `date +%F`",
+        ] {
+            let command = of(raw);
+            assert!(command.is_cut && command.is_incomplete(), "{raw}");
+        }
+        for raw in [
+            "mail joe%Hello (you)%",
+            "a \\(%b",
+            "a '('%b",
+            "a \":(\"%b",
+            "a \"$(b)\"%c",
+        ] {
+            let command = of(raw);
+            assert!(command.is_cut && !command.is_incomplete(), "{raw}");
+        }
+        assert!(!of("date +\\%F").is_cut);
+    }
+
+    #[test]
+    fn what_is_thrown_away_is_known() {
+        let of = |raw| resolve(raw, None, false).is_muted();
+        for raw in [
+            "a >/dev/null 2>&1",
+            "a > /dev/null",
+            "a &>/dev/null",
+            "a 2> /dev/null",
+        ] {
+            assert!(of(raw), "{raw}");
+        }
+        assert!(!of("/a /dev/null"));
+    }
+
+    #[test]
     fn an_escaped_percent_is_a_percent() {
         assert_eq!(argv("/bin/date +\\%d"), ["/bin/date", "+%d"]);
-        assert_eq!(split_percent("a\\\\%b"), ("a\\".into(), Some("b\n".into())));
+        assert_eq!(
+            split_percent("a\\\\%b"),
+            ("a\\".into(), Some("b\n".into()), true)
+        );
         assert_eq!(
             split_percent("a%50\\%\\n\\"),
-            ("a".into(), Some("50%\\n\\\n".into()))
+            ("a".into(), Some("50%\\n\\\n".into()), true)
         );
     }
 }

@@ -23,6 +23,13 @@ pub(super) fn parse(text: &str, has_user: bool) -> Result<Entry<'_>, Reason> {
     if text.contains('\0') {
         return Err("the line contains a NUL character".into());
     }
+    let count = time_words(text);
+    if 5 < count {
+        return Err(format!(
+            "it has {count} time fields, and cron has 5: the seconds or years of other programs have no \
+             place in a crontab"
+        ));
+    }
     let mut notes = Vec::new();
     let text = match text.strip_prefix('-') {
         Some(rest) => {
@@ -61,8 +68,54 @@ pub(super) fn after_time(text: &str) -> &str {
     (0..fields).fold(text, |rest, _| word(rest).1)
 }
 
+/// How many words at the line's start can be time fields: more than five are another program's.
+pub(super) fn time_words(text: &str) -> usize {
+    if text.trim_start_matches('-').starts_with('@') {
+        return 1;
+    }
+    let mut rest = text.strip_prefix('-').unwrap_or(text);
+    let mut count = 0;
+    loop {
+        let (first, after) = word(rest);
+        // The first five are judged one by one, with what is wrong with each.
+        let is_time = !first.is_empty() && (count < 5 || is_time_word(first));
+        if !is_time {
+            return count;
+        }
+        count += 1;
+        rest = after;
+    }
+}
+
+/// A word that is no command, and may be a time field.
+fn is_time_word(word: &str) -> bool {
+    let is_number = word.contains(|c: char| c.is_ascii_digit() || c == '*' || c == '?')
+        && word
+            .chars()
+            .all(|c| c.is_ascii_digit() || "*/,-?L#W".contains(c))
+        && !word.starts_with(['/', '-']);
+    let is_day = |part: &str| {
+        let days = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+        days.iter().any(|day| part.eq_ignore_ascii_case(day))
+    };
+    let is_list = word.split([',', '-']).all(is_day);
+    is_number || is_list && (word.contains([',', '-']) || word.chars().all(char::is_uppercase))
+}
+
+/// Whether it is a macro's name, `@reboot` included.
+pub(super) fn is_macro(name: &str) -> bool {
+    name == "@reboot" || macro_named(name).is_ok()
+}
+
+/// Whether a command cannot begin so: it is what follows one.
+pub(super) fn is_middle(text: &str) -> bool {
+    let behind_number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    text.starts_with(['>', '<', '|', '&', ';', ')'])
+        || behind_number.len() < text.len() && behind_number.starts_with(['>', '<'])
+}
+
 /// Whether `name` can be a user's, by the rules of Debian's useradd and a little more.
-pub(super) fn is_user_name(name: &str) -> bool {
+pub fn is_user_name(name: &str) -> bool {
     let stem = name.strip_suffix('$').unwrap_or(name);
     stem.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.len() <= 32
@@ -99,6 +152,11 @@ fn macro_named(name: &str) -> Result<&'static str, Reason> {
              systemd unit does this"
                 .into(),
         ),
+        "@every" => Err(
+            "the macro `@every` is of other programs, and cron does not know it: a task with \
+             schedule = { every = \"30s\" } does this"
+                .into(),
+        ),
         other => Err(format!("the macro {} is unknown", quoted(other))),
     }
 }
@@ -110,6 +168,12 @@ fn user_column(rest: &str) -> Result<(Option<&str>, &str), Reason> {
     }
     if !is_user_name(user) {
         return Err(format!("the user {} is not a user's name", quoted(user)));
+    }
+    if is_middle(command) {
+        return Err(format!(
+            "{} is followed by a redirection alone, so it is the command, and the user before it is missing",
+            quoted(user)
+        ));
     }
     Ok((Some(user), command))
 }
@@ -168,9 +232,32 @@ mod tests {
             ("@every_minute root x", "the macro `@every_minute`"),
             ("* * * * * root -q x", "flag"),
             ("* * * * * root \0", "NUL"),
+            ("*/10 * * * * * * /app/bin/beat", "7 time fields"),
+            ("0 30 2 * * * root /app/bin/nightly", "6 time fields"),
+            ("0 0 12 ? * MON-FRI root /a", "6 time fields"),
+            ("@every 30s /a", "every = \"30s\""),
+            (
+                "* * * * * push.sh >> $LOG/x",
+                "the user before it is missing",
+            ),
+            ("* * * * * backup 2> x", "the user before it is missing"),
         ] {
             let reason = parse(text, true).unwrap_err();
             assert!(reason.contains(part), "{text:?}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_no_time_field() {
+        for text in [
+            "* * * * * /bin/a",
+            "* * * * * 7z a",
+            "* * * * * mon --check",
+            "* * * * * L",
+            "0 2 * * 1-5 root /a",
+            "@daily 5 5 5 5 5 5",
+        ] {
+            assert!(time_words(text) <= 5, "{text}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Checks the shape of cron's five time fields, and passes them on as they stand.
 
+use std::collections::BTreeSet;
+
 use super::Reason;
 use super::toml::quoted;
 
@@ -48,6 +50,19 @@ pub(super) fn check(fields: [&str; 5]) -> Result<Fields, Reason> {
             items.map_err(|reason| format!("the {} {} {reason}", field.name, quoted(text)))?;
         cron.push(items.join(","));
     }
+    // What a list says twice is told once.
+    let mut told = BTreeSet::new();
+    notes.retain(|note: &String| told.insert(note.clone()));
+    let [_, _, day, _, weekday] = fields;
+    // cron looks at the first character, too.
+    let is_free = |text: &str| text.starts_with(['*', '?']);
+    if !is_free(day) && !is_free(weekday) {
+        notes.push(format!(
+            "Both day fields are set, {} and {}: cron runs it on either, and so does Watchbell.",
+            quoted(day),
+            quoted(weekday)
+        ));
+    }
     Ok(Fields {
         cron: cron.join(" "),
         notes,
@@ -86,11 +101,25 @@ impl Field {
         }
         let is_day = matches!(self.last, 7 | 31);
         let span = self.last - self.first + 1;
-        let too_far = step.and_then(number).is_some_and(|step| span <= step);
+        if step.and_then(number).is_some_and(|step| span < step) {
+            return Err(format!(
+                "has a step larger than the {span} of the field: cron runs {} alone, which is hardly \
+                 what was meant",
+                quoted(&self.start_of(base))
+            ));
+        }
+        let too_far = step.and_then(number) == Some(span);
         if too_far && base == "*" && !is_day {
             return Ok(self.alone(item, &self.first.to_string(), notes));
         }
-        if matches!(base, "*" | "?" | "H") || self.is_extension(base) {
+        if base == "*" {
+            return Ok(item.to_owned());
+        }
+        if matches!(base, "?" | "H") || self.is_extension(base) {
+            notes.push(format!(
+                "{} is no part of cron's own lines: where a cron ran this, check what it made of it",
+                quoted(item)
+            ));
             return Ok(item.to_owned());
         }
         match base.split_once('-') {
@@ -114,6 +143,14 @@ impl Field {
             }
         }
         Ok(item.to_owned())
+    }
+
+    /// The first value of a member's part before the step.
+    fn start_of(&self, base: &str) -> String {
+        match base {
+            "*" => self.first.to_string(),
+            base => base.split('-').next().unwrap_or(base).to_owned(),
+        }
     }
 
     /// Member that stands for one whose step is as large as the field: the first value, with a note. A day field with a
@@ -234,13 +271,18 @@ mod tests {
             "0 0 15W 1 mon-7",
         ] {
             let fields = checked(text).unwrap();
-            assert_eq!((fields.cron.as_str(), fields.notes.len()), (text, 0));
+            let told = fields.notes.iter();
+            let told = told.filter(|note| {
+                !note.starts_with("Both day fields")
+                    && !note.contains("no part of cron's own lines")
+            });
+            assert_eq!((fields.cron.as_str(), told.count()), (text, 0));
         }
     }
 
     #[test]
     fn a_step_as_large_as_its_field_leaves_the_first_value() {
-        let fields = checked("*/60 0-23/24 1-31/40 */12 *").unwrap();
+        let fields = checked("*/60 0-23/24 1-31/31 */12 *").unwrap();
         assert_eq!((fields.cron.as_str(), fields.notes.len()), ("0 0 1 1 *", 4));
         assert!(fields.notes[0].contains("runs `0` alone"), "{fields:?}");
     }
@@ -256,6 +298,11 @@ mod tests {
             ("jan * * * *", "the minute `jan`"),
             ("1,,2 * * * *", "empty member"),
             ("*/0 * * * *", "step"),
+            (
+                "*/90 * * * *",
+                "the minute `*/90` has a step larger than the 60 of the field: cron runs `0`",
+            ),
+            ("* 8-18/36 * * *", "cron runs `8` alone"),
             ("* * * * sat-sun", "backwards"),
             ("* 1-2-3 * * *", "the hour `1-2-3`"),
             ("* * 1$ * *", "the day of month `1$`"),
@@ -272,7 +319,25 @@ mod tests {
     fn a_random_range_becomes_a_stable_draw_with_a_note() {
         let fields = checked("~ 8~17 ~7 * ~").unwrap();
         assert_eq!(fields.cron, "H(0-59) H(8-17) H(1-7) * H(0-6)");
-        assert_eq!(fields.notes.len(), 4);
+        assert_eq!(fields.notes.len(), 5);
+    }
+
+    #[test]
+    fn what_only_others_know_is_told() {
+        let count = |text| checked(text).unwrap().notes.len();
+        assert_eq!(count("H/15 * * * *"), 1);
+        assert_eq!(count("0 0 L * ?"), 2);
+        assert_eq!(count("0 0 * * 5#2"), 1);
+        assert_eq!(count("H,H,H * * * *"), 1, "once");
+    }
+
+    #[test]
+    fn that_either_day_field_is_enough_is_told() {
+        let told = |text| checked(text).unwrap().notes;
+        assert!(told("0 10 1-7 * 0")[0].contains("on either"));
+        for text in ["0 10 1-7 * *", "0 10 * * 0", "0 10 */2 * 1"] {
+            assert_eq!(told(text), Vec::<String>::new(), "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Walks the files and writes the configuration.
 
-use super::command::{self, Command};
-use super::entry::{self, Entry};
-use super::form;
+use super::closing::{self, FileDone};
+use super::comments::Comments;
+use super::form::{self, Guess};
+use super::head;
 use super::line::{Line, classify};
 use super::name::Names;
+use super::notes::{self, How};
+use super::ready::{self, Ready};
 use super::settings::{Effect, Settings, Zone};
-use super::{CrontabFile, Import, Left, Options, Reason, program, toml};
-use crate::domain::schedule::{Schedule, ScheduleSpec};
+use super::written::Job;
+use super::{
+    Carried, CrontabFile, Encoding, Import, Left, Options, Reason, program, strange, toml,
+};
 
 /// The configuration while it grows.
 #[derive(Debug)]
@@ -15,17 +20,35 @@ pub(super) struct Importer<'a> {
     options: &'a Options,
     names: Names,
     toml: String,
-    carried: usize,
+    tasks: Vec<Carried>,
+    noted: usize,
     left: Vec<Left>,
+    in_doubt: usize,
+    /// Entries that run in a zone that nobody knows.
+    without_zone: usize,
+    files: Vec<FileDone>,
     has_told_of_no_mail: bool,
 }
 
 /// One line and where it stands.
 #[derive(Debug, Clone, Copy)]
 struct Place<'a> {
+    file: usize,
     path: &'a str,
     line: usize,
     text: &'a str,
+    has_cr: bool,
+    is_odd: bool,
+}
+
+/// What is known at a line of a file.
+struct Sheet<'a> {
+    settings: Settings,
+    guess: Guess,
+    encoding: Encoding,
+    /// Whose the lines are that name no user.
+    owner: Option<&'a str>,
+    comments: Comments<'a>,
 }
 
 impl<'a> Importer<'a> {
@@ -34,52 +57,66 @@ impl<'a> Importer<'a> {
             options,
             names: Names::default(),
             toml: String::new(),
-            carried: 0,
+            tasks: Vec::new(),
+            noted: 0,
             left: Vec::new(),
+            in_doubt: 0,
+            without_zone: 0,
+            files: Vec::new(),
             has_told_of_no_mail: false,
         };
-        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        importer.comment(&format!(
-            "Made by `watchbell import-crontab` from {}",
-            paths.join(", ")
-        ));
-        importer.comment(
-            "cron gives a command HOME, LOGNAME, SHELL and PATH=/usr/bin:/bin, and starts it in its \
-             user's home.",
-        );
-        importer.comment(
-            "Watchbell starts it in the server's directory: write here what a command relies on.",
-        );
-        match &options.time_zone {
-            Some(zone) => {
-                importer.toml += &format!("time_zone = {}\n", toml::string(zone));
-            }
-            None => importer.comment(
-                "No time zone is set here, so the organisation's applies; cron used the machine's.",
-            ),
+        for line in head::of_import(files, options) {
+            importer.comment(&line);
+        }
+        if let Some(zone) = head::zone(options) {
+            importer.toml += &format!("time_zone = {}\n", toml::string(zone));
         }
         importer
     }
 
     pub(super) fn file(&mut self, file: &CrontabFile) {
-        let guess = form::decide(
-            file,
-            self.options.form,
-            self.options.current_user.as_deref(),
-        );
-        self.file_head(file, &guess);
-        let mut settings = Settings::default();
+        let options = self.options;
+        let number = self.files.len();
+        let strange = strange::kind(&file.text);
+        let path_owner = form::owner(&file.path);
+        let own = options.user.as_deref();
+        let own = own.or(options.current_user.as_deref());
+        let mut sheet = Sheet {
+            settings: Settings::default(),
+            guess: form::decide(file, options),
+            encoding: file.encoding,
+            owner: path_owner.or(own),
+            comments: Comments::default(),
+        };
+        self.files.push(FileDone {
+            path: file.path.clone(),
+            has_user: sheet.guess.has_user,
+            owner: sheet.owner.map(str::to_owned),
+            carried: Vec::new(),
+        });
+        self.toml.push('\n');
+        for line in head::of_file(file, &sheet.guess, sheet.owner, strange) {
+            self.comment(&line);
+        }
         let text = file.text.trim_start_matches('\u{feff}');
-        for (index, line) in text.lines().enumerate() {
+        for (index, raw) in text.split_inclusive('\n').enumerate() {
+            let cr = raw.strip_suffix("\r\n");
             let place = Place {
+                file: number,
                 path: &file.path,
                 line: index + 1,
-                text: line,
+                text: cr.or(raw.strip_suffix('\n')).unwrap_or(raw),
+                has_cr: cr.is_some(),
+                is_odd: file.odd.contains(&(index + 1)),
             };
-            self.line(place, &mut settings, guess.has_user);
+            match strange {
+                Some(_) if classify(place.text) == Line::Blank => {}
+                Some(what) => self.leave(place, format!("the file is {what} and not a crontab")),
+                None => self.line(place, &mut sheet),
+            }
         }
         let last = text.rsplit('\n').next().unwrap_or_default();
-        if matches!(classify(last), Line::Entry(_)) {
+        if strange.is_none() && matches!(classify(last), Line::Entry(_)) {
             self.comment(
                 "The last line has no line end, which Debian's cron calls broken: check whether it ran.",
             );
@@ -87,66 +124,85 @@ impl<'a> Importer<'a> {
     }
 
     pub(super) fn finish(mut self) -> Import {
-        let (carried, left) = (self.carried, self.left.len());
+        let (carried, left) = (self.tasks.len(), self.left.len());
         let entries = if carried == 1 { "entry" } else { "entries" };
         let lines = if left == 1 { "line" } else { "lines" };
         self.toml.push('\n');
         self.comment(&format!(
             "{carried} {entries} carried over, {left} {lines} left out."
         ));
+        let mut closing = Vec::new();
+        for (count, before, after) in [
+            (
+                self.noted,
+                "Entries carried over with something to know, at their line",
+                "Read it",
+            ),
+            (
+                self.without_zone,
+                "Entries that run in the organisation's zone, as the machine's is not known",
+                "Give --time-zone",
+            ),
+            (
+                self.in_doubt,
+                "Lines left out that may name a user or not",
+                "Import them with --form system or --form user",
+            ),
+        ] {
+            if 0 < count {
+                closing.push(format!("{before}: {count}."));
+                closing.push(format!("  {after}."));
+            }
+        }
+        let take_out = closing::take_out(&self.files);
+        for line in closing.iter().chain(&take_out) {
+            self.comment(line);
+        }
         Import {
             toml: self.toml,
             carried,
+            noted: self.noted,
             left: self.left,
+            tasks: self.tasks,
+            closing,
+            take_out,
         }
     }
 
-    fn file_head(&mut self, file: &CrontabFile, guess: &form::Guess) {
-        let path = file.path.as_str();
-        self.toml.push('\n');
-        self.comment(&format!("==== {path}"));
-        if let Some(because) = &guess.because {
-            let form = if guess.has_user {
-                "with a user column"
-            } else {
-                "without a user column"
-            };
-            self.comment(&format!("Read {form}, because {because}."));
+    fn line<'f>(&mut self, place: Place<'f>, sheet: &mut Sheet<'f>) {
+        let line = classify(place.text);
+        let is_readable = !place.is_odd || sheet.encoding != Encoding::Utf8;
+        if line == Line::Blank {
+            return sheet.comments.pass(place.text, is_readable);
         }
-        let is_passed_over = |name: &str| {
-            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
-            !name.bytes().all(is_plain)
-        };
-        if form::cron_d_name(path).is_some_and(is_passed_over) {
-            self.comment(
-                "Debian's cron passes over files of cron.d with such a name: check whether this one ran.",
+        let comments = std::mem::take(&mut sheet.comments);
+        if !is_readable {
+            return self.leave(
+                place,
+                "it is not UTF-8: give --encoding windows-1252 or latin-1, or write it anew in UTF-8".into(),
             );
         }
-        if let Some(owner) = form::owner(path)
-            && self.options.current_user.as_deref() != Some(owner)
-        {
-            self.comment(&format!(
-                "cron ran these as {owner}; here they run as the server's user, unless `user` says \
-                 otherwise."
-            ));
-        }
-        if file.text.contains("\r\n") {
-            self.comment("Lines ended in CR LF; the CR, which cron passes on, is taken off.");
-        }
-    }
-
-    fn line(&mut self, place: Place<'_>, settings: &mut Settings, has_user: bool) {
-        match classify(place.text) {
+        match line {
             Line::Blank => {}
             Line::WrongSetting(reason) => self.leave(place, reason),
             Line::Setting { name, value } => {
-                let effect = settings.set(place.line, name, value);
+                let effect = sheet.settings.set(place.line, name, value);
                 self.effect(place, effect);
             }
-            Line::Entry(text) => match checked(place.path, text, settings, has_user) {
-                Ok(entry) => self.entry(place, settings, entry),
-                Err(reason) => self.leave(place, reason),
-            },
+            Line::Entry(text) => {
+                if let Some(doubt) = sheet.guess.doubt(text, self.options) {
+                    self.in_doubt += 1;
+                    return self.leave(place, doubt);
+                }
+                let (has_user, owner) = (sheet.guess.has_user, sheet.owner);
+                let settings = &sheet.settings;
+                let ready = ready::checked(place.path, text, settings, has_user)
+                    .and_then(|entry| Ready::of(entry, owner, settings, self.options));
+                match ready {
+                    Ok(ready) => self.entry(place, sheet, ready, comments),
+                    Err(reason) => self.leave(place, reason),
+                }
+            }
         }
     }
 
@@ -172,6 +228,7 @@ impl<'a> Importer<'a> {
         self.comment(&format!("left out, line {}: {text}", place.line));
         self.comment(&format!("  because {reason}"));
         self.left.push(Left {
+            file: place.file,
             path: place.path.to_owned(),
             line: place.line,
             text: place.text.to_owned(),
@@ -179,133 +236,79 @@ impl<'a> Importer<'a> {
         });
     }
 
-    fn entry(&mut self, place: Place<'_>, settings: &Settings, entry: Entry<'_>) {
-        let shell = settings.shell.as_deref();
-        let command = command::resolve(entry.command, shell, settings.has_startup_file());
-        if let Some(shell) = command.argv.first().filter(|first| !first.starts_with('/')) {
-            let shell = toml::quoted(shell);
-            return self.leave(
-                place,
-                format!("SHELL is {shell}, which is not an absolute path"),
-            );
-        }
-        let program = program::of_line(&command.line);
-        let file = form::cron_d_name(place.path);
-        let name = self.names.give(file, program.as_deref());
-        self.carried += 1;
+    fn entry(
+        &mut self,
+        place: Place<'_>,
+        sheet: &Sheet<'_>,
+        ready: Ready<'_>,
+        mut comments: Comments<'_>,
+    ) {
+        let program = program::of_line(&ready.command.line);
+        let name = self
+            .names
+            .give(form::cron_d_name(place.path), program.as_deref());
+        let how = How {
+            has_cr: place.has_cr,
+            encoding: place.is_odd.then_some(sheet.encoding),
+        };
+        let notes = notes::of(&ready, &sheet.settings, how, self.options);
+        self.noted += usize::from(!notes.is_empty());
+        let Ready {
+            entry,
+            command,
+            around,
+        } = ready;
+        let zone = &sheet.settings.zone;
+        let is_known = head::zone(self.options).is_some();
+        self.without_zone += usize::from(*zone == Zone::Unset && !is_known);
 
-        let Place { path, line, text } = place;
+        let Place {
+            path, line, text, ..
+        } = place;
         self.toml.push('\n');
         self.comment(&format!("{path}:{line}: {}", text.trim()));
-        for note in self.notes(&entry, &command) {
-            self.comment(&note);
-        }
-        self.toml += &command_table(&name, &command, entry.user, settings);
-        self.toml.push('\n');
-        let from = format!("from {path}:{line}");
-        self.toml += &task_table(&name, &from, &entry.cron, &settings.zone);
-    }
-
-    fn notes(&self, entry: &Entry<'_>, command: &Command) -> Vec<String> {
-        let mut notes = entry.notes.clone();
         if command.by_shell {
-            notes.push("Started by a shell, named here because Watchbell itself uses none.".into());
+            self.comment("Started by a shell, named here because Watchbell itself uses none.");
         }
-        if entry.command.contains("\\\\") {
-            notes.push(
-                "Two backslashes are one, as in Debian's cron; cronie keeps both: check the command."
-                    .into(),
-            );
+        for note in &notes {
+            self.comment(note);
         }
-        let line = command.line.trim_end();
-        if line.ends_with('&') && !line.ends_with("&&") {
-            notes.push(
-                "It goes on in the background, as below cron: the run ends with the shell and shows nothing of the rest. \
-                 leftovers = \"wait\" waits for it."
-                    .into(),
-            );
+        let description = comments.take();
+        let description = description.unwrap_or_else(|| format!("from {path}:{line}"));
+        let job = Job {
+            name: &name,
+            command: &command,
+            around: &around,
+            description: &description,
+            owner: sheet.settings.owner.as_deref(),
+            cron: &entry.cron,
+            zone,
+        };
+        self.toml += &job.written();
+        let time_zone = match zone {
+            Zone::Named(zone) => Some(zone.clone()),
+            Zone::Unset | Zone::Unknown { .. } => None,
+        };
+        if let Some(file) = self.files.get_mut(place.file) {
+            file.carried.push(line);
         }
-        let server = self.options.current_user.as_deref();
-        if let Some(user) = entry.user
-            && server != Some(user)
-            && server != Some("root")
-        {
-            notes.push(format!(
-                "To run this as {user} the server must run as root."
-            ));
-        }
-        notes
+        self.tasks.push(Carried {
+            file: place.file,
+            path: path.to_owned(),
+            line,
+            text: text.to_owned(),
+            name,
+            user: around.user,
+            directory: around.directory,
+            argv: command.argv,
+            stdin: command.stdin,
+            cron: entry.cron,
+            time_zone,
+            notes,
+        });
     }
 
     fn comment(&mut self, text: &str) {
         self.toml += &toml::comment(text);
     }
-}
-
-/// The entry, if it can be carried over.
-fn checked<'t>(
-    path: &str,
-    text: &'t str,
-    settings: &Settings,
-    has_user: bool,
-) -> Result<Entry<'t>, Reason> {
-    if path == "anacrontab" || path.ends_with("/anacrontab") {
-        return Err("it is anacron's: a period in days and a delay, not a time".into());
-    }
-    if let Zone::Unknown { line } = settings.zone {
-        return Err(format!(
-            "the time zone of line {line} could not be carried over"
-        ));
-    }
-    let entry = entry::parse(text, has_user)?;
-    let spec = ScheduleSpec {
-        cron: Some(entry.cron.clone()),
-        ..ScheduleSpec::default()
-    };
-    match Schedule::parse(&spec, "", "UTC") {
-        Ok(_) => Ok(entry),
-        // Without the field's name, which stands in no crontab.
-        Err(error) => match error.wrong().as_slice() {
-            [] => Err(error.to_string()),
-            wrong => {
-                let reasons: Vec<&str> = wrong.iter().map(|wrong| wrong.reason.as_str()).collect();
-                Err(reasons.join("; "))
-            }
-        },
-    }
-}
-
-fn command_table(name: &str, command: &Command, user: Option<&str>, settings: &Settings) -> String {
-    let mut table = format!("[commands.{name}]\nargv = {}\n", toml::array(&command.argv));
-    if let Some(user) = user {
-        table += &format!("user = {}\n", toml::string(user));
-    }
-    if !settings.environment.is_empty() {
-        let variables: Vec<String> = settings
-            .environment
-            .iter()
-            .map(|(name, value)| format!("{} = {}", toml::key(name), toml::string(value)))
-            .collect();
-        table += &format!("environment = {{ {} }}\n", variables.join(", "));
-    }
-    if let Some(stdin) = &command.stdin {
-        table += &format!("stdin = {}\n", toml::string(stdin));
-    }
-    // As cron does. Commands that leave nothing never notice.
-    table += "leftovers = \"leave\"\n";
-    table
-}
-
-fn task_table(name: &str, from: &str, cron: &str, zone: &Zone) -> String {
-    let zone = match zone {
-        Zone::Named(zone) => format!(", time_zone = {}", toml::string(zone)),
-        Zone::Unset | Zone::Unknown { .. } => String::new(),
-    };
-    format!(
-        "[tasks.{name}]\nkind = \"command\"\ndescription = {}\nparameters = {{ command = {} }}\n\
-         schedule = {{ cron = {}{zone} }}\n",
-        toml::string(from),
-        toml::string(name),
-        toml::string(cron),
-    )
 }

@@ -130,7 +130,7 @@ fn base(word: &str) -> &str {
 }
 
 /// Splits a line at the shell's separators into commands, and those into words, quotes dropped.
-fn simple_commands(line: &str) -> Vec<Vec<String>> {
+pub(super) fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word = String::new();
     let mut quote: Option<char> = None;

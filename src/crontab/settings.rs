@@ -1,9 +1,12 @@
 //! What a crontab's settings have made of the environment so far, and which of them mean nothing here.
 
-use crate::domain::schedule::{Schedule, ScheduleSpec};
 use std::collections::BTreeMap;
 
+use crate::domain::schedule::{Schedule, ScheduleSpec};
+use crate::domain::task::OWNER_MAX;
+
 use super::Reason;
+use super::line::BLANK;
 use super::toml::quoted;
 
 /// The settings above a line of one file.
@@ -12,6 +15,10 @@ pub(super) struct Settings {
     /// For the commands, SHELL and cron's own variables taken out.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) shell: Option<String>,
+    /// The line of a SHELL that nothing can start.
+    pub(super) broken_shell: Option<usize>,
+    /// To whom cron mailed the output.
+    pub(super) owner: Option<String>,
     pub(super) zone: Zone,
 }
 
@@ -47,21 +54,23 @@ impl Settings {
     /// Applies the setting of `line` to what comes below.
     pub(super) fn set(&mut self, line: usize, name: &str, value: &str) -> Effect {
         match name {
-            "SHELL" => {
-                self.shell = (!value.is_empty()).then(|| value.to_owned());
-                Effect::Carried
-            }
-            "MAILTO" if value.is_empty() => Effect::NoMail,
-            "MAILTO" => Effect::Left(
-                "output goes to the run log, not into mail; notifications are a later feature"
-                    .into(),
-            ),
+            "SHELL" => self.set_shell(line, value),
+            "MAILTO" => self.set_owner(value),
             "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" => Effect::Left(
                 "it shapes cron's mail, and output goes to the run log, not into mail".into(),
             ),
             "RANDOM_DELAY" => Effect::Left(random_delay(value)),
             "START_HOURS_RANGE" => Effect::Left("it is a setting of anacron".into()),
             "CRON_TZ" => self.set_zone(line, value),
+            "LOGNAME" => Effect::Noted(
+                "cron itself sets LOGNAME to the user who runs the entry, over what stands here, and \
+                 so does Watchbell"
+                    .into(),
+            ),
+            "HOME" => {
+                self.environment.insert(name.to_owned(), value.to_owned());
+                Effect::Noted("cron starts the entries below in this directory, and so does Watchbell".into())
+            }
             _ => {
                 self.environment.insert(name.to_owned(), value.to_owned());
                 remark(name, value).map_or(Effect::Carried, Effect::Noted)
@@ -74,6 +83,38 @@ impl Settings {
         STARTUP_FILES
             .iter()
             .any(|name| self.environment.contains_key(*name))
+    }
+
+    /// All of it is the program's name to cron, arguments too.
+    fn set_shell(&mut self, line: usize, value: &str) -> Effect {
+        self.broken_shell = None;
+        self.shell = (!value.is_empty()).then(|| value.to_owned());
+        if !value.contains(BLANK) {
+            return Effect::Carried;
+        }
+        self.broken_shell = Some(line);
+        Effect::Left(format!(
+            "SHELL is {}, and a SHELL with arguments cannot be started: the entries below are left out too",
+            quoted(value)
+        ))
+    }
+
+    fn set_owner(&mut self, value: &str) -> Effect {
+        self.owner = None;
+        if value.is_empty() {
+            return Effect::NoMail;
+        }
+        if OWNER_MAX < value.chars().count() || value.contains(char::is_control) {
+            return Effect::Left(format!(
+                "it is no owner of a task: expected at most {OWNER_MAX} characters, none of them a control \
+                 character; and no mail is sent"
+            ));
+        }
+        self.owner = Some(value.to_owned());
+        Effect::Noted(
+            "kept as the owner of the tasks below; no mail is sent, output goes to the run log"
+                .into(),
+        )
     }
 
     fn set_zone(&mut self, line: usize, value: &str) -> Effect {
@@ -124,9 +165,10 @@ fn remark(name: &str, value: &str) -> Option<String> {
             "TZ is for the commands; cron does not schedule by it, and neither does Watchbell"
                 .into(),
         ),
-        "LOGNAME" | "USER" => Some(format!(
-            "cron itself sets {name} to the crontab's owner, over what stands here"
-        )),
+        "USER" => Some(
+            "Debian's cron hands USER over as it stands here; cronie sets it to the user who runs the entry"
+                .into(),
+        ),
         _ if value.contains('$') => Some(format!(
             "cron expands nothing in a setting, so {name} keeps its `$`"
         )),
@@ -157,12 +199,44 @@ mod tests {
 
     #[test]
     fn what_shapes_mail_is_left_out() {
-        for name in ["MAILTO", "MAILFROM", "CONTENT_TYPE"] {
+        for name in ["MAILFROM", "CONTENT_TYPE"] {
             let (settings, effect) = set(name, "x");
             assert!(matches!(effect, Effect::Left(_)), "{name}");
             assert!(settings.environment.is_empty(), "{name}");
         }
-        assert_eq!(set("MAILTO", "").1, Effect::NoMail);
+    }
+
+    #[test]
+    fn who_got_the_mail_owns_the_tasks() {
+        let (mut settings, effect) = set("MAILTO", "ada@example.org,bob");
+        assert_eq!(settings.owner.as_deref(), Some("ada@example.org,bob"));
+        assert!(matches!(effect, Effect::Noted(text) if text.contains("no mail is sent")));
+        assert!(settings.environment.is_empty());
+        assert_eq!(settings.set(4, "MAILTO", ""), Effect::NoMail);
+        assert_eq!(settings.owner, None);
+        for wrong in ["x".repeat(257), "a\tb".to_owned()] {
+            let (settings, effect) = set("MAILTO", &wrong);
+            assert!(matches!(effect, Effect::Left(_)), "{wrong}");
+            assert_eq!(settings.owner, None);
+        }
+    }
+
+    #[test]
+    fn a_shell_with_arguments_cannot_be_started() {
+        let (mut settings, effect) = set("SHELL", "/bin/bash -l");
+        assert_eq!(settings.broken_shell, Some(3));
+        assert!(
+            matches!(effect, Effect::Left(reason) if reason.contains("`/bin/bash -l`") && reason.contains("arguments"))
+        );
+        assert_eq!(settings.set(4, "SHELL", "/bin/bash"), Effect::Carried);
+        assert_eq!(settings.broken_shell, None);
+    }
+
+    #[test]
+    fn nobody_calls_himself_another() {
+        let (settings, effect) = set("LOGNAME", "bob");
+        assert!(settings.environment.is_empty());
+        assert!(matches!(effect, Effect::Noted(_)));
     }
 
     #[test]

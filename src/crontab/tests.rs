@@ -16,6 +16,7 @@ fn import_text(path: &str, text: &str, form: Form) -> Import {
     let file = CrontabFile {
         path: path.into(),
         text: text.into(),
+        ..CrontabFile::default()
     };
     let options = Options {
         form,
@@ -83,7 +84,16 @@ fn settings_hold_for_the_entries_below_them() {
     assert_eq!(at("commands.a.environment.X"), None);
     assert_eq!(argv_of(&figment, "b"), ["/bin/bash", "-c", "b | c"]);
     assert_eq!(at("commands.b.environment.X").as_deref(), Some(" y "));
-    assert_eq!(at("commands.b.environment.SHELL"), None);
+    assert_eq!(at("commands.a.environment.SHELL"), None);
+    assert_eq!(
+        at("commands.b.environment.SHELL").as_deref(),
+        Some("/bin/bash")
+    );
+    assert_eq!(
+        at("commands.a.environment.PATH").as_deref(),
+        Some("/usr/bin:/bin"),
+        "as cron sets it"
+    );
     assert_eq!(
         at("tasks.b.schedule.time_zone").as_deref(),
         Some("Asia/Tokyo")
@@ -94,7 +104,7 @@ fn settings_hold_for_the_entries_below_them() {
 
 #[test]
 fn what_is_left_out_stands_at_its_place_with_its_reason() {
-    let import = user("MAILTO=joe\n@reboot /a\n61 * * * * /b\n* * *\n@daily /c\n");
+    let import = user("MAILFROM=joe\n@reboot /a\n61 * * * * /b\n* * *\n@daily /c\n");
     let lines: Vec<usize> = import.left.iter().map(|left| left.line).collect();
     assert_eq!((import.carried, lines), (1, vec![1, 2, 3, 4]));
     assert_eq!(import.left[1].text, "@reboot /a");
@@ -131,6 +141,7 @@ fn entries_under_a_shell_that_cannot_be_started_are_left_out() {
     );
     let lines: Vec<usize> = import.left.iter().map(|left| left.line).collect();
     assert_eq!((import.carried, lines), (2, vec![2]));
+    assert!(import.toml.contains("with which cron can start nothing"));
     let reason = &import.left[0].reason;
     assert!(reason.contains("SHELL is `bash`"), "{reason}");
     let figment = parsed(&import);
@@ -164,6 +175,7 @@ fn another_user_is_kept_and_needs_a_server_that_runs_as_root() {
         let file = CrontabFile {
             path: "/etc/crontab".into(),
             text: text.into(),
+            ..CrontabFile::default()
         };
         let options = Options {
             current_user: current_user.map(str::to_owned),
@@ -183,6 +195,7 @@ fn the_zone_of_the_options_heads_the_file_and_names_are_unique_across_files() {
     let file = |path: &str| CrontabFile {
         path: path.into(),
         text: "@daily /a\n".into(),
+        ..CrontabFile::default()
     };
     let options = Options {
         time_zone: Some("Europe/Paris".into()),
@@ -219,7 +232,7 @@ fn the_output_tells_what_a_reader_should_check() {
         (
             "x",
             "@daily /a\n",
-            "Read without a user column, because in line 1 `/a` is not",
+            "Read without a user column, because in line 1 `/a` is no user",
         ),
         (
             "/etc/cron.d/a.bak",
@@ -272,8 +285,8 @@ proptest! {
         zone in prop::option::of(any::<String>()),
         form in prop::sample::select(vec![Form::Auto, Form::User, Form::System]),
     ) {
-        let file = CrontabFile { path, text: lines.join("\n") };
-        let options = Options { form, time_zone: zone.clone(), current_user: None };
+        let file = CrontabFile { path, text: lines.join("\n"), ..CrontabFile::default() };
+        let options = Options { form, time_zone: zone.clone(), ..Options::default() };
         let import = import(&[file.clone(), file], &options);
         let figment = parsed(&import);
         prop_assert_eq!(text_at(&figment, "time_zone"), zone);

@@ -27,12 +27,13 @@ const COLUMNS: &[Column] = &[
     column("built_in", Type::Big),
     column("configured", Type::Big),
     column("version", Type::Big),
+    column("owner", Type::Text),
 ];
 
 /// All but the key.
 const WRITE: &str = " ON CONFLICT (task_id) DO UPDATE SET name = excluded.name, kind = excluded.kind, \
      category = excluded.category, added = excluded.added, overridden = excluded.overridden, work = excluded.work, \
-     built_in = excluded.built_in, configured = excluded.configured, version = excluded.version";
+     built_in = excluded.built_in, configured = excluded.configured, version = excluded.version, owner = excluded.owner";
 
 /// Rows read in one go.
 const PAGE: usize = 5000;
@@ -304,6 +305,7 @@ impl Tx {
                 facets.lower.built_in.into(),
                 facets.lower.configuration.into(),
                 task.version.into(),
+                facets.owner.into(),
             ]
         });
         self.insert("task_facets", COLUMNS, &[], rows.collect(), WRITE)

@@ -23,6 +23,7 @@ struct Name {
 pub struct TaskFilter {
     pub kind: Option<String>,
     pub category: Option<String>,
+    pub owner: Option<String>,
     pub paused: Option<bool>,
     pub failing: Option<bool>,
 }
@@ -107,7 +108,7 @@ const FACETS: &str = "task_facets f";
 
 impl TaskFilter {
     fn has_facets(&self) -> bool {
-        self.kind.is_some() || self.category.is_some()
+        self.kind.is_some() || self.category.is_some() || self.owner.is_some()
     }
 
     /// Few tasks are paused, or fail; and few are of one kind or category, where that is asked for.
@@ -135,6 +136,8 @@ impl TaskFilter {
                 which: "f.task_id IS NOT NULL",
                 // It has no figures to tell by which more is settled.
                 index: match (&self.kind, &self.category) {
+                    // Few tasks are of one owner, whatever else is asked for.
+                    _ if self.owner.is_some() => " INDEXED BY task_facets_owner",
                     (Some(_), Some(_)) => " INDEXED BY task_facets_both",
                     (Some(_), None) => " INDEXED BY task_facets_kind",
                     (None, _) => " INDEXED BY task_facets_category",
@@ -152,6 +155,9 @@ impl TaskFilter {
         );
         match (self.paused, self.failing) {
             (Some(true), _) | (_, Some(true)) => flags == 1 && !facets,
+            _ if self.owner.is_some() => {
+                flags == 0 && self.kind.is_none() && self.category.is_none()
+            }
             _ => flags == 0,
         }
     }
@@ -201,6 +207,9 @@ fn select(sql: Sql, filter: &TaskFilter, page: &Page<String>, upto: Option<&str>
     if let Some(category) = &filter.category {
         sql = sql.push(" AND f.category = ").bind(category.as_str());
     }
+    if let Some(owner) = &filter.owner {
+        sql = sql.push(" AND f.owner = ").bind(owner.as_str());
+    }
     sql.push(" ORDER BY c.by_name")
         .limit(page.size.saturating_add(1))
         .push(
@@ -249,7 +258,12 @@ fn candidates(
         .sqlite(source.index)
         .push(" WHERE ")
         .push(source.which);
-    if source.from == FACETS {
+    if source.from == FACETS
+        && let Some(owner) = &filter.owner
+    {
+        // Of its index alone: what else is asked for would be looked for without an end.
+        sql = sql.push(" AND f.owner = ").bind(owner.as_str());
+    } else if source.from == FACETS {
         if let Some(kind) = &filter.kind {
             sql = sql.push(" AND f.kind = ").bind(kind.as_str());
         }

@@ -40,6 +40,7 @@ mod meeting;
 mod migrating;
 mod monitoring;
 mod overlapping;
+mod owners;
 mod parameters;
 mod passing;
 mod places;

@@ -84,6 +84,7 @@ pub(in crate::api) fn task_basic(task: &Task) -> pb::Task {
         uid: task.id.to_string(),
         description: spec.description.clone(),
         category: spec.category.clone(),
+        owner: spec.owner.clone(),
         icon: spec.icon.clone(),
         kind: spec.kind.clone(),
         schedule: Some(schedule(&spec.schedule)),

@@ -13,6 +13,8 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Characters of a task's owner.
+pub const OWNER_MAX: usize = 256;
 const PARAMETERS_MAX: usize = 64 * 1024;
 
 /// Checks the size of a task's or a run's parameters.
@@ -42,6 +44,8 @@ impl TaskSpec {
         let mut check = |checked: Result<()>| faults.take(checked).map(drop);
         check(text("description", &self.description, 1000))?;
         check(text("category", &self.category, 100))?;
+        check(text("owner", &self.owner, OWNER_MAX))?;
+        check(on_one_line("owner", &self.owner))?;
         check(text("icon", &self.icon, 16))?;
         if self.kind.is_empty() {
             let what = "expected the name of a kind, such as command";
@@ -163,6 +167,16 @@ fn text(field: &str, value: &str, max: usize) -> Result<()> {
     Ok(())
 }
 
+fn on_one_line(field: &str, value: &str) -> Result<()> {
+    match value.contains(char::is_control) {
+        true => Err(Error::invalid(
+            field,
+            "it holds a control character; expected a person or an address on one line",
+        )),
+        false => Ok(()),
+    }
+}
+
 fn number(field: &str, value: i64, min: i64, max: i64) -> Result<()> {
     if (min..=max).contains(&value) {
         return Ok(());
@@ -182,4 +196,34 @@ fn within(field: &str, value: Duration, min: Duration, max: Duration) -> Result<
         field,
         format!("{value} given; expected {min} to {max}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(owner: String) -> Option<String> {
+        let spec = TaskSpec {
+            kind: "command".to_owned(),
+            owner,
+            ..TaskSpec::default()
+        };
+        let checked = spec.check(&"task".parse().unwrap(), "UTC");
+        checked.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_owner_is_a_line_of_at_most_256_characters() {
+        assert_eq!(refused(String::new()), None);
+        assert_eq!(refused("Zoë <zoe@example.org>".to_owned()), None);
+        assert_eq!(refused("é".repeat(OWNER_MAX)), None);
+        for (owner, part) in [
+            ("é".repeat(OWNER_MAX + 1), "257 characters"),
+            ("ada\nbob".to_owned(), "control character"),
+            ("ada\u{7f}".to_owned(), "control character"),
+        ] {
+            let told = refused(owner).unwrap();
+            assert!(told.contains("owner") && told.contains(part), "{told}");
+        }
+    }
 }

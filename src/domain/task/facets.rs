@@ -9,6 +9,7 @@ use super::{Fields, Layers, Origin, Task};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facets {
     pub category: String,
+    pub owner: String,
     /// The API alone knows it.
     pub is_added: bool,
     /// The API has changed something of a task that others define.
@@ -30,6 +31,7 @@ impl Task {
         let is_added = self.layers.origin() == Origin::Api;
         Facets {
             category: self.spec.category.clone(),
+            owner: self.spec.owner.clone(),
             is_added,
             is_overridden: !is_added && !self.layers.api.is_empty(),
             work: work(&self.spec.kind, &self.spec.parameters),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::{
-    check::check_parameters,
+    check::{OWNER_MAX, check_parameters},
     course::Course,
     facets::{Facets, Lower, fingerprint, work},
     fields::Fields,
@@ -96,6 +96,9 @@ pub struct HistoryPolicy {
 pub struct TaskSpec {
     pub description: String,
     pub category: String,
+    /// A person or an address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
     pub icon: String,
     pub kind: String,
     pub parameters: Map<String, Value>,
@@ -163,6 +166,7 @@ impl Default for TaskSpec {
         Self {
             description: String::new(),
             category: String::new(),
+            owner: String::new(),
             icon: String::new(),
             kind: String::new(),
             parameters: Map::new(),

@@ -16,6 +16,7 @@ mod m0017_held_numbers;
 mod m0018_facets;
 mod m0021_pages;
 mod m0022_gone;
+mod m0023_owner;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0018_facets::Migration)),
             Box::new(Patient(m0021_pages::Migration)),
             Box::new(Patient(m0022_gone::Migration)),
+            Box::new(Patient(m0023_owner::Migration)),
         ]
     }
 }

@@ -47,6 +47,22 @@ async fn sqlite_finds_a_page_by_the_index_of_what_is_asked_for() {
         ),
         (
             TaskFilter {
+                owner: some("ada"),
+                ..none.clone()
+            },
+            "task_facets_owner (owner=? AND name>?)",
+        ),
+        (
+            TaskFilter {
+                kind: some("a"),
+                owner: some("ada"),
+                paused: Some(false),
+                ..none.clone()
+            },
+            "task_facets_owner (owner=? AND name>?)",
+        ),
+        (
+            TaskFilter {
                 category: some("a"),
                 failing: Some(true),
                 ..none

@@ -1,11 +1,14 @@
 //! What holds for any text as a crontab.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use watchbell::{
     clock::Stopwatch,
     config::Config,
-    crontab::{CrontabFile, Form, Options, import},
+    crontab::{Account, CrontabFile, Encoding, Form, Options, disabled, explain, import},
 };
 
 use super::file::written;
@@ -22,11 +25,9 @@ const PATHS: [&str; 3] = [
 
 /// It becomes a configuration that loads, in which every line is accounted for.
 pub(crate) fn check(bytes: &[u8]) {
-    // As the command reads it.
-    let text = String::from_utf8_lossy(bytes);
     let is_soon = || {
         let watch = Stopwatch::start();
-        check_once(&text);
+        check_once(bytes);
         watch.elapsed() < ENOUGH
     };
     assert!(
@@ -35,19 +36,24 @@ pub(crate) fn check(bytes: &[u8]) {
     );
 }
 
-fn check_once(text: &str) {
+fn check_once(bytes: &[u8]) {
     for (form, path) in [Form::System, Form::User, Form::Auto]
         .into_iter()
         .zip(PATHS)
     {
-        let file = CrontabFile {
-            path: path.to_owned(),
-            text: text.to_owned(),
+        // As the command reads it.
+        let file = CrontabFile::read(path, bytes, Encoding::Utf8);
+        let text = file.text.clone();
+        let root = Account {
+            home: "/root".to_owned(),
+            is_there: true,
         };
         let options = Options {
             form,
             time_zone: Some("Europe/Paris".to_owned()),
             current_user: Some("root".to_owned()),
+            accounts: BTreeMap::from([("root".to_owned(), root)]),
+            ..Options::default()
         };
         let imported = import(&[file], &options);
         let (_place, flags) = written(imported.toml.as_bytes());
@@ -57,11 +63,10 @@ fn check_once(text: &str) {
         assert_eq!(config.commands.len(), imported.carried, "{}", imported.toml);
         let left: BTreeSet<usize> = imported.left.iter().map(|left| left.line).collect();
         assert_eq!(left.len(), imported.left.len(), "a line is left out once");
-        let mut carried = 0;
+        let tasks: BTreeSet<usize> = imported.tasks.iter().map(|task| task.line).collect();
         for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let number = index + 1;
-            let is_carried = imported.toml.contains(&format!("\"from {path}:{number}\""));
-            carried += usize::from(is_carried);
+            let is_carried = tasks.contains(&number);
             let content = line.trim_matches([' ', '\t']);
             // A setting that is carried shows in the entries below it.
             let says_nothing = content.is_empty() || content.starts_with('#');
@@ -72,7 +77,17 @@ fn check_once(text: &str) {
                 "line {number}: {line:?}"
             );
         }
-        assert_eq!(carried, imported.carried, "{}", imported.toml);
+        assert_eq!(tasks.len(), imported.carried, "{}", imported.toml);
+        let told = explain(&imported, &options, jiff::Timestamp::UNIX_EPOCH);
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+        let without = disabled(bytes, &tasks);
+        let again = import(
+            &[CrontabFile::read(path, &without, Encoding::Utf8)],
+            &options,
+        );
+        // What is left of a file may have another form than all of it.
+        let is_settled = form != Form::Auto;
+        assert!(again.carried == 0 || !is_settled, "{}", again.toml);
         for left in &imported.left {
             assert!(!left.reason.contains(char::is_control), "{left:?}");
         }

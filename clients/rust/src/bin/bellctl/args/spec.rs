@@ -51,6 +51,9 @@ pub(crate) struct SpecArgs {
     /// Groups tasks for people.
     #[arg(long)]
     pub(crate) category: Option<String>,
+    /// Whose it is: a person or an address. "": nobody's.
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
     /// One emoji.
     #[arg(long)]
     pub(crate) icon: Option<String>,

@@ -13,7 +13,7 @@ use crate::{label::choice, name::TaskName, time::Moment};
 pub(crate) enum TaskCommand {
     /// Lists tasks by name.
     #[command(
-        after_help = "Examples:\n  bellctl task list\n  bellctl task list --failing --category Backup\n  bellctl task list --all --output json | jq -r '.tasks[].name'"
+        after_help = "Examples:\n  bellctl task list\n  bellctl task list --failing --category Backup\n  bellctl task list --owner ops@example.org\n  bellctl task list --all --output json | jq -r '.tasks[].name'"
     )]
     List(ListTasksArgs),
     /// Shows a task.
@@ -89,6 +89,9 @@ pub(crate) struct ListTasksArgs {
     /// Only tasks of this category.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) category: String,
+    /// Only tasks of this owner, as `task show` has it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) owner: String,
     /// Only tasks that are paused; `--paused=false`: only those that are not.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) paused: Option<bool>,

@@ -52,6 +52,7 @@ async fn list(session: &Session, args: &ListTasksArgs) -> Result<Exit, Failure> 
         page_token: String::new(),
         kind: args.kind.clone(),
         category: args.category.clone(),
+        owner: args.owner.clone(),
         paused: args.paused,
         failing: args.failing,
         view: view.into(),

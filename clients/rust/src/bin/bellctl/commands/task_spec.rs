@@ -84,6 +84,7 @@ impl Draft {
         for (path, flag, field) in [
             ("description", &spec.description, &mut task.description),
             ("category", &spec.category, &mut task.category),
+            ("owner", &spec.owner, &mut task.owner),
             ("icon", &spec.icon, &mut task.icon),
         ] {
             if let Some(value) = flag {

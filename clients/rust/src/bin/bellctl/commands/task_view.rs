@@ -21,28 +21,36 @@ use crate::{
 
 /// A row for each task.
 pub(super) fn table(clock: &Clock, tasks: &[Task], all: Option<&Pause>) -> Table {
-    let mut table = Table::new(&[
-        "TASK",
-        "KIND",
-        "SCHEDULE",
-        "NEXT DUE",
-        "LAST RUN",
-        "DESCRIPTION",
-    ]);
+    // Where nobody owns anything, the column would be empty.
+    let are_owned = tasks.iter().any(|task| !task.owner.is_empty());
+    let mut header = vec!["TASK", "KIND", "SCHEDULE", "NEXT DUE", "LAST RUN"];
+    if are_owned {
+        header.push("OWNER");
+    }
+    header.push("DESCRIPTION");
+    let mut table = Table::new(&header);
     for task in tasks {
         let next = next_due(clock, task.next_due_time.as_ref(), task.pause.as_ref(), all);
         let icon = match task.icon.as_str() {
             "" => String::new(),
             icon => format!("{icon} "),
         };
-        table.row([
-            short(&task.name).into(),
-            (&task.kind).into(),
-            schedule(clock, task.schedule.as_ref()).into(),
-            next,
-            last_run(task),
-            format!("{icon}{}", task.description).into(),
-        ]);
+        let description = format!("{icon}{}", task.description);
+        let (name, kind) = (short(&task.name).into(), (&task.kind).into());
+        let when = schedule(clock, task.schedule.as_ref()).into();
+        let last = last_run(task);
+        match are_owned {
+            true => table.row([
+                name,
+                kind,
+                when,
+                next,
+                last,
+                (&task.owner).into(),
+                description.into(),
+            ]),
+            false => table.row([name, kind, when, next, last, description.into()]),
+        }
     }
     table
 }
@@ -76,6 +84,7 @@ fn list(clock: &Clock, task: &Task, all: Option<&Pause>) -> Result<Table, Failur
         format!("{} {}", task.icon, task.description).trim(),
     );
     list.entry("category", &task.category);
+    list.entry("owner", &task.owner);
     list.entry("kind", &task.kind);
     list.entry("origin", label_of::<TaskOrigin>(task.origin));
     if let Some(pause) = &task.pause {
