@@ -4,10 +4,10 @@ use tonic::Response;
 
 use super::{Api, Reply, convert, names, page, request::each_once};
 use crate::{
-    domain::document::{TYPE_MAX, day, key::Named, line},
+    domain::document::{TYPE_MAX, days::any_day, key::Named, line, person},
     error::{Error, Result, all},
     pb,
-    store::{Days, DocumentFilter, ListPlace, Numbers, Page, PageOf},
+    store::{Days, DocumentFilter, ListPlace, Numbers, Page, PageOf, People},
 };
 
 impl Api {
@@ -25,6 +25,9 @@ impl Api {
             &request.effective_before,
             &request.obsolescence_since,
             &request.obsolescence_before,
+            &request.author,
+            &request.reviewer,
+            &request.approver,
         ]);
         let filter = filter(&request)?;
         let after = match page::key(&scope, &request.page_token)? {
@@ -120,7 +123,7 @@ fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
     let days = |prefix: &str, since: &str, before: &str| {
         let read = |field: &str, text: &str| match text {
             "" => Ok(None),
-            text => day(&format!("{prefix}_{field}"), text).map(Some),
+            text => any_day(&format!("{prefix}_{field}"), text).map(Some),
         };
         let (since, before) = all((read("since", since), read("before", before)))?;
         let days = Days { since, before };
@@ -132,7 +135,21 @@ fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
             _ => Ok(days),
         }
     };
-    let (statuses, numbers, document_type, effective, obsolescence) = all((
+    let name = |field: &str, name: &str| match name {
+        "" => Ok(None),
+        name => person(field, name).map(Some),
+    };
+    let people = all((
+        name("author", &request.author),
+        name("reviewer", &request.reviewer),
+        name("approver", &request.approver),
+    ));
+    let people = people.map(|(author, reviewer, approver)| People {
+        author,
+        reviewer,
+        approver,
+    });
+    let (statuses, numbers, document_type, effective, obsolescence, people) = all((
         each_once("statuses", &request.statuses, convert::document_status_from),
         numbers(&request.number),
         document_type,
@@ -146,11 +163,13 @@ fn filter(request: &pb::ListDocumentsRequest) -> Result<DocumentFilter> {
             &request.obsolescence_since,
             &request.obsolescence_before,
         ),
+        people,
     ))?;
     Ok(DocumentFilter {
         statuses,
         numbers,
         document_type,
+        people,
         effective,
         obsolescence,
     })

@@ -243,11 +243,33 @@ verbs! {
     RejectDocumentRequest => RejectDocumentResponse: |body| Act::Reject { comment: body.comment.clone() },
     RequestApprovalRequest => RequestApprovalResponse: |body| Act::RequestApproval { approver: body.approver.clone() },
     StartApprovalRequest => StartApprovalResponse: |_body| Act::StartApproval,
-    ApproveDocumentRequest => ApproveDocumentResponse: |body| Act::Approve { effective_date: day_beside("effective_date", &body.effective_date, remark("comment", &body.comment, 0))?, comment: body.comment.clone() },
+    ApproveDocumentRequest => ApproveDocumentResponse: |body| approval(body)?,
     WithdrawDocumentRequest => WithdrawDocumentResponse: |body| Act::Withdraw { comment: body.comment.clone() },
     ScheduleObsolescenceRequest => ScheduleObsolescenceResponse: |body| Act::ScheduleObsolescence { obsolescence_date: day_beside("obsolescence_date", &body.obsolescence_date, remark("reason", &body.reason, 1))?, reason: body.reason.clone() },
     CancelObsolescenceRequest => CancelObsolescenceResponse: |body| Act::CancelObsolescence { reason: body.reason.clone() },
     TerminateDocumentRequest => TerminateDocumentResponse: |body| Act::Terminate { reason: body.reason.clone() },
+}
+
+/// An approval; where its day is none, what is wrong with its texts is told as well.
+fn approval(body: &pb::ApproveDocumentRequest) -> Result<Act> {
+    let texts = || {
+        all((
+            remark("comment", &body.comment, 0),
+            remark("backdated_reason", &body.backdated_reason, 0),
+            remark("strand_reason", &body.strand_reason, 0),
+        ))
+    };
+    let effective_date = match day("effective_date", &body.effective_date) {
+        Ok(day) => day,
+        wrong => all((wrong, texts()))?.0,
+    };
+    Ok(Act::Approve {
+        effective_date,
+        comment: body.comment.clone(),
+        backdated_reason: body.backdated_reason.clone(),
+        without_content: body.without_content,
+        strand_reason: body.strand_reason.clone(),
+    })
 }
 
 /// A day; where it is none, what is wrong with the text beside it is told as well.

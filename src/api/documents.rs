@@ -1,5 +1,5 @@
-//! `DocumentService`: a line for each call; what they do is in `document_reads`, `document_verbs`, `content` and
-//! `register`.
+//! `DocumentService`: a line for each call; what they do is in `document_reads`, `document_verbs`,
+//! `document_update`, `content` and `register`.
 
 use tonic::{Request, Response, Streaming};
 
@@ -47,6 +47,13 @@ impl DocumentService for Api {
         request: Request<pb::CreateVersionRequest>,
     ) -> Reply<pb::CreateVersionResponse> {
         self.answer_create_version(request).await
+    }
+
+    async fn update_document(
+        &self,
+        request: Request<pb::UpdateDocumentRequest>,
+    ) -> Reply<pb::UpdateDocumentResponse> {
+        self.answer_update_document(request).await
     }
 
     async fn submit_document(

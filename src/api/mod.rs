@@ -16,6 +16,7 @@ mod content;
 mod convert;
 mod deadline;
 mod document_reads;
+mod document_update;
 mod document_verbs;
 mod documents;
 mod drift;

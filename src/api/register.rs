@@ -10,13 +10,17 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{Api, Feed, Reply, caller, deadline, status};
 use crate::{
-    domain::{Document, document::row::RawRow, span},
+    domain::{
+        Document,
+        document::{bend::BendKind, row::RawRow},
+        span,
+    },
     error::{Error, Result},
     pb::{
         self, import_documents_request::Message as Sent,
         import_documents_response::Message as Answer,
     },
-    records::{BadRow, Progress, Told},
+    records::{BadRow, Header, Progress, RowNote, Told},
     store::{DocumentFilter, Page},
 };
 
@@ -44,8 +48,12 @@ impl Api {
                 Err(Error::invalid("header", "expected a header as the first message"))?;
                 return;
             };
-            let import = documents.import(who, &header.actor, header.validate_only);
-            let mut import = import.await?;
+            let header = Header {
+                actor: &header.actor,
+                validate_only: header.validate_only,
+                date_format: &header.date_format,
+            };
+            let mut import = documents.import(who, header).await?;
             let mut told = 0;
             while let Some(message) = next(&mut sent).await? {
                 let Sent::Rows(rows) = message else {
@@ -53,7 +61,11 @@ impl Api {
                     return;
                 };
                 let rows = rows.rows.into_iter().map(raw_row).collect();
-                for row in import.take(rows).await? {
+                let taken = import.take(rows).await?;
+                for note in taken.notes {
+                    yield answer(Answer::Note(row_note(note)));
+                }
+                for row in taken.bad {
                     yield answer(Answer::BadRow(bad_row(row)));
                 }
                 let progress = import.progress();
@@ -72,6 +84,7 @@ impl Api {
                         created_count: summary.created,
                         unchanged_count: summary.unchanged,
                         bad_count: summary.bad,
+                        note_count: summary.notes,
                     }),
                 });
             }
@@ -205,6 +218,21 @@ fn bad_row(row: BadRow) -> pb::BadRow {
         number: row.number,
         field: row.field,
         reason: row.reason,
+    }
+}
+
+fn row_note(note: RowNote) -> pb::RowNote {
+    let kind = match note.bend.kind {
+        BendKind::Blanks => pb::RowNoteKind::Blanks,
+        BendKind::Characters => pb::RowNoteKind::Characters,
+        BendKind::Day => pb::RowNoteKind::Day,
+    };
+    pb::RowNote {
+        line: note.line,
+        number: note.number,
+        field: note.bend.field.to_owned(),
+        kind: kind.into(),
+        note: note.bend.note,
     }
 }
 

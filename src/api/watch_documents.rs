@@ -57,7 +57,11 @@ impl Api {
     ) -> Result<Feed<Shared<pb::WatchDocumentsResponse>>> {
         let number = match request.number.as_str() {
             "" => None,
-            number => Some(number.parse::<Number>()?),
+            number => {
+                let number = number.parse::<Number>()?;
+                let spelt = self.engine.store().spelling(&number).await?;
+                Some(spelt.unwrap_or(number))
+            }
         };
         let whole = request.whole_snapshot && number.is_none();
         let mut scope = vec!["WatchDocuments", &request.number];

@@ -133,6 +133,7 @@ pub async fn serve(
                 max_bytes: config.content.max_bytes,
                 keep_unused_for: config.content.keep_unused_for,
             },
+            types: config.document_types.clone(),
         },
     );
 

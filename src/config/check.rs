@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Config, ContentConfig, DatabaseUrl, HistoryConfig, HttpRequestConfig, LogConfig, ParametersIn,
-    backups::one_of, explain::argument, own_places::OwnPlaces, raw::Raw,
+    backups::one_of, document_types, explain::argument, own_places::OwnPlaces, raw::Raw,
 };
 use crate::domain::{TaskName, span};
 
@@ -87,6 +87,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
     check_names("secrets", raw.secrets.keys())?;
     check_commands(raw)?;
     check_requests(raw)?;
+    let document_types = document_types::check(&raw.document_types)?;
     for (name, source) in &raw.secrets {
         one_of(&format!("secrets.{name}"), source)?;
     }
@@ -126,6 +127,7 @@ pub(super) fn check(raw: &Raw) -> anyhow::Result<Config> {
             max_bytes: raw.content.max_bytes,
             keep_unused_for: raw.content.keep_unused_for,
         },
+        document_types,
         health: raw.health.clone(),
         commands: raw.commands.clone(),
         http_requests: raw.http_requests.clone(),

@@ -7,6 +7,7 @@ mod arenas;
 mod backups;
 mod check;
 mod database_name;
+mod document_types;
 mod explain;
 mod leftovers;
 pub mod once;
@@ -39,7 +40,7 @@ pub use self::{
     requests::{HttpRequestConfig, ParametersIn, SecretHeader},
     secret::{Secret, SecretSource},
 };
-use crate::domain::{TaskName, task::Fields};
+use crate::domain::{TaskName, document::DocumentTypes, task::Fields};
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Config {
     pub log: LogConfig,
     pub history: HistoryConfig,
     pub content: ContentConfig,
+    /// What is said of types of documents.
+    pub document_types: DocumentTypes,
     pub backups: BackupsConfig,
     pub health: HealthThresholds,
     pub commands: BTreeMap<String, CommandConfig>,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     backups::RawBackups,
+    document_types::RawDocumentType,
     leftovers::Leftovers,
     parameters::Accepts,
     refusal::refusal,
@@ -55,6 +56,7 @@ pub(super) struct Raw {
     pub(super) log: RawLog,
     pub(super) history: RawHistory,
     pub(super) content: RawContent,
+    pub(super) document_types: BTreeMap<String, RawDocumentType>,
     pub(super) backups: RawBackups,
     pub(super) health: HealthThresholds,
     pub(super) commands: BTreeMap<String, CommandConfig>,
@@ -189,6 +191,7 @@ impl Default for Raw {
             log: RawLog::default(),
             history: RawHistory::default(),
             content: RawContent::default(),
+            document_types: BTreeMap::new(),
             backups: RawBackups::default(),
             health: HealthThresholds::default(),
             commands: BTreeMap::new(),

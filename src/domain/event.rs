@@ -39,6 +39,7 @@ text_enum! {
         DocumentCreated = "document.created",
         DocumentImported = "document.imported",
         DocumentContentAttached = "document.content_attached",
+        DocumentUpdated = "document.updated",
         DocumentSubmitted = "document.submitted",
         DocumentReviewStarted = "document.review_started",
         DocumentReviewed = "document.reviewed",

@@ -150,17 +150,17 @@ reasons! {
     NotAhead = "NOT_AHEAD" in FAILED_PRECONDITION,
         "The task is not decided beyond now: there is nothing to realign.";
     IllegalTransition = "ILLEGAL_TRANSITION" in FAILED_PRECONDITION,
-        "The document's status allows no such step.";
+        "The document's status allows no such step: the message names those that it allows.";
     NotDue = "NOT_DUE" in FAILED_PRECONDITION,
         "The document's day has not come, or it has none.";
     NewerInForce = "NEWER_IN_FORCE" in FAILED_PRECONDITION,
         "A later version of the document is in force already.";
     HasDependants = "HAS_DEPENDANTS" in FAILED_PRECONDITION,
-        "Documents that are in force rest on this one: the message names them.";
+        "Documents that are not final depend on this one, or on the number whose place it takes: the message names them.";
     VersionOpen = "VERSION_OPEN" in FAILED_PRECONDITION,
         "A later version of the document is under way: end that first.";
     NoContent = "NO_CONTENT" in FAILED_PRECONDITION,
-        "The document has no content to download.";
+        "The document has no content: there is nothing to download, and to approve it takes `without_content`.";
     ContentMissing = "CONTENT_MISSING" in FAILED_PRECONDITION,
         "The content should be stored, and is not: restore it from a backup, or upload it again.";
     ContentDamaged = "CONTENT_DAMAGED" in FAILED_PRECONDITION,

@@ -67,6 +67,8 @@ impl Documents {
         if due == Due::Obsolete {
             let numbers: Vec<_> = known.iter().map(|known| known.key.number.clone()).collect();
             locked.read_dependants(&mut tx, &numbers).await?;
+        } else {
+            locked.read_stranded(&mut tx, &known).await?;
         }
         let by = By {
             actor: SYSTEM.to_owned(),

@@ -29,6 +29,8 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_secs(60);
 const PERIOD: SignedDuration = SignedDuration::from_hours(1);
 /// How far back the slots of its schedule are looked for.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// How many times as long as it took the count of what is without content is left alone.
+const RESTS: u32 = 20;
 /// Documents that a problem names.
 const NAMED: u64 = 5;
 
@@ -64,8 +66,22 @@ pub(super) struct Known {
     report: Arc<DocumentsReport>,
 }
 
-/// Where the last report is kept.
-pub(super) type ReportCache = OnceLock<Mutex<Option<Known>>>;
+/// How many documents are in force without content, when that was counted, and how long it took.
+#[derive(Clone, Copy, Debug)]
+struct Bare {
+    counted: Stopwatch,
+    took: Duration,
+    /// The last event of a document by then.
+    upto: i64,
+    count: i64,
+}
+
+/// Where the last report is kept, and the last count of what is in force without content.
+#[derive(Debug, Default)]
+pub(super) struct ReportCache {
+    known: OnceLock<Mutex<Option<Known>>>,
+    bare: OnceLock<Mutex<Option<Bare>>>,
+}
 
 impl Documents {
     /// How documents are.
@@ -73,7 +89,13 @@ impl Documents {
     /// # Errors
     /// Where the database is away.
     pub async fn report(&self) -> Result<Arc<DocumentsReport>> {
-        let mut cached = self.inner.report.get_or_init(Mutex::default).lock().await;
+        let mut cached = self
+            .inner
+            .report
+            .known
+            .get_or_init(Mutex::default)
+            .lock()
+            .await;
         let now = self.clock().now();
         let upto = self.store().tail().last_of_documents();
         if let Some(known) = &*cached {
@@ -100,30 +122,69 @@ impl Documents {
         let upto = self.store().tail().last_of_documents();
         let known = self.read_anew(self.clock().now(), upto).await?;
         let report = known.report.clone();
-        *self.inner.report.get_or_init(Mutex::default).lock().await = Some(known);
+        *self
+            .inner
+            .report
+            .known
+            .get_or_init(Mutex::default)
+            .lock()
+            .await = Some(known);
         Ok(report)
     }
 
     async fn read_anew(&self, now: Timestamp, upto: i64) -> Result<Known> {
         let read = Stopwatch::start();
-        let report = Arc::new(self.read_report(now).await?);
+        let bare = self.bare(upto).await?;
+        let report = Arc::new(self.read_report(now, bare.count).await?);
         Ok(Known {
             read,
             at: now,
-            upto,
+            // A count of before is looked at again.
+            upto: upto.min(bare.upto),
             report,
         })
     }
 
-    async fn read_report(&self, now: Timestamp) -> Result<DocumentsReport> {
+    /// How many documents are in force without content. Where there are very many of them that takes a while, and is done
+    /// again only after a multiple of it.
+    async fn bare(&self, upto: i64) -> Result<Bare> {
+        let mut last = self
+            .inner
+            .report
+            .bare
+            .get_or_init(Mutex::default)
+            .lock()
+            .await;
+        if let Some(bare) = *last
+            && bare.counted.elapsed() < bare.took * RESTS
+        {
+            return Ok(bare);
+        }
+        let counted = Stopwatch::start();
+        let types = &self.settings().types;
+        let count = self.store().documents_without_content(types).await?;
+        let bare = Bare {
+            counted,
+            took: counted.elapsed(),
+            upto,
+            count,
+        };
+        *last = Some(bare);
+        Ok(bare)
+    }
+
+    async fn read_report(&self, now: Timestamp, bare: i64) -> Result<DocumentsReport> {
         let store = self.store();
-        let today = day_begins(&self.settings().zone.rules(), self.day_of(now));
+        let day = self.day_of(now);
+        let today = day_begins(&self.settings().zone.rules(), day);
         let mut report = DocumentsReport {
             figures: DocumentFigures {
                 pending_effective: store.documents_waiting(Due::Effective).await?,
                 scheduled_obsolescence: store.documents_waiting(Due::Obsolete).await?,
                 overdue: 0,
                 activated_today: store.documents_activated_since(today).await?,
+                without_content: bare,
+                today: Some(day),
             },
             late: Vec::new(),
         };

@@ -4,12 +4,15 @@
 
 mod attach;
 mod content;
+mod correct;
+mod depends;
 mod disk;
 mod due;
 mod figures;
 mod import;
 mod moves;
 mod new;
+mod numbers;
 mod verbs;
 
 use std::{path::PathBuf, sync::Arc};
@@ -22,12 +25,15 @@ pub use self::{
     },
     due::{Moved, changed_meanwhile, is_its_own},
     figures::{DocumentsReport, EFFECTIVE_TASK, LateDocuments, OBSOLESCENCE_TASK},
-    import::{BadRow, Import, Progress, Summary, Told},
+    import::{BadRow, Header, Import, Progress, RowNote, Summary, Taken, Told},
     new::{NewDocument, NextVersion, Texts},
 };
 use crate::{
     clock::SharedClock,
-    domain::{document::day_of, schedule::NamedZone},
+    domain::{
+        document::{DocumentTypes, day_of},
+        schedule::NamedZone,
+    },
     error::Result,
     store::Store,
 };
@@ -55,6 +61,8 @@ pub struct Settings {
     /// The data directory, which all replicas share.
     pub data: PathBuf,
     pub content: ContentLimits,
+    /// What is said of types of documents; each server has its own.
+    pub types: DocumentTypes,
 }
 
 impl Documents {

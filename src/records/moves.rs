@@ -6,7 +6,7 @@ use crate::{
     domain::{
         Document, DocumentId,
         document::{
-            Act, DocumentStatus, Facts, HistoryEntry, Number, Version,
+            Act, DocumentStatus, Facts, HistoryEntry, Key, Number, Version,
             act::{SYSTEM, act},
             rules::Dependants,
         },
@@ -32,6 +32,8 @@ pub(super) struct Locked {
     documents: BTreeMap<DocumentId, Document>,
     in_force: BTreeMap<Number, Known>,
     dependants: BTreeMap<Number, Dependants>,
+    /// Where stands what is superseded by name, and is not in force; none of what is there no more.
+    not_in_force: BTreeMap<Key, Option<DocumentStatus>>,
 }
 
 impl Documents {
@@ -66,14 +68,23 @@ impl Documents {
         {
             return Err(changed());
         }
-        let in_force = in_force
+        let in_force: BTreeMap<Number, Known> = in_force
             .into_iter()
             .map(|known| (known.key.number.clone(), known))
             .collect();
+        let superseded = wanted
+            .iter()
+            .filter_map(|known| documents.get(&known.id)?.supersedes.as_ref());
+        let gone: Vec<Key> = superseded
+            .filter(|key| in_force.get(&key.number).map(|known| &known.key) != Some(*key))
+            .cloned()
+            .collect();
+        let not_in_force = tx.document_statuses(gone).await?;
         Ok(Locked {
             documents,
             in_force,
             dependants: BTreeMap::new(),
+            not_in_force,
         })
     }
 }
@@ -85,8 +96,23 @@ impl Locked {
 
     /// Reads who depends on these numbers.
     pub(super) async fn read_dependants(&mut self, tx: &mut Tx, numbers: &[Number]) -> Result<()> {
-        self.dependants = tx.dependants(numbers).await?;
+        self.dependants.extend(tx.dependants(numbers).await?);
         Ok(())
+    }
+
+    /// Reads who depends on other numbers that go once these documents come into force.
+    pub(super) async fn read_stranded(&mut self, tx: &mut Tx, wanted: &[Known]) -> Result<()> {
+        let wanted = wanted
+            .iter()
+            .filter_map(|known| self.documents.get(&known.id));
+        let going: BTreeSet<Number> = wanted
+            .filter_map(|document| self.other_that_goes(document).cloned())
+            .collect();
+        if going.is_empty() {
+            return Ok(());
+        }
+        let going: Vec<Number> = going.into_iter().collect();
+        self.read_dependants(tx, &going).await
     }
 
     /// The changes that a move makes: the document's, and where it comes into force, those of the versions whose
@@ -105,13 +131,7 @@ impl Locked {
         let Some(before) = self.documents.get(&id).cloned() else {
             return Err(Error::not_found(Thing::Document, id));
         };
-        let number = &before.key.number;
-        let facts = Facts {
-            dependants: self.dependants.get(number).cloned().unwrap_or_default(),
-            in_force: self
-                .version_in_force(number)
-                .filter(|_| !before.status.is_in_force()),
-        };
+        let facts = self.facts(documents, &before);
         let day = documents.day_of(now);
         let after = act(&before, verb, &by.actor, &facts, (day, now))?;
         let mut changes = Vec::new();
@@ -123,15 +143,11 @@ impl Locked {
                 };
                 let gone = act(&old, &verb, SYSTEM, &Facts::default(), (day, now))?;
                 self.in_force.remove(&gone.key.number);
-                changes.push(change(
-                    &old,
-                    gone,
-                    &verb,
-                    &By {
-                        actor: SYSTEM.to_owned(),
-                        ..by.clone()
-                    },
-                ));
+                let by = By {
+                    actor: SYSTEM.to_owned(),
+                    ..by.clone()
+                };
+                changes.push(change(&old, gone, (&verb, &Facts::default()), &by));
             }
             let known = Known {
                 id: after.id,
@@ -139,7 +155,7 @@ impl Locked {
             };
             self.in_force.insert(after.key.number.clone(), known);
         }
-        changes.push(change(&before, after, verb, by));
+        changes.push(change(&before, after, (verb, &facts), by));
         for change in &changes {
             if change.document.status.is_final() {
                 for number in &change.document.depends_on {
@@ -152,6 +168,55 @@ impl Locked {
                 .insert(change.document.id, change.document.clone());
         }
         Ok(changes)
+    }
+
+    /// What must be known besides a document.
+    fn facts(&self, documents: &Documents, before: &Document) -> Facts {
+        let of = |number: &Number| self.dependants.get(number).cloned().unwrap_or_default();
+        let number = &before.key.number;
+        let in_force = self
+            .version_in_force(number)
+            .filter(|_| !before.status.is_in_force());
+        Facts {
+            dependants: of(number),
+            takes_content: documents
+                .settings()
+                .types
+                .takes_content(&before.document_type),
+            stranded: self.other_that_goes(before).map(of).unwrap_or_default(),
+            not_in_force: self.names_in_vain(before, in_force.is_some()),
+            in_force,
+        }
+    }
+
+    /// The other number that goes with what this document supersedes.
+    fn other_that_goes(&self, document: &Document) -> Option<&Number> {
+        let key = document.supersedes.as_ref()?;
+        let known = self.in_force.get(&key.number)?;
+        let goes = known.key == *key && key.number != document.key.number;
+        goes.then_some(&known.key.number)
+    }
+
+    /// What it supersedes by name, where that is not in force. Of its own number, the version that is in force goes,
+    /// whichever it names; and one that is still to come into force goes then, and not now.
+    fn names_in_vain(
+        &self,
+        document: &Document,
+        takes_its_own: bool,
+    ) -> Option<(Key, Option<DocumentStatus>)> {
+        let key = document.supersedes.as_ref()?;
+        let is_other = key.number != document.key.number;
+        let in_force = self.in_force.get(&key.number);
+        if in_force.is_some_and(|known| known.key == *key) {
+            return None;
+        }
+        // Nobody looked where it stands: it has been in force until this write.
+        let status = match self.not_in_force.get(key) {
+            Some(status) => *status,
+            None => Some(DocumentStatus::Superseded),
+        };
+        let is_final = status.is_none_or(DocumentStatus::is_final);
+        (is_other || (is_final && !takes_its_own)).then(|| (key.clone(), status))
     }
 
     fn version_in_force(&self, number: &Number) -> Option<Version> {
@@ -175,7 +240,7 @@ impl Locked {
     }
 }
 
-fn change(before: &Document, after: Document, verb: &Act, by: &By) -> Change {
+fn change(before: &Document, after: Document, (verb, facts): (&Act, &Facts), by: &By) -> Change {
     let entry = HistoryEntry {
         revision: after.revision,
         at: after.updated_at,
@@ -184,7 +249,7 @@ fn change(before: &Document, after: Document, verb: &Act, by: &By) -> Change {
         to: after.status,
         actor: by.actor.clone(),
         principal: by.principal.clone(),
-        comment: verb.comment(),
+        comment: verb.said(before, &after, facts),
         run: by.run.clone(),
     };
     Change {

@@ -103,6 +103,8 @@ pub(super) fn draft(key: Key, author: String, now: Timestamp) -> Document {
         supersedes: None,
         depends_on: Vec::new(),
         content: None,
+        backdated_reason: String::new(),
+        supersedes_nothing: String::new(),
         created_at: now,
         updated_at: now,
         status_at: now,

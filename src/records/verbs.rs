@@ -2,6 +2,7 @@
 
 use super::{
     Documents,
+    correct::expect_etag,
     moves::By,
     new::{NewDocument, NextVersion, Texts, draft, version_after},
 };
@@ -9,8 +10,7 @@ use crate::{
     domain::{
         Caller, Document,
         document::{
-            Act, HistoryEntry, Key, Number, TITLE_MAX, Verb, key::Named, line, person,
-            rules::depends_soundly, table::legal_verbs,
+            Act, HistoryEntry, Key, TITLE_MAX, Verb, key::Named, line, person, table::legal_verbs,
         },
     },
     error::{Error, Reason, Result, Thing, all},
@@ -21,8 +21,6 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 /// Versions of a number that are looked at for the next one.
 const VERSIONS_READ: u64 = 10_000;
-/// Documents that are followed in search of a circle.
-const FOLLOWED_AT_MOST: usize = 10_000;
 
 impl Documents {
     /// Begins a document, as a DRAFT of `actor`.
@@ -37,6 +35,7 @@ impl Documents {
         validate_only: bool,
         remember: Option<Remember<'_, Document>>,
     ) -> Result<Document> {
+        let new = self.spelt_new(new).await?;
         let texts = Texts::read(
             actor,
             &new.title,
@@ -44,12 +43,12 @@ impl Documents {
             &new.reviewer,
             &new.approver,
         );
-        let (supersedes, texts, ()) = all((
-            self.superseded(&new.key, new.supersedes.as_ref()).await,
-            texts,
-            self.check_dependences(&new.key.number, &new.depends_on)
-                .await,
-        ))?;
+        let supersedes = self.superseded(&new.key, new.supersedes.as_ref()).await;
+        let mut tx = self.store().begin().await?;
+        let depends = self
+            .depend_soundly(&mut tx, &new.key.number, &new.depends_on, None)
+            .await;
+        let (supersedes, texts, depends) = all((supersedes, texts, depends))?;
         let Texts {
             author,
             title,
@@ -57,14 +56,13 @@ impl Documents {
             reviewer,
             approver,
         } = texts;
-        let mut tx = self.store().begin().await?;
         let document = Document {
             title,
             document_type,
             reviewer,
             approver,
             supersedes,
-            depends_on: new.depends_on,
+            depends_on: depends.numbers,
             ..draft(new.key, author, tx.now())
         };
         if validate_only {
@@ -203,24 +201,16 @@ impl Documents {
                 locked => locked?,
             };
             let now = tx.now();
-            if let Some(document) = locked.document(known.id)
-                && !etag.is_empty()
-                && etag != document.etag()
-            {
-                let message = format!(
-                    "{} has changed since: it is {} in revision {}",
-                    document.key,
-                    document.status.shouted(),
-                    document.revision
-                );
-                return Err(Error::Aborted {
-                    reason: Reason::EtagMismatch,
-                    message,
-                });
+            if let Some(document) = locked.document(known.id) {
+                expect_etag(document, etag)?;
             }
             if verb.verb() == Verb::ScheduleObsolescence {
                 let numbers = [known.key.number.clone()];
                 locked.read_dependants(&mut tx, &numbers).await?;
+            }
+            if verb.verb() == Verb::Approve {
+                let wanted = std::slice::from_ref(&known);
+                locked.read_stranded(&mut tx, wanted).await?;
             }
             let changes = locked.moved(self, known.id, &verb, &by, now)?;
             let Some(after) = changes.last().map(|change| change.document.clone()) else {
@@ -266,7 +256,7 @@ impl Documents {
         };
         match tx.documents_insert(vec![new], &[]).await?.as_slice() {
             [] => Ok(()),
-            _ => Err(exists(&document.key)),
+            _ => Err(self.taken(&document.key).await?),
         }
     }
 
@@ -294,35 +284,6 @@ impl Documents {
             .await?;
         let lower = versions.into_iter().map(|document| document.key);
         Ok(lower.filter(|other| other.version < key.version).max())
-    }
-
-    /// That every number is there, and that none of them depends on this one in turn.
-    async fn check_dependences(&self, number: &Number, depends_on: &[Number]) -> Result<()> {
-        depends_soundly(number, depends_on).map_err(|error| error.below("document"))?;
-        let field = "document.depends_on";
-        let known = self.store().numbers_known(depends_on).await?;
-        if let Some(unknown) = depends_on.iter().find(|number| !known.contains(number)) {
-            return Err(Error::invalid(
-                field,
-                format!("there is no document {unknown}"),
-            ));
-        }
-        let mut seen: std::collections::BTreeSet<Number> = depends_on.iter().cloned().collect();
-        let mut front: Vec<Number> = depends_on.to_vec();
-        while !front.is_empty() && seen.len() <= FOLLOWED_AT_MOST {
-            let mut next = Vec::new();
-            for (from, to) in self.store().dependences_of(&front).await? {
-                if to == *number {
-                    let what = format!("{from} depends on {number}: a circle");
-                    return Err(Error::invalid(field, what));
-                }
-                if seen.insert(to.clone()) {
-                    next.push(to);
-                }
-            }
-            front = next;
-        }
-        Ok(())
     }
 }
 

@@ -96,7 +96,7 @@ pub use self::{
     decided::{Decided, ReadyWrite},
     documents::{
         CHANGED, Change, Days, DocumentFilter, Due, DueDocument, Imported, Known, ListPlace,
-        Numbers, VersionOf, changed,
+        Numbers, People, Spelling, Spellings, Stranded, VersionOf, changed,
     },
     facets::{Adrift, Double, LowerOf},
     log_waits::LogWait,

@@ -265,10 +265,35 @@ async fn of_documents(server: &Server) {
         name: "A-1".to_owned(),
         effective_date: "soon".to_owned(),
         comment: long(),
+        backdated_reason: long(),
+        strand_reason: long(),
         ..Default::default()
     };
-    let wrong = ["name", "actor", "effective_date", "comment"];
+    let wrong = [
+        "name",
+        "actor",
+        "effective_date",
+        "comment",
+        "backdated_reason",
+        "strand_reason",
+    ];
     check(documents.approve_document(approve).await, &wrong);
+    let update = pb::UpdateDocumentRequest {
+        document: Some(pb::Document {
+            name: "A-1".to_owned(),
+            reviewer: "two\nlines".to_owned(),
+            depends_on: vec!["c d".to_owned()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let wrong = [
+        "document.name",
+        "actor",
+        "document.reviewer",
+        "document.depends_on",
+    ];
+    check(documents.update_document(update).await, &wrong);
     let terminate = pb::TerminateDocumentRequest {
         name: "A-1".to_owned(),
         ..Default::default()

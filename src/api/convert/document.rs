@@ -48,6 +48,8 @@ pub(in crate::api) fn document_basic(document: &Document) -> pb::Document {
         revision: document.revision,
         etag: document.etag(),
         legal_verbs: Vec::new(),
+        backdated_reason: document.backdated_reason.clone(),
+        supersedes_nothing: document.supersedes_nothing.clone(),
     }
 }
 

@@ -54,6 +54,11 @@ pub(in crate::api) fn problem_status(status: &Status) -> pb::Status {
             scheduled_obsolescence_count: status.documents.scheduled_obsolescence,
             overdue_count: status.documents.overdue,
             activated_today_count: status.documents.activated_today,
+            without_content_count: status.documents.without_content,
+            today: status
+                .documents
+                .today
+                .map_or_else(String::new, |day| day.to_string()),
         }),
     }
 }

@@ -3,7 +3,10 @@
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Document, DocumentStatus, Key, REMARK_MAX, Version, line as text_line, person,
+    Document, DocumentStatus, Key, REMARK_MAX, Version,
+    correction::Correction,
+    guards::{approvable, is_due, no_dependants, takes_force},
+    line as text_line, person,
     rules::{Dependants, separated},
     same_person,
     table::{Line, Role, Verb, legal_verbs, line_for},
@@ -16,6 +19,8 @@ pub const SYSTEM: &str = "system";
 /// A verb with what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// What it does not name stays.
+    Update(Correction),
     /// Empty: the reviewer that is set.
     Submit {
         reviewer: String,
@@ -35,6 +40,12 @@ pub enum Act {
     Approve {
         effective_date: Date,
         comment: String,
+        /// Why the day is past; empty where it is not.
+        backdated_reason: String,
+        /// It may be without content.
+        without_content: bool,
+        /// Why others may be left depending on a number that goes; empty: they may not.
+        strand_reason: String,
     },
     Activate,
     Withdraw {
@@ -63,11 +74,29 @@ pub struct Facts {
     pub dependants: Dependants,
     /// The version of this number that is in force.
     pub in_force: Option<Version>,
+    /// Whether documents of its type have a content.
+    pub takes_content: bool,
+    /// Of another number, which goes with what this one supersedes.
+    pub stranded: Dependants,
+    /// What this one supersedes by name, where that is not in force, and where it stands; none where it is no more.
+    pub not_in_force: Option<(Key, Option<DocumentStatus>)>,
+}
+
+impl Facts {
+    /// What it supersedes by name without taking its place, and where that stands; empty where it takes it.
+    fn supersedes_nothing(&self) -> String {
+        match &self.not_in_force {
+            Some((key, Some(status))) => format!("{key} is {}", status.shouted()),
+            Some((key, None)) => format!("{key} is there no more"),
+            None => String::new(),
+        }
+    }
 }
 
 impl Act {
     pub fn verb(&self) -> Verb {
         match self {
+            Self::Update(_) => Verb::Update,
             Self::Submit { .. } => Verb::Submit,
             Self::StartReview => Verb::StartReview,
             Self::PassReview { .. } => Verb::PassReview,
@@ -95,12 +124,23 @@ impl Act {
             name => person(role, name).map(drop),
         };
         match self {
+            Self::Update(correction) => correction.checked().map(drop),
             Self::Submit { reviewer } => optional("reviewer", reviewer),
             Self::RequestApproval { approver } => optional("approver", approver),
             Self::PassReview { comment }
             | Self::Reject { comment }
             | Self::Withdraw { comment } => remark("comment", comment, 1).map(drop),
-            Self::Approve { comment, .. } => remark("comment", comment, 0).map(drop),
+            Self::Approve {
+                comment,
+                backdated_reason,
+                strand_reason,
+                ..
+            } => all((
+                remark("comment", comment, 0),
+                remark("backdated_reason", backdated_reason, 0),
+                remark("strand_reason", strand_reason, 0),
+            ))
+            .map(drop),
             Self::ScheduleObsolescence { reason, .. }
             | Self::CancelObsolescence { reason }
             | Self::Terminate { reason } => remark("reason", reason, 1).map(drop),
@@ -111,43 +151,12 @@ impl Act {
             | Self::Supersede { .. } => Ok(()),
         }
     }
-
-    /// What the history says of it.
-    pub fn comment(&self) -> String {
-        let with = |what: String, comment: &str| match comment.trim() {
-            "" => what,
-            comment => format!("{what}: {comment}"),
-        };
-        match self {
-            Self::PassReview { comment }
-            | Self::Reject { comment }
-            | Self::Withdraw { comment } => comment.trim().to_owned(),
-            Self::CancelObsolescence { reason } | Self::Terminate { reason } => {
-                reason.trim().to_owned()
-            }
-            Self::Approve {
-                effective_date,
-                comment,
-            } => with(format!("effective on {effective_date}"), comment),
-            Self::ScheduleObsolescence {
-                obsolescence_date,
-                reason,
-            } => with(format!("obsolete on {obsolescence_date}"), reason),
-            Self::Supersede { by } => format!("by {by}"),
-            Self::Submit { .. }
-            | Self::StartReview
-            | Self::RequestApproval { .. }
-            | Self::StartApproval
-            | Self::Activate
-            | Self::Retire => String::new(),
-        }
-    }
 }
 
 /// The document after it. `today` is the organisation's day at `now`.
 ///
 /// # Errors
-/// [`Error::Conflict`] `ILLEGAL_TRANSITION` with the legal verbs, `NOT_DUE`, `HAS_DEPENDANTS` or
+/// [`Error::Conflict`] `ILLEGAL_TRANSITION` with the legal verbs, `NOT_DUE`, `HAS_DEPENDANTS`, `NO_CONTENT` or
 /// `NEWER_IN_FORCE`; [`Error::Denied`] where someone else may; [`Error::Invalid`] naming the field.
 pub fn act(
     before: &Document,
@@ -160,6 +169,10 @@ pub fn act(
     let mut after = before.clone();
     let actor = allowed(&mut after, line, actor)?;
     let status = match act {
+        Act::Update(correction) => {
+            correction.checked()?.correct(&mut after);
+            DocumentStatus::Draft
+        }
         Act::Submit { reviewer } => {
             after.reviewer = named("reviewer", reviewer, &before.reviewer)?;
             DocumentStatus::PendingReview
@@ -172,7 +185,10 @@ pub fn act(
         Act::Reject { comment } | Act::Withdraw { comment } => {
             remark("comment", comment, 1)?;
             match (act, line.who) {
-                (Act::Withdraw { .. }, _) => after.effective_date = None,
+                (Act::Withdraw { .. }, _) => {
+                    after.effective_date = None;
+                    after.supersedes_nothing.clear();
+                }
                 (_, Role::Reviewer) => after.reviewer.clear(),
                 _ => {
                     after.reviewer.clear();
@@ -188,10 +204,16 @@ pub fn act(
         Act::StartApproval => DocumentStatus::UnderApproval,
         Act::Approve {
             effective_date,
-            comment,
+            backdated_reason,
+            ..
         } => {
-            remark("comment", comment, 0)?;
+            act.check_texts()?;
+            approvable(before, act, facts, today)?;
             after.effective_date = Some(*effective_date);
+            backdated_reason
+                .trim()
+                .clone_into(&mut after.backdated_reason);
+            after.supersedes_nothing = facts.supersedes_nothing();
             if *effective_date <= today {
                 takes_force(before, facts)?;
                 after.activated_at = Some(now);
@@ -201,9 +223,11 @@ pub fn act(
             }
         }
         Act::Activate => {
+            // Neither a content nor dependants hinder it: that was for its approval to see to.
             is_due(before, before.effective_date, today, "effective")?;
             takes_force(before, facts)?;
             after.activated_at = Some(now);
+            after.supersedes_nothing = facts.supersedes_nothing();
             DocumentStatus::Effective
         }
         Act::ScheduleObsolescence {
@@ -241,9 +265,17 @@ pub fn act(
         }
     };
     debug_assert!(line.to.contains(&status), "{line:?} leads to {status}");
-    separate(&after, actor)?;
+    let separated = separate(&after, actor);
+    if let Act::Update(_) = act {
+        separated.map_err(|error| error.below("document"))?;
+        hands_over(before, &after, actor)?;
+    } else {
+        separated?;
+    }
+    if status != before.status {
+        after.status_at = now;
+    }
     after.status = status;
-    after.status_at = now;
     after.updated_at = now;
     after.revision += 1;
     Ok(after)
@@ -302,6 +334,20 @@ fn separate(after: &Document, actor: &str) -> Result<()> {
     })
 }
 
+/// Who gives a draft to another author has written it all the same, and neither reviews nor approves it.
+fn hands_over(before: &Document, after: &Document, actor: &str) -> Result<()> {
+    if same_person(&before.author, &after.author) {
+        return Ok(());
+    }
+    for (role, person) in [("reviewer", &after.reviewer), ("approver", &after.approver)] {
+        if same_person(person, actor) {
+            let what = format!("{person} has written it until now; expected someone else");
+            return Err(Error::invalid(format!("document.{role}"), what));
+        }
+    }
+    Ok(())
+}
+
 fn named(role: &str, given: &str, set: &str) -> Result<String> {
     let name = if given.trim().is_empty() { set } else { given };
     person(role, name)
@@ -315,73 +361,10 @@ pub fn remark(field: &str, text: &str, least: usize) -> Result<String> {
     text_line(field, text, least, REMARK_MAX)
 }
 
-fn is_due(document: &Document, day: Option<Date>, today: Date, what: &str) -> Result<()> {
-    match day {
-        Some(day) if day <= today => Ok(()),
-        Some(day) => {
-            let message = format!(
-                "{} becomes {what} on {day}, and today is {today}",
-                document.key
-            );
-            Err(Error::conflict(
-                Reason::NotDue,
-                document.resource_name(),
-                message,
-            ))
-        }
-        None => {
-            let message = format!("{} has no day on which it becomes {what}", document.key);
-            Err(Error::conflict(
-                Reason::NotDue,
-                document.resource_name(),
-                message,
-            ))
-        }
-    }
-}
-
-/// An older version takes no newer one's place.
-fn takes_force(document: &Document, facts: &Facts) -> Result<()> {
-    match facts.in_force {
-        Some(version) if document.key.version < version => {
-            let message = format!(
-                "{} cannot become effective: the newer version {version} is in force",
-                document.key
-            );
-            Err(Error::conflict(
-                Reason::NewerInForce,
-                document.resource_name(),
-                message,
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn no_dependants(document: &Document, facts: &Facts) -> Result<()> {
-    let Dependants { count, named } = &facts.dependants;
-    if *count <= 0 {
-        return Ok(());
-    }
-    let mut names: Vec<String> = named.iter().map(Key::to_string).collect();
-    let others = usize::try_from(*count)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(names.len());
-    if 0 < others {
-        names.push(format!("{others} more"));
-    }
-    let message = format!(
-        "{} depend on {}: end them first, or take it from what they depend on by a new version",
-        names.join(", "),
-        document.key.number
-    );
-    Err(Error::conflict(
-        Reason::HasDependants,
-        document.resource_name(),
-        message,
-    ))
-}
-
 #[cfg(test)]
 #[path = "act_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "approval_tests.rs"]
+mod approval_tests;

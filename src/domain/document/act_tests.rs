@@ -30,6 +30,8 @@ fn draft() -> Document {
         supersedes: None,
         depends_on: Vec::new(),
         content: None,
+        backdated_reason: String::new(),
+        supersedes_nothing: String::new(),
         created_at: now,
         updated_at: now,
         status_at: now,
@@ -75,16 +77,24 @@ fn approved(day: &str) -> Document {
         },
     )
     .unwrap();
+    does(&asked, "pat", approval(day)).unwrap()
+}
+
+/// An approval for a day, with a reason where that is past.
+fn approval(day: &str) -> Act {
     let effective_date = day.parse().unwrap();
-    does(
-        &asked,
-        "pat",
-        Act::Approve {
-            effective_date,
-            comment: String::new(),
-        },
-    )
-    .unwrap()
+    let backdated_reason = if effective_date < today() {
+        "it was so"
+    } else {
+        ""
+    };
+    Act::Approve {
+        effective_date,
+        comment: String::new(),
+        backdated_reason: backdated_reason.to_owned(),
+        without_content: false,
+        strand_reason: String::new(),
+    }
 }
 
 #[test]
@@ -263,10 +273,18 @@ fn acts() -> impl Strategy<Value = Act> {
             approver: name.into()
         }),
         Just(Act::StartApproval),
-        (day(), text()).prop_map(|(day, text)| Act::Approve {
+        (day(), text(), text()).prop_map(|(day, text, backdated)| Act::Approve {
             effective_date: day,
-            comment: text.into()
+            comment: text.into(),
+            backdated_reason: backdated.into(),
+            without_content: false,
+            strand_reason: String::new(),
         }),
+        (person(), person()).prop_map(|(reviewer, approver)| Act::Update(Correction {
+            reviewer: Some(reviewer.into()),
+            approver: Some(approver.into()),
+            ..Correction::default()
+        })),
         Just(Act::Activate),
         text().prop_map(|text| Act::Withdraw {
             comment: text.into()

@@ -2,7 +2,14 @@
 
 use jiff::{Span, civil::Date};
 
-use super::{DEPENDS_MAX, DocumentStatus, Number, day, key::Named, line, rules::depends_soundly};
+use super::{
+    DEPENDS_MAX, DocumentStatus, Number,
+    days::{any_day, possible},
+    key::Named,
+    line,
+    rules::depends_soundly,
+    written::{DayForm, expected},
+};
 use crate::error::{Error, Result};
 
 /// What is shown of a field that is wrong, in characters.
@@ -39,21 +46,26 @@ pub(super) fn status(text: &str) -> Result<DocumentStatus> {
     })
 }
 
-/// A day: `2026-03-01`, `today`, `today+30` or `today-7`.
-pub(super) fn date(field: &str, text: &str, today: Date) -> Result<Option<Date>> {
+/// A day: `2026-03-01`, `today`, `today+30` or `today-7`. How else days may be written is for what is told.
+pub(super) fn date(
+    field: &str,
+    text: &str,
+    today: Date,
+    form: Option<&DayForm>,
+) -> Result<Option<Date>> {
     if text.is_empty() {
         return Ok(None);
     }
     let wrong = || {
-        let what = format!(
-            "{} is no day; expected one such as 2026-03-01, today, today+30 or today-7",
-            shown(text)
-        );
+        let what = format!("{} is no day; {}", shown(text), expected(text, form));
         Error::invalid(field, what)
     };
     let word = text.get(.."today".len());
     if !word.is_some_and(|word| word.eq_ignore_ascii_case("today")) {
-        return day(field, text).map(Some).map_err(|_| wrong());
+        return match any_day(field, text) {
+            Ok(day) => possible(field, day).map(Some),
+            Err(_) => Err(wrong()),
+        };
     }
     let rest = text["today".len()..].trim_start();
     if rest.is_empty() {
@@ -80,7 +92,8 @@ pub(super) fn date(field: &str, text: &str, today: Date) -> Result<Option<Date>>
         return Err(Error::invalid(field, what));
     }
     let moved = today.checked_add(Span::new().days(away * days));
-    moved.map(Some).map_err(|_| wrong())
+    let moved = moved.map_err(|_| wrong())?;
+    possible(field, moved).map(Some)
 }
 
 pub(super) fn supersedes(text: &str) -> Result<Option<Named>> {
@@ -100,10 +113,30 @@ pub(super) fn depends_on(number: &Number, text: &str) -> Result<Vec<Number>> {
     let numbers = given
         .map(|number| {
             let read: Result<Number> = number.parse();
-            read.map_err(|error| error.of_field("depends_on"))
+            read.map_err(|error| match number.contains(',') {
+                true => {
+                    let what = format!(
+                        "{} holds commas; expected numbers separated by semicolons or spaces",
+                        shown(number)
+                    );
+                    Error::invalid("depends_on", what)
+                }
+                false => error.of_field("depends_on"),
+            })
         })
         .collect::<Result<Vec<Number>>>()?;
     depends_soundly(number, &numbers)?;
+    for (index, other) in numbers.iter().enumerate() {
+        if other.is_same(number) {
+            let what = format!("{number} cannot depend on itself, {other}");
+            return Err(Error::invalid("depends_on", what));
+        }
+        let mut before = numbers.iter().take(index);
+        if let Some(before) = before.find(|before| before.is_same(other)) {
+            let what = format!("{other} is given twice, as {before} as well");
+            return Err(Error::invalid("depends_on", what));
+        }
+    }
     Ok(numbers)
 }
 

@@ -41,6 +41,22 @@ impl Number {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What it has in common with every other spelling of it: a number is one whatever its case.
+    pub fn folded(&self) -> String {
+        folded(&self.0)
+    }
+
+    /// Whether two spellings are of one number.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+/// What the spellings of a number have in common. Numbers hold ASCII alone, and of that this folds all: a wider alphabet
+/// needs a wider fold, here and in the schema, whose `lower` does the same.
+pub fn folded(number: &str) -> String {
+    number.to_ascii_lowercase()
 }
 
 impl Version {
@@ -119,10 +135,36 @@ impl FromStr for Number {
         Err(Error::invalid(
             "number",
             format!(
-                "{shown:?} is no document number; expected 1 to {NUMBER_MAX} of letters, digits, -, _ and ., \
-                 with a letter or digit first and last, such as SOP-2026-0001"
+                "{shown:?} is no document number{}; expected 1 to {NUMBER_MAX} of letters, digits, -, _ and ., \
+                 with a letter or digit first and last, such as SOP-2026-0001",
+                stranger(text)
             ),
         ))
+    }
+}
+
+/// Of what is in no number, the first letter, where people may not see what is wrong with it.
+fn stranger(text: &str) -> String {
+    const LOOKS: &str = "АAВBЕEКKМMНHОOРPСCТTУYХXаaеeоoрpсcуyхxΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧX";
+    let mut letters = (1..).zip(text.chars().take(NUMBER_MAX));
+    let Some((place, letter)) = letters.find(|(_, letter)| !letter.is_ascii()) else {
+        return String::new();
+    };
+    let mut looks = LOOKS.chars();
+    let alike = loop {
+        let (Some(strange), Some(alike)) = (looks.next(), looks.next()) else {
+            break None;
+        };
+        if strange == letter {
+            break Some(alike);
+        }
+    };
+    let code = u32::from(letter);
+    match alike {
+        Some(alike) => {
+            format!(": its character {place} only looks like {alike}, and is U+{code:04X}")
+        }
+        None => format!(": its character {place} is U+{code:04X}"),
     }
 }
 
@@ -218,6 +260,34 @@ mod tests {
                 minor: 10
             } > Version { major: 2, minor: 9 }
         );
+    }
+
+    #[test]
+    fn a_number_is_one_whatever_its_case() {
+        let number = |text: &str| text.parse::<Number>().unwrap();
+        assert!(number("SOP-a.1").is_same(&number("sop-A.1")));
+        assert!(!number("SOP-1").is_same(&number("SOP_1")));
+        assert_eq!(number("SOP-a.1").folded(), "sop-a.1");
+        // Nothing beyond ASCII is in a number, so that both databases fold as we do.
+        for wider in ["ſOP-1", "\u{212a}-1", "straße", "İ-1", "É-1"] {
+            assert!(wider.parse::<Number>().is_err(), "{wider}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_looks_like_another_is_named() {
+        for (text, told) in [
+            (
+                "\u{412}-500",
+                "character 1 only looks like B, and is U+0412",
+            ),
+            ("SOP-\u{c9}", "character 5 is U+00C9"),
+        ] {
+            let error = text.parse::<Number>().unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        let error = "SOP 1".parse::<Number>().unwrap_err().to_string();
+        assert!(!error.contains("U+"), "{error}");
     }
 
     #[test]

@@ -3,21 +3,31 @@
 //! [`table`] is that table; [`act`] is the one function by which anything moves. [`row`] is how a register says it.
 
 pub mod act;
+pub mod bend;
 pub mod cell;
+pub mod correction;
+pub mod days;
 pub mod draw;
+mod guards;
 pub mod key;
 pub mod row;
 pub mod rules;
+mod said;
 mod same;
 pub mod table;
+mod types;
+pub mod written;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     act::{Act, Facts},
+    correction::Correction,
+    days::day,
     key::{Key, Number, Version},
     table::{Role, Verb},
+    types::DocumentTypes,
 };
 use super::{id::DocumentId, text::text_enum};
 use crate::error::{Error, Result};
@@ -110,6 +120,13 @@ pub struct Document {
     pub depends_on: Vec<Number>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
+    /// Why the effective date was past already when it was approved; empty unless it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub backdated_reason: String,
+    /// What it supersedes by name without taking its place, and where that stands; empty where it takes it, or is not
+    /// approved.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub supersedes_nothing: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When it came into its status here.
@@ -146,6 +163,10 @@ pub struct DocumentFigures {
     pub overdue: i64,
     /// Became effective since the organisation's day began.
     pub activated_today: i64,
+    /// In force without content, but for those whose type has none.
+    pub without_content: i64,
+    /// The organisation's day.
+    pub today: Option<Date>,
 }
 
 impl Document {
@@ -172,23 +193,6 @@ pub fn day_begins(zone: &TimeZone, day: Date) -> Timestamp {
         // Beyond the last instant that there is.
         Err(_) => Timestamp::MAX,
     }
-}
-
-/// A day as people write it: `2026-03-01`.
-///
-/// # Errors
-/// [`Error::Invalid`] for the field.
-pub fn day(field: &str, text: &str) -> Result<Date> {
-    let wrong = || {
-        let what = format!("{text:?} is no day; expected one such as 2026-03-01");
-        Error::invalid(field, what)
-    };
-    // jiff would take more: a time behind it, or a sign before it.
-    let plain = |byte: u8| byte.is_ascii_digit() || byte == b'-';
-    if text.len() != 10 || !text.bytes().all(plain) {
-        return Err(wrong());
-    }
-    text.parse().map_err(|_| wrong())
 }
 
 /// Text of people, within bounds.
@@ -266,21 +270,5 @@ mod tests {
         let zone = TimeZone::get("America/New_York").unwrap();
         let at: Timestamp = "2026-03-02T04:59:59Z".parse().unwrap();
         assert_eq!(day_of(&zone, at).to_string(), "2026-03-01");
-    }
-
-    #[test]
-    fn what_is_no_day_is_named() {
-        for wrong in [
-            "",
-            "2026-3-1",
-            "2026-02-30",
-            "01.03.2026",
-            "2026-03-01T00:00",
-            "-026-03-01",
-        ] {
-            let error = day("effective_date", wrong).unwrap_err().to_string();
-            assert!(error.contains("effective_date"), "{error}");
-        }
-        assert_eq!(day("x", "2028-02-29").unwrap().to_string(), "2028-02-29");
     }
 }

@@ -10,6 +10,7 @@ use super::{
     line, person,
     rules::separated,
     sha256,
+    written::DayForm,
 };
 use crate::error::{Error, Result};
 
@@ -33,7 +34,7 @@ pub const COLUMNS: [&str; 15] = [
 ];
 
 /// No field takes so many bytes within its own bound.
-const FIELD_BYTES_MAX: usize = 8 << 10;
+pub(super) const FIELD_BYTES_MAX: usize = 8 << 10;
 
 /// A row as it was given; empty is not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Reading {
     pub actor: String,
     /// The organisation's.
     pub today: Date,
+    /// How days are written, beside `2026-03-01`.
+    pub day_form: Option<DayForm>,
 }
 
 /// A row that is sound by itself. What it refers to is yet to be found.
@@ -164,16 +167,6 @@ impl RawRow {
         ]
     }
 
-    /// Takes away the spaces around each field.
-    pub fn trim(&mut self) {
-        for field in self.fields_mut() {
-            let trimmed = field.trim_matches(' ');
-            if trimmed.len() < field.len() {
-                *field = trimmed.to_owned();
-            }
-        }
-    }
-
     /// Which document it is about.
     ///
     /// # Errors
@@ -202,7 +195,7 @@ impl RawRow {
         })
     }
 
-    /// Reads a row that is trimmed.
+    /// Reads a row that is bent.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the column, with a reason that never holds a long field in full.
@@ -221,6 +214,8 @@ impl RawRow {
             "" => Ok(String::new()),
             name => person(field, name),
         };
+        let day =
+            |field: &str, text: &str| date(field, text, reading.today, reading.day_form.as_ref());
         let mut row = Row {
             line: self.line,
             title: line("title", &self.title, 1, TITLE_MAX)?,
@@ -230,8 +225,8 @@ impl RawRow {
             author_told: !self.author.is_empty(),
             reviewer: optional("reviewer", &self.reviewer)?,
             approver: optional("approver", &self.approver)?,
-            effective_date: date("effective_date", &self.effective_date, reading.today)?,
-            obsolescence_date: date("obsolescence_date", &self.obsolescence_date, reading.today)?,
+            effective_date: day("effective_date", &self.effective_date)?,
+            obsolescence_date: day("obsolescence_date", &self.obsolescence_date)?,
             supersedes: supersedes(&self.supersedes)?,
             depends_on: depends_on(&key.number, &self.depends_on)?,
             content_sha256: None,

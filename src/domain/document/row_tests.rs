@@ -7,6 +7,7 @@ fn reading() -> Reading {
     Reading {
         actor: "ann".to_owned(),
         today: "2026-03-02".parse().unwrap(),
+        day_form: None,
     }
 }
 
@@ -26,7 +27,7 @@ fn with(change: impl Fn(&mut RawRow)) -> RawRow {
 }
 
 fn read(mut raw: RawRow) -> Result<Row> {
-    raw.trim();
+    raw.bend(&reading());
     let key = raw.key()?;
     let row = raw.read(key, &reading())?;
     row.dates_fit(reading().today)?;
@@ -108,6 +109,12 @@ fn what_is_wrong_names_its_column() {
             row.effective_date = "2026-02-30".into()
         }),
         ("effective_date", |row| {
+            row.effective_date = "0026-01-01".into()
+        }),
+        ("obsolescence_date", |row| {
+            row.obsolescence_date = "2205-01-01".into()
+        }),
+        ("effective_date", |row| {
             row.effective_date = "tomorrow".into()
         }),
         ("effective_date", |row| row.effective_date = "today+".into()),
@@ -145,6 +152,8 @@ fn what_is_wrong_names_its_column() {
         }),
         ("depends_on", |row| row.depends_on = "SOP-1".into()),
         ("depends_on", |row| row.depends_on = "POL-1 POL-1".into()),
+        ("depends_on", |row| row.depends_on = "POL-1 pol-1".into()),
+        ("depends_on", |row| row.depends_on = "sop-1".into()),
         ("depends_on", |row| row.depends_on = "POL-1,POL-2".into()),
         ("depends_on", |row| {
             let numbers: Vec<String> = (0..101).map(|number| format!("POL-{number}")).collect();
@@ -230,6 +239,8 @@ fn a_document_as_a_row_says_what_it_is() {
             size: 3,
             file_name: "a.pdf".to_owned(),
         }),
+        backdated_reason: String::new(),
+        supersedes_nothing: String::new(),
         created_at: now,
         updated_at: now,
         status_at: now,

@@ -24,6 +24,7 @@ text_enum! {
         Retire = "retire",
         Supersede = "supersede",
         Terminate = "terminate",
+        Update = "update",
     }
 }
 
@@ -68,6 +69,13 @@ const fn line(
 
 /// How documents move. What is not in it is illegal.
 pub const TABLE: &[Line] = &[
+    line(
+        &[Draft],
+        Verb::Update,
+        Role::Author,
+        &[Draft],
+        "what is corrected: title, type, people, what it depends on",
+    ),
     line(
         &[Draft],
         Verb::Submit,
@@ -115,7 +123,7 @@ pub const TABLE: &[Line] = &[
         Verb::Approve,
         Role::Approver,
         &[Effective, ApprovedPendingEffective],
-        "an effective date: today or earlier, or later",
+        "an effective date, today or later; a content; a reason for a day that is past, and for leaving dependants behind",
     ),
     line(
         &[PendingApproval, UnderApproval],

@@ -36,7 +36,9 @@ text_enum! {
         DatabaseLoose = "database.loose",
         DatabaseUnreachable = "database.unreachable",
         DatabaseUnwritable = "database.unwritable",
+        DocumentDependsOnDead = "document.depends_on_dead",
         DocumentEffectiveOverdue = "document.effective_overdue",
+        DocumentNumberTwins = "document.number_twins",
         DocumentObsolescenceOverdue = "document.obsolescence_overdue",
         HealthClockOffset = "health.clock_offset_ms",
         HealthDatabaseLatency = "health.database_latency_ms",
@@ -199,9 +201,19 @@ impl ProblemKind {
                 "see that its disk is not full, that it is not read-only, and that no other program holds it locked; \
                  work resumes by itself",
             ),
+            Self::DocumentDependsOnDead => (
+                Warning,
+                "take what is dead from what it depends on: in a draft by `bellctl document update`, in what is in force \
+                 by a new version; or end it",
+            ),
             Self::DocumentEffectiveOverdue | Self::DocumentObsolescenceOverdue => (
                 Critical,
                 "see whether the task runs, and what its last run says of them",
+            ),
+            Self::DocumentNumberTwins => (
+                Warning,
+                "end all but one of each, by terminating drafts or scheduling what is in force for obsolescence; until \
+                 then each is found by its own spelling",
             ),
             Self::HealthClockOffset => (
                 Warning,

@@ -1,8 +1,10 @@
-//! Documents that are past their day.
+//! Documents that are past their day, numbers that are there twice, and what depends on
+//! what is no more.
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::{
     domain::{
@@ -16,8 +18,10 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(60);
+/// Numbers with twins that a problem names.
+const TWINS_NAMED: usize = 5;
 
-/// Documents whose task has not moved them.
+/// Documents whose task has not moved them, numbers that differ in case alone, and what depends on what is no more.
 #[derive(Debug)]
 pub(in crate::monitor) struct DocumentsProbe(pub(in crate::monitor) Documents);
 
@@ -50,9 +54,36 @@ impl Probe for DocumentsProbe {
     fn look(&self) -> BoxFuture<'_, Result<Look>> {
         Box::pin(async {
             let report = self.0.report_now().await?;
-            Ok(Look::of(report.late.iter().map(overdue).collect()))
+            let mut problems: Vec<Problem> = report.late.iter().map(overdue).collect();
+            let twins = self.0.store().number_twins().await?;
+            if !twins.is_empty() {
+                problems.push(told_of_twins(&twins, self.0.clock().now()));
+            }
+            problems.extend(super::stranded::stranded(&self.0).await?);
+            Ok(Look::of(problems))
         })
     }
+}
+
+/// Numbers that differ in case alone, from before they were one.
+fn told_of_twins(twins: &[Vec<String>], now: Timestamp) -> Problem {
+    let mut names: Vec<String> = twins
+        .iter()
+        .take(TWINS_NAMED)
+        .map(|spellings| spellings.join(" and "))
+        .collect();
+    if names.len() < twins.len() {
+        names.push("…".to_owned());
+    }
+    let are = match twins.len() {
+        1 => "1 number is".to_owned(),
+        count => format!("{count} numbers are"),
+    };
+    let message = format!(
+        "{are} there in spellings that differ in case alone, each a document of its own: {}",
+        names.join(", ")
+    );
+    Problem::new(ProblemKind::DocumentNumberTwins, "documents", message, now)
 }
 
 fn overdue(late: &LateDocuments) -> Problem {

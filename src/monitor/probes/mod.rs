@@ -7,6 +7,7 @@ mod files;
 mod log;
 mod replicas;
 mod store;
+mod stranded;
 mod tasks;
 
 pub(super) use self::{

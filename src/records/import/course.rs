@@ -35,6 +35,8 @@ pub(super) struct Course {
     pub(super) index: Index,
     pub(super) circles: Circles,
     pub(super) summary: Summary,
+    /// What the last change of dependences had left before the first look at them.
+    pub(super) dependences: Option<String>,
     spool: Arc<Spool>,
 }
 
@@ -55,7 +57,7 @@ impl Course {
     ) -> Result<Self> {
         let intake = blocking(move || {
             intake.spool.flush()?;
-            intake.index.sort(intake.spool.end());
+            intake.index.end_at(intake.spool.end());
             Ok(intake)
         })
         .await?;
@@ -68,8 +70,10 @@ impl Course {
             summary: Summary {
                 rows: intake.received,
                 bad: intake.bad,
+                notes: intake.notes.count,
                 ..Summary::default()
             },
+            dependences: None,
             spool: Arc::new(intake.spool),
         })
     }
@@ -80,6 +84,7 @@ impl Course {
             created,
             unchanged,
             bad,
+            notes: _,
         } = self.summary;
         Progress {
             received: rows,
@@ -87,14 +92,26 @@ impl Course {
         }
     }
 
-    /// Finds which versions the register has of all numbers that are named.
+    /// Finds how the register spells all numbers that are named, and which versions it has of them.
     pub(super) async fn find_registered(&mut self) -> Result<()> {
+        self.dependences = self.documents.store().dependences_mark().await?;
+        // The register's spellings come behind those of the rows.
         for from in (0..self.index.names.len()).step_by(BATCH) {
             let numbers = self.index.names.some(from, BATCH);
+            let spellings = self.documents.store().spellings(&numbers).await?;
+            let numbers: Vec<&str> = spellings
+                .iter()
+                .map(|known| known.spelling.as_str())
+                .collect();
             let versions = self.documents.store().versions_of(&numbers).await?;
-            self.index.register(versions);
+            self.index.register(&spellings, versions);
         }
-        self.with_index(Index::sort_registered).await
+        self.with_index(|index| {
+            index.spell();
+            index.sort();
+            index.sort_registered();
+        })
+        .await
     }
 
     /// Compares rows of a batch with the documents that are there, and sees whether what the others need is there.
@@ -229,7 +246,7 @@ impl Course {
             return Ok(Vec::new());
         }
         let (spool, reading) = (self.spool.clone(), self.reading.clone());
-        blocking(move || {
+        let rows: Result<Vec<(Place, Row)>> = blocking(move || {
             let rows = spool.read(bytes.start, bytes.end)?;
             let rows = places.into_iter().zip(rows);
             let wanted = rows.filter(|((_, wanted), _)| *wanted);
@@ -237,7 +254,12 @@ impl Course {
                 .map(|((place, _), raw)| Ok((place, raw.read(raw.key()?, &reading)?)))
                 .collect()
         })
-        .await
+        .await;
+        let mut rows = rows?;
+        for (_, row) in &mut rows {
+            self.index.names.respell(row)?;
+        }
+        Ok(rows)
     }
 
     /// Notes that a row is bad, and that it is told.

@@ -6,7 +6,7 @@ use super::names::{Id, Names};
 use crate::{
     domain::document::{Key, Version, key::Named, row::Row},
     error::{Error, Result},
-    store::VersionOf,
+    store::{Spelling, VersionOf},
 };
 
 /// Rows that are looked at, and written, together.
@@ -173,9 +173,13 @@ impl Index {
         }
     }
 
-    /// Once all rows have come: what is the same document as another is bad.
-    pub(super) fn sort(&mut self, spooled_upto: u64) {
+    /// Once all rows have come: where the last one ends.
+    pub(super) fn end_at(&mut self, spooled_upto: u64) {
         self.spooled_upto = spooled_upto;
+    }
+
+    /// Once it is known which numbers are one: what is the same document as another is bad.
+    pub(super) fn sort(&mut self) {
         let mut by_key: Vec<Place> = (0..self.len()).collect();
         by_key.sort_unstable_by_key(|place| {
             let entry = self.entry(*place);
@@ -194,8 +198,11 @@ impl Index {
         self.by_key = by_key;
     }
 
-    /// Takes note of what the register has of some of the numbers that are named.
-    pub(super) fn register(&mut self, versions: Vec<VersionOf>) {
+    /// Takes note of what the register has of some of the numbers that are named, and how it spells them.
+    pub(super) fn register(&mut self, spellings: &[Spelling], versions: Vec<VersionOf>) {
+        for known in spellings {
+            self.names.spelt(&known.spelling, known.is_twin());
+        }
         let known = versions.into_iter().filter_map(|version| {
             Some(Registered {
                 number: self.names.find(&version.number)?,
@@ -206,9 +213,29 @@ impl Index {
         self.registered.extend(known);
     }
 
-    /// Once all is known that the register has.
+    /// Once all is known that the register has. Of a number that rows spell in several ways it was found as often.
     pub(super) fn sort_registered(&mut self) {
         self.registered.sort_unstable();
+        self.registered.dedup();
+    }
+
+    /// Makes numbers that differ in case alone one, in all that is known of the rows.
+    pub(super) fn spell(&mut self) {
+        if !self.names.unite() {
+            return;
+        }
+        let names = &self.names;
+        for entry in self.batches.iter_mut().flat_map(|batch| &mut batch.rows) {
+            entry.number = names.one(entry.number);
+            entry.supersedes = match entry.supersedes {
+                Over::Newest(number) => Over::Newest(names.one(number)),
+                Over::Version(number, version) => Over::Version(names.one(number), version),
+                other => other,
+            };
+        }
+        for number in &mut self.edges {
+            *number = names.one(*number);
+        }
     }
 
     pub(super) fn batch_count(&self) -> usize {

@@ -2,13 +2,15 @@
 //!
 //! A row may refer to any other, so nothing is decided before the last one has come. Until then rows that are sound
 //! by themselves lie in a file ([`spool`]), and of each a few bytes in memory say what it is and what it refers to
-//! ([`index`]). Then
+//! ([`index`]). What had to be bent of a row to read it is told at once. Then
 //!
+//! 0. numbers that differ in case alone are made one ([`spelt`]);
 //! 1. rows about documents that are there are compared with them ([`course`]): the same line again, or one that
 //!    says what the document is, changes nothing; another one is bad;
 //! 2. references are found, in the register or among the rows; what refers to a bad row is bad itself, and so is
 //!    what is in a circle ([`relate`], [`circles`]);
-//! 3. what is left is written, in the order of the file, in transactions of [`index::BATCH`] rows.
+//! 3. what is left is written, in the order of the file, in transactions of [`index::BATCH`] rows; but for what would
+//!    close a circle with what others have written meanwhile ([`meanwhile`]).
 //!
 //! An import that breaks off has written some batches, or none. The same file again finds those rows unchanged, and
 //! goes on. One import is under way in a process at a time, since each may take gigabytes of the disk: the next one
@@ -17,8 +19,10 @@
 mod circles;
 mod course;
 mod index;
+mod meanwhile;
 mod names;
 mod relate;
+mod spelt;
 mod spool;
 mod tell;
 mod write;
@@ -29,12 +33,12 @@ use async_stream::try_stream;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use self::tell::{BadRow, Progress, Summary, Told};
+pub use self::tell::{BadRow, Progress, RowNote, Summary, Told};
 use self::{
     course::Course,
     index::Index,
     spool::Spool,
-    tell::{bad_field, number_of},
+    tell::{Notes, bad_field, number_of},
 };
 use super::{Documents, disk};
 use crate::{
@@ -43,9 +47,10 @@ use crate::{
         document::{
             person,
             row::{RawRow, Reading},
+            written::DayForm,
         },
     },
-    error::{Error, Result},
+    error::{Error, Result, all},
 };
 
 /// Rows of an import at the most.
@@ -75,17 +80,44 @@ struct Intake {
     spool: Spool,
     received: i64,
     bad: i64,
+    notes: Notes,
+}
+
+/// What becomes of rows that come in.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Those that are not sound by themselves.
+    pub bad: Vec<BadRow>,
+    /// What was bent, as far as it is told.
+    pub notes: Vec<RowNote>,
+}
+
+/// What holds for a whole import.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    /// Who brings it in.
+    pub actor: &'a str,
+    pub validate_only: bool,
+    /// How rows write days, by a sample; empty: in no way of their own.
+    pub date_format: &'a str,
 }
 
 impl Documents {
-    /// Begins an import by `actor`.
+    /// Begins an import.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for `header.actor`; [`Error::Exhausted`] where another import is under way.
-    pub async fn import(&self, who: Caller, actor: &str, validate_only: bool) -> Result<Import> {
+    /// [`Error::Invalid`] for `header.actor` or `header.date_format`; [`Error::Exhausted`] where another import is under
+    /// way.
+    pub async fn import(&self, who: Caller, header: Header<'_>) -> Result<Import> {
+        let (actor, day_form) = all((
+            person("header.actor", header.actor),
+            DayForm::read("header.date_format", header.date_format),
+        ))?;
+        let validate_only = header.validate_only;
         let reading = Reading {
-            actor: person("header.actor", actor)?,
+            actor,
             today: self.day_of(self.clock().now()),
+            day_form,
         };
         let permit = self.inner.imports.enter().await?;
         let data = self.settings().data.clone();
@@ -100,6 +132,7 @@ impl Documents {
                 spool,
                 received: 0,
                 bad: 0,
+                notes: Notes::default(),
             }),
             permit,
         })
@@ -107,22 +140,22 @@ impl Documents {
 }
 
 impl Import {
-    /// Takes rows in, in the order of the file. Returns those that are not sound by themselves.
+    /// Takes rows in, in the order of the file.
     ///
     /// # Errors
     /// [`Error::Exhausted`] where there are too many, or where the disk is full.
-    pub async fn take(&mut self, rows: Vec<RawRow>) -> Result<Vec<BadRow>> {
+    pub async fn take(&mut self, rows: Vec<RawRow>) -> Result<Taken> {
         let Some(mut intake) = self.intake.take() else {
             return Err(Error::internal("rows after an import has failed"));
         };
         let reading = self.reading.clone();
-        let (intake, bad) = blocking(move || {
-            let bad = intake.take(rows, &reading)?;
-            Ok((intake, bad))
+        let (intake, taken) = blocking(move || {
+            let taken = intake.take(rows, &reading)?;
+            Ok((intake, taken))
         })
         .await?;
         self.intake = Some(intake);
-        Ok(bad)
+        Ok(taken)
     }
 
     /// How far it is.
@@ -167,8 +200,8 @@ impl Import {
 }
 
 impl Intake {
-    fn take(&mut self, rows: Vec<RawRow>, reading: &Reading) -> Result<Vec<BadRow>> {
-        let mut bad = Vec::new();
+    fn take(&mut self, rows: Vec<RawRow>, reading: &Reading) -> Result<Taken> {
+        let mut taken = Taken::default();
         for mut raw in rows {
             if self.received == ROWS_MAX {
                 let message =
@@ -176,7 +209,10 @@ impl Intake {
                 return Err(Error::Exhausted(message));
             }
             self.received += 1;
-            raw.trim();
+            let bends = raw.bend(reading);
+            if !bends.is_empty() {
+                taken.notes.extend(self.notes.take(&raw, bends));
+            }
             let refused = match raw.key() {
                 Err(error) => Err(error),
                 Ok(key) => match raw.read(key.clone(), reading) {
@@ -194,10 +230,11 @@ impl Intake {
             };
             if let Err(error) = refused {
                 self.bad += 1;
-                bad.push(bad_field(raw.line, &number_of(&raw), error)?);
+                let bad = bad_field(raw.line, &number_of(&raw), error)?;
+                taken.bad.push(bad);
             }
         }
-        Ok(bad)
+        Ok(taken)
     }
 }
 

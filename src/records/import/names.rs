@@ -5,6 +5,8 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
+use crate::domain::document::key::folded;
+
 /// A number's id: its place in the order in which they came.
 pub(super) type Id = u32;
 
@@ -16,7 +18,12 @@ pub(super) struct Names {
     hasher: RandomState,
     /// The last number of each hash; those before it are in `before`.
     by_hash: HashMap<u64, Id>,
+    /// Of each number the one before it of the same hash: all its spellings have one.
     before: Vec<Id>,
+    /// For each number, the one that it is the same as. Empty until that is known, and where each is itself.
+    pub(super) one: Vec<Id>,
+    /// Those of the register: by the number, and whether it is a twin.
+    pub(super) registered: HashMap<Id, bool>,
     /// One number after another, and where each ends.
     text: String,
     ends: Vec<usize>,
@@ -45,12 +52,24 @@ impl Names {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Id> {
-        self.find_by(self.hasher.hash_one(name), name)
+        self.find_by(self.hash(name), name)
+    }
+
+    /// The newest number before this one that differs in case alone.
+    pub(super) fn alike_before(&self, id: Id) -> Option<Id> {
+        let mut before = *self.before.get(id as usize)?;
+        while before != NONE {
+            if self.get(before).eq_ignore_ascii_case(self.get(id)) {
+                return Some(before);
+            }
+            before = *self.before.get(before as usize)?;
+        }
+        None
     }
 
     /// The number's id; a new one where it is new.
     pub(super) fn id(&mut self, name: &str) -> Id {
-        let hash = self.hasher.hash_one(name);
+        let hash = self.hash(name);
         if let Some(id) = self.find_by(hash, name) {
             return id;
         }
@@ -60,6 +79,11 @@ impl Names {
         self.before
             .push(self.by_hash.insert(hash, id).unwrap_or(NONE));
         id
+    }
+
+    /// The same for every spelling.
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(folded(name))
     }
 
     fn find_by(&self, hash: u64, name: &str) -> Option<Id> {
@@ -89,5 +113,6 @@ mod tests {
         assert_eq!(names.some(1, 9), ["BB", "CCC"]);
         assert_eq!(names.find("BB"), Some(1));
         assert_eq!(names.find("B"), None);
+        assert_eq!(names.find("bb"), None);
     }
 }

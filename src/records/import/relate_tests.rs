@@ -61,8 +61,10 @@ fn index_of(rows: &[RawRow], reading: &Reading) -> Index {
             Err(_) => index.add_bad(raw.line, &key, 0),
         }
     }
-    index.sort(0);
-    index.register(vec![crate::store::VersionOf::first(REGISTERED)]);
+    index.end_at(0);
+    index.register(&[], vec![crate::store::VersionOf::first(REGISTERED)]);
+    index.spell();
+    index.sort();
     index.sort_registered();
     index
 }
@@ -186,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn rows_by_chance_are_kept_as_the_rules_say(rows in prop::collection::vec(raw_row(), 1..9)) {
-        let reading = Reading { actor: "ann".to_owned(), today: "2026-03-02".parse().unwrap() };
+        let reading = Reading { actor: "ann".to_owned(), today: "2026-03-02".parse().unwrap(), day_form: None };
         let mut index = index_of(&rows, &reading);
         index.check_in_force();
         index.relate();

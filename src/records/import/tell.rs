@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     domain::document::{
+        bend::{Bend, BendKind},
         cell::shown,
         row::{RawRow, Row},
     },
@@ -14,6 +15,8 @@ use crate::{
 
 /// Characters of a number that is told: none that is sound has more.
 const NUMBER_SHOWN: usize = 64;
+/// Notes of each kind that are told.
+const NOTES_TOLD: usize = 100;
 
 /// A message of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,44 @@ pub struct BadRow {
     pub reason: String,
 }
 
+/// What was bent of a row to read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowNote {
+    pub line: i64,
+    pub number: String,
+    pub bend: Bend,
+}
+
+/// Notes on rows: of each kind so many are told, and the rest is counted.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    told: [usize; BendKind::ALL.len()],
+    pub(super) count: i64,
+}
+
+impl Notes {
+    /// What is to be told of these.
+    pub(super) fn take(&mut self, row: &RawRow, bends: Vec<Bend>) -> Vec<RowNote> {
+        let mut told = Vec::new();
+        for bend in bends {
+            self.count += 1;
+            let mut kinds = BendKind::ALL.iter().zip(&mut self.told);
+            let Some((_, count)) = kinds.find(|(kind, _)| **kind == bend.kind) else {
+                continue;
+            };
+            if *count < NOTES_TOLD {
+                *count += 1;
+                told.push(RowNote {
+                    line: row.line,
+                    number: number_of(row),
+                    bend,
+                });
+            }
+        }
+        told
+    }
+}
+
 /// How far an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -49,6 +90,8 @@ pub struct Summary {
     pub created: i64,
     pub unchanged: i64,
     pub bad: i64,
+    /// Notes on rows, those included that were not told.
+    pub notes: i64,
 }
 
 /// A row of which a field is wrong, or several at once.

@@ -52,6 +52,9 @@ impl Course {
             [] => BTreeMap::new(),
             contents => self.documents.hold_contents(&mut tx, contents).await?,
         };
+        let (rows, circles) = self.without_circles(&mut tx, rows).await?;
+        lost |= !circles.is_empty();
+        bad.extend(circles);
         let mut changes = Vec::with_capacity(rows.len());
         let mut fingerprints = Vec::with_capacity(rows.len());
         let mut written: HashMap<Key, (Place, Row)> = HashMap::with_capacity(rows.len());
@@ -127,6 +130,8 @@ impl Course {
             supersedes: self.superseded(place)?,
             depends_on: row.depends_on.clone(),
             content,
+            backdated_reason: String::new(),
+            supersedes_nothing: String::new(),
             created_at: now,
             updated_at: now,
             status_at: now,

@@ -4,9 +4,14 @@
 //! A page is read along one index, the one that the filter names first; what else is wanted is looked for among
 //! so many rows of it.
 
+mod people;
+mod spelt;
+
 use jiff::civil::Date;
 use sea_orm::{FromQueryResult, Statement};
 
+use self::people::Part;
+pub use self::people::People;
 use super::{
     super::{Page, PageOf, Store, rows::Type, sql::Sql},
     rows::{ALL, Row, documents, key_of},
@@ -39,7 +44,7 @@ pub enum Numbers {
     #[default]
     All,
     One(Number),
-    /// Those that begin so.
+    /// Those that begin so, in any case.
     Prefix(String),
 }
 
@@ -56,6 +61,7 @@ pub struct DocumentFilter {
     pub statuses: Vec<DocumentStatus>,
     pub numbers: Numbers,
     pub document_type: Option<String>,
+    pub people: People,
     pub effective: Days,
     pub obsolescence: Days,
 }
@@ -79,10 +85,14 @@ struct PlaceRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Key,
+    /// Numbers by what their spellings have in common.
+    Spelling,
     Effective,
     Obsolescence,
     Status(DocumentStatus),
     Type,
+    /// Somebody's, of a name in one of the ways to write it.
+    Person(Part, usize),
 }
 
 impl Days {
@@ -94,11 +104,12 @@ impl Days {
 impl Source {
     fn index(self) -> &'static str {
         match self {
-            Self::Key => " INDEXED BY documents_key",
+            Self::Key | Self::Spelling => " INDEXED BY documents_key",
             Self::Effective => " INDEXED BY documents_effective",
             Self::Obsolescence => " INDEXED BY documents_obsolescence",
             Self::Status(_) => " INDEXED BY documents_status",
             Self::Type => " INDEXED BY documents_type",
+            Self::Person(part, _) => part.index(),
         }
     }
 
@@ -107,13 +118,14 @@ impl Source {
         match self {
             Self::Effective => Some("effective_date"),
             Self::Obsolescence => Some("obsolescence_date"),
-            Self::Key | Self::Status(_) | Self::Type => None,
+            Self::Key | Self::Spelling | Self::Status(_) | Self::Type | Self::Person(..) => None,
         }
     }
 
     fn order(self) -> &'static str {
         match self {
-            Self::Key => "number, major, minor",
+            Self::Key | Self::Person(..) => "number, major, minor",
+            Self::Spelling => "lower(number), number, major, minor",
             Self::Effective => "effective_date, number, major, minor",
             Self::Obsolescence => "obsolescence_date, number, major, minor",
             Self::Status(_) => "status, number, major, minor",
@@ -124,14 +136,20 @@ impl Source {
 
 impl DocumentFilter {
     fn sources(&self) -> Vec<Source> {
-        if self.numbers != Numbers::All {
-            return vec![Source::Key];
+        match self.numbers {
+            Numbers::All => {}
+            Numbers::One(_) => return vec![Source::Key],
+            Numbers::Prefix(_) => return vec![Source::Spelling],
         }
         if !self.effective.is_open() {
             return vec![Source::Effective];
         }
         if !self.obsolescence.is_open() {
             return vec![Source::Obsolescence];
+        }
+        let of_people = self.sources_of_people();
+        if !of_people.is_empty() {
+            return of_people;
         }
         if !self.statuses.is_empty() {
             return self.statuses.iter().copied().map(Source::Status).collect();
@@ -148,11 +166,17 @@ impl DocumentFilter {
         let of_type = self.document_type.is_some() && source != Source::Type;
         let effective = !self.effective.is_open() && source != Source::Effective;
         let obsolescence = !self.obsolescence.is_open() && source != Source::Obsolescence;
-        statuses || of_type || effective || obsolescence
+        statuses || of_type || effective || obsolescence || self.others_are_in(source)
     }
 
-    /// `FROM documents WHERE …`: what of the source lies behind the place.
-    fn range(&self, sql: Sql, source: Source, after: Option<&ListPlace>) -> Sql {
+    /// `FROM documents WHERE …`: what of the source lies behind the place; of numbers, as many as may be needed.
+    fn range(&self, sql: Sql, source: Source, after: Option<&ListPlace>, needed: i64) -> Sql {
+        if source == Source::Spelling {
+            return self.spelt(sql, after, needed);
+        }
+        if let Source::Person(part, way) = source {
+            return self.of_person(sql, (part, way), after);
+        }
         let mut sql = sql
             .push(" FROM documents")
             .sqlite(source.index())
@@ -164,23 +188,17 @@ impl DocumentFilter {
                 .bind(self.document_type.clone().unwrap_or_default()),
             Source::Effective => within(sql, "effective_date", self.effective),
             Source::Obsolescence => within(sql, "obsolescence_date", self.obsolescence),
-            Source::Key => sql.push("true"),
+            Source::Key | Source::Spelling | Source::Person(..) => sql.push("true"),
         };
-        sql = match &self.numbers {
-            Numbers::All => sql,
-            Numbers::One(number) => sql.push(" AND number = ").bind(number.as_str()),
-            Numbers::Prefix(prefix) => {
-                let sql = sql.push(" AND number >= ").bind(prefix.as_str());
-                // `~` comes after all that a number may hold.
-                sql.push(" AND number < ").bind(format!("{prefix}~"))
-            }
-        };
+        if let Numbers::One(number) = &self.numbers {
+            sql = sql.push(" AND number = ").bind(number.as_str());
+        }
         let Some(ListPlace { day, key }) = after else {
             return sql;
         };
         // With what stands before the key in the index: else PostgreSQL would rather walk along the key.
         let first: Option<(&str, String)> = match source {
-            Source::Key => None,
+            Source::Key | Source::Spelling | Source::Person(..) => None,
             Source::Status(status) => Some(("status", status.as_str().to_owned())),
             Source::Type => self.document_type.clone().map(|of| ("document_type", of)),
             Source::Effective | Source::Obsolescence => {
@@ -223,13 +241,13 @@ impl DocumentFilter {
         if source != Source::Obsolescence && !self.obsolescence.is_open() {
             sql = within(sql.push(" AND "), "obsolescence_date", self.obsolescence);
         }
-        sql
+        self.of_people(sql, source)
     }
 
     /// Up to `limit` documents that are wanted, of the next [`WINDOW`] where the source holds others.
     fn select(&self, sql: Sql, source: Source, after: Option<&ListPlace>, limit: i64) -> Statement {
         if !self.is_sparse_in(source) {
-            let sql = self.range(sql.push("SELECT ").push(ALL), source, after);
+            let sql = self.range(sql.push("SELECT ").push(ALL), source, after, limit);
             return ordered(sql, source).push(" LIMIT ").bind(limit).done();
         }
         let sql = sql
@@ -237,7 +255,7 @@ impl DocumentFilter {
             .push(ALL)
             .push(" FROM (SELECT ")
             .push(ALL);
-        let sql = ordered(self.range(sql, source, after), source)
+        let sql = ordered(self.range(sql, source, after, WINDOW), source)
             .push(" LIMIT ")
             .bind(WINDOW)
             .push(") AS looked_at WHERE true");
@@ -254,7 +272,7 @@ impl DocumentFilter {
             .push("SELECT ")
             .push(day)
             .push(" AS day, number, major, minor");
-        ordered(self.range(sql, source, after), source)
+        ordered(self.range(sql, source, after, WINDOW), source)
             .push(" LIMIT 1 OFFSET ")
             .bind(WINDOW - 1)
             .done()
@@ -275,7 +293,14 @@ impl DocumentFilter {
 }
 
 fn ordered(sql: Sql, source: Source) -> Sql {
-    sql.push(" ORDER BY ").push(source.order())
+    let sql = sql.push(" ORDER BY ");
+    // PostgreSQL walks along the index by that; SQLite, which knows that it is one name, would sort for it.
+    if let Source::Person(part, _) = source
+        && sql.is_postgres()
+    {
+        return part.folded(sql).push(", ").push(source.order());
+    }
+    sql.push(source.order())
 }
 
 /// `column` in the range; where it is open, that there is a day.
@@ -306,6 +331,7 @@ impl Store {
         filter: &DocumentFilter,
         page: &Page<ListPlace>,
     ) -> Result<PageOf<Document, ListPlace>> {
+        let filter = &filter.spelt_as_in(self).await?;
         let limit = i64::try_from(page.size.saturating_add(1)).unwrap_or(i64::MAX);
         let after = page.after.as_ref();
         let mut found: Vec<Document> = Vec::new();
@@ -321,16 +347,17 @@ impl Store {
             if let Some(row) = self.one::<PlaceRow>(select).await? {
                 let place = place(row)?;
                 end = match end {
-                    Some(end) if order_of(&end) <= order_of(&place) => Some(end),
+                    Some(end) if filter.order_of(&end) <= filter.order_of(&place) => Some(end),
                     _ => Some(place),
                 };
             }
         }
-        found.sort_by_cached_key(|document| order_of(&filter.place_of(document)));
+        found.sort_by_cached_key(|document| filter.order_of(&filter.place_of(document)));
         // One that has moved between two statements is in both.
         found.dedup_by_key(|document| document.id);
         if let Some(end) = &end {
-            found.retain(|document| order_of(&filter.place_of(document)) <= order_of(end));
+            let end = filter.order_of(end);
+            found.retain(|document| filter.order_of(&filter.place_of(document)) <= end);
         }
         let mut found = PageOf::cut(found, page.size, |document| filter.place_of(document));
         found.next = found.next.or(end);
@@ -352,10 +379,6 @@ impl Store {
         }
         Ok(found)
     }
-}
-
-fn order_of(place: &ListPlace) -> (Option<Date>, Key) {
-    (place.day, place.key.clone())
 }
 
 fn place(row: PlaceRow) -> Result<ListPlace> {

@@ -1,25 +1,29 @@
 //! Documents: reading one by its name, and what hangs on it.
 
+mod bare;
+mod corrected;
+mod depends;
 mod due;
 mod list;
+mod numbers;
 mod register;
 mod rows;
+mod statuses;
 mod write;
 
 use sea_orm::FromQueryResult;
 
 use self::rows::{ALL, HistoryRow, IN_FORCE, Row, documents};
 pub use self::{
+    depends::Stranded,
     due::{Due, DueDocument},
-    list::{Days, DocumentFilter, ListPlace, Numbers},
+    list::{Days, DocumentFilter, ListPlace, Numbers, People},
+    numbers::{Spelling, Spellings},
     register::{Imported, VersionOf},
     rows::Known,
     write::{CHANGED, Change, changed},
 };
-use super::{
-    Page, PageOf, Store,
-    rows::{CHUNK, Type},
-};
+use super::{Page, PageOf, Store};
 use crate::{
     domain::{
         Document, DocumentId,
@@ -37,11 +41,27 @@ struct NumberRow {
 }
 
 impl Store {
-    /// The document of that name; without a version, the newest.
+    /// The document of that name, in any case; without a version, the newest.
     ///
     /// # Errors
     /// [`Error::NotFound`] with numbers that are near.
     pub async fn document(&self, named: &Named) -> Result<Document> {
+        if let Some(document) = self.document_spelt(named).await? {
+            return Ok(document);
+        }
+        let Some(number) = self.spelt_otherwise(&named.number).await? else {
+            return Err(self.no_such_document(named).await?);
+        };
+        let version = named.version;
+        let named = Named { number, version };
+        match self.document_spelt(&named).await? {
+            Some(document) => Ok(document),
+            None => Err(self.no_such_document(&named).await?),
+        }
+    }
+
+    /// The document of that name as it is spelt.
+    async fn document_spelt(&self, named: &Named) -> Result<Option<Document>> {
         let mut select = self
             .sql("SELECT ")
             .push(ALL)
@@ -55,14 +75,16 @@ impl Store {
                 .bind(i64::from(version.minor));
         }
         let select = select.push(" ORDER BY number DESC, major DESC, minor DESC LIMIT 1");
-        match self.one::<Row>(select.done()).await? {
-            Some(row) => row.try_into(),
-            None => Err(self.no_such_document(named).await?),
-        }
+        let row: Option<Row> = self.one(select.done()).await?;
+        row.map(Document::try_from).transpose()
     }
 
-    /// The version of a number that is in force.
+    /// The version of a number, in any case, that is in force.
     pub async fn document_in_force(&self, number: &Number) -> Result<Option<Document>> {
+        let number = self.spelling(number).await?;
+        let Some(number) = number else {
+            return Ok(None);
+        };
         let select = self
             .sql("SELECT ")
             .push(ALL)
@@ -75,8 +97,19 @@ impl Store {
         row.map(Document::try_from).transpose()
     }
 
-    /// All versions of a number, in order; `limit` at most.
+    /// All versions of a number, in any case, in order; `limit` at most.
     pub async fn document_versions(&self, number: &Number, limit: u64) -> Result<Vec<Document>> {
+        let versions = self.versions_spelt(number, limit).await?;
+        if !versions.is_empty() {
+            return Ok(versions);
+        }
+        match self.spelt_otherwise(number).await? {
+            Some(number) => self.versions_spelt(&number, limit).await,
+            None => Ok(versions),
+        }
+    }
+
+    async fn versions_spelt(&self, number: &Number, limit: u64) -> Result<Vec<Document>> {
         let select = self
             .sql("SELECT ")
             .push(ALL)
@@ -111,44 +144,6 @@ impl Store {
         Ok(PageOf::cut(entries, page.size, |entry: &HistoryEntry| {
             entry.revision
         }))
-    }
-
-    /// Which of these numbers there are.
-    pub async fn numbers_known(&self, numbers: &[Number]) -> Result<Vec<Number>> {
-        let mut known = Vec::new();
-        for chunk in numbers.chunks(CHUNK) {
-            let select = self
-                .sql("SELECT DISTINCT number FROM documents WHERE number")
-                .one_of(Type::Text, chunk.iter().map(Number::as_str))
-                .done();
-            for row in self.all::<NumberRow>(select).await? {
-                known.push(row.number.parse()?);
-            }
-        }
-        Ok(known)
-    }
-
-    /// On which numbers the documents of these numbers depend, those that are not final: (number, depends on).
-    pub async fn dependences_of(&self, numbers: &[Number]) -> Result<Vec<(Number, Number)>> {
-        #[derive(FromQueryResult)]
-        struct Edge {
-            number: String,
-            on_number: String,
-        }
-        let mut edges = Vec::new();
-        for chunk in numbers.chunks(CHUNK) {
-            let select = self
-                .sql(
-                    "SELECT d.number AS number, n.number AS on_number FROM documents d \
-                     JOIN document_dependants n ON n.document_id = d.id WHERE d.number",
-                )
-                .one_of(Type::Text, chunk.iter().map(Number::as_str))
-                .done();
-            for edge in self.all::<Edge>(select).await? {
-                edges.push((edge.number.parse()?, edge.on_number.parse()?));
-            }
-        }
-        Ok(edges)
     }
 
     async fn no_such_document(&self, named: &Named) -> Result<Error> {

@@ -18,7 +18,8 @@ use crate::{
 /// Every column but what an import keeps to itself.
 pub(in crate::store) const ALL: &str = "id, number, major, minor, title, document_type, status, author, reviewer, approver, \
      effective_date, activated_at, obsolescence_date, retired_at, supersedes, depends_on, content_sha256, \
-     content_size, content_name, created_at, updated_at, status_at, revision";
+     content_size, content_name, created_at, updated_at, status_at, revision, backdated_reason, \
+     supersedes_nothing";
 
 /// What is in force: word for word as the index says it.
 pub(in crate::store) const IN_FORCE: &str =
@@ -49,6 +50,8 @@ pub(in crate::store) const COLUMNS: &[Column] = &[
     column("updated_at", Type::Big),
     column("status_at", Type::Big),
     column("revision", Type::Big),
+    column("backdated_reason", Type::Text).or_null(),
+    column("supersedes_nothing", Type::Text).or_null(),
 ];
 
 /// What a document is called, and where it is.
@@ -83,6 +86,8 @@ pub(in crate::store) struct Row {
     updated_at: i64,
     status_at: i64,
     revision: i64,
+    backdated_reason: Option<String>,
+    supersedes_nothing: Option<String>,
 }
 
 #[derive(FromQueryResult)]
@@ -152,10 +157,17 @@ pub(in crate::store) fn row_of(
         micros(document.updated_at).into(),
         micros(document.status_at).into(),
         document.revision.into(),
+        told(&document.backdated_reason).into(),
+        told(&document.supersedes_nothing).into(),
     ])
 }
 
-fn status_of(text: &str) -> Result<DocumentStatus> {
+/// What is said in few rows, and left out of all others.
+fn told(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+pub(in crate::store) fn status_of(text: &str) -> Result<DocumentStatus> {
     convert::word("document status", text, DocumentStatus::parse(text))
 }
 
@@ -205,6 +217,8 @@ impl TryFrom<Row> for Document {
                 size: row.content_size.unwrap_or(0),
                 file_name: row.content_name.unwrap_or_default(),
             }),
+            backdated_reason: row.backdated_reason.unwrap_or_default(),
+            supersedes_nothing: row.supersedes_nothing.unwrap_or_default(),
             created_at: instant(row.created_at)?,
             updated_at: instant(row.updated_at)?,
             status_at: instant(row.status_at)?,

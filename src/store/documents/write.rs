@@ -42,6 +42,10 @@ pub struct Change {
     pub entry: HistoryEntry,
 }
 
+/// What is written besides where people have moved a document.
+const OF_PEOPLE: &str = ", author = v.author, reviewer = v.reviewer, approver = v.approver, \
+     content_sha256 = v.content_sha256, content_size = v.content_size, content_name = v.content_name";
+
 #[derive(FromQueryResult)]
 struct Dependant {
     on_number: String,
@@ -134,7 +138,8 @@ impl Tx {
     }
 
     /// Adds documents, their first entries and whom they depend on, and tells of them. Returns those that could
-    /// not be added, as their key is taken or another version of the number is in force.
+    /// not be added, as their key is taken, another version of the number is in force, or another spelling of it came
+    /// meanwhile.
     pub async fn documents_insert(
         &mut self,
         new: Vec<Change>,
@@ -153,9 +158,11 @@ impl Tx {
             let ids: Vec<Id> = self.all(insert).await?;
             added.extend(ids.into_iter().map(|row| row.id));
         }
-        let (added, refused): (Vec<Change>, Vec<Change>) = new
+        let (added, mut refused): (Vec<Change>, Vec<Change>) = new
             .into_iter()
             .partition(|change| added.contains(&change.document.id.0));
+        let (added, misspelt) = self.take_back_misspelt(added).await?;
+        refused.extend(misspelt);
         self.depend(&added).await?;
         self.note(&added).await?;
         Ok(refused
@@ -174,7 +181,15 @@ impl Tx {
         let (in_force, not): (Vec<&Document>, Vec<&Document>) = last
             .into_values()
             .partition(|document| document.status.is_in_force());
-        for part in [not, in_force] {
+        // What the server moves by itself keeps its people and its content, and the indexes of those.
+        let by_itself = changes.iter().all(|change| {
+            matches!(
+                change.entry.verb,
+                Verb::Activate | Verb::Retire | Verb::Supersede
+            )
+        });
+        let own = if by_itself { "" } else { OF_PEOPLE };
+        for part in [&not, &in_force] {
             for chunk in part.chunks(CHUNK) {
                 let rows = chunk
                     .iter()
@@ -184,13 +199,14 @@ impl Tx {
                     .sql("")
                     .with_values(COLUMNS, rows)
                     .push(
-                        "UPDATE documents SET status = v.status, author = v.author, reviewer = v.reviewer, \
-                         approver = v.approver, effective_date = v.effective_date, activated_at = v.activated_at, \
-                         obsolescence_date = v.obsolescence_date, retired_at = v.retired_at, \
-                         content_sha256 = v.content_sha256, content_size = v.content_size, \
-                         content_name = v.content_name, updated_at = v.updated_at, status_at = v.status_at, \
-                         revision = v.revision FROM v WHERE documents.id = v.id",
+                        "UPDATE documents SET status = v.status, effective_date = v.effective_date, \
+                         activated_at = v.activated_at, obsolescence_date = v.obsolescence_date, \
+                         retired_at = v.retired_at, updated_at = v.updated_at, status_at = v.status_at, \
+                         revision = v.revision, backdated_reason = v.backdated_reason, \
+                         supersedes_nothing = v.supersedes_nothing",
                     )
+                    .push(own)
+                    .push(" FROM v WHERE documents.id = v.id")
                     .done();
                 let done = self.open()?.execute_raw(update).await;
                 if let Err(error) = &done
@@ -218,10 +234,12 @@ impl Tx {
                 self.run(delete).await?;
             }
         }
+        self.mark_dead(&not, &in_force).await?;
+        self.correct(&changes).await?;
         self.note(&changes).await
     }
 
-    async fn depend(&mut self, added: &[Change]) -> Result<()> {
+    pub(super) async fn depend(&mut self, added: &[Change]) -> Result<()> {
         const COLUMNS: &[Column] = &[
             column("number", Type::Text),
             column("document_id", Type::Uuid),
@@ -235,7 +253,8 @@ impl Tx {
             document.depends_on.iter().map(row)
         });
         self.insert("document_dependants", COLUMNS, &[], rows.collect(), "")
-            .await
+            .await?;
+        self.mark_added(added).await
     }
 
     /// Keeps the entries, and tells the events.
@@ -281,6 +300,7 @@ fn told_of(verb: Verb) -> EventKind {
         Verb::Create | Verb::CreateVersion => EventKind::DocumentCreated,
         Verb::Import => EventKind::DocumentImported,
         Verb::AttachContent => EventKind::DocumentContentAttached,
+        Verb::Update => EventKind::DocumentUpdated,
         Verb::Submit => EventKind::DocumentSubmitted,
         Verb::StartReview => EventKind::DocumentReviewStarted,
         Verb::PassReview => EventKind::DocumentReviewed,

@@ -17,6 +17,8 @@ mod m0018_facets;
 mod m0021_pages;
 mod m0022_gone;
 mod m0023_owner;
+mod m0024_numbers;
+mod m0025_documents;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
@@ -47,6 +49,8 @@ impl MigratorTrait for Migrator {
             Box::new(Patient(m0021_pages::Migration)),
             Box::new(Patient(m0022_gone::Migration)),
             Box::new(Patient(m0023_owner::Migration)),
+            Box::new(Patient(m0024_numbers::Migration)),
+            Box::new(Patient(m0025_documents::Migration)),
         ]
     }
 }

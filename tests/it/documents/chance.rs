@@ -214,7 +214,7 @@ async fn check_history(client: &Client, document: &pb::Document) {
         match verb {
             Verb::Approve => {
                 let day = entry.comment.trim_start_matches("effective on ");
-                approved_for = day.split(':').next().unwrap_or_default().to_owned();
+                approved_for = day.chars().take("2026-03-01".len()).collect();
             }
             Verb::Withdraw => approved_for.clear(),
             _ => {}

@@ -47,6 +47,7 @@ async fn a_document_goes_from_draft_to_effective_and_its_next_version_takes_its_
         second.effective_date, "2026-02-27",
         "as approved, though it is past"
     );
+    assert_eq!(second.backdated_reason, "it was so");
     assert_eq!(
         status(client, "SOP-1@1.0").await,
         DocumentStatus::Superseded
@@ -72,7 +73,7 @@ async fn a_document_goes_from_draft_to_effective_and_its_next_version_takes_its_
         ("system", "by SOP-1@1.1")
     );
     assert_eq!(told[3].2, "good");
-    assert_eq!(told[6].2, "effective on 2026-03-02");
+    assert_eq!(told[6].2, "effective on 2026-03-02, without a file");
     // Without a version, the newest is meant.
     assert_eq!(document(client, "SOP-1").await.name, named("SOP-1@1.1"));
     server.stop().await;

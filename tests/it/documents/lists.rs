@@ -37,7 +37,7 @@ async fn every_filter_finds_what_it_names_in_pages_of_every_size(database: Datab
     let site = Site::new(database);
     let server = site.start().await;
     let client = &server.client;
-    for (index, number) in ["SOP-1", "SOP-10", "SOP-2", "POL-1", "POL-2", "sop-1"]
+    for (index, number) in ["SOP-1", "SOP-10", "SOP-2", "POL-1", "POL-2", "sop-11"]
         .iter()
         .enumerate()
     {
@@ -93,7 +93,7 @@ async fn every_filter_finds_what_it_names_in_pages_of_every_size(database: Datab
         ),
         (
             pb::ListDocumentsRequest {
-                number: "SOP-1".to_owned(),
+                number: "sop-1".to_owned(),
                 ..Default::default()
             },
             |document| document.number == "SOP-1",
@@ -103,7 +103,17 @@ async fn every_filter_finds_what_it_names_in_pages_of_every_size(database: Datab
                 number: "SOP-1*".to_owned(),
                 ..Default::default()
             },
-            |document| document.number.starts_with("SOP-1"),
+            |document| document.number.to_uppercase().starts_with("SOP-1"),
+        ),
+        (
+            pb::ListDocumentsRequest {
+                number: "s*".to_owned(),
+                document_type: "SOP".to_owned(),
+                ..Default::default()
+            },
+            |document| {
+                document.number.to_uppercase().starts_with('S') && document.document_type == "SOP"
+            },
         ),
         (
             pb::ListDocumentsRequest {

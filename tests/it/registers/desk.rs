@@ -15,6 +15,7 @@ const ROWS: usize = 700;
 pub(crate) struct Told {
     /// By line.
     pub(crate) bad: BTreeMap<i64, pb::BadRow>,
+    pub(crate) notes: Vec<pb::RowNote>,
     pub(crate) progress: Vec<pb::ImportProgress>,
     pub(crate) summary: pb::ImportSummary,
 }
@@ -70,10 +71,14 @@ pub(crate) fn lined(rows: Vec<pb::DocumentRow>) -> Vec<pb::DocumentRow> {
 }
 
 pub(crate) fn header(actor: &str, validate_only: bool) -> pb::ImportDocumentsRequest {
-    let header = pb::ImportHeader {
+    begun(pb::ImportHeader {
         actor: actor.to_owned(),
         validate_only,
-    };
+        ..Default::default()
+    })
+}
+
+pub(crate) fn begun(header: pb::ImportHeader) -> pb::ImportDocumentsRequest {
     pb::ImportDocumentsRequest {
         message: Some(pb::import_documents_request::Message::Header(header)),
     }
@@ -90,6 +95,22 @@ pub(crate) fn message(rows: &[pb::DocumentRow]) -> pb::ImportDocumentsRequest {
 
 pub(crate) async fn import(client: &Client, rows: Vec<pb::DocumentRow>) -> Told {
     send(client, "ann", false, rows).await.unwrap()
+}
+
+/// Rows that write days as the sample is written.
+pub(crate) async fn import_dated(
+    client: &Client,
+    sample: &str,
+    rows: Vec<pb::DocumentRow>,
+) -> Result<Told, Status> {
+    let header = pb::ImportHeader {
+        actor: "ann".to_owned(),
+        date_format: sample.to_owned(),
+        ..Default::default()
+    };
+    let mut messages = vec![begun(header)];
+    messages.extend(rows.chunks(ROWS).map(message));
+    say(client, messages).await
 }
 
 pub(crate) async fn send(
@@ -128,6 +149,7 @@ pub(crate) async fn hear(
                 let before = told.bad.insert(line, row);
                 assert_eq!(before, None, "line {line} was told twice");
             }
+            Message::Note(note) => told.notes.push(note),
             Message::Progress(progress) => told.progress.push(progress),
             Message::Summary(summary) => {
                 told.summary = summary;
@@ -138,6 +160,7 @@ pub(crate) async fn hear(
     assert!(is_over, "no summary");
     let summary = &told.summary;
     assert_eq!(summary.bad_count, told.bad.len() as i64);
+    assert!(told.notes.len() as i64 <= summary.note_count);
     assert_eq!(
         summary.row_count,
         summary.created_count + summary.unchanged_count + summary.bad_count

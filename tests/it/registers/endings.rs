@@ -152,7 +152,8 @@ async fn a_client_that_does_not_read_is_not_read_from(database: Database) {
         let answer = within("an answer", answers.next()).await.unwrap().unwrap();
         match answer.message.unwrap() {
             pb::import_documents_response::Message::BadRow(_) => bad_count += 1,
-            pb::import_documents_response::Message::Progress(_) => {}
+            pb::import_documents_response::Message::Progress(_)
+            | pb::import_documents_response::Message::Note(_) => {}
             pb::import_documents_response::Message::Summary(summary) => {
                 assert_eq!(summary.created_count, 600);
                 assert_eq!(summary.bad_count, bad_count);

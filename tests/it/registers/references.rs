@@ -3,7 +3,7 @@
 use watchbell_client::{client::Client, pb};
 
 use super::desk::{import, kept, lined, row, version};
-use crate::support::{Database, Site, on_both};
+use crate::support::{Database, Site, on_both, until};
 
 on_both!(
     rows_may_refer_to_what_comes_later,
@@ -14,6 +14,7 @@ on_both!(
     one_version_of_a_number_is_in_force,
     rows_in_a_circle_are_told_with_its_names,
     a_circle_may_lead_through_the_register,
+    of_an_import_and_a_correction_at_once_one_closes_no_circle,
 );
 
 fn depends(number: &str, on: &str) -> pb::DocumentRow {
@@ -303,5 +304,55 @@ async fn a_circle_may_lead_through_the_register(database: Database) {
     closing.status = "TERMINATED".to_owned();
     let told = import(client, lined(vec![closing, depends("SOP-4", "SOP-3")])).await;
     assert_eq!(told.counts(), (2, 0, 0), "{told:?}");
+    server.stop().await;
+}
+
+/// The correction comes while the rows before are written: or, where it is late, is refused itself.
+async fn of_an_import_and_a_correction_at_once_one_closes_no_circle(database: Database) {
+    let site = Site::new(database);
+    let server = site.start().await;
+    let client = &server.client;
+    let told = import(client, lined(vec![row("SOP-1"), row("SOP-2")])).await;
+    assert_eq!(told.counts(), (2, 0, 0));
+    let mut rows: Vec<_> = (0..4000)
+        .map(|at| depends(&format!("X-{at}"), "SOP-1"))
+        .collect();
+    rows.push(pb::DocumentRow {
+        depends_on: "SOP-2".to_owned(),
+        ..version("SOP-1@2.0", "DRAFT")
+    });
+    rows.push(depends("Y-1", "SOP-1"));
+    let correction = async {
+        until("the first rows", async || {
+            let request = pb::GetDocumentRequest {
+                name: "documents/X-1".to_owned(),
+            };
+            client.documents().get_document(request).await.ok()
+        })
+        .await;
+        let request = pb::UpdateDocumentRequest {
+            document: Some(pb::Document {
+                name: "documents/SOP-2".to_owned(),
+                depends_on: vec!["SOP-1".to_owned()],
+                ..Default::default()
+            }),
+            actor: "ann".to_owned(),
+            ..Default::default()
+        };
+        client.documents().update_document(request).await
+    };
+
+    let (told, corrected) = tokio::join!(import(client, lined(rows)), correction);
+
+    match corrected {
+        Ok(_) => {
+            assert_eq!(told.fields(), [(4002, "depends_on")]);
+            assert_eq!(told.reason(4002), "SOP-2 depends on SOP-1: a circle");
+        }
+        Err(status) => {
+            assert!(status.message().contains("a circle"), "{status:?}");
+            assert_eq!(told.counts(), (4002, 0, 0), "{told:?}");
+        }
+    }
     server.stop().await;
 }

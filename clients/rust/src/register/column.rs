@@ -1,6 +1,9 @@
 //! The columns of a register, and the header that names them.
 
-use super::brief;
+use super::{
+    brief,
+    dialect::{Heading, Hints, Place, alike},
+};
 
 /// A column. Their order is that of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,9 @@ impl Column {
         Self::ContentPath,
     ];
 
+    /// Those that every register has.
+    pub(super) const REQUIRED: [Self; 2] = [Self::Number, Self::Title];
+
     /// As it stands in a header.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -75,63 +81,85 @@ impl Column {
         }
     }
 
-    /// The column of that name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.name() == name)
+    /// The column of that name, in any case, spaces and hyphens being as good as underscores.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.trim().to_lowercase();
+        let plain = name.replace(|letter: char| letter == '-' || letter.is_whitespace(), "_");
+        Self::ALL.into_iter().find(|column| column.name() == plain)
     }
 }
 
-/// Such as `unknown column \`titel\`: did you mean \`title\`?`, and which there are.
+/// Such as `unknown column \`titel\`: did you mean \`title\`?`, which there are, and what to do.
 pub(super) fn unknown(name: &str) -> String {
     let known = Column::ALL.map(Column::name).join(", ");
     let near = nearest(name);
     let name = brief(name);
-    match near {
-        Some(near) => {
-            format!("unknown column `{name}`: did you mean `{near}`? the columns are {known}")
-        }
-        None => format!("unknown column `{name}`: the columns are {known}"),
-    }
+    let (asked, meant) = match near {
+        Some(near) => (format!("did you mean `{near}`? "), near),
+        None => (String::new(), "COLUMN"),
+    };
+    format!(
+        "unknown column `{name}`: {asked}the columns are {known}; say which it is by --map '{name}={meant}', or leave \
+         such columns out by --ignore-unknown"
+    )
 }
 
 /// The columns that a header names.
 ///
 /// # Errors
-/// Where it names one that there is not, or one twice, or lacks a required one.
-pub(super) fn header(names: &[&str]) -> Result<Vec<Column>, String> {
-    let mut columns = Vec::with_capacity(names.len());
+/// Where it names one that there is not, or one twice, or lacks a required one, or one that is to be mapped.
+pub(super) fn headings(names: &[&str], hints: &Hints) -> Result<Vec<Heading>, String> {
+    let mut headings: Vec<Heading> = Vec::with_capacity(names.len());
+    // Spreadsheets write columns that were emptied behind the others.
+    let named = names.iter().rposition(|name| !name.is_empty());
     for (index, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            return Err(format!("column {} has no name", index + 1));
+        let place = match hints.column(name) {
+            _ if name.is_empty() && named < Some(index) => Place::Nameless,
+            _ if name.is_empty() => return Err(format!("column {} has no name", index + 1)),
+            Some(column) => Place::Column(column),
+            None if hints.ignore_unknown => Place::LeftOut,
+            None => return Err(unknown(name)),
+        };
+        let before = headings.iter().find(|before| before.place == place);
+        if let (Place::Column(column), Some(before)) = (place, before) {
+            let (column, before) = (column.name(), brief(&before.name));
+            let name = brief(name);
+            return Err(match alike(&before, &name) {
+                true => format!("column `{name}` is there twice"),
+                false => {
+                    format!("column `{column}` is there twice: as `{before}` and as `{name}`")
+                }
+            });
         }
-        let column = Column::named(name).ok_or_else(|| separated(names, name))?;
-        if columns.contains(&column) {
-            return Err(format!("column `{name}` is there twice"));
-        }
-        columns.push(column);
+        headings.push(Heading {
+            name: (*name).to_owned(),
+            place,
+        });
     }
-    for required in [Column::Number, Column::Title] {
-        if !columns.contains(&required) {
-            let known = Column::ALL.map(Column::name).join(", ");
+    for (from, column) in &hints.map {
+        if !names.iter().any(|name| alike(name, from)) {
+            let there = names.iter().map(|name| brief(name));
+            let there = there.take(20).collect::<Vec<_>>().join(", ");
             return Err(format!(
-                "column `{}` is missing: the first line names the columns, of which there are {known}",
-                required.name()
+                "there is no column `{}` to be taken for `{}`: the header names {there}",
+                brief(from),
+                column.name()
             ));
         }
     }
-    Ok(columns)
-}
-
-/// A spreadsheet may separate columns by something else, and then the header is one long name.
-fn separated(names: &[&str], name: &str) -> String {
-    let other = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
-    match other.into_iter().find(|(mark, _)| name.contains(*mark)) {
-        Some((_, marks)) if names.len() == 1 => format!(
-            "the header holds {marks} and no commas: columns are separated by commas, so save the file \
-             as CSV with commas"
-        ),
-        _ => unknown(name),
+    let has = |column| headings.iter().any(|heading| heading.place == column);
+    for required in Column::REQUIRED {
+        if !has(Place::Column(required)) {
+            let known = Column::ALL.map(Column::name).join(", ");
+            let name = required.name();
+            return Err(format!(
+                "column `{name}` is missing: one of the first lines names the columns, of which there are {known}; where \
+                 another stands for it, say so by --map 'NAME={name}'"
+            ));
+        }
     }
+    Ok(headings)
 }
 
 /// A column that was probably meant.
@@ -198,11 +226,27 @@ mod tests {
         assert_eq!(nearest("colour"), None);
     }
 
+    fn places(names: &[&str], hints: &Hints) -> Result<Vec<Place>, String> {
+        let found = headings(names, hints)?;
+        Ok(found.into_iter().map(|heading| heading.place).collect())
+    }
+
     #[test]
     fn a_header_names_known_columns_once_and_the_required_ones() {
+        let plain = Hints::default();
+        let (title, number) = (Place::Column(Column::Title), Place::Column(Column::Number));
+        for names in [["title", "number"], ["Title", "NUMBER"]] {
+            assert_eq!(places(&names, &plain).unwrap(), [title, number]);
+        }
         assert_eq!(
-            header(&["title", "number"]).unwrap(),
-            [Column::Title, Column::Number]
+            places(&["number", "Document Type", "title", "", ""], &plain).unwrap(),
+            [
+                number,
+                Place::Column(Column::DocumentType),
+                title,
+                Place::Nameless,
+                Place::Nameless
+            ]
         );
         for (names, told) in [
             (&["number", "titel"][..], "did you mean `title`"),
@@ -210,15 +254,38 @@ mod tests {
                 &["number", "title", "owner"][..],
                 "the columns are number, title",
             ),
-            (&["number", "title", "title"][..], "`title` is there twice"),
+            (&["number", "title", "owner"][..], "--ignore-unknown"),
+            (&["number", "title", "Title"][..], "`Title` is there twice"),
             (&["number"][..], "column `title` is missing"),
-            (&["number", "title", ""][..], "column 3 has no name"),
-            (&["number;title"][..], "semicolons"),
-            (&["number\ttitle"][..], "tabs"),
+            (&["number", "", "title"][..], "column 2 has no name"),
         ] {
-            let refusal = header(names).unwrap_err();
+            let refusal = places(names, &plain).unwrap_err();
             assert!(refusal.contains(told), "{refusal}");
         }
+    }
+
+    #[test]
+    fn columns_are_mapped_and_left_out_as_was_said() {
+        let hints = Hints {
+            map: vec![
+                ("Nummer".to_owned(), Column::Number),
+                ("Titel".to_owned(), Column::Title),
+            ],
+            ignore_unknown: true,
+            ..Hints::default()
+        };
+        assert_eq!(
+            places(&["nummer", "Ort", "TITEL"], &hints).unwrap(),
+            [
+                Place::Column(Column::Number),
+                Place::LeftOut,
+                Place::Column(Column::Title)
+            ]
+        );
+        let refusal = places(&["nummer", "title"], &hints).unwrap_err();
+        assert!(refusal.contains("no column `Titel`"), "{refusal}");
+        let refusal = places(&["nummer", "Number", "titel"], &hints).unwrap_err();
+        assert!(refusal.contains("as `nummer` and as `Number`"), "{refusal}");
     }
 
     #[test]

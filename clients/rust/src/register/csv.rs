@@ -4,21 +4,32 @@ use std::io::{self, BufRead};
 
 use csv_core::ReadFieldResult;
 
-use super::{Column, FileRow, LARGEST_RECORD, RegisterError, column::header};
+use super::{
+    Column, FileRow, LARGEST_RECORD, RegisterError,
+    dialect::{Dialect, Found, Hints, Place, Separator, find, header},
+    encoding::Encoding,
+    guard::unguarded,
+};
 use crate::pb::BadRow;
 
 /// Fields of which it is remembered where they end: more than there are columns.
-const MOST_FIELDS: usize = 64;
+const MOST_FIELDS: usize = 256;
 
 /// The records behind a header.
 pub(super) struct Records<B> {
     input: B,
     parser: csv_core::Reader,
-    columns: Vec<Column>,
+    places: Vec<Place>,
+    /// Columns that a row must have: what has no name may be missing.
+    least: usize,
+    /// Whether what stands for no letter was made U+FFFD.
+    is_decoded: bool,
     /// The fields of one record, one behind the other. It never grows.
     fields: Box<[u8]>,
     /// Where each ends.
     ends: Vec<usize>,
+    /// Whether the byte before is a carriage return: a line end by itself, unless a line feed follows.
+    after_return: bool,
 }
 
 /// A record that was read, or what it was instead.
@@ -38,22 +49,44 @@ enum Fault {
 }
 
 impl<B: BufRead> Records<B> {
-    /// Reads the header.
+    /// Records of which nothing is known but what separates their fields.
+    pub(super) fn bare(input: B, separator: Separator) -> Self {
+        let parser = csv_core::ReaderBuilder::new()
+            .delimiter(separator.byte())
+            .build();
+        Self {
+            input,
+            parser,
+            places: Vec::new(),
+            least: 0,
+            is_decoded: false,
+            fields: vec![0; LARGEST_RECORD].into_boxed_slice(),
+            ends: Vec::with_capacity(MOST_FIELDS),
+            after_return: false,
+        }
+    }
+
+    /// Reads the header, which is looked for in `head`, the beginning of the input.
     ///
     /// # Errors
     /// Where the file cannot be read, or its header is none.
-    pub(super) fn open(input: B) -> Result<Self, RegisterError> {
-        let mut records = Self {
-            input,
-            parser: csv_core::Reader::new(),
-            columns: Vec::new(),
-            fields: vec![0; LARGEST_RECORD].into_boxed_slice(),
-            ends: Vec::with_capacity(MOST_FIELDS),
-        };
+    pub(super) fn open(
+        input: B,
+        head: &[u8],
+        encoding: Encoding,
+        hints: &Hints,
+    ) -> Result<(Self, Dialect), RegisterError> {
+        let Found { separator, before } = find(head, hints);
+        let mut records = Self::bare(input, separator);
+        records.is_decoded = encoding != Encoding::Utf8;
+        for _ in 0..before {
+            records.record()?;
+        }
         let Some(record) = records.record()? else {
             return Err(RegisterError::Refused {
                 line: 1,
-                reason: "the file is empty: its first line must name the columns".to_owned(),
+                reason: "the file is empty: one of its first lines must name the columns"
+                    .to_owned(),
             });
         };
         let refused = |reason| RegisterError::Refused {
@@ -66,9 +99,33 @@ impl<B: BufRead> Records<B> {
                 fault.told()
             )));
         }
-        let named = records.texts().and_then(|names| header(&names));
-        records.columns = named.map_err(refused)?;
-        Ok(records)
+        let names = records.texts().map_err(refused)?;
+        let headings = header(&names, hints, record.line)?;
+        records.places = headings.iter().map(|heading| heading.place).collect();
+        let named = records
+            .places
+            .iter()
+            .rposition(|place| *place != Place::Nameless);
+        records.least = named.map_or(0, |last| last + 1);
+        let dialect = Dialect {
+            encoding,
+            separator: Some(separator),
+            header_line: record.line,
+            headings,
+        };
+        Ok((records, dialect))
+    }
+
+    /// The fields of the next record as they may be in a header; none at the end, or where it is broken.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub(super) fn names(&mut self) -> io::Result<Option<Vec<String>>> {
+        let record = self.record()?.filter(|record| record.fault.is_none());
+        Ok(record.map(|_| {
+            let names = self.fields().map(String::from_utf8_lossy);
+            names.map(|name| name.trim().to_owned()).collect()
+        }))
     }
 
     /// The next record that is not blank; none at the end of the file.
@@ -93,21 +150,43 @@ impl<B: BufRead> Records<B> {
         let mut row = FileRow::default();
         row.row.line = i64::try_from(record.line).unwrap_or(i64::MAX);
         let mut bad = None;
-        for (&column, field) in self.columns.iter().zip(self.fields()) {
+        for (index, (&place, field)) in self.places.iter().zip(self.fields()).enumerate() {
+            let column = match place {
+                Place::Column(column) => column,
+                Place::LeftOut => continue,
+                Place::Nameless => {
+                    if !is_blank(field) {
+                        let reason = format!(
+                            "column {} has no name, and holds {:?} here: name it in the header, or empty it",
+                            index + 1,
+                            super::brief(&String::from_utf8_lossy(field))
+                        );
+                        bad.get_or_insert((None, reason));
+                    }
+                    continue;
+                }
+            };
             match std::str::from_utf8(field) {
                 Ok(text) if text.contains('\0') => {
-                    bad.get_or_insert((column, "holds a NUL byte".to_owned()));
+                    bad.get_or_insert((Some(column), "holds a NUL byte".to_owned()));
                 }
-                Ok(text) => row.set(column, text),
+                Ok(text) if self.is_decoded && text.contains('\u{fffd}') => {
+                    let reason = "holds bytes that stand for no letter: the file is damaged";
+                    bad.get_or_insert((Some(column), reason.to_owned()));
+                }
+                Ok(text) => take(&mut row, column, text),
                 Err(error) => {
                     let place = error.valid_up_to() + 1;
-                    let reason = format!("byte {place} of it is not UTF-8: save the file as UTF-8");
-                    bad.get_or_insert((column, reason));
+                    let reason = format!(
+                        "byte {place} of it is not UTF-8, as most of the file is: save it as UTF-8, or say \
+                         what it is by --encoding"
+                    );
+                    bad.get_or_insert((Some(column), reason));
                 }
             }
         }
-        let expected = self.columns.len();
-        if record.field_count != expected as u64 {
+        if !self.is_as_long(record) {
+            let expected = self.least;
             let count = record.field_count;
             let mut reason =
                 format!("the row has {count} fields, where the header names {expected}");
@@ -117,16 +196,31 @@ impl<B: BufRead> Records<B> {
             return Err(row.bad(None, reason));
         }
         match bad {
-            Some((column, reason)) => Err(row.bad(Some(column), reason)),
-            None => Ok(row),
+            Some((column, reason)) => Err(row.bad(column, reason)),
+            None => {
+                row.number_notes();
+                Ok(row)
+            }
         }
+    }
+
+    /// Whether the record has the fields that the header names, and behind them empty ones at most.
+    fn is_as_long(&self, record: &Record) -> bool {
+        let known = self.places.len();
+        if record.field_count <= known as u64 {
+            return self.least as u64 <= record.field_count;
+        }
+        record.field_count <= MOST_FIELDS as u64 && self.fields().skip(known).all(is_blank)
     }
 
     /// The fields of the header as text, trimmed.
     fn texts(&self) -> Result<Vec<&str>, String> {
         let texts = self.fields().map(|field| match std::str::from_utf8(field) {
             Ok(text) => Ok(text.trim()),
-            Err(_) => Err("the header is not UTF-8: save the file as UTF-8".to_owned()),
+            Err(_) => Err(
+                "the header is not UTF-8: save the file as UTF-8, or say what it is by --encoding"
+                    .to_owned(),
+            ),
         });
         texts.collect()
     }
@@ -167,6 +261,8 @@ impl<B: BufRead> Records<B> {
             let chunk = if at_end { b"\n" } else { chunk };
             let room = self.fields.get_mut(filled..).unwrap_or_default();
             let (result, read, written) = self.parser.read_field(chunk, room);
+            let ended_by = read.checked_sub(1).and_then(|last| chunk.get(last));
+            self.after_return = ended_by == Some(&b'\r');
             filled += written;
             if !at_end {
                 self.input.consume(read);
@@ -198,22 +294,45 @@ impl<B: BufRead> Records<B> {
         }
     }
 
-    /// The parser skips empty lines too, but then the line of the record is not known.
+    /// The parser skips empty lines too, but then the line of the record is not known. Nor does it count those that end in
+    /// a carriage return alone.
     fn skip_line_ends(&mut self) -> io::Result<()> {
         loop {
             let chunk = self.input.fill_buf()?;
-            let kept = chunk
-                .iter()
-                .position(|&byte| !matches!(byte, b'\r' | b'\n'));
-            let skipped = kept.unwrap_or(chunk.len());
-            let ends = chunk.iter().take(skipped).filter(|&&byte| byte == b'\n');
-            let line = self.parser.line() + ends.count() as u64;
+            let mut line = self.parser.line();
+            let mut skipped = 0;
+            let mut is_over = chunk.is_empty();
+            for &byte in chunk {
+                line += u64::from(byte == b'\n' || self.after_return);
+                self.after_return = byte == b'\r';
+                if !matches!(byte, b'\r' | b'\n') {
+                    is_over = true;
+                    break;
+                }
+                skipped += 1;
+            }
             self.parser.set_line(line);
             self.input.consume(skipped);
-            if kept.is_some() || skipped == 0 {
+            if is_over {
                 return Ok(());
             }
         }
+    }
+}
+
+fn is_blank(field: &[u8]) -> bool {
+    std::str::from_utf8(field).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// Takes a value into its column, without the quote that guards it, and notes what was left out of it.
+fn take(row: &mut FileRow, column: Column, text: &str) {
+    let trimmed = row.trimmed(column, text);
+    match unguarded(trimmed) {
+        Some(value) => {
+            row.set_whole(column, value);
+            row.note_guard(column, value);
+        }
+        None => row.set_whole(column, trimmed),
     }
 }
 

@@ -3,18 +3,24 @@
 use std::io::{BufReader, Read};
 
 use super::*;
+use crate::pb::RowNoteKind;
 
 type Rows = Vec<Result<FileRow, BadRow>>;
+
+fn open<B: BufRead>(input: B, head: &[u8]) -> Result<Records<B>, RegisterError> {
+    let opened = Records::open(input, head, Encoding::Utf8, &Hints::default());
+    opened.map(|(records, _)| records)
+}
 
 fn read(text: impl AsRef<[u8]>) -> Rows {
     // Small pieces, so that each thing is cut somewhere.
     let input = BufReader::with_capacity(3, text.as_ref());
-    let mut records = Records::open(input).unwrap();
+    let mut records = open(input, text.as_ref()).unwrap();
     std::iter::from_fn(|| records.next_row().unwrap()).collect()
 }
 
 fn refusal(text: impl AsRef<[u8]>) -> String {
-    let opened = Records::open(text.as_ref());
+    let opened = open(text.as_ref(), text.as_ref());
     opened.map(|_| ()).unwrap_err().to_string()
 }
 
@@ -41,6 +47,12 @@ fn a_row_is_read_into_its_columns_trimmed() {
 fn lines_are_counted_over_quoted_line_ends_and_empty_lines() {
     let text = "number,title\n\nA,one\nB,\"two\nlines\"\r\n\r\n\n,\n  ,\nC,three";
     assert_eq!(told(read(text)), ["3 one", "4 two\nlines", "10 three"]);
+}
+
+#[test]
+fn lines_that_end_in_a_carriage_return_alone_are_counted() {
+    let text = "number,title\rA,one\r\rB,two\r\n\rC,\"three\"\r\nD,four";
+    assert_eq!(told(read(text)), ["2 one", "4 two", "6 three", "7 four"]);
 }
 
 #[test]
@@ -94,7 +106,8 @@ fn other_encodings_and_nul_bytes_are_told_with_line_and_column() {
     assert_eq!(
         rows,
         [
-            "2 bad title: byte 3 of it is not UTF-8: save the file as UTF-8",
+            "2 bad title: byte 3 of it is not UTF-8, as most of the file is: save it as UTF-8, or say what it is by \
+             --encoding",
             "3 bad title: holds a NUL byte",
             "4 é"
         ]
@@ -102,12 +115,56 @@ fn other_encodings_and_nul_bytes_are_told_with_line_and_column() {
 }
 
 #[test]
+fn a_column_without_a_name_must_be_empty_and_may_be_missing() {
+    let text = "number,title,,\nA,one,,\nB,two\nC,three,, \nD,four,,,,\nE,five,,x\n";
+    assert_eq!(
+        told(read(text)),
+        [
+            "2 one",
+            "3 two",
+            "4 three",
+            "5 four",
+            "6 bad : column 4 has no name, and holds \"x\" here: name it in the header, or empty it"
+        ]
+    );
+    // A separator at the end of each line that the header has not.
+    assert_eq!(told(read("number,title\nA,one,\n")), ["2 one"]);
+}
+
+#[test]
+fn what_is_bent_is_noted() {
+    let rows = read("number,title,author\n A ,'=1+1,\u{a0}\nB,'b',\n");
+    let notes = &rows[0].as_ref().unwrap().notes;
+    let told: Vec<_> = notes
+        .iter()
+        .map(|note| {
+            (
+                note.line,
+                note.number.as_str(),
+                note.field.as_str(),
+                note.kind(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (2, "A", "number", RowNoteKind::Blanks),
+            (2, "A", "title", RowNoteKind::Guard)
+        ]
+    );
+    assert_eq!(rows[0].as_ref().unwrap().row.title, "=1+1");
+    let plain = rows[1].as_ref().unwrap();
+    assert_eq!((plain.row.title.as_str(), plain.notes.len()), ("'b'", 0));
+}
+
+#[test]
 fn a_file_without_a_header_is_refused() {
     for (text, expected) in [
         ("", "line 1: the file is empty"),
         ("\n\n", "line 1: the file is empty"),
-        ("\nnumber;title\n", "line 2: the header holds semicolons"),
-        ("number\ttitle\n", "line 1: the header holds tabs"),
+        ("\nnumber;titel\n", "line 2: unknown column `titel`"),
+        ("number\ttitel\n", "line 1: unknown column `titel`"),
         ("number,titel\n", "did you mean `title`?"),
         ("number,title,number\n", "`number` is there twice"),
         ("number\n", "column `title` is missing"),
@@ -127,7 +184,8 @@ fn a_field_that_is_far_too_large_takes_no_more_memory_and_the_next_row_is_read()
     let source = b"number,title\nA,\""
         .chain(io::repeat(b'x').take(SIZE))
         .chain(&b"\"\nB,two\n"[..]);
-    let mut records = Records::open(BufReader::with_capacity(64 * 1024, source)).unwrap();
+    let input = BufReader::with_capacity(64 * 1024, source);
+    let mut records = open(input, b"number,title\n").unwrap();
     let rows: Rows = std::iter::from_fn(|| records.next_row().unwrap()).collect();
     assert_eq!(records.fields.len(), LARGEST_RECORD);
     assert!(records.ends.capacity() <= MOST_FIELDS);
@@ -144,7 +202,7 @@ fn a_record_of_very_many_fields_takes_no_more_memory() {
     let source = b"number,title\n"
         .chain(io::repeat(b',').take(4 * 1024 * 1024))
         .chain(&b"x\nB,two\n"[..]);
-    let mut records = Records::open(BufReader::new(source)).unwrap();
+    let mut records = open(BufReader::new(source), b"number,title\n").unwrap();
     let rows: Rows = std::iter::from_fn(|| records.next_row().unwrap()).collect();
     assert!(records.ends.capacity() <= MOST_FIELDS);
     let rows = told(rows);

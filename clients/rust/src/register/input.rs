@@ -1,31 +1,64 @@
-//! The bytes of a register, once it is known that they are UTF-8 as far as the beginning tells.
+//! The bytes of a register as UTF-8, once it is known that they begin like one.
 
-use std::io::{self, BufRead as _, BufReader, Chain, Cursor, Read};
+use std::io::{BufRead as _, BufReader, Chain, Cursor, Read};
 
-use super::{Form, RegisterError};
+use super::{
+    Form, RegisterError,
+    encoding::{Decoded, Encoding},
+};
 
-/// A source behind its byte order mark.
-pub(super) type Input<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+/// A source as UTF-8, behind its byte order mark.
+pub(super) type Input<R> = BufReader<Chain<Cursor<Vec<u8>>, Text<R>>>;
+
+/// A source as UTF-8. Its first bytes were read to see what it is.
+type Text<R> = Decoded<Chain<Cursor<Vec<u8>>, R>>;
 
 const BUFFER: usize = 64 * 1024;
+/// How far the beginning is read to find a header.
+const HEAD: u64 = 64 * 1024;
 
-/// Skips the mark of UTF-8, and refuses what begins like something else than a file of that form.
+/// What a source was found to be.
+pub(super) struct Opened<R> {
+    pub(super) input: Input<R>,
+    pub(super) encoding: Encoding,
+    /// The beginning, as UTF-8. The input begins with it.
+    pub(super) head: Vec<u8>,
+}
+
+/// Skips the byte order mark, and refuses what begins like something else than a file of that form. Where the
+/// encoding is not given, the first bytes tell it.
 ///
 /// # Errors
 /// Where it cannot be read, or is no such file.
-pub(super) fn open<R: Read>(form: Form, mut source: R) -> Result<Input<R>, RegisterError> {
-    let mut beginning = beginning(&mut source)?;
-    if matches!(beginning.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        return Err(refused("the file is UTF-16: save it as UTF-8"));
+pub(super) fn open<R: Read>(
+    form: Form,
+    mut source: R,
+    given: Option<Encoding>,
+) -> Result<Opened<R>, RegisterError> {
+    let mut beginning = Vec::with_capacity(4);
+    source.by_ref().take(4).read_to_end(&mut beginning)?;
+    if matches!(
+        beginning.as_slice(),
+        [b'P', b'K', 3, 4] | [0xd0, 0xcf, 0x11, 0xe0]
+    ) {
+        return Err(refused(
+            "the file is a spreadsheet's own, and no CSV: save it as CSV",
+        ));
     }
-    if beginning == [0xef, 0xbb, 0xbf] {
-        beginning.clear();
+    let encoding = given
+        .or_else(|| Encoding::of_beginning(&beginning))
+        .unwrap_or_default();
+    if beginning.starts_with(encoding.mark()) {
+        beginning.drain(..encoding.mark().len());
     }
-    let mut input = BufReader::with_capacity(BUFFER, Cursor::new(beginning).chain(source));
+    let mut text = Decoded::new(Cursor::new(beginning).chain(source), encoding);
+    let mut head = Vec::new();
+    text.by_ref().take(HEAD).read_to_end(&mut head)?;
+    let mut input = BufReader::with_capacity(BUFFER, Cursor::new(head.clone()).chain(text));
     let first = input.fill_buf()?;
     if first.iter().take(4).any(|&byte| byte == 0) {
         return Err(refused(
-            "the file begins with NUL bytes, as UTF-16 does: save it as UTF-8",
+            "the file begins with NUL bytes: it is no text, or its encoding is another",
         ));
     }
     let first = first.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -40,15 +73,12 @@ pub(super) fn open<R: Read>(form: Form, mut source: R) -> Result<Input<R>, Regis
             "the file does not begin with `{`: JSON Lines are an object on each line; where it has a \
              header with columns, its form is csv",
         )),
-        _ => Ok(input),
+        _ => Ok(Opened {
+            input,
+            encoding,
+            head,
+        }),
     }
-}
-
-/// The first three bytes, or what there is: a read may bring less than was asked for.
-fn beginning(source: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut beginning = Vec::with_capacity(3);
-    source.take(3).read_to_end(&mut beginning)?;
-    Ok(beginning)
 }
 
 fn refused(reason: &str) -> RegisterError {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
 
-use super::{Column, FileRow, LARGEST_RECORD, brief, column::unknown};
+use super::{Column, FileRow, Hints, LARGEST_RECORD, brief, column::unknown};
 use crate::pb::BadRow;
 
 /// The lines of a file.
@@ -13,14 +13,16 @@ pub(super) struct Lines<B> {
     /// One line. It is made as large as it may get.
     line: Vec<u8>,
     number: u64,
+    hints: Hints,
 }
 
 impl<B: BufRead> Lines<B> {
-    pub(super) fn open(input: B) -> Self {
+    pub(super) fn open(input: B, hints: Hints) -> Self {
         Self {
             input,
             line: Vec::with_capacity(LARGEST_RECORD),
             number: 0,
+            hints,
         }
     }
 
@@ -38,7 +40,7 @@ impl<B: BufRead> Lines<B> {
                 return Ok(Some(Err(row.bad(None, reason))));
             }
             if !self.line.trim_ascii().is_empty() {
-                return Ok(Some(filled(row, &self.line)));
+                return Ok(Some(filled(row, &self.line, &self.hints)));
             }
         }
         Ok(None)
@@ -72,7 +74,7 @@ impl<B: BufRead> Lines<B> {
 }
 
 /// The row with the values of the line.
-fn filled(mut row: FileRow, line: &[u8]) -> Result<FileRow, BadRow> {
+fn filled(mut row: FileRow, line: &[u8], hints: &Hints) -> Result<FileRow, BadRow> {
     let text = match std::str::from_utf8(line) {
         Ok(text) => text,
         Err(error) => {
@@ -88,21 +90,33 @@ fn filled(mut row: FileRow, line: &[u8]) -> Result<FileRow, BadRow> {
     if let Some(Value::String(number)) = object.get(Column::Number.name()) {
         row.set(Column::Number, number);
     }
+    let mut seen = Vec::with_capacity(object.len());
     for (key, value) in &object {
-        let Some(column) = Column::named(key) else {
+        let Some(column) = hints.column(key) else {
+            if hints.ignore_unknown {
+                continue;
+            }
             return Err(BadRow {
                 field: brief(key),
                 ..row.bad(None, unknown(key))
             });
         };
+        if seen.contains(&column) {
+            return Err(row.bad(Some(column), "it is there twice".to_owned()));
+        }
+        seen.push(column);
         match text_of(column, value) {
             Ok(text) if text.contains('\0') => {
                 return Err(row.bad(Some(column), "holds a NUL character".to_owned()));
             }
-            Ok(text) => row.set(column, &text),
+            Ok(text) => {
+                let value = row.trimmed(column, &text);
+                row.set_whole(column, value);
+            }
             Err(reason) => return Err(row.bad(Some(column), reason)),
         }
     }
+    row.number_notes();
     Ok(row)
 }
 

@@ -7,7 +7,7 @@ use super::*;
 type Rows = Vec<Result<FileRow, BadRow>>;
 
 fn read(text: impl AsRef<[u8]>) -> Rows {
-    let mut lines = Lines::open(BufReader::with_capacity(3, text.as_ref()));
+    let mut lines = Lines::open(BufReader::with_capacity(3, text.as_ref()), Hints::default());
     std::iter::from_fn(|| lines.next_row().unwrap()).collect()
 }
 
@@ -65,7 +65,10 @@ fn a_line_that_is_far_too_large_takes_no_more_memory_and_the_next_one_is_read() 
     let source = b"{\"number\":\""
         .chain(io::repeat(b'x').take(65 * 1024 * 1024))
         .chain(&b"\"}\n{\"number\":\"B\"}\n"[..]);
-    let mut lines = Lines::open(BufReader::with_capacity(64 * 1024, source));
+    let mut lines = Lines::open(
+        BufReader::with_capacity(64 * 1024, source),
+        Hints::default(),
+    );
     let rows: Rows = std::iter::from_fn(|| lines.next_row().unwrap()).collect();
     assert!(lines.line.capacity() <= LARGEST_RECORD);
     let bad = rows[0].as_ref().unwrap_err();

@@ -2,12 +2,16 @@
 //!
 //! [`Reader`] makes rows of a file, one at a time and in bounded memory, whatever the file holds: what
 //! cannot be a row is told with its line, and reading goes on behind it. What the values mean is the
-//! server's to say, so they are passed on as they stand, trimmed. [`Writer`] writes what [`Reader`]
-//! reads. [`Folder`] finds the contents that rows name, and none elsewhere.
+//! server's to say, so they are passed on as they stand, trimmed. Spreadsheets write CSV in ways of their own:
+//! [`survey`] finds out what the bytes are, and [`Dialect`] says how the rest was taken. [`Writer`] writes what
+//! [`Reader`] reads, and what spreadsheets open. [`Folder`] finds the contents that rows name, and none elsewhere.
 
 mod column;
 mod csv;
+mod dialect;
+mod encoding;
 mod folder;
+mod guard;
 mod input;
 mod json_lines;
 mod reader;
@@ -17,8 +21,15 @@ mod writer;
 
 use std::{io, path::Path};
 
-pub use self::{column::Column, folder::Folder, reader::Reader, writer::Writer};
-use crate::pb::{BadRow, DocumentRow};
+pub use self::{
+    column::Column,
+    dialect::{Dialect, Heading, Hints, Place, Separator},
+    encoding::{Encoding, survey},
+    folder::Folder,
+    reader::Reader,
+    writer::Writer,
+};
+use crate::pb::{BadRow, DocumentRow, RowNote, RowNoteKind};
 
 /// The largest record or line, in bytes. A larger one is a bad row.
 pub const LARGEST_RECORD: usize = 256 * 1024;
@@ -26,7 +37,7 @@ pub const LARGEST_RECORD: usize = 256 * 1024;
 /// How a register is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A header with the names of columns, then a record for each document; separated by commas.
+    /// A header with the names of columns, then a record for each document.
     Csv,
     /// A JSON object on each line.
     JsonLines,
@@ -39,6 +50,8 @@ pub struct FileRow {
     pub row: DocumentRow,
     /// The content, relative to the file's folder; empty where there is none.
     pub content_path: String,
+    /// What was bent to read it.
+    pub notes: Vec<RowNote>,
 }
 
 /// Why a file is no register.
@@ -63,7 +76,7 @@ impl Form {
     pub fn of_path(path: &Path) -> Option<Self> {
         let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
         match suffix.as_str() {
-            "csv" => Some(Self::Csv),
+            "csv" | "tsv" | "tab" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
@@ -95,6 +108,11 @@ impl FileRow {
 
     /// Sets the value in a column, trimmed.
     pub fn set(&mut self, column: Column, value: &str) {
+        self.set_whole(column, value.trim());
+    }
+
+    /// Sets the value in a column as it stands.
+    fn set_whole(&mut self, column: Column, value: &str) {
         let row = &mut self.row;
         let place = match column {
             Column::Number => &mut row.number,
@@ -112,7 +130,39 @@ impl FileRow {
             Column::DependsOn => &mut row.depends_on,
             Column::ContentPath => &mut self.content_path,
         };
-        value.trim().clone_into(place);
+        value.clone_into(place);
+    }
+
+    /// The value trimmed; that there was something to trim is noted.
+    fn trimmed<'a>(&mut self, column: Column, value: &'a str) -> &'a str {
+        let trimmed = value.trim();
+        if trimmed.len() < value.len() && !trimmed.is_empty() {
+            let note = format!("{:?} without the blanks around it", brief(value));
+            self.note(column, RowNoteKind::Blanks, note);
+        }
+        trimmed
+    }
+
+    fn note_guard(&mut self, column: Column, value: &str) {
+        let note = format!("{:?} without the quote before it", brief(value));
+        self.note(column, RowNoteKind::Guard, note);
+    }
+
+    fn note(&mut self, column: Column, kind: RowNoteKind, note: String) {
+        self.notes.push(RowNote {
+            line: self.row.line,
+            number: String::new(),
+            field: column.name().to_owned(),
+            kind: kind.into(),
+            note,
+        });
+    }
+
+    /// Gives the notes the number, which may come after what they are on.
+    fn number_notes(&mut self) {
+        for note in &mut self.notes {
+            note.number = brief(&self.row.number);
+        }
     }
 
     /// The row as one that is not kept.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    FileRow, Form, RegisterError,
+    Dialect, FileRow, Form, Hints, RegisterError,
     csv::Records,
-    input::{self, Input},
+    input::{self, Input, Opened},
     json_lines::Lines,
 };
 use crate::pb::BadRow;
@@ -16,11 +16,12 @@ use crate::pb::BadRow;
 /// The rows of a file, good and bad, in its order. Blank lines are passed over.
 pub struct Reader<R> {
     rows: Rows<R>,
+    dialect: Dialect,
 }
 
 enum Rows<R> {
     Csv(Box<Records<Input<R>>>),
-    JsonLines(Lines<Input<R>>),
+    JsonLines(Box<Lines<Input<R>>>),
 }
 
 impl<R: Read> Reader<R> {
@@ -29,12 +30,40 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Where it cannot be read, or is none.
     pub fn open(form: Form, source: R) -> Result<Self, RegisterError> {
-        let input = input::open(form, source)?;
-        let rows = match form {
-            Form::Csv => Rows::Csv(Box::new(Records::open(input)?)),
-            Form::JsonLines => Rows::JsonLines(Lines::open(input)),
-        };
-        Ok(Self { rows })
+        Self::open_as(form, source, &Hints::default())
+    }
+
+    /// The same with what was said of the file beforehand.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is none.
+    pub fn open_as(form: Form, source: R, hints: &Hints) -> Result<Self, RegisterError> {
+        let Opened {
+            input,
+            encoding,
+            head,
+        } = input::open(form, source, hints.encoding)?;
+        match form {
+            Form::Csv => {
+                let (records, dialect) = Records::open(input, &head, encoding, hints)?;
+                Ok(Self {
+                    rows: Rows::Csv(Box::new(records)),
+                    dialect,
+                })
+            }
+            Form::JsonLines => Ok(Self {
+                rows: Rows::JsonLines(Box::new(Lines::open(input, hints.clone()))),
+                dialect: Dialect {
+                    encoding,
+                    ..Dialect::default()
+                },
+            }),
+        }
+    }
+
+    /// How the file was taken.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 }
 

@@ -16,12 +16,12 @@ impl Draw {
     }
 
     fn text(&mut self) -> String {
-        const PARTS: [&str; 16] = [
+        const PARTS: [&str; 18] = [
             "a", "Z", "7", " ", ",", ";", "\"", "\"\"", "\n", "\r\n", "\r", "'", "é", "📦", "\t",
-            "{",
+            "{", "=", "-",
         ];
         let length = self.below(12);
-        let text: String = (0..length).map(|_| PARTS[self.below(16)]).collect();
+        let text: String = (0..length).map(|_| PARTS[self.below(18)]).collect();
         text.trim().to_owned()
     }
 
@@ -54,8 +54,15 @@ fn what_is_written_is_read_again() {
     for seed in 1..200 {
         let mut draw = Draw(seed);
         let rows: Vec<FileRow> = (0..draw.below(6)).map(|_| draw.row()).collect();
-        for form in [Form::Csv, Form::JsonLines] {
-            let mut writer = Writer::open(form, Vec::new()).unwrap();
+        let sheets = [Separator::Comma, Separator::Semicolon].map(Some);
+        for (form, sheet) in [(Form::Csv, None), (Form::JsonLines, None)]
+            .into_iter()
+            .chain(sheets.map(|sheet| (Form::Csv, sheet)))
+        {
+            let mut writer = match sheet {
+                None => Writer::open(form, Vec::new()).unwrap(),
+                Some(separator) => Writer::for_spreadsheets(separator, Vec::new()).unwrap(),
+            };
             for row in &rows {
                 writer.write(row).unwrap();
             }
@@ -67,6 +74,7 @@ fn what_is_written_is_read_again() {
                 assert!(row.row.line > line);
                 line = row.row.line;
                 row.row.line = 0;
+                row.notes.clear();
                 row
             });
             assert_eq!(read.collect::<Vec<_>>(), rows, "seed {seed}, {form:?}");
@@ -96,20 +104,30 @@ fn no_bytes_at_all_upset_the_reader() {
 }
 
 #[test]
-fn a_mark_of_utf_8_is_skipped_and_other_marks_are_refused() {
-    let marked = b"\xef\xbb\xbfnumber,title\nA,one\n";
-    let rows: Vec<_> = Reader::open(Form::Csv, marked.as_slice())
-        .unwrap()
-        .collect();
-    assert_eq!(rows.len(), 1);
-    for (form, text) in [
-        (Form::Csv, &b"\xff\xfen\0u\0m\0"[..]),
-        (Form::JsonLines, &b"\xfe\xff\0{"[..]),
-        (Form::Csv, &b"n\0u\0m\0b\0"[..]),
+fn marks_are_skipped_and_tell_what_follows() {
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    for (text, encoding) in [
+        (
+            b"\xef\xbb\xbfnumber,title\nA,one\n".to_vec(),
+            Encoding::Utf8,
+        ),
+        (
+            wide("\u{feff}number\ttitle\r\nA\tone\r\n"),
+            Encoding::Utf16Le,
+        ),
+        (wide("number;title\r\nA;one\r\n"), Encoding::Utf16Le),
     ] {
-        let refusal = Reader::open(form, text).unwrap_err().to_string();
-        assert!(refusal.contains("save it as UTF-8"), "{refusal}");
+        let reader = Reader::open(Form::Csv, Trickle(&text, Draw(7))).unwrap();
+        assert_eq!(reader.dialect().encoding, encoding);
+        let rows: Vec<_> = reader.map(|row| row.unwrap().unwrap()).collect();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(
+            (rows[0].row.number.as_str(), rows[0].row.title.as_str()),
+            ("A", "one")
+        );
     }
+    let refusal = Reader::open(Form::Csv, &b"PK\x03\x04"[..]).unwrap_err();
+    assert!(refusal.to_string().contains("save it as CSV"), "{refusal}");
 }
 
 #[test]
@@ -130,6 +148,7 @@ fn the_suffix_tells_the_form() {
     for (name, form) in [
         ("a.csv", Some(Form::Csv)),
         ("a.b.CSV", Some(Form::Csv)),
+        ("a.tsv", Some(Form::Csv)),
         ("a.jsonl", Some(Form::JsonLines)),
         ("a.ndjson", Some(Form::JsonLines)),
         ("a.json", None),

@@ -1,13 +1,22 @@
 //! Writes a register that [`super::Reader`] reads.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
-use super::{Column, FileRow, Form};
+use super::{
+    Column, Encoding, FileRow, Form, Separator,
+    guard::{guarded, is_formula, looks_guarded},
+};
 
 /// Rows into a file.
 #[derive(Debug)]
 pub struct Writer<W> {
     form: Form,
+    separator: char,
+    /// Whether spreadsheets are to open it: then what they would take for a formula is guarded.
+    for_spreadsheets: bool,
     target: W,
     line: String,
 }
@@ -23,6 +32,27 @@ impl<W: Write> Writer<W> {
         }
         Ok(Self {
             form,
+            separator: ',',
+            for_spreadsheets: false,
+            target,
+            line: String::new(),
+        })
+    }
+
+    /// Writes the header of a file that spreadsheets open by a click: marked as UTF-8, separated as they expect it,
+    /// and without formulas.
+    ///
+    /// # Errors
+    /// Where the target does not take it.
+    pub fn for_spreadsheets(separator: Separator, mut target: W) -> io::Result<Self> {
+        let separator = char::from(separator.byte());
+        target.write_all(Encoding::Utf8.mark())?;
+        let names = Column::ALL.map(Column::name);
+        write!(target, "{}\r\n", names.join(&separator.to_string()))?;
+        Ok(Self {
+            form: Form::Csv,
+            separator,
+            for_spreadsheets: true,
             target,
             line: String::new(),
         })
@@ -38,7 +68,10 @@ impl<W: Write> Writer<W> {
             Form::Csv => self.record(row),
             Form::JsonLines => self.object(row)?,
         }
-        self.line.push('\n');
+        self.line.push_str(match self.for_spreadsheets {
+            true => "\r\n",
+            false => "\n",
+        });
         self.target.write_all(self.line.as_bytes())
     }
 
@@ -52,17 +85,23 @@ impl<W: Write> Writer<W> {
     }
 
     fn record(&mut self, row: &FileRow) {
+        let marks = [self.separator, '"', '\r', '\n'];
         for (index, column) in Column::ALL.into_iter().enumerate() {
             if index > 0 {
-                self.line.push(',');
+                self.line.push(self.separator);
             }
             let value = row.get(column);
-            if value.contains([',', '"', '\r', '\n']) {
+            let is_guarded = self.for_spreadsheets && is_formula(value) || looks_guarded(value);
+            let value = match is_guarded {
+                true => Cow::Owned(guarded(value)),
+                false => Cow::Borrowed(value),
+            };
+            if value.contains(marks) {
                 self.line.push('"');
                 self.line.push_str(&value.replace('"', "\"\""));
                 self.line.push('"');
             } else {
-                self.line.push_str(value);
+                self.line.push_str(&value);
             }
         }
     }
@@ -114,6 +153,23 @@ mod tests {
             "number,title,document_type,version_major,version_minor,status,author,reviewer,approver,\
              effective_date,obsolescence_date,supersedes,depends_on,content_path\n\
              SOP-1,\"Say \"\"when\"\", twice\nor more\",,,,,,,,,,,,content/a.pdf\n"
+        );
+    }
+
+    #[test]
+    fn spreadsheets_get_a_mark_their_separator_and_no_formula() {
+        let mut row = row();
+        row.set(Column::Title, "=1+1; \"x\"");
+        row.set(Column::Author, "ann");
+        row.set(Column::Reviewer, "@rex");
+        let mut writer = Writer::for_spreadsheets(Separator::Semicolon, Vec::new()).unwrap();
+        writer.write(&row).unwrap();
+        let text = String::from_utf8(writer.finish().unwrap()).unwrap();
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert!(lines[0].starts_with("\u{feff}number;title;"), "{text}");
+        assert_eq!(
+            lines[1],
+            "SOP-1;\"'=1+1; \"\"x\"\"\";;;;;ann;'@rex;;;;;;content/a.pdf"
         );
     }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tonic::Status;
 use watchbell_client::pb::{
-    Document, DocumentEvent, DocumentHistoryEntry, DocumentStatus, WatchDocumentsResponse,
-    watch_documents_response::Message,
+    Document, DocumentEvent, DocumentFigures, DocumentHistoryEntry, DocumentStatus,
+    WatchDocumentsResponse, watch_documents_response::Message,
 };
 
 use crate::harness::Harness;
@@ -55,6 +55,14 @@ async fn each_verb_sends_its_fields_who_does_it_and_an_id() {
             "approve SOP-1 --effective 2026-03-01 --comment ok --etag e",
             "ApproveDocumentRequest",
             json!({"effectiveDate": "2026-03-01", "comment": "ok", "etag": "e"}),
+        ),
+        (
+            "approve SOP-1 --effective 2026-02-27 --backdated paper --without-file --strand soon",
+            "ApproveDocumentRequest",
+            json!({
+                "effectiveDate": "2026-02-27", "backdatedReason": "paper", "withoutContent": true,
+                "strandReason": "soon",
+            }),
         ),
         (
             "withdraw SOP-1 --comment late",
@@ -127,6 +135,95 @@ async fn a_document_is_created_from_flags() {
             "supersedes": "documents/SOP-1@1.0", "dependsOn": ["A", "B"],
         })
     );
+}
+
+#[tokio::test]
+async fn a_draft_is_corrected_in_what_is_named_alone() {
+    let harness = Harness::start().await;
+    let args = [
+        "document",
+        "update",
+        "SOP-1",
+        "--title",
+        "New",
+        "--reviewer",
+        "",
+        "--depends-on",
+        "A",
+        "--as",
+        "eve",
+        "--etag",
+        "e",
+    ];
+    let done = harness.run(&args).await;
+    assert!(done.stdout.starts_with("updated SOP-1@1.0"), "{done:?}");
+    let (_, sent) = harness.script().documents.moved.pop().unwrap();
+    assert_eq!(
+        sent["document"],
+        json!({"name": "documents/SOP-1", "title": "New", "dependsOn": ["A"], "etag": "e"})
+    );
+    assert_eq!(sent["updateMask"], "title,reviewer,dependsOn");
+    let nothing = harness
+        .run(&["document", "update", "SOP-1", "--depends-on-nothing"])
+        .await;
+    assert_eq!(nothing.code, 0, "{nothing:?}");
+    let (_, sent) = harness.script().documents.moved.pop().unwrap();
+    assert_eq!(sent["updateMask"], "dependsOn");
+    let none = harness.run(&["document", "update", "SOP-1"]).await;
+    assert_eq!(none.code, 2, "{none:?}");
+}
+
+#[tokio::test]
+async fn days_from_today_are_the_organisations() {
+    let harness = Harness::start().await;
+    harness.script().status.documents = Some(DocumentFigures {
+        today: "2026-02-27".into(),
+        ..DocumentFigures::default()
+    });
+    let line = "document approve SOP-1 --effective today+2";
+    let done = harness.run(&line.split(' ').collect::<Vec<_>>()).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    let (_, sent) = harness.script().documents.moved.pop().unwrap();
+    assert_eq!(sent["effectiveDate"], "2026-03-01");
+    let line = "document list --effective-since yesterday --obsolescence-before today+30";
+    harness.run(&line.split(' ').collect::<Vec<_>>()).await;
+    let asked = harness.script().documents.listed.pop().unwrap();
+    assert_eq!(
+        (
+            asked.effective_since.as_str(),
+            asked.obsolescence_before.as_str()
+        ),
+        ("2026-02-26", "2026-03-29")
+    );
+    let line = "document approve SOP-1 --effective today+x";
+    let wrong = harness.run(&line.split(' ').collect::<Vec<_>>()).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(harness.script().documents.moved.is_empty());
+}
+
+#[tokio::test]
+async fn people_are_asked_for_and_shown_where_that_is_wanted() {
+    let harness = Harness::start().await;
+    harness.script().documents.documents = vec![Document {
+        author: "ann".into(),
+        reviewer: "rex".into(),
+        approver: "pat".into(),
+        ..document("SOP-1")
+    }];
+    let line = "document list --author ann --reviewer rex --approver pat --wide";
+    let done = harness.run(&line.split(' ').collect::<Vec<_>>()).await;
+    let asked = harness.script().documents.listed.pop().unwrap();
+    assert_eq!(
+        (
+            asked.author.as_str(),
+            asked.reviewer.as_str(),
+            asked.approver.as_str()
+        ),
+        ("ann", "rex", "pat")
+    );
+    for text in ["REVIEWER", "APPROVER", "rex", "pat", "none"] {
+        assert!(done.stdout.contains(text), "{text}: {done:?}");
+    }
 }
 
 #[tokio::test]

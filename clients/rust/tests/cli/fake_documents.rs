@@ -92,6 +92,11 @@ impl DocumentService for Fake {
     );
     verb!(create_version, CreateVersionRequest, CreateVersionResponse);
     verb!(
+        update_document,
+        UpdateDocumentRequest,
+        UpdateDocumentResponse
+    );
+    verb!(
         submit_document,
         SubmitDocumentRequest,
         SubmitDocumentResponse
@@ -216,6 +221,17 @@ impl DocumentService for Fake {
             assert!(rows.len() <= 500);
             for row in rows {
                 summary.row_count += 1;
+                // As a server does that was told how days are written.
+                if row.effective_date.contains('.') {
+                    summary.note_count += 1;
+                    answers.push(Answer::Note(pb::RowNote {
+                        line: row.line,
+                        number: row.number.clone(),
+                        field: "effective_date".into(),
+                        kind: pb::RowNoteKind::Day.into(),
+                        note: "as 2026-12-01".into(),
+                    }));
+                }
                 if row.title.is_empty() {
                     summary.bad_count += 1;
                     answers.push(Answer::BadRow(pb::BadRow {

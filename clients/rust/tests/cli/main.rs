@@ -14,5 +14,6 @@ mod harness;
 mod lists;
 mod readers;
 mod registers;
+mod sheets;
 mod streams;
 mod verbs;

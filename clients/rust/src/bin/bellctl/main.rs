@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod failure;
 mod label;
+mod locale;
 mod name;
 mod output;
 mod pending_file;

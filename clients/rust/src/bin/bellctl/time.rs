@@ -118,6 +118,23 @@ impl Clock {
         format!("{} ({})", self.absolute(instant), self.relative(instant))
     }
 
+    /// The same with the whole date and the zone, as for what is kept: `2026-03-08 02:00:05 CET (in 3 h)`; `-` for none.
+    pub(crate) fn dated(&self, instant: Option<&prost_types::Timestamp>) -> String {
+        let Some(known) = instant.and_then(from_proto) else {
+            return "-".to_owned();
+        };
+        format!("{} ({})", self.date(instant), self.relative(known))
+    }
+
+    /// Such as `2026-03-08 02:00:05 CET`; `-` for none.
+    pub(crate) fn date(&self, instant: Option<&prost_types::Timestamp>) -> String {
+        let Some(instant) = instant.and_then(from_proto) else {
+            return "-".to_owned();
+        };
+        let then = instant.to_zoned(self.zone.clone());
+        then.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
     fn absolute(&self, instant: Timestamp) -> String {
         let then = instant.to_zoned(self.zone.clone());
         let today = self.now.to_zoned(self.zone.clone());

@@ -2,10 +2,14 @@
 
 use std::{env, path::PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
-use watchbell_client::{pb::DocumentStatus, register::Form};
+use clap::{Args, Subcommand};
+use watchbell_client::pb::DocumentStatus;
 
-use super::{PageArgs, document_verbs::DocumentVerb};
+use super::{
+    PageArgs,
+    document_verbs::DocumentVerb,
+    register::{ExportArgs, ImportArgs},
+};
 use crate::{label::choice, name::DocumentName};
 
 /// Commands about documents. A document is `NUMBER@1.0`, or `NUMBER` for its newest version.
@@ -29,7 +33,7 @@ pub(crate) struct DocumentArgs {
 pub(crate) enum DocumentCommand {
     /// Lists documents by number and version, or by the date that is asked for.
     #[command(
-        after_help = "Examples:\n  bellctl document list --status effective --type SOP\n  bellctl document list --number 'SOP-2026-*' --effective-since 2026-03-01 --all"
+        after_help = "Examples:\n  bellctl document list --status effective --type SOP\n  bellctl document list --number 'SOP-2026-*' --effective-since 2026-03-01 --all\n  bellctl document list --reviewer grace --status pending-review --wide\n  bellctl document list --effective-since today --effective-before today+30\n\nA DAY is one such as 2026-03-01, or today, tomorrow, yesterday, today+30 or today-7 by the organisation's calendar."
     )]
     List(ListDocumentsArgs),
     /// Shows a document, and what has happened to it.
@@ -54,12 +58,12 @@ pub(crate) enum DocumentCommand {
     Watch(WatchDocumentsArgs),
     /// Brings a register in: good rows are kept, and bad ones told.
     #[command(
-        after_help = "Examples:\n  bellctl document import register.csv --dry-run\n  bellctl document import register.csv\n\nColumns: number and title; document_type, version_major, version_minor, status, author, reviewer,\napprover, effective_date, obsolescence_date, supersedes, depends_on and content_path where wanted.\nA content_path is relative to the folder of FILE, and stays in it. Rows that are there already change\nnothing. Exits with 11 where rows were refused, and with 7 where FILE is no register."
+        after_help = "Examples:\n  bellctl document import register.csv --dry-run\n  bellctl document import register.csv\n  bellctl document import Register.csv --map Nummer=number --map Titel=title --date-format 31.12.2026\n\nColumns: number and title; document_type, version_major, version_minor, status, author, reviewer,\napprover, effective_date, obsolescence_date, supersedes, depends_on and content_path where wanted.\nWhat spreadsheets write is taken as it is: semicolons or tabs, Windows-1252 or UTF-16, a title above\nthe header. How a file was taken is told, and what was bent to read it.\nA content_path is relative to the folder of FILE, and stays in it. Rows that are there already change\nnothing. Exits with 11 where rows were refused, and with 7 where FILE is no register."
     )]
     Import(ImportArgs),
     /// Writes all documents as a register. To import it changes nothing.
     #[command(
-        after_help = "Examples:\n  bellctl document export register.csv\n  bellctl document export backup/register.csv --content\n  bellctl document export --form jsonl | jq -r .number"
+        after_help = "Examples:\n  bellctl document export register.csv\n  bellctl document export backup/register.csv --content\n  bellctl document export --form jsonl | jq -r .number\n  bellctl document export register.csv --for excel"
     )]
     Export(ExportArgs),
 }
@@ -82,7 +86,31 @@ pub(crate) struct ListDocumentsArgs {
         hide_default_value = true
     )]
     pub(crate) document_type: String,
-    /// Only with an effective date on this day or later, such as `2026-03-01`.
+    /// Only documents of this author.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) author: String,
+    /// Only documents of this reviewer.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) reviewer: String,
+    /// Only documents of this approver.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) approver: String,
+    /// Only with an effective date on this day or later, such as `2026-03-01` or `today-7`.
     #[arg(
         long,
         default_value = "",
@@ -114,6 +142,9 @@ pub(crate) struct ListDocumentsArgs {
         value_name = "DAY"
     )]
     pub(crate) obsolescence_before: String,
+    /// With reviewer, approver and the file's name in columns of their own.
+    #[arg(long)]
+    pub(crate) wide: bool,
     #[command(flatten)]
     pub(crate) page: PageArgs,
 }
@@ -150,7 +181,8 @@ pub(crate) struct UploadArgs {
 pub(crate) struct DownloadArgs {
     /// The document.
     pub(crate) name: DocumentName,
-    /// Where to write it; `-`: standard output. Default: here, under the name it was uploaded with.
+    /// Where to write it; `-`: standard output. Default: here, under the name it was uploaded with, as far as that is a
+    /// file's and hides none.
     pub(crate) file: Option<PathBuf>,
     /// Overwrite the file where there is one.
     #[arg(long)]
@@ -179,45 +211,6 @@ pub(crate) struct WatchDocumentsArgs {
     pub(crate) resume_token: String,
 }
 
-/// Flags of `document import`.
-#[derive(Args, Debug)]
-pub(crate) struct ImportArgs {
-    /// The register.
-    pub(crate) file: PathBuf,
-    /// How it is written. Default: by its suffix, .csv, .jsonl or .ndjson.
-    #[arg(long, value_enum)]
-    pub(crate) form: Option<FormName>,
-    /// Check all rows, and keep nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-/// Flags of `document export`.
-#[derive(Args, Debug)]
-pub(crate) struct ExportArgs {
-    /// Where to write it. Default: standard output.
-    #[arg(required_if_eq("content", "true"))]
-    pub(crate) file: Option<PathBuf>,
-    /// How to write it. Default: by the suffix of FILE, and csv on standard output.
-    #[arg(long, value_enum)]
-    pub(crate) form: Option<FormName>,
-    /// With their contents, into the folder `content` beside FILE.
-    #[arg(long)]
-    pub(crate) content: bool,
-    /// Overwrite FILE where there is one.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// How a register is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormName {
-    /// Comma-separated, with a header.
-    Csv,
-    /// A JSON object on each line.
-    Jsonl,
-}
-
 impl DocumentArgs {
     /// Who does it, where that is known. A variable that is set to nothing is as if it were not there.
     pub(crate) fn actor(&self) -> Option<String> {
@@ -236,14 +229,5 @@ impl ShowDocumentArgs {
             return usize::MAX;
         }
         self.history as usize
-    }
-}
-
-impl FormName {
-    pub(crate) fn form(self) -> Form {
-        match self {
-            Self::Csv => Form::Csv,
-            Self::Jsonl => Form::JsonLines,
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The verbs that create and move documents. Days go to the server as they were typed: it knows
+//! The verbs that create, correct and move documents. Days are as they were typed: the server knows
 //! the organisation's calendar.
 
 use clap::{Args, Subcommand};
@@ -18,6 +18,11 @@ pub(crate) enum DocumentVerb {
         after_help = "Example:\n  bellctl document new-version SOP-2026-0001 --major --reason 'new vessels'"
     )]
     NewVersion(NewVersionArgs),
+    /// Corrects a draft: its title, type, people and what it depends on. The author's.
+    #[command(
+        after_help = "Examples:\n  bellctl document update SOP-2026-0001 --title 'Cleaning of vessels' --reviewer grace\n  bellctl document update SOP-2026-0001 --approver '' --depends-on POL-1 --depends-on POL-2\n\nWhat is not named stays. An empty name takes reviewer, approver or type away."
+    )]
+    Update(UpdateDocumentArgs),
     /// Hands a draft in for review. The author's.
     #[command(after_help = "Example:\n  bellctl document submit SOP-2026-0001 --reviewer grace")]
     Submit(SubmitArgs),
@@ -44,7 +49,7 @@ pub(crate) enum DocumentVerb {
     StartApproval(VerbArgs),
     /// Approves a document; it becomes effective on its day. The approver's.
     #[command(
-        after_help = "Example:\n  bellctl document approve SOP-2026-0001 --effective 2026-03-01"
+        after_help = "Example:\n  bellctl document approve SOP-2026-0001 --effective 2026-03-01\n  bellctl document approve SOP-2026-0001 --effective today+30\n  bellctl document approve SOP-2026-0001 --effective 2026-02-27 --backdated 'signed on paper that day'"
     )]
     Approve(ApproveArgs),
     /// Takes an approval back before its day. The approver's.
@@ -142,6 +147,37 @@ pub(crate) struct NewVersionArgs {
     pub(crate) reason: String,
 }
 
+/// Flags of `document update`.
+#[derive(Args, Debug)]
+pub(crate) struct UpdateDocumentArgs {
+    #[command(flatten)]
+    pub(crate) verb: VerbArgs,
+    /// Its title.
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Such as SOP or Policy.
+    #[arg(long = "type", id = "type", value_name = "TYPE")]
+    pub(crate) document_type: Option<String>,
+    /// Who is to be its author from now on.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+    /// Who is to review it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) reviewer: Option<String>,
+    /// Who is to approve it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) approver: Option<String>,
+    /// The number of a document that it depends on, and on no others but those that are named so. May be repeated.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) depends_on: Vec<String>,
+    /// It depends on nothing.
+    #[arg(long, conflicts_with = "depends_on")]
+    pub(crate) depends_on_nothing: bool,
+    /// Check, and change nothing.
+    #[arg(long)]
+    pub(crate) validate_only: bool,
+}
+
 /// Flags of `document submit`.
 #[derive(Args, Debug)]
 pub(crate) struct SubmitArgs {
@@ -197,9 +233,28 @@ pub(crate) struct ReasonedArgs {
 pub(crate) struct ApproveArgs {
     #[command(flatten)]
     pub(crate) verb: VerbArgs,
-    /// The day on which it becomes effective, such as `2026-03-01`.
+    /// The day on which it becomes effective, such as `2026-03-01`, `today` or `today+30`.
     #[arg(long, value_name = "DAY")]
     pub(crate) effective: String,
+    /// Why that day is past. It becomes effective now all the same, and both are kept.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "REASON"
+    )]
+    pub(crate) backdated: String,
+    /// It has no file, and is approved all the same.
+    #[arg(long)]
+    pub(crate) without_file: bool,
+    /// Why others may be left depending on another number, whose place it takes.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "REASON"
+    )]
+    pub(crate) strand: String,
     /// What there is to say, for the history.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) comment: String,
@@ -210,7 +265,7 @@ pub(crate) struct ApproveArgs {
 pub(crate) struct ScheduleArgs {
     #[command(flatten)]
     pub(crate) verb: VerbArgs,
-    /// The day on which it becomes obsolete, such as `2026-12-31`.
+    /// The day on which it becomes obsolete, such as `2026-12-31` or `today+90`.
     #[arg(long, value_name = "DAY")]
     pub(crate) on: String,
     /// Why, for the history.

@@ -7,6 +7,7 @@ mod backup;
 mod backup_policy;
 mod document;
 mod document_verbs;
+mod register;
 mod run;
 mod schedule;
 mod spec;
@@ -25,10 +26,11 @@ pub(crate) use self::{
     },
     backup_policy::{KeepArgs, PolicyCommand, PolicyFields, PolicyName},
     document::{
-        DocumentArgs, DocumentCommand, DownloadArgs, ExportArgs, FormName, ImportArgs,
-        ListDocumentsArgs, ShowDocumentArgs, UploadArgs, WatchDocumentsArgs,
+        DocumentArgs, DocumentCommand, DownloadArgs, ListDocumentsArgs, ShowDocumentArgs,
+        UploadArgs, WatchDocumentsArgs,
     },
-    document_verbs::{CreateDocumentArgs, DocumentVerb, NewVersionArgs},
+    document_verbs::{CreateDocumentArgs, DocumentVerb, NewVersionArgs, UpdateDocumentArgs},
+    register::{ExportArgs, FormName, ImportArgs, ReaderName},
     run::{CancelArgs, ListRunsArgs, LogsArgs, RetryArgs, RunCommand, WaitArgs, WatchArgs},
     schedule::{PreviewArgs, ScheduleCommand},
     spec::{PolicyArgs, SpecArgs, TimingArgs},
@@ -88,6 +90,8 @@ pub(crate) struct Globals {
 pub(crate) enum Format {
     Table,
     Json,
+    /// A page to print; of `document list` alone.
+    Html,
 }
 
 /// When colours are used.

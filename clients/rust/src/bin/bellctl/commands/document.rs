@@ -7,8 +7,8 @@ use watchbell_client::pb::{
 use crate::{
     args::{DocumentArgs, DocumentCommand, Format, ListDocumentsArgs, ShowDocumentArgs},
     commands::{
-        document_content, document_export, document_import, document_verbs, document_view,
-        document_watch,
+        day::day, document_content, document_export, document_import, document_page,
+        document_verbs, document_view, document_watch,
     },
     exit::Exit,
     failure::Failure,
@@ -50,10 +50,13 @@ async fn list(session: &Session, args: &ListDocumentsArgs) -> Result<Exit, Failu
         statuses: args.status.iter().map(|&status| status.into()).collect(),
         number: args.number.clone(),
         document_type: args.document_type.clone(),
-        effective_since: args.effective_since.clone(),
-        effective_before: args.effective_before.clone(),
-        obsolescence_since: args.obsolescence_since.clone(),
-        obsolescence_before: args.obsolescence_before.clone(),
+        effective_since: day(session, &args.effective_since).await?,
+        effective_before: day(session, &args.effective_before).await?,
+        obsolescence_since: day(session, &args.obsolescence_since).await?,
+        obsolescence_before: day(session, &args.obsolescence_before).await?,
+        author: args.author.clone(),
+        reviewer: args.reviewer.clone(),
+        approver: args.approver.clone(),
     };
     let first = args.page.page_token.clone();
     let (documents, next) = pages(args.page.all, first, async |page_token| {
@@ -73,10 +76,19 @@ async fn list(session: &Session, args: &ListDocumentsArgs) -> Result<Exit, Failu
         session.output.json_list("documents", &documents, &next)?;
         return Ok(Exit::Good);
     }
+    if session.output.format == Format::Html {
+        let page = document_page::page(&session.clock, args, &documents, !next.is_empty());
+        session.output.line(&page)?;
+        return Ok(Exit::Good);
+    }
     if documents.is_empty() {
         tell_none(session, "no documents", &next)?;
     } else {
-        session.output.table(document_view::table(&documents))?;
+        let table = match args.wide {
+            true => document_view::wide_table(&documents),
+            false => document_view::table(&documents),
+        };
+        session.output.table(table)?;
         tell_more(&next);
     }
     Ok(Exit::Good)

@@ -1,9 +1,6 @@
 //! `bellctl document upload` and `download`.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{io::Write as _, path::Path};
 
 use watchbell_client::{
     pb::{Document, DownloadContentResponse, GetDocumentRequest, download_content_response},
@@ -16,7 +13,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     name::short,
-    output::spinner,
+    output::{remark, spinner},
     pending_file::{PendingFile, safe_file_name},
     progress::{BytesBar, unless_interrupted},
     session::Session,
@@ -77,7 +74,7 @@ pub(super) async fn download(session: &Session, args: &DownloadArgs) -> Result<E
     }
     let target = match &args.file {
         Some(file) => file.clone(),
-        None => default_target(&document),
+        None => default_target(&document).into(),
     };
     let mut file = PendingFile::create(&target, args.force)?;
     let work = async {
@@ -90,6 +87,9 @@ pub(super) async fn download(session: &Session, args: &DownloadArgs) -> Result<E
     };
     let download = unless_interrupted(work).await?;
     file.keep()?;
+    if args.file.is_none() {
+        tell_name(&document, &target, session.output.format);
+    }
     if session.output.format == Format::Json {
         let header = download.content().clone();
         session.output.json(&DownloadContentResponse {
@@ -133,12 +133,42 @@ async fn to_stdout(session: &Session, document: &Document) -> Result<Exit, Failu
     Ok(Exit::Good)
 }
 
-/// The name that the content was uploaded with, or the document's own.
-fn default_target(document: &Document) -> PathBuf {
+/// The name that the content was uploaded with, or the document's own: one that is seen, and taken for no flag.
+fn default_target(document: &Document) -> String {
     let uploaded = document.content.as_ref();
-    let uploaded = uploaded.and_then(|content| safe_file_name(&content.file_name));
-    let own = || safe_file_name(&document.name).unwrap_or_else(|| "content".to_owned());
-    uploaded.unwrap_or_else(own).into()
+    let uploaded = uploaded.and_then(|content| plain_file_name(&content.file_name));
+    let own = || plain_file_name(&document.name).unwrap_or_else(|| "content".to_owned());
+    uploaded.unwrap_or_else(own)
+}
+
+/// The last part of a name without what would hide the file, or have programs take it for something else.
+fn plain_file_name(name: &str) -> Option<String> {
+    let safe = safe_file_name(name)?;
+    let shown: String = safe.chars().filter(|letter| !unseen(*letter)).collect();
+    let plain = shown.trim_start_matches(|first: char| {
+        matches!(first, '.' | '-' | '~') || first.is_whitespace()
+    });
+    let plain = plain.trim_end();
+    (!plain.is_empty()).then(|| plain.to_owned())
+}
+
+/// What turns the letters beside it around, or is none.
+fn unseen(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Says under which name it lies, where that is not the one it was uploaded with, or nobody would be told.
+fn tell_name(document: &Document, target: &Path, format: Format) {
+    let uploaded = document.content.as_ref();
+    let uploaded = uploaded.map_or("", |content| content.file_name.as_str());
+    let shown = target.display();
+    if target != Path::new(uploaded) && !uploaded.is_empty() {
+        remark(&format!(
+            "it was uploaded as {uploaded:?}, and is kept here as {shown}"
+        ));
+    } else if format == Format::Json {
+        remark(&format!("wrote {shown}"));
+    }
 }
 
 /// The file's name without its path, as text.
@@ -166,10 +196,25 @@ mod tests {
             };
             default_target(&document)
         };
-        assert_eq!(named("a.pdf"), Path::new("a.pdf"));
-        assert_eq!(named("../../.bashrc"), Path::new(".bashrc"));
-        for name in ["", "..", "a/.."] {
-            assert_eq!(named(name), Path::new("SOP-1@1.0"));
+        for (uploaded, kept) in [
+            ("a.pdf", "a.pdf"),
+            ("../../.bashrc", "bashrc"),
+            (".bashrc", "bashrc"),
+            ("...", "SOP-1@1.0"),
+            ("-rf", "rf"),
+            ("--force.pdf", "force.pdf"),
+            (" -.- a.pdf", "a.pdf"),
+            ("~root", "root"),
+            ("..\\.profile", "profile"),
+            ("a\u{202e}fdp.exe", "afdp.exe"),
+            ("/etc/passwd", "passwd"),
+            ("", "SOP-1@1.0"),
+            ("..", "SOP-1@1.0"),
+            ("a/..", "SOP-1@1.0"),
+            ("\u{200b}", "SOP-1@1.0"),
+        ] {
+            assert_eq!(named(uploaded), kept, "{uploaded:?}");
         }
+        assert!(named(&"x".repeat(400)).len() <= 255);
     }
 }

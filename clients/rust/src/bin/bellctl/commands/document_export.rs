@@ -8,14 +8,15 @@ use std::{
 
 use watchbell_client::{
     pb::{DocumentRow, ExportDocumentsRequest},
-    register::{Column, FileRow, Form, Writer},
+    register::{Column, FileRow, Form, Separator, Writer},
     transfer::digest,
 };
 
 use crate::{
-    args::{ExportArgs, FormName},
+    args::{ExportArgs, FormName, ReaderName},
     exit::Exit,
     failure::Failure,
+    locale,
     output::remark,
     pending_file::{PendingFile, safe_file_name},
     progress::{rows_bar, unless_interrupted},
@@ -28,6 +29,37 @@ const CONTENT: &str = "content";
 
 const RUN_AGAIN: &str = "run it again: nothing was written";
 
+/// How the register is laid out.
+#[derive(Clone, Copy)]
+enum Layout {
+    Plain(Form),
+    /// For spreadsheets.
+    Sheet(Separator),
+}
+
+impl Layout {
+    fn of(args: &ExportArgs, form: Form) -> Result<Self, Failure> {
+        match (args.reader, form) {
+            (None, form) => Ok(Self::Plain(form)),
+            (Some(ReaderName::Excel), Form::Csv) => {
+                let said = args.separator();
+                Ok(Self::Sheet(said.unwrap_or_else(locale::separator)))
+            }
+            (Some(ReaderName::Excel), Form::JsonLines) => Err(Failure::Usage(
+                "spreadsheets read CSV: write to a file that ends in .csv, or say --form csv"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn told(self) -> String {
+        match self {
+            Self::Plain(_) => String::new(),
+            Self::Sheet(separator) => format!(", separated by {separator}"),
+        }
+    }
+}
+
 /// Writes a file, or standard output.
 pub(super) async fn export(session: &Session, args: &ExportArgs) -> Result<Exit, Failure> {
     // As with `download`, `-` is standard output.
@@ -37,16 +69,16 @@ pub(super) async fn export(session: &Session, args: &ExportArgs) -> Result<Exit,
             let what = "--content needs a FILE: contents lie in a folder beside it";
             return Err(Failure::Usage(what.to_owned()));
         }
-        let form = args.form.map_or(Form::Csv, FormName::form);
-        write_rows(session, form, BufWriter::new(Data), None).await?;
+        let layout = Layout::of(args, args.form.map_or(Form::Csv, FormName::form))?;
+        write_rows(session, layout, BufWriter::new(Data), None).await?;
         return Ok(Exit::Good);
     };
-    let form = match args
+    let layout = match args
         .form
         .map(FormName::form)
         .or_else(|| Form::of_path(path))
     {
-        Some(form) => form,
+        Some(form) => Layout::of(args, form)?,
         None => {
             return Err(Failure::Usage(format!(
                 "the suffix of {} does not tell its form: say --form csv or --form jsonl",
@@ -56,26 +88,33 @@ pub(super) async fn export(session: &Session, args: &ExportArgs) -> Result<Exit,
     };
     let file = PendingFile::create(path, args.force)?;
     let contents = args.content.then(|| Contents::beside(path, args.force));
-    let work = write_rows(session, form, BufWriter::new(file), contents.as_ref());
+    let work = write_rows(session, layout, BufWriter::new(file), contents.as_ref());
     let (count, file) = unless_interrupted(work).await?;
     let file = file
         .into_inner()
         .map_err(|error| Failure::Output(error.into_error()))?;
     file.keep()?;
-    remark(&format!("wrote {count} documents to {}", path.display()));
+    let told = layout.told();
+    remark(&format!(
+        "wrote {count} documents to {}{told}",
+        path.display()
+    ));
     Ok(Exit::Good)
 }
 
 /// Writes the rows as they come, and with `contents` fetches what they hold.
 async fn write_rows<W: Write>(
     session: &Session,
-    form: Form,
+    layout: Layout,
     target: W,
     contents: Option<&Contents>,
 ) -> Result<(u64, W), Failure> {
     let bar = rows_bar("export");
     let broken = |status| Failure::of_stream(status, RUN_AGAIN);
-    let mut writer = Writer::open(form, target)?;
+    let mut writer = match layout {
+        Layout::Plain(form) => Writer::open(form, target)?,
+        Layout::Sheet(separator) => Writer::for_spreadsheets(separator, target)?,
+    };
     let mut documents = session.client.documents();
     let response = documents.export_documents(ExportDocumentsRequest {}).await;
     let mut messages = response.map_err(broken)?.into_inner();

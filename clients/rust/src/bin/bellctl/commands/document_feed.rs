@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use watchbell_client::{
     client::Client,
     pb::{
-        BadRow, DocumentRow, ImportDocumentsRequest, ImportHeader, ImportRows,
+        BadRow, DocumentRow, ImportDocumentsRequest, ImportHeader, ImportRows, RowNote,
         import_documents_request::Message,
     },
     register::{Column, FileRow, Folder},
@@ -34,6 +34,8 @@ const MOST_KNOWN: usize = 10_000;
 pub(super) enum Event {
     /// A row that is not sent.
     Bad(BadRow),
+    /// What was bent of a row to read it.
+    Note(RowNote),
     /// So many rows are sent.
     Sent(u64),
 }
@@ -46,6 +48,8 @@ pub(super) struct Feed {
     pub(super) path: PathBuf,
     pub(super) folder: Folder,
     pub(super) dry_run: bool,
+    /// How rows write days.
+    pub(super) date_format: String,
     pub(super) events: mpsc::Sender<Event>,
     /// None once all is sent.
     pub(super) requests: Option<mpsc::Sender<ImportDocumentsRequest>>,
@@ -70,6 +74,7 @@ impl Feed {
         let header = ImportHeader {
             actor: self.actor.clone(),
             validate_only: self.dry_run,
+            date_format: self.date_format.clone(),
         };
         self.send(Message::Header(header)).await;
         let mut batch = Batch::default();
@@ -80,7 +85,12 @@ impl Feed {
             })?;
             for row in read {
                 let row = match row {
-                    Ok(row) => self.with_content(row).await?,
+                    Ok(mut row) => {
+                        for note in std::mem::take(&mut row.notes) {
+                            self.tell(Event::Note(note)).await;
+                        }
+                        self.with_content(row).await?
+                    }
                     Err(bad) => Err(bad),
                 };
                 match row {

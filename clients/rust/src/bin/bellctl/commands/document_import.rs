@@ -4,7 +4,7 @@
 //! is made of its rows and their contents ([`super::document_feed`]), and what the server answers is shown here.
 //! What lies between them is bounded, so memory stays flat however long the file is.
 
-use std::{collections::HashMap, fs::File, future::Future};
+use std::{collections::HashMap, future::Future};
 
 use async_stream::stream;
 use futures_util::{Stream, StreamExt as _, pin_mut};
@@ -14,10 +14,10 @@ use tonic::Status;
 use watchbell_client::{
     client::Client,
     pb::{
-        BadRow, ImportDocumentsRequest, ImportDocumentsResponse, ImportSummary,
+        BadRow, ImportDocumentsRequest, ImportDocumentsResponse, ImportSummary, RowNote,
         import_documents_response::Message,
     },
-    register::{Folder, Form, Reader},
+    register::{Folder, Form},
 };
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     commands::{
         document_feed::{Event, Feed},
         document_rows::read_ahead,
+        document_sheet::{self, ROWS_SHOWN},
     },
     exit::Exit,
     failure::Failure,
@@ -38,6 +39,10 @@ const EVENTS: usize = 64;
 
 /// Messages that wait to be sent.
 const BATCHES: usize = 2;
+
+/// Notes of each kind that people are told, and programs.
+const NOTES: i64 = 20;
+const NOTES_OF_JSON: i64 = 100;
 
 const RUN_AGAIN: &str = "run it again: rows that are there already change nothing";
 
@@ -66,12 +71,16 @@ pub(super) async fn import(
         }
     };
     let folder = Folder::of(path).map_err(unreadable)?;
-    let file = File::open(path).map_err(unreadable)?;
     // Before anything is sent.
-    let reader = Reader::open(form, file).map_err(|source| Failure::Register {
-        path: path.clone(),
-        source,
-    })?;
+    let mut reader = document_sheet::open(path, form, args.hints())?;
+    let file = path.display().to_string();
+    if args.dry_run && session.output.format != Format::Json || !reader.dialect().is_plain() {
+        document_sheet::tell(&file, reader.dialect(), &args.date_format);
+    }
+    let first: Vec<_> = reader.by_ref().take(ROWS_SHOWN).collect();
+    if args.dry_run && session.output.format != Format::Json {
+        document_sheet::show(&file, &first);
+    }
     let (told, events) = mpsc::channel(EVENTS);
     let (requests, to_send) = mpsc::channel(BATCHES);
     let mut feed = Feed {
@@ -80,19 +89,22 @@ pub(super) async fn import(
         path: path.clone(),
         folder,
         dry_run: args.dry_run,
+        date_format: args.date_format.clone(),
         events: told,
         requests: Some(requests),
         known: HashMap::new(),
     };
     let mut showing = Showing {
         session,
-        file: path.display().to_string(),
-        bar: rows_bar(&path.display().to_string()),
+        bar: rows_bar(&file),
+        file,
         own_bad: 0,
+        own_notes: 0,
+        told_notes: HashMap::new(),
         summary: None,
     };
     let answers = answers(session.client.clone(), to_send);
-    let feeding = feed.run(read_ahead(reader));
+    let feeding = feed.run(read_ahead(first.into_iter().chain(reader)));
     showing.follow(answers, feeding, events).await?;
     showing.sum_up(args.dry_run)
 }
@@ -128,6 +140,10 @@ struct Showing<'a> {
     bar: ProgressBar,
     /// Rows that were not even sent.
     own_bad: i64,
+    /// Notes on what was read here.
+    own_notes: i64,
+    /// Notes that were told, of each kind.
+    told_notes: HashMap<i32, i64>,
     summary: Option<ImportSummary>,
 }
 
@@ -169,6 +185,7 @@ impl Showing<'_> {
         let summary = ImportSummary {
             row_count: summary.row_count + self.own_bad,
             bad_count: summary.bad_count + self.own_bad,
+            note_count: summary.note_count + self.own_notes,
             ..summary
         };
         if self.session.output.format == Format::Json {
@@ -176,6 +193,19 @@ impl Showing<'_> {
                 message: Some(Message::Summary(summary)),
             })?;
         } else {
+            let more = summary.note_count - self.told_notes.values().sum::<i64>();
+            if more > 0 {
+                let were = if more == 1 {
+                    "field was"
+                } else {
+                    "fields were"
+                };
+                let line = format!(
+                    "{}: {more} more {were} bent like these to be read",
+                    self.file
+                );
+                remark(&line);
+            }
             self.session.output.line(&sentence(&summary, dry_run))?;
         }
         if summary.bad_count > 0 {
@@ -189,6 +219,10 @@ impl Showing<'_> {
             Event::Bad(bad) => {
                 self.own_bad += 1;
                 self.bad(bad)
+            }
+            Event::Note(note) => {
+                self.own_notes += 1;
+                self.note(note)
             }
             Event::Sent(rows) => {
                 self.bar.inc_length(rows);
@@ -204,9 +238,32 @@ impl Showing<'_> {
                 self.bar.set_position(done);
             }
             Some(Message::BadRow(bad)) => self.bad(bad)?,
+            Some(Message::Note(note)) => self.note(note)?,
             Some(Message::Summary(summary)) => self.summary = Some(summary),
             None => {}
         }
+        Ok(())
+    }
+
+    /// Tells what was bent of a row: of each kind so much that what else there is can still be seen.
+    fn note(&mut self, note: RowNote) -> Result<(), Failure> {
+        let is_json = self.session.output.format == Format::Json;
+        let most = if is_json { NOTES_OF_JSON } else { NOTES };
+        let told = self.told_notes.entry(note.kind).or_default();
+        if *told == most {
+            return Ok(());
+        }
+        *told += 1;
+        if is_json {
+            return self.session.output.json_line(&ImportDocumentsResponse {
+                message: Some(Message::Note(note)),
+            });
+        }
+        let line = format!(
+            "{}:{}: {}: read {}",
+            self.file, note.line, note.field, note.note
+        );
+        self.bar.suspend(|| remark(&line));
         Ok(())
     }
 
@@ -246,6 +303,7 @@ mod tests {
             created_count: 120,
             unchanged_count: 3,
             bad_count: 2,
+            note_count: 0,
         };
         assert_eq!(
             sentence(&summary, false),

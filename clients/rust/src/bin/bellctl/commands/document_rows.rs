@@ -1,12 +1,12 @@
 //! Rows of a register, read ahead by a thread that may wait for the disk.
 
-use std::io::{self, Read};
+use std::io;
 
 use prost::Message as _;
 use tokio::sync::mpsc;
 use watchbell_client::{
     pb::BadRow,
-    register::{FileRow, LARGEST_RECORD, Reader},
+    register::{FileRow, LARGEST_RECORD},
 };
 
 /// Good rows and bad ones, in the order of the file.
@@ -18,9 +18,9 @@ const ROWS_AT_ONCE: usize = 128;
 const READ_AHEAD: usize = 4;
 
 /// The rows, in portions. They end with the file, or with an error.
-pub(super) fn read_ahead<R>(reader: Reader<R>) -> mpsc::Receiver<io::Result<Rows>>
+pub(super) fn read_ahead<R>(reader: R) -> mpsc::Receiver<io::Result<Rows>>
 where
-    R: Read + Send + 'static,
+    R: Iterator<Item = io::Result<Result<FileRow, BadRow>>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     tokio::task::spawn_blocking(move || {

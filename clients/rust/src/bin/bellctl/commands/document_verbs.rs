@@ -14,7 +14,7 @@ use watchbell_client::{
 
 use crate::{
     args::{CreateDocumentArgs, DocumentVerb, Format, NewVersionArgs},
-    commands::document_view::one_line,
+    commands::{day::day, document_update, document_view::one_line},
     exit::Exit,
     failure::Failure,
     name::DocumentName,
@@ -43,6 +43,7 @@ pub(super) async fn run(
     match verb {
         DocumentVerb::Create(args) => create(session, args, actor).await,
         DocumentVerb::NewVersion(args) => new_version(session, args, actor).await,
+        DocumentVerb::Update(args) => document_update::update(session, args, actor).await,
         DocumentVerb::Submit(args) => {
             let request = SubmitDocumentRequest {
                 name: args.verb.name.clone().into_resource(),
@@ -105,10 +106,13 @@ pub(super) async fn run(
             let request = ApproveDocumentRequest {
                 name: args.verb.name.clone().into_resource(),
                 actor,
-                effective_date: args.effective.clone(),
+                effective_date: day(session, &args.effective).await?,
                 comment: args.comment.clone(),
                 etag: args.verb.etag.clone(),
                 request_id,
+                backdated_reason: args.backdated.clone(),
+                without_content: args.without_file,
+                strand_reason: args.strand.clone(),
             };
             ask!(session, approve_document, request)
         }
@@ -126,7 +130,7 @@ pub(super) async fn run(
             let request = ScheduleObsolescenceRequest {
                 name: args.verb.name.clone().into_resource(),
                 actor,
-                obsolescence_date: args.on.clone(),
+                obsolescence_date: day(session, &args.on).await?,
                 reason: args.reason.clone(),
                 etag: args.verb.etag.clone(),
                 request_id,
@@ -221,7 +225,7 @@ async fn new_version(
 }
 
 /// What was done, and the document after it.
-fn told<M: Message + Name>(
+pub(super) fn told<M: Message + Name>(
     session: &Session,
     done: &str,
     response: &M,

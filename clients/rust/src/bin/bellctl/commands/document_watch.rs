@@ -62,9 +62,10 @@ fn print(
 ) -> Result<(), Failure> {
     let time = time.and_then(from_proto).unwrap_or_else(now);
     let time = time.to_zoned(session.clock.zone.clone());
-    let time = session
-        .output
-        .paint(&time.strftime("%H:%M:%S").to_string(), Tint::Faint);
+    let time = session.output.paint(
+        &time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        Tint::Faint,
+    );
     let line = one_line(session, document);
     session
         .output

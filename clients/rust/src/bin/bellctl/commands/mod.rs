@@ -12,12 +12,16 @@ mod backup_restore;
 mod backup_show;
 mod clock;
 mod completions;
+mod day;
 mod document;
 mod document_content;
 mod document_export;
 mod document_feed;
 mod document_import;
+mod document_page;
 mod document_rows;
+mod document_sheet;
+mod document_update;
 mod document_verbs;
 mod document_view;
 mod document_watch;
@@ -39,7 +43,7 @@ mod wait;
 mod watch;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, DocumentCommand, Format},
     exit::Exit,
     failure::Failure,
     session::Session,
@@ -49,6 +53,10 @@ use crate::{
 pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
     if let Command::Completions { shell } = cli.command {
         return completions::print(shell);
+    }
+    if cli.globals.output == Format::Html && !is_list_of_documents(&cli.command) {
+        let what = "--output html is a page to print, of `document list` alone";
+        return Err(Failure::Usage(what.to_owned()));
     }
     let session = Session::open(&cli.globals).await?;
     match &cli.command {
@@ -67,6 +75,13 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Resume => pause::resume_all(&session).await,
         Command::Clock(command) => clock::run(&session, command).await,
         Command::Completions { shell } => completions::print(*shell),
+    }
+}
+
+fn is_list_of_documents(command: &Command) -> bool {
+    match command {
+        Command::Document(args) => matches!(args.command, DocumentCommand::List(_)),
+        _ => false,
     }
 }
 

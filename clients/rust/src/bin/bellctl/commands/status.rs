@@ -164,7 +164,11 @@ fn backup_figures(list: &mut Table, clock: &Clock, figures: &BackupStatistics) {
 
 /// Left out where there is nothing to say, as where nobody keeps documents.
 fn document_figures(list: &mut Table, figures: &DocumentFigures) {
-    if *figures == DocumentFigures::default() {
+    let nothing = DocumentFigures {
+        today: figures.today.clone(),
+        ..DocumentFigures::default()
+    };
+    if *figures == nothing {
         return;
     }
     let count = |count: i64| format!("{count} documents");
@@ -183,6 +187,12 @@ fn document_figures(list: &mut Table, figures: &DocumentFigures) {
         "effective since today",
         count(figures.activated_today_count),
     );
+    if 0 < figures.without_content_count {
+        list.entry(
+            "in force without a file",
+            count(figures.without_content_count),
+        );
+    }
 }
 
 fn rounds(clock: &Clock, rounds: &[Round]) -> Table {

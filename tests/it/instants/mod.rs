@@ -2,12 +2,16 @@
 
 use prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorSet, Timestamp, field_descriptor_proto::Type};
-use tonic::{Code, Status};
+use tonic::Code;
 use watchbell_client::pb;
 
 use crate::support::{
-    Database, Server, Site, TaskExt as _, instant, noon, on_both, refused, stamp, violations,
+    Database, Server, Site, TaskExt as _, instant, on_both, refused, stamp, violations,
 };
+
+mod calls;
+
+use calls::call;
 
 on_both!(
     no_instant_harms_a_call_and_what_cannot_be_meant_is_refused,
@@ -116,139 +120,6 @@ fn field(path: &Path, (seconds, nanos): (i64, i32)) -> Vec<u8> {
     bytes
 }
 
-fn decoded<T: Message + Default>(base: T, field: &[u8]) -> T {
-    let mut bytes = base.encode_to_vec();
-    bytes.extend(field);
-    T::decode(bytes.as_slice()).unwrap()
-}
-
-/// The call with that field, and otherwise right.
-async fn call(server: &Server, method: &str, field: &[u8]) -> Result<(), Status> {
-    let client = &server.client;
-    let name = || "tasks/task".to_owned();
-    match method {
-        "CreateTask" => {
-            let base = pb::CreateTaskRequest {
-                task_id: "new".to_owned(),
-                task: Some(instant()),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client.tasks().create_task(request).await.map(drop)
-        }
-        "UpdateTask" => {
-            let base = pb::UpdateTaskRequest {
-                task: Some(pb::Task {
-                    name: "tasks/by-hand".to_owned(),
-                    ..Default::default()
-                }),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client.tasks().update_task(request).await.map(drop)
-        }
-        "PauseTask" => {
-            let base = pb::PauseTaskRequest {
-                name: name(),
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client.tasks().pause_task(request).await.map(drop)
-        }
-        "BackfillTask" => {
-            let base = pb::BackfillTaskRequest {
-                name: name(),
-                start_time: Some(stamp(noon())),
-                end_time: Some(stamp(server.now())),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client.tasks().backfill_task(request).await.map(drop)
-        }
-        "PreviewSchedule" => {
-            let request = match field.first() {
-                // The schedule, which is previewed instead of the task's.
-                Some(10) => decoded(pb::PreviewScheduleRequest::default(), field),
-                _ => decoded(
-                    pb::PreviewScheduleRequest {
-                        task: name(),
-                        ..Default::default()
-                    },
-                    field,
-                ),
-            };
-            client.tasks().preview_schedule(request).await.map(drop)
-        }
-        "ListRuns" => {
-            let request = decoded(pb::ListRunsRequest::default(), field);
-            client.runs().list_runs(request).await.map(drop)
-        }
-        "GetAgenda" => {
-            let request = decoded(pb::GetAgendaRequest::default(), field);
-            client.scheduler().get_agenda(request).await.map(drop)
-        }
-        "PauseAll" => {
-            let request = decoded(pb::PauseAllRequest::default(), field);
-            client.scheduler().pause_all(request).await.map(drop)
-        }
-        "CreateBackupPolicy" => {
-            let base = pb::CreateBackupPolicyRequest {
-                policy_id: "new".to_owned(),
-                policy: Some(pb::BackupPolicy {
-                    kind: pb::BackupKind::Full.into(),
-                    retention: Some(pb::RetentionPolicy {
-                        keep_last: 3,
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                }),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client
-                .backups()
-                .create_backup_policy(request)
-                .await
-                .map(drop)
-        }
-        "UpdateBackupPolicy" => {
-            let base = pb::UpdateBackupPolicyRequest {
-                policy: Some(pb::BackupPolicy {
-                    name: "backupPolicies/pre-deployment".to_owned(),
-                    ..Default::default()
-                }),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client
-                .backups()
-                .update_backup_policy(request)
-                .await
-                .map(drop)
-        }
-        "CreateDocument" => {
-            let base = pb::CreateDocumentRequest {
-                actor: "ann".to_owned(),
-                document: Some(pb::Document {
-                    number: "SOP-1".to_owned(),
-                    title: "title".to_owned(),
-                    ..Default::default()
-                }),
-                validate_only: true,
-                ..Default::default()
-            };
-            let request = decoded(base, field);
-            client.documents().create_document(request).await.map(drop)
-        }
-        other => panic!("{other} takes instants: say here how it is called"),
-    }
-}
-
 /// Whether the server reads the field: of policies as of tasks.
 fn is_read(method: &str, path: &str) -> bool {
     let of_policies = path.starts_with("policy.schedule.");
@@ -260,6 +131,17 @@ async fn no_instant_harms_a_call_and_what_cannot_be_meant_is_refused(database: D
     let server = site.start().await;
     server.create("task", instant().cron("0 * * * *")).await;
     server.create("by-hand", instant()).await;
+    let drafted = pb::CreateDocumentRequest {
+        actor: "ann".to_owned(),
+        document: Some(pb::Document {
+            number: "SOP-2".to_owned(),
+            title: "title".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut documents = server.client.documents();
+    documents.create_document(drafted).await.unwrap();
     server.advance(3600);
     let requests = requests();
     for read in READ {
