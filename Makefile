@@ -13,7 +13,7 @@ TESTS_WITHIN := 300
 COUNT ?= 200
 SEED ?= 1
 # What is fuzzed, and for how many seconds: make fuzz FUZZ=crontab SECONDS_EACH=600
-FUZZ ?= cron configuration crontab
+FUZZ ?= cron configuration crontab register
 SECONDS_EACH ?= 120
 # What is measured, where and how often: make bench WORKLOADS=burst,trigger DATABASES=sqlite REPEATS=5
 # QUICK=1 makes everything smaller, to see that it works. Without REPEATS each workload has its own number.

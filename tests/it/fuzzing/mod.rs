@@ -1,8 +1,8 @@
-//! Text from outside that means harm, or was merely cut off: cron lines, configurations, crontabs and
-//! tokens, mutated from a corpus.
+//! Text from outside that means harm, or was merely cut off: cron lines, configurations, crontabs, registers
+//! and tokens, mutated from a corpus.
 //!
 //! `tests/corpus/NAME` holds what is mutated: good input, and whatever once went wrong, a file for each.
-//! `cron`, `configuration` and `crontab` say what holds for any input; `fuzz/` asks them the same, guided by
+//! `cron`, `configuration`, `crontab` and `register` say what holds for any input; `fuzz/` asks them the same, guided by
 //! coverage and for as long as one likes (`make fuzz`). `tokens` asks a server. The tests here are bounded.
 
 mod configuration;
@@ -10,6 +10,7 @@ mod cron;
 mod crontab;
 mod file;
 mod mutate;
+mod register;
 mod secrets;
 mod tokens;
 
@@ -26,6 +27,9 @@ fn all_that_is_in_the_corpus_holds() {
     corpus("crontab")
         .iter()
         .for_each(|text| crontab::check(text));
+    corpus("register")
+        .iter()
+        .for_each(|text| register::check(text));
 }
 
 proptest! {
@@ -54,5 +58,11 @@ proptest! {
         text in mutated("crontab", &["\n", "%", "\\", "* * * * * ", "@daily ", "@reboot", "SHELL=", "CRON_TZ=", "root", "\"", "'", "~", "$", "\r", "\t", "#", "=", "\0", "\u{1b}", "é"]),
     ) {
         crontab::check(&text);
+    }
+    #[test]
+    fn any_register_is_refused_or_told_row_by_row(
+        text in mutated("register", &["\n", "\r", "\r\n", ",", ";", "\t", "\"", "'", "=", "sep=;\n", "number", "title", "Status", "\u{feff}", "\0", "é", "{", "}", "null", "[", ":"]),
+    ) {
+        register::check(&text);
     }
 }
