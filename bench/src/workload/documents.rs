@@ -179,6 +179,12 @@ fn walks() -> Vec<(&'static str, There, pb::ListDocumentsRequest)> {
         document_type: "None".into(),
         ..within_a_year.clone()
     };
+    let by = |author: &str| with(&|list| list.author = author.into());
+    let draft_by = pb::ListDocumentsRequest {
+        author: "cid".into(),
+        ..in_statuses(&[Draft])
+    };
+    let reviewed_by = with(&|list| list.reviewer = "REX".into());
     let is = |what, request| (what, There::Is, request);
     let none = |what, request| (what, There::IsNone, request);
     vec![
@@ -195,6 +201,11 @@ fn walks() -> Vec<(&'static str, There, pb::ListDocumentsRequest)> {
             of_no_type,
         ),
         none("none obsolete by then", obsolete_by_then),
+        is("by who wrote nearly all", by("Ann")),
+        is("by who wrote one in a thousand", by("cid")),
+        is("by the same, draft", draft_by),
+        none("by somebody who wrote none", by("dora")),
+        is("reviewed by who reviewed all", reviewed_by),
     ]
 }
 
@@ -268,7 +279,8 @@ async fn fill(database: &DatabaseConnection, kind: Kind, fill: &Fill) -> anyhow:
         "INSERT INTO documents (id, number, major, minor, title, document_type, status, author, reviewer, approver, \
          effective_date, supersedes, depends_on, created_at, updated_at, status_at, revision) \
          SELECT {id}, {number}, 1, {minor}, 'A document about something', \
-         CASE WHEN n.n % 3 = 0 THEN 'SOP' ELSE 'Policy' END, {status}, 'ann', 'rex', 'pat', {day}, {supersedes}, \
+         CASE WHEN n.n % 3 = 0 THEN 'SOP' ELSE 'Policy' END, {status}, \
+         CASE WHEN n.n % 1000 = 0 THEN 'cid' ELSE 'ann' END, 'rex', 'pat', {day}, {supersedes}, \
          '[]', 0, 0, 0, 1 FROM {numbers} n"
     );
     let made = database::insert(database, &insert, *count).await;

@@ -5,6 +5,7 @@ mod backups;
 pub(crate) mod burst;
 mod clocks;
 mod content;
+mod crontab;
 mod documents;
 mod evaluator;
 mod flood;
@@ -78,6 +79,8 @@ pub(crate) enum Workload {
     Register,
     /// Next fires of cron lines, without a server.
     Evaluator,
+    /// A crontab of 10,000 lines, made a configuration of.
+    Crontab,
 }
 
 /// What all workloads share.
@@ -127,13 +130,15 @@ impl fmt::Display for Workload {
             Self::Documents => "documents",
             Self::Register => "register",
             Self::Evaluator => "evaluator",
+            Self::Crontab => "crontab",
         })
     }
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Evaluator,
+        Self::Crontab,
         Self::Footprint,
         Self::Trigger,
         Self::Burst,
@@ -163,7 +168,9 @@ impl Workload {
         let kinds = kinds.iter().copied();
         match self {
             // The evaluator knows none, and contents lie beside them: once is enough.
-            Self::Evaluator | Self::Content | Self::Files => kinds.take(1).collect(),
+            Self::Evaluator | Self::Crontab | Self::Content | Self::Files => {
+                kinds.take(1).collect()
+            }
             // SQLite has one server, and snapshots that hold nothing up but its log.
             Self::Replicas | Self::Snapshot => {
                 kinds.filter(|kind| *kind == Kind::Postgresql).collect()
@@ -202,6 +209,7 @@ impl Workload {
             Self::Documents => documents::measure(scene, kind, report).await,
             Self::Register => register::measure(scene, kind, report).await,
             Self::Evaluator => evaluator::measure(scene, report),
+            Self::Crontab => crontab::measure(scene, report),
         }
     }
 }

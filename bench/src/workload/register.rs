@@ -1,6 +1,6 @@
 //! Registers: a hundred thousand rows brought in, once more, and out again; and what memory that takes.
 
-use std::time::Instant;
+use std::{process::Command, time::Instant};
 
 use anyhow::{Context as _, bail};
 use watchbell_client::pb::{
@@ -13,7 +13,7 @@ use crate::{
     database::Kind,
     machine,
     report::{Goal, Report},
-    server::Site,
+    server::{Server, Site},
 };
 
 /// Rows in a message.
@@ -22,7 +22,7 @@ const ROWS: usize = 500;
 pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> anyhow::Result<()> {
     let count = scene.size(100_000, 5_000);
     let (mut first, mut again, mut out) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut peaks, mut more) = (Vec::new(), Vec::new());
+    let (mut peaks, mut more, mut sheets) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scene.repeats(3) {
         // A server of its own each time: a process never gives its peak back.
         let site = Site::new(&scene.program, kind, "").await?;
@@ -61,6 +61,12 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
         more.push(machine::peak_mib(server.id())? - peak);
         server.stop().await?;
         site.remove().await?;
+
+        let site = Site::new(&scene.program, kind, "").await?;
+        let server = site.start().await?;
+        sheets.push(sheet(scene, &site, &server, count)?);
+        server.stop().await?;
+        site.remove().await?;
     }
     let name = format!("register, {count} rows");
     let mut add = |metric, unit, values: &[f64], goal| {
@@ -81,7 +87,57 @@ pub(super) async fn measure(scene: &Scene, kind: Kind, report: &mut Report) -> a
     );
     add("import of the same again", "s", &again, Goal::AtMost(30.0));
     add("export", "s", &out, Goal::None);
+    add(
+        "import of a spreadsheet's file by bellctl",
+        "s",
+        &sheets,
+        Goal::AtMost(5.0),
+    );
     Ok(())
+}
+
+/// Seconds that bellctl takes for a file as a German spreadsheet writes it: Windows-1252, semicolons, columns and days of
+/// its own.
+fn sheet(scene: &Scene, site: &Site, server: &Server, count: usize) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("register.csv");
+    let mut text = b"Nummer;Titel;Status;Author;Reviewer;Approver;Effective Date;\r\n".to_vec();
+    for index in 0..count {
+        let (day, month, year) = (1 + index % 28, 1 + index % 9, 2010 + index % 15);
+        text.extend(format!("SOP-{index:07};Pr").into_bytes());
+        // An ü and a dash.
+        text.push(0xfc);
+        text.extend(b"fanweisung ");
+        text.push(0x96);
+        let rest = format!(" Teil {index};EFFECTIVE;ann;rex;pat;{day:02}.{month:02}.{year};\r\n");
+        text.extend(rest.into_bytes());
+    }
+    std::fs::write(&file, text)?;
+    let bellctl = scene.program.with_file_name("bellctl");
+    let began = Instant::now();
+    let done = Command::new(&bellctl)
+        .args(["--endpoint", &server.endpoint, "--token-file"])
+        .arg(site.data().join("token"))
+        .args([
+            "document",
+            "import",
+            "--as",
+            "ann",
+            "--map",
+            "Nummer=number",
+        ])
+        .args(["--map", "Titel=title", "--date-format", "31.12.2026"])
+        .arg(&file)
+        .output()
+        .with_context(|| format!("could not start {}", bellctl.display()))?;
+    let took = began.elapsed().as_secs_f64();
+    let told = String::from_utf8_lossy(&done.stdout);
+    let expected = format!("created {count}, unchanged 0, bad 0 of {count} rows");
+    if !done.status.success() || !told.contains(&expected) {
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        bail!("{}: {told}\n{complaint}", done.status);
+    }
+    Ok(took)
 }
 
 /// Ten columns are filled. Of three rows one depends on two others, most of them further down, and one supersedes the
@@ -135,6 +191,7 @@ async fn import(
     let header = pb::ImportHeader {
         actor: "ann".to_owned(),
         validate_only: false,
+        ..Default::default()
     };
     let rows = (0..count.div_ceil(ROWS)).map(move |message| {
         let from = message * ROWS;
@@ -154,7 +211,7 @@ async fn import(
         match answer.message {
             Some(Told::Summary(summary)) => return Ok(summary),
             Some(Told::BadRow(row)) => bail!("a row that should be good: {row:?}"),
-            Some(Told::Progress(_)) | None => {}
+            Some(Told::Progress(_) | Told::Note(_)) | None => {}
         }
     }
     None.context("an import without a summary")
