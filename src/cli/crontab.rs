@@ -98,7 +98,7 @@ pub(super) fn import(asked: &ImportCrontab) -> Result<(), Failed> {
             remark(&format!("written: {}", path.display()));
         }
     }
-    tell(&done);
+    tell(&done, asked.explain);
     if done.carried == 0 {
         return Err(anyhow!(
             "nothing was carried over: each line that says something is named above with its reason"
@@ -108,8 +108,10 @@ pub(super) fn import(asked: &ImportCrontab) -> Result<(), Failed> {
     if asked.disable_original {
         return Ok(disable(&originals, &done)?);
     }
-    for line in &done.take_out {
-        remark(line);
+    if !asked.explain {
+        for line in &done.take_out {
+            remark(line);
+        }
     }
     Ok(())
 }
@@ -255,8 +257,13 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// On standard error, beside what stands in the configuration.
-fn tell(done: &Import) {
-    for left in &done.left {
+/// What was explained on standard output is not said again.
+fn tell(done: &Import, explained: bool) {
+    let (left_out, closing) = match explained {
+        true => (&[][..], &[][..]),
+        false => (&done.left[..], &done.closing[..]),
+    };
+    for left in left_out {
         remark(&format!(
             "left out: {}:{}: {}",
             left.path.escape_debug(),
@@ -270,7 +277,7 @@ fn tell(done: &Import) {
     remark(&format!(
         "{carried} {entries} carried over, {left} {lines} left out"
     ));
-    for line in &done.closing {
+    for line in closing {
         remark(line);
     }
 }

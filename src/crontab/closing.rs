@@ -7,6 +7,14 @@ use super::form;
 /// Spans of lines that are named of one file.
 const SPANS: usize = 12;
 
+/// What holds for each task, and not below cron. How long an attempt may take is written with each.
+pub(super) const UNLIKE_CRON: [&str; 4] = [
+    "  one run at a time, a slot that comes meanwhile is skipped: overlap;",
+    "  what is missed while no server runs, runs once afterwards: catch_up;",
+    "  an attempt is ended after 7 days: attempt_timeout;",
+    "  what is printed is in the log of the run, and no mail is sent.",
+];
+
 /// The lines of one file that became tasks.
 #[derive(Debug)]
 pub(super) struct FileDone {

@@ -61,9 +61,10 @@ impl Job<'_> {
             Some(owner) => format!("owner = {}\n", toml::string(owner)),
             None => String::new(),
         };
+        // The longest there is: cron ends nothing.
         format!(
             "[tasks.{name}]\nkind = \"command\"\ndescription = {}\n{owner}parameters = {{ command = {} }}\n\
-             schedule = {{ cron = {}{zone} }}\n",
+             attempt_timeout = \"7d\"\nschedule = {{ cron = {}{zone} }}\n",
             toml::string(self.description),
             toml::string(self.name),
             toml::string(self.cron),

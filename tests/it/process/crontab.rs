@@ -157,6 +157,8 @@ fn what_will_run_is_shown_beside_each_line() {
     let widest = done.stdout.lines().map(|line| line.chars().count()).max();
     assert!(widest.unwrap() <= 80, "{}", done.stdout);
     assert!(!done.stdout.contains("[tasks."), "{}", done.stdout);
+    // Once is enough.
+    assert_eq!(done.stderr, "2 entries carried over, 1 line left out\n");
 }
 
 #[test]

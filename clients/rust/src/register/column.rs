@@ -90,8 +90,11 @@ impl Column {
     }
 }
 
+/// Unknown columns that are named beside the first.
+const OTHERS: usize = 12;
+
 /// Such as `unknown column \`titel\`: did you mean \`title\`?`, which there are, and what to do.
-pub(super) fn unknown(name: &str) -> String {
+pub(super) fn unknown(name: &str, others: &[&str]) -> String {
     let known = Column::ALL.map(Column::name).join(", ");
     let near = nearest(name);
     let name = brief(name);
@@ -99,10 +102,25 @@ pub(super) fn unknown(name: &str) -> String {
         Some(near) => (format!("did you mean `{near}`? "), near),
         None => (String::new(), "COLUMN"),
     };
-    format!(
+    let mut told = format!(
         "unknown column `{name}`: {asked}the columns are {known}; say which it is by --map '{name}={meant}', or leave \
          such columns out by --ignore-unknown"
-    )
+    );
+    // All at once, so that they are mapped at once.
+    if !others.is_empty() {
+        let shown = others
+            .iter()
+            .take(OTHERS)
+            .map(|name| format!("`{}`", brief(name)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let more = if OTHERS < others.len() {
+            " and more"
+        } else {
+            ""
+        };
+        told += &format!("; unknown as well: {shown}{more}");
+    }
+    told
 }
 
 /// The columns that a header names.
@@ -119,7 +137,12 @@ pub(super) fn headings(names: &[&str], hints: &Hints) -> Result<Vec<Heading>, St
             _ if name.is_empty() => return Err(format!("column {} has no name", index + 1)),
             Some(column) => Place::Column(column),
             None if hints.ignore_unknown => Place::LeftOut,
-            None => return Err(unknown(name)),
+            None => {
+                let others = names.iter().skip(index + 1).copied();
+                let is_unknown = |name: &&str| !name.is_empty() && hints.column(name).is_none();
+                let others: Vec<&str> = others.filter(is_unknown).collect();
+                return Err(unknown(name, &others));
+            }
         };
         let before = headings.iter().find(|before| before.place == place);
         if let (Place::Column(column), Some(before)) = (place, before) {

@@ -88,6 +88,7 @@ fn a_header_without_what_is_needed_is_told_with_what_to_say() {
         "{told}"
     );
     assert!(told.contains("--map"), "{told}");
+    assert!(told.ends_with("unknown as well: `Rev`"), "{told}");
     let hints = Hints {
         map: vec![("doc no".to_owned(), Column::Number)],
         ignore_unknown: true,

@@ -98,7 +98,7 @@ fn filled(mut row: FileRow, line: &[u8], hints: &Hints) -> Result<FileRow, BadRo
             }
             return Err(BadRow {
                 field: brief(key),
-                ..row.bad(None, unknown(key))
+                ..row.bad(None, unknown(key, &[]))
             });
         };
         if seen.contains(&column) {
