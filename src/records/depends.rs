@@ -103,7 +103,14 @@ pub(super) async fn circle(
 ) -> Result<Option<Number>> {
     let mut seen: BTreeSet<Number> = depends_on.iter().cloned().collect();
     let mut front: Vec<Number> = depends_on.to_vec();
-    while !front.is_empty() && seen.len() <= FOLLOWED_AT_MOST {
+    while !front.is_empty() {
+        if FOLLOWED_AT_MOST < seen.len() {
+            // Who gives up has not seen that there is none.
+            let message = format!(
+                "{number} leads to more than {FOLLOWED_AT_MOST} numbers, too many to see that none of them depends on it"
+            );
+            return Err(Error::Exhausted(message));
+        }
         let mut edges = tx.dependences_of(&front).await?;
         for from in &front {
             let to = beside.get(from).into_iter().flatten();

@@ -5,9 +5,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet, Timestamp, field_descripto
 use tonic::Code;
 use watchbell_client::pb;
 
-use crate::support::{
-    Database, Server, Site, TaskExt as _, instant, on_both, refused, stamp, violations,
-};
+use crate::support::{Database, Site, TaskExt as _, instant, on_both, refused, stamp, violations};
 
 mod calls;
 

@@ -79,8 +79,12 @@ impl<B: BufRead> Records<B> {
         let Found { separator, before } = find(head, hints);
         let mut records = Self::bare(input, separator);
         records.is_decoded = encoding != Encoding::Utf8;
+        let mut passed_over: Vec<(u64, Vec<bool>)> = Vec::with_capacity(before);
         for _ in 0..before {
-            records.record()?;
+            if let Some(record) = records.record()? {
+                let filled = records.fields().map(|field| !is_blank(field)).collect();
+                passed_over.push((record.line, filled));
+            }
         }
         let Some(record) = records.record()? else {
             return Err(RegisterError::Refused {
@@ -102,6 +106,7 @@ impl<B: BufRead> Records<B> {
         let names = records.texts().map_err(refused)?;
         let headings = header(&names, hints, record.line)?;
         records.places = headings.iter().map(|heading| heading.place).collect();
+        records.no_row_is(&passed_over)?;
         let named = records
             .places
             .iter()
@@ -114,6 +119,30 @@ impl<B: BufRead> Records<B> {
             headings,
         };
         Ok((records, dialect))
+    }
+
+    /// That nothing that stands before the header is a row: in a sheet that was sorted with its header, most are.
+    fn no_row_is(&self, passed_over: &[(u64, Vec<bool>)]) -> Result<(), RegisterError> {
+        let place = |column| {
+            let wanted = Place::Column(column);
+            self.places.iter().position(|place| *place == wanted)
+        };
+        let needed = [place(Column::Number), place(Column::Title)];
+        let is_row = |filled: &[bool]| {
+            let is_filled =
+                |place: &Option<usize>| place.and_then(|place| filled.get(place).copied());
+            filled.len() == self.places.len()
+                && needed.iter().all(|place| is_filled(place) == Some(true))
+        };
+        match passed_over.iter().find(|(_, filled)| is_row(filled)) {
+            None => Ok(()),
+            Some((line, _)) => Err(RegisterError::Refused {
+                line: *line,
+                reason: "it stands before the header and looks like a row, which would be lost: put the header above \
+                         all rows, or take the line out"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// The fields of the next record as they may be in a header; none at the end, or where it is broken.
@@ -190,6 +219,9 @@ impl<B: BufRead> Records<B> {
             let count = record.field_count;
             let mut reason =
                 format!("the row has {count} fields, where the header names {expected}");
+            if (expected as u64) < count {
+                reason.push_str(": is a field with a separator in it not quoted?");
+            }
             if self.filled().contains(&b'\n') {
                 reason.push_str("; it goes over several lines: is a quote missing?");
             }
@@ -204,13 +236,11 @@ impl<B: BufRead> Records<B> {
         }
     }
 
-    /// Whether the record has the fields that the header names, and behind them empty ones at most.
+    /// Whether the record has the fields that the header has, or those that it names alone. One more, even an empty one,
+    /// tells that a separator stands within a field: all behind it would be another column's.
     fn is_as_long(&self, record: &Record) -> bool {
-        let known = self.places.len();
-        if record.field_count <= known as u64 {
-            return self.least as u64 <= record.field_count;
-        }
-        record.field_count <= MOST_FIELDS as u64 && self.fields().skip(known).all(is_blank)
+        let count = record.field_count;
+        count == self.places.len() as u64 || count == self.least as u64
     }
 
     /// The fields of the header as text, trimmed.

@@ -70,7 +70,7 @@ fn a_row_of_another_length_is_bad_and_the_rest_is_read() {
         told(read(text)),
         [
             "2 bad : the row has 1 fields, where the header names 2",
-            "3 bad : the row has 3 fields, where the header names 2",
+            "3 bad : the row has 3 fields, where the header names 2: is a field with a separator in it not quoted?",
             "4 four"
         ]
     );
@@ -123,12 +123,28 @@ fn a_column_without_a_name_must_be_empty_and_may_be_missing() {
             "2 one",
             "3 two",
             "4 three",
-            "5 four",
+            "5 bad : the row has 6 fields, where the header names 2: is a field with a separator in it not quoted?",
             "6 bad : column 4 has no name, and holds \"x\" here: name it in the header, or empty it"
         ]
     );
-    // A separator at the end of each line that the header has not.
-    assert_eq!(told(read("number,title\nA,one,\n")), ["2 one"]);
+}
+
+/// What stands behind it would be another column's: who reviewed would be who wrote.
+#[test]
+fn a_separator_within_a_field_shifts_no_column() {
+    let text = "number,title,author,reviewer\nA,Pumps, large,ann,\nB,\"Use of \"x\", y\",ann,\nC,good,ann,rex\n";
+    let told = told(read(text));
+    assert!(
+        told[0].starts_with("2 bad : the row has 5 fields, where the header names 4"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].starts_with("3 bad : the row has 5 fields"),
+        "{told:?}"
+    );
+    assert_eq!(told[2], "4 good");
+    let nameless = "number;title;author;;\nT-1;Pumps; large;ann;;\n";
+    assert!(read(nameless)[0].is_err());
 }
 
 #[test]

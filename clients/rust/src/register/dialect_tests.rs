@@ -72,6 +72,14 @@ fn the_header_is_the_first_line_that_names_what_is_needed() {
         );
         assert!(!dialect.is_plain());
     }
+    // A sheet that was sorted with its header.
+    let sorted = "A-1,lost,ann\nnumber,title,author\nB-1,kept,ann\n";
+    let refusal = Reader::open(Form::Csv, sorted.as_bytes()).unwrap_err();
+    let told = refusal.to_string();
+    assert!(
+        told.starts_with("line 1: it stands before the header"),
+        "{told}"
+    );
     // Not among the first lines.
     let text = format!("{}number,title\nA,one", "x,y\n".repeat(LINES_LOOKED_AT));
     let refusal = Reader::open(Form::Csv, text.as_bytes()).unwrap_err();
