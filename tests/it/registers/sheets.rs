@@ -88,9 +88,9 @@ async fn files_of_spreadsheets_are_brought_in_as_they_are(database: Database) {
             semicolon,
             1,
         ),
-        // A separator at the end of each row alone, and other columns first.
+        // Other columns first, and a separator at the end of each line.
         (
-            windows_1252(&format!("title;number\r\n{TITLE};N-1;\r\n")),
+            windows_1252(&format!("title;number;\r\n{TITLE};N-1;\r\n")),
             Encoding::Windows1252,
             semicolon,
             1,

@@ -128,11 +128,13 @@ impl<B: BufRead> Records<B> {
             self.places.iter().position(|place| *place == wanted)
         };
         let needed = [place(Column::Number), place(Column::Title)];
+        // Above a table there may be a word and a day, but seldom three.
+        let least = self.places.len().min(3);
         let is_row = |filled: &[bool]| {
-            let is_filled =
-                |place: &Option<usize>| place.and_then(|place| filled.get(place).copied());
+            let is_filled = |at: &Option<usize>| at.and_then(|at| filled.get(at)) == Some(&true);
             filled.len() == self.places.len()
-                && needed.iter().all(|place| is_filled(place) == Some(true))
+                && needed.iter().all(is_filled)
+                && least <= filled.iter().filter(|is_filled| **is_filled).count()
         };
         match passed_over.iter().find(|(_, filled)| is_row(filled)) {
             None => Ok(()),

@@ -177,11 +177,17 @@ impl FileRow {
     }
 }
 
-/// As much of a text as helps to find it: a field may be as large as a record.
+/// As much of a text as helps to find it, and nothing that a terminal obeys: a field may be as large as a record, and hold
+/// anything.
 fn brief(text: &str) -> String {
     const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+    let shown = |letter: char| match letter.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => letter,
+    };
+    let mut brief: String = text.chars().take(LONGEST).map(shown).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        brief.push('…');
     }
+    brief
 }
