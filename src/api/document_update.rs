@@ -3,7 +3,7 @@
 use prost::Message as _;
 use tonic::{Request, Response};
 
-use super::{Api, Reply, convert, request::Asked};
+use super::{Api, Reply, convert, mask, request::Asked};
 use crate::{
     domain::{
         Document,
@@ -65,38 +65,26 @@ fn changed(
     given: &pb::Document,
     mask: Option<&prost_types::FieldMask>,
 ) -> Result<Vec<&'static str>> {
-    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
-        let is_there = |field: &&str| match *field {
-            "title" => !given.title.is_empty(),
-            "document_type" => !given.document_type.is_empty(),
-            "author" => !given.author.is_empty(),
-            "reviewer" => !given.reviewer.is_empty(),
-            "approver" => !given.approver.is_empty(),
-            _ => !given.depends_on.is_empty(),
-        };
-        let fields: Vec<&str> = FIELDS.into_iter().filter(is_there).collect();
-        if fields.is_empty() {
-            let what = format!(
-                "nothing is to be changed; expected some of {}",
-                FIELDS.join(", ")
-            );
-            return Err(Error::invalid("update_mask", what));
-        }
+    if let Some(fields) = mask::meant(mask, FIELDS)? {
         return Ok(fields);
-    };
-    if mask.paths == ["*"] {
-        return Ok(FIELDS.to_vec());
     }
-    each(mask.paths.iter().map(|path| {
-        let known = FIELDS.into_iter().find(|field| field == path);
-        known.ok_or_else(|| {
-            let what = format!(
-                "{path:?} is no field that can be changed; expected some of {}",
-                FIELDS.join(", ")
-            );
-            Error::invalid("update_mask", what)
-        })
-    }))
+    let is_there = |field: &&str| match *field {
+        "title" => !given.title.is_empty(),
+        "document_type" => !given.document_type.is_empty(),
+        "author" => !given.author.is_empty(),
+        "reviewer" => !given.reviewer.is_empty(),
+        "approver" => !given.approver.is_empty(),
+        _ => !given.depends_on.is_empty(),
+    };
+    let fields: Vec<&str> = FIELDS.into_iter().filter(is_there).collect();
+    if fields.is_empty() {
+        let what = format!(
+            "nothing is to be changed; expected some of {}",
+            FIELDS.join(", ")
+        );
+        return Err(Error::invalid("update_mask", what));
+    }
+    Ok(fields)
 }
 
 /// What is corrected, of these fields.

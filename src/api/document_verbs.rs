@@ -250,21 +250,14 @@ verbs! {
     TerminateDocumentRequest => TerminateDocumentResponse: |body| Act::Terminate { reason: body.reason.clone() },
 }
 
-/// An approval; where its day is none, what is wrong with its texts is told as well.
 fn approval(body: &pb::ApproveDocumentRequest) -> Result<Act> {
-    let texts = || {
-        all((
-            remark("comment", &body.comment, 0),
-            remark("backdated_reason", &body.backdated_reason, 0),
-            remark("strand_reason", &body.strand_reason, 0),
-        ))
-    };
-    let effective_date = match day("effective_date", &body.effective_date) {
-        Ok(day) => day,
-        wrong => all((wrong, texts()))?.0,
-    };
+    let texts = all((
+        remark("comment", &body.comment, 0),
+        remark("backdated_reason", &body.backdated_reason, 0),
+        remark("strand_reason", &body.strand_reason, 0),
+    ));
     Ok(Act::Approve {
-        effective_date,
+        effective_date: day_beside("effective_date", &body.effective_date, texts)?,
         comment: body.comment.clone(),
         backdated_reason: body.backdated_reason.clone(),
         without_content: body.without_content,
@@ -272,11 +265,11 @@ fn approval(body: &pb::ApproveDocumentRequest) -> Result<Act> {
     })
 }
 
-/// A day; where it is none, what is wrong with the text beside it is told as well.
-fn day_beside(field: &str, given: &str, text: Result<String>) -> Result<Date> {
+/// A day; where it is none, what is wrong with the texts beside it is told as well.
+fn day_beside<T>(field: &str, given: &str, texts: Result<T>) -> Result<Date> {
     match day(field, given) {
         Ok(day) => Ok(day),
-        wrong => all((wrong, text)).map(|(day, _)| day),
+        wrong => all((wrong, texts)).map(|(day, _)| day),
     }
 }
 

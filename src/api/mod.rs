@@ -25,6 +25,7 @@ mod front;
 mod health;
 mod heartbeat;
 mod local;
+mod mask;
 mod names;
 mod page;
 mod policy_fields;

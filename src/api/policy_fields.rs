@@ -1,6 +1,6 @@
 //! From a policy message and a mask to fields of a policy.
 
-use super::convert;
+use super::{convert, mask};
 use crate::{
     domain::{
         backup::{
@@ -9,7 +9,7 @@ use crate::{
         },
         schedule::ScheduleSpec,
     },
-    error::{Error, Result, all, each},
+    error::{Error, Result, all},
     pb,
 };
 
@@ -49,22 +49,8 @@ pub(super) fn changed(
     given: &pb::BackupPolicy,
     mask: Option<&prost_types::FieldMask>,
 ) -> Result<Vec<&'static str>> {
-    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
-        return Ok(populated(given));
-    };
-    if mask.paths == ["*"] {
-        return Ok(FIELDS.to_vec());
-    }
-    each(mask.paths.iter().map(|path| {
-        let known = FIELDS.into_iter().find(|field| field == path);
-        known.ok_or_else(|| {
-            let what = format!(
-                "{path:?} is no field that can be changed; expected some of {}",
-                FIELDS.join(", ")
-            );
-            Error::invalid("update_mask", what)
-        })
-    }))
+    let meant = mask::meant(mask, FIELDS)?;
+    Ok(meant.unwrap_or_else(|| populated(given)))
 }
 
 /// Fields of a policy that are given, or taken back to what they are by default.
