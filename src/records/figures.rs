@@ -2,10 +2,7 @@
 //!
 //! What it costs does not depend on who asks: it is read again when documents have changed, or a minute has passed.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -79,8 +76,8 @@ struct Bare {
 /// Where the last report is kept, and the last count of what is in force without content.
 #[derive(Debug, Default)]
 pub(super) struct ReportCache {
-    known: OnceLock<Mutex<Option<Known>>>,
-    bare: OnceLock<Mutex<Option<Bare>>>,
+    known: Mutex<Option<Known>>,
+    bare: Mutex<Option<Bare>>,
 }
 
 impl Documents {
@@ -89,13 +86,7 @@ impl Documents {
     /// # Errors
     /// Where the database is away.
     pub async fn report(&self) -> Result<Arc<DocumentsReport>> {
-        let mut cached = self
-            .inner
-            .report
-            .known
-            .get_or_init(Mutex::default)
-            .lock()
-            .await;
+        let mut cached = self.inner.report.known.lock().await;
         let now = self.clock().now();
         let upto = self.store().tail().last_of_documents();
         if let Some(known) = &*cached {
@@ -122,13 +113,7 @@ impl Documents {
         let upto = self.store().tail().last_of_documents();
         let known = self.read_anew(self.clock().now(), upto).await?;
         let report = known.report.clone();
-        *self
-            .inner
-            .report
-            .known
-            .get_or_init(Mutex::default)
-            .lock()
-            .await = Some(known);
+        *self.inner.report.known.lock().await = Some(known);
         Ok(report)
     }
 
@@ -148,13 +133,7 @@ impl Documents {
     /// How many documents are in force without content. Where there are very many of them that takes a while, and is done
     /// again only after a multiple of it.
     async fn bare(&self, upto: i64) -> Result<Bare> {
-        let mut last = self
-            .inner
-            .report
-            .bare
-            .get_or_init(Mutex::default)
-            .lock()
-            .await;
+        let mut last = self.inner.report.bare.lock().await;
         if let Some(bare) = *last
             && bare.counted.elapsed() < bare.took * RESTS
         {

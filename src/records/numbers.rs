@@ -36,11 +36,7 @@ impl Documents {
     /// Why a document could not be added: it is there, in any case; or another spelling of its number came meanwhile,
     /// and with that it may be tried again.
     pub(super) async fn taken(&self, key: &Key) -> Result<Error> {
-        let named = Named {
-            number: key.number.clone(),
-            version: Some(key.version),
-        };
-        match self.store().document(&named).await {
+        match self.store().document(&as_named(key)).await {
             Ok(document) => Ok(exists(&document.key)),
             Err(Error::NotFound { .. }) => Ok(Error::Aborted {
                 reason: CHANGED,
@@ -54,7 +50,15 @@ impl Documents {
     }
 }
 
-fn exists(key: &Key) -> Error {
+/// The document of this key, and no other version of its number.
+pub(super) fn as_named(key: &Key) -> Named {
+    Named {
+        number: key.number.clone(),
+        version: Some(key.version),
+    }
+}
+
+pub(super) fn exists(key: &Key) -> Error {
     Error::AlreadyExists {
         what: Thing::Document,
         id: key.to_string(),

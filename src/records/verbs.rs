@@ -5,6 +5,7 @@ use super::{
     correct::expect_etag,
     moves::By,
     new::{NewDocument, NextVersion, Texts, draft, version_after},
+    numbers::{as_named, exists},
 };
 use crate::{
     domain::{
@@ -13,7 +14,7 @@ use crate::{
             Act, HistoryEntry, Key, TITLE_MAX, Verb, key::Named, line, person, table::legal_verbs,
         },
     },
-    error::{Error, Reason, Result, Thing, all},
+    error::{Error, Reason, Result, all},
     store::{CHANGED, Change, Known, Remember, Tx},
 };
 
@@ -284,19 +285,5 @@ impl Documents {
             .await?;
         let lower = versions.into_iter().map(|document| document.key);
         Ok(lower.filter(|other| other.version < key.version).max())
-    }
-}
-
-fn as_named(key: &Key) -> Named {
-    Named {
-        number: key.number.clone(),
-        version: Some(key.version),
-    }
-}
-
-fn exists(key: &Key) -> Error {
-    Error::AlreadyExists {
-        what: Thing::Document,
-        id: key.to_string(),
     }
 }

@@ -135,13 +135,22 @@ impl Tx {
     }
 
     async fn pause_locked(&mut self, lock: &str) -> Result<GlobalPause> {
+        Ok(self.value::<GlobalPause>(PAUSE, lock).await?.flatten())
+    }
+
+    /// As [`Store::value`], within this write; `lock` is PostgreSQL's, such as ` FOR UPDATE`, or empty.
+    pub(super) async fn value<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        lock: &str,
+    ) -> Result<Option<T>> {
         let found = self
             .sql("SELECT key, value FROM cluster WHERE key = ")
-            .bind(PAUSE)
+            .bind(key)
             .postgres(lock)
             .done();
         let found: Option<cluster::Model> = self.one(found).await?;
-        pause_of(found.as_ref().map(|row| row.value.as_str()))
+        found.map(|row| convert::read(&row.value)).transpose()
     }
 
     pub async fn set_global_pause(&mut self, pause: &GlobalPause) -> Result<()> {

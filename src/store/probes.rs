@@ -50,11 +50,6 @@ struct Row {
     period: i64,
 }
 
-#[derive(FromQueryResult)]
-struct Value {
-    value: String,
-}
-
 impl Store {
     /// When each probe of each server last looked; at most 10,000.
     pub async fn probe_marks(&self) -> Result<Vec<Mark>> {
@@ -76,16 +71,8 @@ impl Store {
 impl Tx {
     /// Who looks for the cluster, locked until this write is over.
     pub async fn probe_lease_locked(&mut self) -> Result<Option<ProbeLease>> {
-        let select = self
-            .sql("SELECT value FROM cluster WHERE key = ")
-            .bind(LEASE)
-            .postgres(" FOR UPDATE")
-            .done();
-        let found: Option<Value> = self.one(select).await?;
-        match found {
-            Some(found) => convert::read(&found.value),
-            None => Ok(None),
-        }
+        let found = self.value::<Option<ProbeLease>>(LEASE, " FOR UPDATE");
+        Ok(found.await?.flatten())
     }
 
     /// Says who looks for the cluster from now on.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Id, Store, Tx,
-        convert::{self, instant},
+        convert::instant,
         rows::{CHUNK, Type},
         sql::Sql,
     },
@@ -34,7 +34,7 @@ const CHANGED: &str = "dependences";
 /// Dependants of dead numbers that are counted.
 const COUNTED: u64 = 10_000;
 /// What is not final.
-const NOT_FINAL: &str =
+pub(super) const NOT_FINAL: &str =
     "status <> 'superseded' AND status <> 'obsolete' AND status <> 'terminated'";
 
 /// A document that depends on a number of which no version is left.
@@ -50,11 +50,6 @@ pub struct Stranded {
 struct Edge {
     number: String,
     on_number: String,
-}
-
-#[derive(FromQueryResult)]
-struct Value {
-    value: String,
 }
 
 #[derive(FromQueryResult)]
@@ -129,12 +124,7 @@ impl Tx {
 
     /// As [`Store::dependences_mark`], within this write. Whoever has the turn knows that it stays.
     pub async fn dependences_mark(&mut self) -> Result<Option<String>> {
-        let select = self
-            .sql("SELECT value FROM cluster WHERE key = ")
-            .bind(CHANGED)
-            .done();
-        let found: Option<Value> = self.one(select).await?;
-        found.map(|found| convert::read(&found.value)).transpose()
+        self.value(CHANGED, "").await
     }
 
     /// Says that what depends on what changes with this write, which has the turn. Returns the mark that it leaves.

@@ -214,12 +214,7 @@ impl DocumentFilter {
                 .push(", "),
             None => sql.push(" AND (number, major, minor) > ("),
         };
-        sql.bind(key.number.as_str())
-            .push(", ")
-            .bind(i64::from(key.version.major))
-            .push(", ")
-            .bind(i64::from(key.version.minor))
-            .push(")")
+        key_closed(sql, key)
     }
 
     /// ` AND …`: what is wanted of the source.
@@ -290,6 +285,16 @@ impl DocumentFilter {
             key: document.key.clone(),
         }
     }
+}
+
+/// The end of ` > (number, major, minor)`: behind this document.
+fn key_closed(sql: Sql, key: &Key) -> Sql {
+    sql.bind(key.number.as_str())
+        .push(", ")
+        .bind(i64::from(key.version.major))
+        .push(", ")
+        .bind(i64::from(key.version.minor))
+        .push(")")
 }
 
 fn ordered(sql: Sql, source: Source) -> Sql {

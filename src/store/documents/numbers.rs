@@ -13,6 +13,7 @@ use super::{
         rows::{CHUNK, Column, Type, column},
         sql::Sql,
     },
+    depends::NOT_FINAL,
     write::Change,
 };
 use crate::{
@@ -174,10 +175,9 @@ fn twins(sql: Sql) -> Sql {
          (SELECT DISTINCT folded FROM document_numbers WHERE twin > 0 ORDER BY folded",
     )
     .limit(TWINS_LOOKED_AT)
-    .push(
-        ") AND EXISTS (SELECT 1 FROM documents WHERE number = spelling AND status <> 'superseded' \
-         AND status <> 'obsolete' AND status <> 'terminated') ORDER BY folded, twin",
-    )
+    .push(") AND EXISTS (SELECT 1 FROM documents WHERE number = spelling AND ")
+    .push(NOT_FINAL)
+    .push(") ORDER BY folded, twin")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     super::super::{rows::Type, sql::Sql},
-    DocumentFilter, ListPlace, Source,
+    DocumentFilter, ListPlace, Source, key_closed,
 };
 use crate::domain::document::DocumentStatus;
 
@@ -120,12 +120,7 @@ impl DocumentFilter {
                 .push(", "),
             false => sql.push(" AND (number, major, minor) > ("),
         };
-        sql.bind(key.number.as_str())
-            .push(", ")
-            .bind(i64::from(key.version.major))
-            .push(", ")
-            .bind(i64::from(key.version.minor))
-            .push(")")
+        key_closed(sql, key)
     }
 
     /// ` AND …`: those of the source that are of the people who are asked for.
