@@ -6,7 +6,8 @@ use csv_core::ReadFieldResult;
 
 use super::{
     Column, FileRow, LARGEST_RECORD, RegisterError,
-    dialect::{Dialect, Found, Hints, Place, Separator, find, header},
+    column::headings,
+    dialect::{Dialect, Found, Hints, Place, Separator, find, no_row_is},
     encoding::Encoding,
     guard::unguarded,
 };
@@ -104,9 +105,9 @@ impl<B: BufRead> Records<B> {
             )));
         }
         let names = records.texts().map_err(refused)?;
-        let headings = header(&names, hints, record.line)?;
+        let headings = headings(&names, hints).map_err(refused)?;
         records.places = headings.iter().map(|heading| heading.place).collect();
-        records.no_row_is(&passed_over)?;
+        no_row_is(&passed_over, &records.places)?;
         let named = records
             .places
             .iter()
@@ -119,32 +120,6 @@ impl<B: BufRead> Records<B> {
             headings,
         };
         Ok((records, dialect))
-    }
-
-    /// That nothing that stands before the header is a row: in a sheet that was sorted with its header, most are.
-    fn no_row_is(&self, passed_over: &[(u64, Vec<bool>)]) -> Result<(), RegisterError> {
-        let place = |column| {
-            let wanted = Place::Column(column);
-            self.places.iter().position(|place| *place == wanted)
-        };
-        let needed = [place(Column::Number), place(Column::Title)];
-        // Above a table there may be a word and a day, but seldom three.
-        let least = self.places.len().min(3);
-        let is_row = |filled: &[bool]| {
-            let is_filled = |at: &Option<usize>| at.and_then(|at| filled.get(at)) == Some(&true);
-            filled.len() == self.places.len()
-                && needed.iter().all(is_filled)
-                && least <= filled.iter().filter(|is_filled| **is_filled).count()
-        };
-        match passed_over.iter().find(|(_, filled)| is_row(filled)) {
-            None => Ok(()),
-            Some((line, _)) => Err(RegisterError::Refused {
-                line: *line,
-                reason: "it stands before the header and looks like a row, which would be lost: put the header above \
-                         all rows, or take the line out"
-                    .to_owned(),
-            }),
-        }
     }
 
     /// The fields of the next record as they may be in a header; none at the end, or where it is broken.

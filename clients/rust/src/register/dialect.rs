@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Column, Encoding, RegisterError, column::headings, csv::Records};
+use super::{Column, Encoding, RegisterError, csv::Records};
 
 /// Lines among which the header is looked for.
 const LINES_LOOKED_AT: usize = 10;
@@ -190,16 +190,33 @@ pub(super) fn find(head: &[u8], hints: &Hints) -> Found {
         })
 }
 
-/// The header of a file, once the reader stands before it.
-///
-/// # Errors
-/// Where it is none.
-pub(super) fn header(
-    names: &[&str],
-    hints: &Hints,
-    line: u64,
-) -> Result<Vec<Heading>, RegisterError> {
-    headings(names, hints).map_err(|reason| RegisterError::Refused { line, reason })
+/// Checks that nothing that stands before the header is a row, by its line and which of its fields are filled: in a sheet that was sorted with its header, most are.
+pub(super) fn no_row_is(
+    passed_over: &[(u64, Vec<bool>)],
+    places: &[Place],
+) -> Result<(), RegisterError> {
+    let place = |column| {
+        let wanted = Place::Column(column);
+        places.iter().position(|place| *place == wanted)
+    };
+    let needed = [place(Column::Number), place(Column::Title)];
+    // Above a table there may be a word and a day, but seldom three.
+    let least = places.len().min(3);
+    let is_row = |filled: &[bool]| {
+        let is_filled = |at: &Option<usize>| at.and_then(|at| filled.get(at)) == Some(&true);
+        filled.len() == places.len()
+            && needed.iter().all(is_filled)
+            && least <= filled.iter().filter(|is_filled| **is_filled).count()
+    };
+    match passed_over.iter().find(|(_, filled)| is_row(filled)) {
+        None => Ok(()),
+        Some((line, _)) => Err(RegisterError::Refused {
+            line: *line,
+            reason: "it stands before the header and looks like a row, which would be lost: put the header above \
+                     all rows, or take the line out"
+                .to_owned(),
+        }),
+    }
 }
 
 /// The separator that a spreadsheet names in a first line of its own, `sep=;`.

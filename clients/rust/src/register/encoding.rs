@@ -23,9 +23,6 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Utf8, Self::Utf16Le, Self::Utf16Be, Self::Windows1252];
-
     /// Such as `UTF-16 LE`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -158,13 +158,13 @@ pub(crate) struct UpdateDocumentArgs {
     /// Such as SOP or Policy.
     #[arg(long = "type", id = "type", value_name = "TYPE")]
     pub(crate) document_type: Option<String>,
-    /// Who is to be its author from now on.
+    /// The author from now on.
     #[arg(long, value_name = "NAME")]
     pub(crate) author: Option<String>,
-    /// Who is to review it.
+    /// The reviewer.
     #[arg(long, value_name = "NAME")]
     pub(crate) reviewer: Option<String>,
-    /// Who is to approve it.
+    /// The approver.
     #[arg(long, value_name = "NAME")]
     pub(crate) approver: Option<String>,
     /// The number of a document that it depends on, and on no others but those that are named so. May be repeated.
