@@ -256,8 +256,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     crontab_original::sync_folder(path).with_context(about)
 }
 
-/// On standard error, beside what stands in the configuration.
-/// What was explained on standard output is not said again.
+/// Tells on standard error what stands in the configuration as well, but for what was explained on standard output.
 fn tell(done: &Import, explained: bool) {
     let (left_out, closing) = match explained {
         true => (&[][..], &[][..]),

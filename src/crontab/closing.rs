@@ -8,7 +8,7 @@ use super::form;
 const SPANS: usize = 12;
 
 /// What holds for each task, and not below cron. How long an attempt may take is written with each.
-pub(super) const UNLIKE_CRON: [&str; 4] = [
+const UNLIKE_CRON: [&str; 4] = [
     "  one run at a time, a slot that comes meanwhile is skipped: overlap;",
     "  what is missed while no server runs, runs once afterwards: catch_up;",
     "  an attempt is ended after 7 days: attempt_timeout;",
@@ -23,6 +23,16 @@ pub(super) struct FileDone {
     /// Whose crontab it is, where it has no user column.
     pub(super) owner: Option<String>,
     pub(super) carried: Vec<usize>,
+}
+
+/// What runs otherwise of so many entries; nothing where nothing was carried over.
+pub(super) fn unlike_cron(carried: usize) -> Vec<String> {
+    if carried == 0 {
+        return Vec::new();
+    }
+    let head = format!("Entries that run unlike below cron in this: {carried}.");
+    let told = UNLIKE_CRON.map(str::to_owned);
+    std::iter::once(head).chain(told).collect()
 }
 
 /// What to take out of cron; nothing where nothing was carried over.

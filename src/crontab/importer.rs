@@ -154,12 +154,7 @@ impl<'a> Importer<'a> {
                 closing.push(format!("  {after}."));
             }
         }
-        if 0 < carried {
-            closing.push(format!(
-                "Entries that run unlike below cron in this: {carried}."
-            ));
-            closing.extend(closing::UNLIKE_CRON.map(str::to_owned));
-        }
+        closing.extend(closing::unlike_cron(carried));
         let take_out = closing::take_out(&self.files);
         for line in closing.iter().chain(&take_out) {
             self.comment(line);

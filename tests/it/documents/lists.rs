@@ -15,7 +15,7 @@ on_both!(
 );
 
 /// Every document of the list, page by page.
-async fn all(client: &Client, request: &pb::ListDocumentsRequest) -> Vec<pb::Document> {
+pub(super) async fn all(client: &Client, request: &pb::ListDocumentsRequest) -> Vec<pb::Document> {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tonic::Code;
 use watchbell_client::{client::Client, pb};
 
+use super::lists::all;
 use crate::support::office::{Step, create, does, draft, named};
 use crate::support::{Database, Site, on_both, refused, violations};
 
@@ -13,22 +14,9 @@ on_both!(
     a_wrong_name_names_its_field,
 );
 
-async fn all(client: &Client, request: &pb::ListDocumentsRequest) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = pb::ListDocumentsRequest {
-            page_token,
-            ..request.clone()
-        };
-        let answer = client.documents().list_documents(request).await;
-        let answer = answer.unwrap().into_inner();
-        found.extend(answer.documents.into_iter().map(|found| found.name));
-        page_token = answer.next_page_token;
-        if page_token.is_empty() {
-            return found;
-        }
-    }
+async fn listed(client: &Client, request: &pb::ListDocumentsRequest) -> Vec<String> {
+    let found = all(client, request).await.into_iter();
+    found.map(|found| found.name).collect()
 }
 
 async fn whose_documents_are_wanted_is_found_in_pages_of_every_size(database: Database) {
@@ -109,7 +97,7 @@ async fn whose_documents_are_wanted_is_found_in_pages_of_every_size(database: Da
                 page_size,
                 ..request.clone()
             };
-            let found = all(client, &request).await;
+            let found = listed(client, &request).await;
             assert!(found.is_sorted(), "{request:?}: {found:?}");
             let names: BTreeSet<String> = found.iter().cloned().collect();
             assert_eq!(names, wanted, "{request:?}");
